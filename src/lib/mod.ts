@@ -1,0 +1,6 @@
+export * from "./atomic-file.ts";
+export * from "./digest.ts";
+export * from "./errdefs.ts";
+export * from "./ids.ts";
+export * from "./keyed-mutex.ts";
+export * from "./log.ts";
