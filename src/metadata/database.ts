@@ -1,0 +1,54 @@
+import { Database as Sqlite } from "bun:sqlite";
+import { DhowError } from "../lib/mod.ts";
+
+/** One step of the schema; steps run once, in the order of `MIGRATIONS`, and are never changed after a release. */
+export interface Migration {
+  readonly id: string;
+  readonly sql: string;
+}
+
+/**
+ * The metadata database: one SQLite file in WAL mode. A commit survives the death of the process (kill -9);
+ * `synchronous=NORMAL` keeps the file consistent over a power cut, which may lose the last transactions.
+ */
+export class Database implements Disposable {
+  readonly sqlite: Sqlite;
+
+  private constructor(sqlite: Sqlite) {
+    this.sqlite = sqlite;
+  }
+
+  /** Opens or makes the database at `path` (`:memory:` for tests) and brings its schema up to date. @throws internal */
+  static open(path: string, migrations: readonly Migration[]): Database {
+    const sqlite = new Sqlite(path, { create: true, strict: true });
+    sqlite.run("PRAGMA journal_mode = WAL");
+    sqlite.run("PRAGMA synchronous = NORMAL");
+    sqlite.run("PRAGMA foreign_keys = ON");
+    sqlite.run("PRAGMA busy_timeout = 2000");
+    sqlite.run("PRAGMA cache_size = -512");
+    sqlite.run("CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY) WITHOUT ROWID");
+    const db = new Database(sqlite);
+    const known = new Set(migrations.map((m) => m.id));
+    const done = new Set(sqlite.query<{ id: string }, []>("SELECT id FROM migrations").all().map((row) => row.id));
+    for (const id of done) {
+      if (!known.has(id)) throw new DhowError("internal", `open ${path}: it was written by a newer version (schema step ${JSON.stringify(id)})`);
+    }
+    for (const step of migrations) {
+      if (done.has(step.id)) continue;
+      db.transaction(() => {
+        sqlite.run(step.sql);
+        sqlite.query("INSERT INTO migrations (id) VALUES (?)").run(step.id);
+      });
+    }
+    return db;
+  }
+
+  /** Runs `work` as one transaction: all of it or, when it throws, nothing. No `await` inside. Nests as savepoints. */
+  transaction<T>(work: () => T): T {
+    return this.sqlite.transaction(work).immediate();
+  }
+
+  [Symbol.dispose](): void {
+    this.sqlite.close();
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * The engine as its front doors see it: server, SDK, compose and CLI know these interfaces and nothing else of it.
+ * Two implementations: the engine in this process (`engine/`) and the client over HTTP (`sdk/`).
+ * A `ref` is whatever Docker accepts there: name, full id or a unique prefix of an id.
+ * Every method throws DhowError with Docker's words: notFound, conflict, invalid, notModified, forbidden, unavailable, unsupported, internal.
+ */
+import type {
+  ContainerConfig,
+  ContainerCreateResponse,
+  ContainerInspectResponse,
+  ContainerStatsResponse,
+  ContainerSummary,
+  ContainerTopResponse,
+  ContainerWaitResponse,
+  EventMessage,
+  HostConfig,
+  ImageDeleteResponseItem,
+  ImageHistoryResponseItem,
+  ImageInspect,
+  ImageSummary,
+  NetworkInspect,
+  NetworkingConfig,
+  NetworkSummary,
+  ProcessConfig,
+  SystemInfo,
+  SystemVersion,
+  Volume,
+  VolumeCreateRequest,
+  VolumeListResponse,
+} from "./dto.ts";
+
+/** Docker's `filters` parameter: every value given for a key; a negated value (`label!`) has its key with the `!`. */
+export type Filters = Readonly<Record<string, readonly string[]>>;
+
+/** Cancels a call whose client went away. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where bytes of an attached process come from; numbered as in the multiplexed stream's header. */
+export type StdStream = "stdout" | "stderr";
+
+/** A piece of output. The receiver must be done with `data` (or have copied it) before it asks for the next chunk. */
+export interface OutputChunk {
+  readonly stream: StdStream;
+  readonly data: Uint8Array;
+}
+
+/** A two-way connection with a container's or an exec's process. */
+export interface AttachSession {
+  /** Whether there is a terminal: then `output` has only stdout, raw. */
+  readonly tty: boolean;
+  /** Ends when the process's output ends, the client detached, or `close` was called; throws when the log or pipe fails. */
+  readonly output: AsyncIterable<OutputChunk>;
+  /** Writes to stdin; resolves when the process's pipe took it (back-pressure). Rejected bytes after the process ended are dropped. */
+  write(data: Uint8Array): Promise<void>;
+  /** No more stdin (half-close). */
+  closeStdin(): void;
+  /** Gives the connection up; the process goes on. */
+  close(): void;
+}
+
+export interface AttachOptions extends CallOptions {
+  /** Replay the log first. */
+  readonly logs: boolean;
+  /** Stay connected; without it only the log is replayed. */
+  readonly stream: boolean;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** `ctrl-p,ctrl-q` form; undefined takes the daemon's default, empty means none. */
+  readonly detachKeys?: string | undefined;
+}
+
+export interface LogsOptions extends CallOptions {
+  readonly follow: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly timestamps: boolean;
+  readonly details: boolean;
+  /** Nanoseconds since the epoch; 0n = unbounded. */
+  readonly sinceNs: bigint;
+  readonly untilNs: bigint;
+  /** Number of last lines; -1 = all. */
+  readonly tail: number;
+}
+
+export interface LogSession {
+  readonly tty: boolean;
+  readonly output: AsyncIterable<OutputChunk>;
+}
+
+export interface ContainerCreateRequest extends ContainerConfig {
+  readonly HostConfig?: HostConfig | null | undefined;
+  readonly NetworkingConfig?: NetworkingConfig | null | undefined;
+}
+
+export interface ContainerCreateOptions extends CallOptions {
+  readonly name?: string | undefined;
+  /** `os[/arch[/variant]]`, empty = any. */
+  readonly platform?: string | undefined;
+  /** API version of the request, `[1, 41]`; defaults differ by it. */
+  readonly version?: readonly [number, number] | undefined;
+}
+
+export interface ContainerListOptions extends CallOptions {
+  readonly all: boolean;
+  /** The n newest, also stopped ones; 0 or less = no limit. */
+  readonly limit: number;
+  readonly size: boolean;
+  readonly filters: Filters;
+}
+
+export type WaitCondition = "not-running" | "next-exit" | "removed";
+
+/** Containers as objects. */
+export interface ContainersApi {
+  create(request: ContainerCreateRequest, options: ContainerCreateOptions): Promise<ContainerCreateResponse>;
+  list(options: ContainerListOptions): Promise<ContainerSummary[]>;
+  inspect(ref: string, options: { readonly size: boolean }): Promise<ContainerInspectResponse>;
+  rename(ref: string, newName: string): Promise<void>;
+  remove(ref: string, options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean }): Promise<void>;
+  prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }>;
+}
+
+/** What a container's process can be told. */
+export interface ContainerLifecycleApi {
+  start(ref: string, options: { readonly detachKeys?: string | undefined }): Promise<void>;
+  /** `timeoutS`: undefined = the container's own (10 s), -1 = wait for ever, 0 = kill at once. */
+  stop(ref: string, options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }): Promise<void>;
+  restart(ref: string, options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }): Promise<void>;
+  kill(ref: string, signal: string): Promise<void>;
+  pause(ref: string): Promise<void>;
+  unpause(ref: string): Promise<void>;
+  /** Resolves once the wait is registered (a server then sends its headers); `exit` settles when the condition is met. */
+  wait(ref: string, condition: WaitCondition, options: CallOptions): Promise<{ readonly exit: Promise<ContainerWaitResponse> }>;
+}
+
+/** What goes in and out of a container's process. */
+export interface ContainerStreamsApi {
+  attach(ref: string, options: AttachOptions): Promise<AttachSession>;
+  logs(ref: string, options: LogsOptions): Promise<LogSession>;
+  resize(ref: string, size: { readonly rows: number; readonly columns: number }): Promise<void>;
+  top(ref: string, psArgs: string): Promise<ContainerTopResponse>;
+  /** One object per second with `stream`, else one and the end; `oneShot` skips the first (pre-)sample. */
+  stats(ref: string, options: { readonly stream: boolean; readonly oneShot: boolean } & CallOptions): Promise<AsyncIterable<ContainerStatsResponse>>;
+}
+
+/** Body of POST /containers/{id}/exec. */
+export interface ExecCreateRequest {
+  readonly AttachStdin?: boolean | undefined;
+  readonly AttachStdout?: boolean | undefined;
+  readonly AttachStderr?: boolean | undefined;
+  readonly ConsoleSize?: readonly number[] | null | undefined;
+  readonly DetachKeys?: string | undefined;
+  readonly Tty?: boolean | undefined;
+  readonly Env?: readonly string[] | null | undefined;
+  readonly Cmd?: readonly string[] | null | undefined;
+  readonly Privileged?: boolean | undefined;
+  readonly User?: string | undefined;
+  readonly WorkingDir?: string | undefined;
+}
+
+export interface ExecStartRequest {
+  readonly Detach?: boolean | undefined;
+  readonly Tty?: boolean | undefined;
+  readonly ConsoleSize?: readonly number[] | null | undefined;
+}
+
+export interface ExecInspectResponse {
+  readonly CanRemove: boolean;
+  readonly DetachKeys: string;
+  readonly ID: string;
+  readonly Running: boolean;
+  readonly ExitCode: number | null;
+  readonly ProcessConfig: ProcessConfig;
+  readonly OpenStdin: boolean;
+  readonly OpenStderr: boolean;
+  readonly OpenStdout: boolean;
+  readonly ContainerID: string;
+  readonly Pid: number;
+}
+
+export interface ExecApi {
+  create(containerRef: string, request: ExecCreateRequest): Promise<{ readonly Id: string }>;
+  /** Resolves when the process runs; null when detached. */
+  start(id: string, request: ExecStartRequest, options: CallOptions): Promise<AttachSession | null>;
+  inspect(id: string): Promise<ExecInspectResponse>;
+  resize(id: string, size: { readonly rows: number; readonly columns: number }): Promise<void>;
+}
+
+/** One line of a progress stream: load, import, pull, bootstrap. Docker's jsonmessage. */
+export interface ProgressMessage {
+  readonly stream?: string | undefined;
+  readonly status?: string | undefined;
+  readonly id?: string | undefined;
+  readonly progress?: string | undefined;
+  readonly progressDetail?: { readonly current?: number; readonly total?: number; readonly units?: string } | undefined;
+  readonly aux?: unknown;
+  readonly error?: string | undefined;
+  readonly errorDetail?: { readonly code?: number; readonly message: string } | undefined;
+}
+
+export interface ImageListOptions extends CallOptions {
+  readonly all: boolean;
+  readonly digests: boolean;
+  readonly sharedSize: boolean;
+  readonly manifests: boolean;
+  readonly filters: Filters;
+}
+
+/** Images as objects. */
+export interface ImagesApi {
+  list(options: ImageListOptions): Promise<ImageSummary[]>;
+  inspect(ref: string, options: { readonly platform?: string | undefined; readonly manifests?: boolean | undefined }): Promise<ImageInspect>;
+  history(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageHistoryResponseItem[]>;
+  tag(ref: string, target: { readonly repo: string; readonly tag: string }): Promise<void>;
+  remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]>;
+  prune(filters: Filters): Promise<{ readonly ImagesDeleted: ImageDeleteResponseItem[] | null; readonly SpaceReclaimed: number }>;
+}
+
+/** Images on the move. Progress streams end with the error as their last message, as docker's do, once they have begun. */
+export interface ImageTransferApi {
+  /** Makes the image of `reference` come into the store: `distro/…` is made from packages, else from a registry. */
+  pull(reference: string, options: { readonly platform?: string | undefined; readonly authHeader?: string | undefined } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
+  /** A base image from the distribution's packages, with more of them, under a tag of the caller's. */
+  bootstrap(options: { readonly source: string; readonly include: readonly string[]; readonly tags: readonly string[] } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
+  /** A docker archive or an OCI layout, also compressed. */
+  load(archive: AsyncIterable<Uint8Array>, options: { readonly quiet: boolean; readonly platforms?: readonly string[] | undefined } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
+  save(refs: readonly string[], options: { readonly platforms?: readonly string[] | undefined } & CallOptions): Promise<AsyncIterable<Uint8Array>>;
+  /** A root file system as one layer. */
+  import(
+    rootfs: AsyncIterable<Uint8Array>,
+    options: { readonly repo: string; readonly tag: string; readonly message: string; readonly changes: readonly string[]; readonly platform: string } & CallOptions,
+  ): Promise<AsyncIterable<ProgressMessage>>;
+}
+
+export interface VolumesApi {
+  create(request: VolumeCreateRequest): Promise<Volume>;
+  list(filters: Filters): Promise<VolumeListResponse>;
+  inspect(name: string): Promise<Volume>;
+  remove(name: string, options: { readonly force: boolean }): Promise<void>;
+  prune(filters: Filters): Promise<{ readonly VolumesDeleted: string[] | null; readonly SpaceReclaimed: number }>;
+}
+
+export interface NetworksApi {
+  list(filters: Filters): Promise<NetworkSummary[]>;
+  inspect(ref: string, options: { readonly verbose: boolean; readonly scope?: string | undefined }): Promise<NetworkInspect>;
+  prune(filters: Filters): Promise<{ readonly NetworksDeleted: string[] | null }>;
+}
+
+export interface EventsOptions extends CallOptions {
+  /** Nanoseconds since the epoch; undefined = from now on. */
+  readonly sinceNs?: bigint | undefined;
+  /** Ends the stream at this time; in the past: only what was. */
+  readonly untilNs?: bigint | undefined;
+  readonly filters: Filters;
+}
+
+/** GET /system/df, in the form before 1.52. */
+export interface DiskUsage {
+  readonly LayersSize: number;
+  readonly Images: readonly ImageSummary[];
+  readonly Containers: readonly ContainerSummary[];
+  readonly Volumes: readonly Volume[];
+  readonly BuildCache: readonly never[];
+}
+
+export interface SystemApi {
+  version(): Promise<SystemVersion>;
+  info(): Promise<SystemInfo>;
+  events(options: EventsOptions): AsyncIterable<EventMessage>;
+  diskUsage(types: readonly string[]): Promise<DiskUsage>;
+}
+
+/** The whole engine. */
+export interface EngineApi {
+  readonly containers: ContainersApi;
+  readonly lifecycle: ContainerLifecycleApi;
+  readonly streams: ContainerStreamsApi;
+  readonly exec: ExecApi;
+  readonly images: ImagesApi;
+  readonly transfer: ImageTransferApi;
+  readonly volumes: VolumesApi;
+  readonly networks: NetworksApi;
+  readonly system: SystemApi;
+}
