@@ -4,3 +4,5 @@ export * from "./errdefs.ts";
 export * from "./ids.ts";
 export * from "./keyed-mutex.ts";
 export * from "./log.ts";
+export * from "./time.ts";
+export * from "./units.ts";

@@ -1,0 +1,163 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig, ImageConfig } from "../../spec/engine/mod.ts";
+
+/** What the daemon puts where a request is silent. */
+export interface HostDefaults {
+  readonly logDriver: string;
+  readonly logOpts: Readonly<Record<string, string>>;
+  readonly runtime: string;
+  readonly shmSizeBytes: number;
+  readonly cgroupnsMode: "private" | "host";
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+}
+
+function envKey(entry: string): string {
+  const at = entry.indexOf("=");
+  return at < 0 ? entry : entry.slice(0, at);
+}
+
+function mergeEnv(own: readonly string[] | null | undefined, image: readonly string[] | null | undefined): readonly string[] {
+  const mine = own ?? [];
+  const keys = new Set(mine.map(envKey));
+  return [...mine, ...(image ?? []).filter((entry) => !keys.has(envKey(entry)))];
+}
+
+function mergeHealth(own: HealthConfig | null | undefined, image: HealthConfig | undefined): HealthConfig | undefined {
+  if (!own) return image;
+  if (!image) return own;
+  return {
+    Test: own.Test?.length ? own.Test : image.Test,
+    Interval: own.Interval || image.Interval,
+    Timeout: own.Timeout || image.Timeout,
+    StartPeriod: own.StartPeriod || image.StartPeriod,
+    StartInterval: own.StartInterval || image.StartInterval,
+    Retries: own.Retries || image.Retries,
+  };
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined | null): Partial<Record<K, V>> {
+  return value === undefined || value === null ? {} : ({ [key]: value } as Partial<Record<K, V>>);
+}
+
+/**
+ * The container's config: the request over the image's config, as dockerd merges them.
+ * @throws invalid "no command specified"
+ */
+export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig): ContainerConfig {
+  let entrypoint = request.Entrypoint ?? null;
+  let cmd = request.Cmd ?? null;
+  if (!entrypoint?.length) {
+    if (!cmd?.length) cmd = image.Cmd ?? null;
+    if (entrypoint === null) entrypoint = image.Entrypoint ?? null;
+  }
+  if (entrypoint?.length === 1 && entrypoint[0] === "") entrypoint = null;
+  if (!entrypoint?.length && !cmd?.length) throw new DhowError("invalid", "no command specified");
+  const exposed = { ...image.ExposedPorts, ...request.ExposedPorts };
+  const volumes = { ...image.Volumes, ...request.Volumes };
+  return {
+    Hostname: request.Hostname ?? "",
+    Domainname: request.Domainname ?? "",
+    User: request.User || image.User || "",
+    AttachStdin: request.AttachStdin ?? false,
+    AttachStdout: request.AttachStdout ?? false,
+    AttachStderr: request.AttachStderr ?? false,
+    ...(Object.keys(exposed).length > 0 ? { ExposedPorts: exposed } : {}),
+    Tty: request.Tty ?? false,
+    OpenStdin: request.OpenStdin ?? false,
+    StdinOnce: request.StdinOnce ?? false,
+    Env: mergeEnv(request.Env, image.Env),
+    Cmd: cmd,
+    ...optional("Healthcheck", mergeHealth(request.Healthcheck, image.Healthcheck)),
+    Image: request.Image ?? "",
+    Volumes: Object.keys(volumes).length > 0 ? volumes : null,
+    WorkingDir: request.WorkingDir || image.WorkingDir || "",
+    Entrypoint: entrypoint?.length ? entrypoint : null,
+    ...(request.NetworkDisabled ? { NetworkDisabled: true } : {}),
+    OnBuild: null,
+    Labels: { ...image.Labels, ...request.Labels },
+    ...optional("StopSignal", request.StopSignal || image.StopSignal || undefined),
+    ...optional("StopTimeout", request.StopTimeout),
+    ...optional("Shell", request.Shell?.length ? request.Shell : image.Shell),
+  };
+}
+
+/** The request's HostConfig in the full form that inspect shows. */
+export function fillHostConfig(request: HostConfig, defaults: HostDefaults): HostConfig {
+  const privileged = request.Privileged ?? false;
+  const logType = request.LogConfig?.Type || defaults.logDriver;
+  const isDefaultDriver = logType === defaults.logDriver;
+  const { Memory = 0, MemorySwap = 0 } = request;
+  const mode = request.NetworkMode ?? "";
+  return {
+    Binds: request.Binds ?? null,
+    ContainerIDFile: request.ContainerIDFile ?? "",
+    LogConfig: { Type: logType, Config: { ...(isDefaultDriver ? defaults.logOpts : {}), ...request.LogConfig?.Config } },
+    NetworkMode: mode === "" || mode === "default" ? "bridge" : mode,
+    PortBindings: request.PortBindings ?? {},
+    RestartPolicy: { Name: request.RestartPolicy?.Name || "no", MaximumRetryCount: request.RestartPolicy?.MaximumRetryCount ?? 0 },
+    AutoRemove: request.AutoRemove ?? false,
+    VolumeDriver: request.VolumeDriver ?? "",
+    VolumesFrom: request.VolumesFrom ?? null,
+    ConsoleSize: request.ConsoleSize ?? [0, 0],
+    ...optional("Annotations", request.Annotations),
+    ...(request.Mounts?.length ? { Mounts: request.Mounts } : {}),
+    CapAdd: request.CapAdd ?? null,
+    CapDrop: request.CapDrop ?? null,
+    CgroupnsMode: request.CgroupnsMode || (privileged && defaults.cgroupnsMode === "host" ? "host" : defaults.cgroupnsMode),
+    Dns: request.Dns ?? [],
+    DnsOptions: request.DnsOptions ?? [],
+    DnsSearch: request.DnsSearch ?? [],
+    ExtraHosts: request.ExtraHosts ?? null,
+    GroupAdd: request.GroupAdd ?? null,
+    IpcMode: request.IpcMode || "private",
+    Cgroup: request.Cgroup ?? "",
+    Links: request.Links ?? null,
+    OomScoreAdj: request.OomScoreAdj ?? 0,
+    PidMode: request.PidMode ?? "",
+    Privileged: privileged,
+    PublishAllPorts: request.PublishAllPorts ?? false,
+    ReadonlyRootfs: request.ReadonlyRootfs ?? false,
+    SecurityOpt: request.SecurityOpt ?? (privileged ? ["label=disable"] : null),
+    ...optional("StorageOpt", request.StorageOpt),
+    ...(Object.keys(request.Tmpfs ?? {}).length > 0 ? { Tmpfs: request.Tmpfs } : {}),
+    UTSMode: request.UTSMode ?? "",
+    UsernsMode: request.UsernsMode ?? "",
+    ShmSize: request.ShmSize || defaults.shmSizeBytes,
+    ...(Object.keys(request.Sysctls ?? {}).length > 0 ? { Sysctls: request.Sysctls } : {}),
+    Runtime: request.Runtime || defaults.runtime,
+    Isolation: request.Isolation ?? "",
+    CpuShares: request.CpuShares ?? 0,
+    Memory,
+    NanoCpus: request.NanoCpus ?? 0,
+    CgroupParent: request.CgroupParent ?? "",
+    BlkioWeight: request.BlkioWeight ?? 0,
+    BlkioWeightDevice: request.BlkioWeightDevice ?? [],
+    BlkioDeviceReadBps: request.BlkioDeviceReadBps ?? [],
+    BlkioDeviceWriteBps: request.BlkioDeviceWriteBps ?? [],
+    BlkioDeviceReadIOps: request.BlkioDeviceReadIOps ?? [],
+    BlkioDeviceWriteIOps: request.BlkioDeviceWriteIOps ?? [],
+    CpuPeriod: request.CpuPeriod ?? 0,
+    CpuQuota: request.CpuQuota ?? 0,
+    CpuRealtimePeriod: request.CpuRealtimePeriod ?? 0,
+    CpuRealtimeRuntime: request.CpuRealtimeRuntime ?? 0,
+    CpusetCpus: request.CpusetCpus ?? "",
+    CpusetMems: request.CpusetMems ?? "",
+    Devices: request.Devices ?? [],
+    DeviceCgroupRules: request.DeviceCgroupRules ?? null,
+    DeviceRequests: request.DeviceRequests ?? null,
+    MemoryReservation: request.MemoryReservation ?? 0,
+    MemorySwap: Memory > 0 && MemorySwap === 0 ? Memory * 2 : MemorySwap,
+    MemorySwappiness: request.MemorySwappiness === -1 ? undefined : request.MemorySwappiness,
+    OomKillDisable: request.OomKillDisable ?? false,
+    PidsLimit: request.PidsLimit && request.PidsLimit > 0 ? request.PidsLimit : null,
+    Ulimits: request.Ulimits ?? [],
+    CpuCount: request.CpuCount ?? 0,
+    CpuPercent: request.CpuPercent ?? 0,
+    IOMaximumIOps: request.IOMaximumIOps ?? 0,
+    IOMaximumBandwidth: request.IOMaximumBandwidth ?? 0,
+    ...optional("Init", request.Init),
+    MaskedPaths: request.MaskedPaths ?? (privileged ? null : defaults.maskedPaths),
+    ReadonlyPaths: request.ReadonlyPaths ?? (privileged ? null : defaults.readonlyPaths),
+  };
+}

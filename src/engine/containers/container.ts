@@ -1,0 +1,71 @@
+import { ZERO_TIME } from "../../lib/mod.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint, PortMap } from "../../spec/engine/mod.ts";
+
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
+
+/** What a container was created as; changes only by rename, update and network connect. */
+export interface ContainerSpec {
+  /** RFC3339Nano. */
+  readonly created: string;
+  /** As the user wrote it. */
+  readonly image: string;
+  readonly imageId: string;
+  readonly platform: string;
+  /** The request merged with the image's config. */
+  readonly config: ContainerConfig;
+  /** With docker's defaults filled in. */
+  readonly hostConfig: HostConfig;
+  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly mounts: readonly MountPoint[];
+  /** The snapshotter that holds its writable layer. */
+  readonly driver: string;
+}
+
+/** A container's place on the network while it runs. */
+export interface NetworkState {
+  readonly sandboxId: string;
+  readonly sandboxKey: string;
+  readonly ports: PortMap;
+  readonly networks: Readonly<Record<string, EndpointSettings>>;
+}
+
+/** What changes while a container lives; written to the metadata at every change. */
+export interface ContainerState {
+  readonly status: ContainerStatus;
+  readonly pid: number;
+  readonly exitCode: number;
+  readonly error: string;
+  readonly oomKilled: boolean;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly restartCount: number;
+  /** The user stopped it: restart policies leave it alone. */
+  readonly hasBeenManuallyStopped: boolean;
+  readonly network: NetworkState | null;
+}
+
+export const INITIAL_STATE: ContainerState = {
+  status: "created",
+  pid: 0,
+  exitCode: 0,
+  error: "",
+  oomKilled: false,
+  startedAt: ZERO_TIME,
+  finishedAt: ZERO_TIME,
+  restartCount: 0,
+  hasBeenManuallyStopped: false,
+  network: null,
+};
+
+/** Whether its process exists. */
+export function isRunning(state: ContainerState): boolean {
+  return state.status === "running" || state.status === "paused";
+}
+
+/** The network that a container is on by its HostConfig: `bridge`, `host`, `none`, `container:X` or a name. */
+export function networkMode(hostConfig: HostConfig): string {
+  const mode = hostConfig.NetworkMode ?? "";
+  return mode === "" || mode === "default" ? "bridge" : mode;
+}

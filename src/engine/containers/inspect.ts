@@ -1,0 +1,90 @@
+import type { ContainerInspectResponse, DriverData, Health } from "../../spec/engine/mod.ts";
+import { isRunning } from "./container.ts";
+import { networksOf } from "./list.ts";
+import type { Container } from "./store.ts";
+
+/** What inspect needs from other rooms. */
+export interface InspectDeps {
+  readonly containerDir: (id: string) => string;
+  readonly logPath: (container: Container) => string;
+  readonly execIds: (id: string) => readonly string[] | null;
+  readonly graphDriver: (container: Container) => DriverData;
+  readonly health: (container: Container) => Health | undefined;
+  readonly appArmorProfile: (container: Container) => string;
+}
+
+/** GET /containers/{id}/json. */
+export function inspectContainer(
+  deps: InspectDeps,
+  container: Container,
+  size: { readonly rw: number; readonly rootFs: number } | undefined,
+): ContainerInspectResponse {
+  const { id, spec, state } = container;
+  const dir = deps.containerDir(id);
+  const hasFiles = state.startedAt !== "" && (spec.hostConfig.NetworkMode ?? "").startsWith("container:") === false;
+  const file = (name: string): string => (hasFiles && state.status !== "created" ? `${dir}/${name}` : "");
+  const health = deps.health(container);
+  const networks = networksOf(container);
+  const bridge = networks["bridge"];
+  return {
+    Id: id,
+    Created: spec.created,
+    Path: spec.path,
+    Args: spec.args,
+    State: {
+      Status: state.status,
+      Running: isRunning(state),
+      Paused: state.status === "paused",
+      Restarting: state.status === "restarting",
+      OOMKilled: state.oomKilled,
+      Dead: state.status === "dead",
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt,
+      FinishedAt: state.finishedAt,
+      ...(health ? { Health: health } : {}),
+    },
+    Image: spec.imageId,
+    ResolvConfPath: file("resolv.conf"),
+    HostnamePath: file("hostname"),
+    HostsPath: file("hosts"),
+    LogPath: deps.logPath(container),
+    Name: `/${container.name}`,
+    RestartCount: state.restartCount,
+    Driver: spec.driver,
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: deps.appArmorProfile(container),
+    ExecIDs: deps.execIds(id),
+    HostConfig: spec.hostConfig,
+    GraphDriver: deps.graphDriver(container),
+    ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
+    Mounts: spec.mounts,
+    Config: spec.config,
+    NetworkSettings: {
+      SandboxID: state.network?.sandboxId ?? "",
+      SandboxKey: state.network?.sandboxKey ?? "",
+      Ports: state.network?.ports ?? {},
+      // Shown for the default bridge by versions before 1.52; the server drops them for later ones.
+      ...{
+        Bridge: "",
+        HairpinMode: false,
+        LinkLocalIPv6Address: "",
+        LinkLocalIPv6PrefixLen: 0,
+        SecondaryIPAddresses: null,
+        SecondaryIPv6Addresses: null,
+        EndpointID: bridge?.EndpointID ?? "",
+        Gateway: bridge?.Gateway ?? "",
+        GlobalIPv6Address: bridge?.GlobalIPv6Address ?? "",
+        GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0,
+        IPAddress: bridge?.IPAddress ?? "",
+        IPPrefixLen: bridge?.IPPrefixLen ?? 0,
+        IPv6Gateway: bridge?.IPv6Gateway ?? "",
+        MacAddress: bridge?.MacAddress ?? "",
+      },
+      Networks: networks,
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { ContainersTable } from "../../metadata/mod.ts";
+import { type ContainerSpec, type ContainerState, isRunning } from "./container.ts";
+
+/** A container in memory; `spec` and `state` are replaced, never changed in place. */
+export interface Container {
+  readonly id: string;
+  name: string;
+  spec: ContainerSpec;
+  state: ContainerState;
+}
+
+/** The containers of this engine: in memory, every change written through to the metadata. */
+export class ContainerStore {
+  readonly #table: ContainersTable;
+  readonly #byId = new Map<string, Container>();
+  readonly #idByName = new Map<string, string>();
+  /** Names given to containers that are still being made. */
+  readonly #reserved = new Map<string, string>();
+
+  constructor(table: ContainersTable) {
+    this.#table = table;
+    for (const row of table.all()) {
+      const container: Container = {
+        id: row.id,
+        name: row.name,
+        spec: JSON.parse(row.spec) as ContainerSpec,
+        state: JSON.parse(row.state) as ContainerState,
+      };
+      this.#byId.set(row.id, container);
+      this.#idByName.set(row.name, row.id);
+    }
+  }
+
+  /** Takes a name for a container in the making. @throws conflict in docker's words */
+  reserveName(name: string, id: string): void {
+    const owner = this.#idByName.get(name) ?? this.#reserved.get(name);
+    if (owner !== undefined && owner !== id) {
+      throw new DhowError(
+        "conflict",
+        `Conflict. The container name ${JSON.stringify(`/${name}`)} is already in use by container "${owner}". You have to remove (or rename) that container to be able to reuse that name.`,
+      );
+    }
+    this.#reserved.set(name, id);
+  }
+
+  releaseName(name: string): void {
+    this.#reserved.delete(name);
+  }
+
+  isNameTaken(name: string): boolean {
+    return this.#idByName.has(name) || this.#reserved.has(name);
+  }
+
+  add(container: Container): void {
+    this.#table.insert({
+      id: container.id,
+      name: container.name,
+      imageId: container.spec.imageId,
+      spec: JSON.stringify(container.spec),
+      state: JSON.stringify(container.state),
+    });
+    this.#byId.set(container.id, container);
+    this.#idByName.set(container.name, container.id);
+    this.#reserved.delete(container.name);
+  }
+
+  /** Replaces parts of a container's state, in memory and on disk. */
+  update(container: Container, change: Partial<ContainerState>): void {
+    container.state = { ...container.state, ...change };
+    this.#table.setState(container.id, JSON.stringify(container.state));
+  }
+
+  updateSpec(container: Container, change: Partial<ContainerSpec>): void {
+    container.spec = { ...container.spec, ...change };
+    this.#table.setSpec(container.id, JSON.stringify(container.spec));
+  }
+
+  /** @throws conflict when the name is taken */
+  rename(container: Container, name: string): void {
+    this.reserveName(name, container.id);
+    try {
+      this.#table.rename(container.id, name);
+      this.#idByName.delete(container.name);
+      container.name = name;
+      this.#idByName.set(name, container.id);
+    } finally {
+      this.#reserved.delete(name);
+    }
+  }
+
+  delete(container: Container): void {
+    this.#table.delete(container.id);
+    this.#byId.delete(container.id);
+    this.#idByName.delete(container.name);
+  }
+
+  /** Oldest first. */
+  list(): Container[] {
+    return [...this.#byId.values()];
+  }
+
+  get(id: string): Container | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Finds by full id, name, or unique prefix of an id, in this order. @throws notFound, invalid, internal when ambiguous */
+  find(ref: string): Container {
+    const exact = this.#byId.get(ref) ?? this.#byId.get(this.#idByName.get(ref.replace(/^\//, "")) ?? "");
+    if (exact) return exact;
+    if (ref === "") throw new DhowError("invalid", "bad parameter: container name or ID is empty");
+    let found: Container | undefined;
+    if (/^[0-9a-f]+$/.test(ref)) {
+      for (const [id, container] of this.#byId) {
+        if (!id.startsWith(ref)) continue;
+        if (found) throw new DhowError("internal", `multiple IDs found with provided prefix: ${ref}`);
+        found = container;
+      }
+    }
+    if (!found) throw new DhowError("notFound", `No such container: ${ref}`);
+    return found;
+  }
+
+  /** Containers made from an image. */
+  usersOf(imageId: string): { readonly id: string; readonly name: string; readonly running: boolean }[] {
+    return this.list()
+      .filter((c) => c.spec.imageId === imageId)
+      .map((c) => ({ id: c.id, name: c.name, running: isRunning(c.state) }));
+  }
+}
