@@ -1,0 +1,74 @@
+/**
+ * The daemon's mount namespace: a copy of the host's in which dataRoot and execRoot are private mounts, so that the mounts of containers
+ * show up nowhere else, and from which the cgroup2 hierarchy of a hybrid host is taken away when it has controllers (crun refuses it).
+ * Other mounts keep their propagation: what a container mounts in an rshared bind reaches the host.
+ *
+ * Containers keep the namespace alive when the daemon dies; the next daemon finds it through any of their holders. Without a container
+ * it ends with the daemon, and everything mounted in it is gone with it.
+ */
+import { mkdirSync, openSync, readlinkSync } from "node:fs";
+import { CLONE_NEWNS, MNT_DETACH, MS_BIND, MS_PRIVATE, MS_REC, mount, readMountInfo, setns, umount, unshare } from "./linux/mod.ts";
+
+const CLONE_FS = 0x200;
+const MARK = "DHOW_MOUNT_NAMESPACE";
+
+/** What to start again, with which arguments; a compiled binary is its own script. */
+export function selfCommand(): readonly string[] {
+  const script = process.argv[1] ?? "";
+  return script.startsWith("/$bunfs/") || script === "" ? [process.execPath] : [process.execPath, script];
+}
+
+/** Whether this process is in the daemon's namespace already; forgets the mark, so that children don't take it over. */
+export function isInNamespace(): boolean {
+  const isInside = process.env[MARK] === readlinkSync("/proc/self/ns/mnt");
+  delete process.env[MARK];
+  return isInside;
+}
+
+/**
+ * Starts this program again, with the same pid, in the daemon's namespace: that of the container whose holder is `holderPid`, else a new one.
+ * Only this thread can move there, and the start of a new program leaves just this thread.
+ */
+export function enterNamespace(holderPid: number | undefined, argv: readonly string[]): never {
+  if (holderPid === undefined) {
+    unshare(CLONE_NEWNS);
+  } else {
+    const fd = openSync(`/proc/${holderPid}/ns/mnt`, "r");
+    unshare(CLONE_FS);
+    setns(fd, CLONE_NEWNS);
+  }
+  const command = [...selfCommand(), ...argv];
+  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt") };
+  (process as unknown as { execve(file: string, argv: readonly string[], env: NodeJS.ProcessEnv): never }).execve(
+    process.execPath,
+    command,
+    env,
+  );
+  throw new Error("execve returned");
+}
+
+/** Makes `path` a mount of its own that shares nothing with other namespaces. */
+function makePrivate(path: string): void {
+  const existing = readMountInfo().find((m) => m.mountPoint === path);
+  if (!existing) mount(path, path, null, MS_BIND | MS_REC);
+  mount(null, path, null, MS_PRIVATE | MS_REC);
+}
+
+/** Prepares the namespace; finds done what an earlier daemon did. @throws {SysError} */
+export function prepareNamespace(dataRoot: string, execRoot: string): void {
+  for (const path of [dataRoot, execRoot]) {
+    mkdirSync(path, { recursive: true, mode: 0o711 });
+    makePrivate(path);
+  }
+  hideHybridCgroup();
+}
+
+function hideHybridCgroup(): void {
+  const mounts = readMountInfo();
+  const isV1 = mounts.some((m) => m.fsType === "cgroup");
+  const unified = mounts.find((m) => m.fsType === "cgroup2" && m.mountPoint !== "/sys/fs/cgroup");
+  if (!isV1 || !unified) return;
+  const parent = mounts.find((m) => m.mountId === unified.parentId);
+  if (parent) mount(null, parent.mountPoint, null, MS_PRIVATE | MS_REC);
+  umount(unified.mountPoint, MNT_DETACH);
+}
