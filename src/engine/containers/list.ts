@@ -142,16 +142,25 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
     some(filters["name"], (c, name) => nameMatches(c.name, name)),
     some(filters["status"], (c, status) => c.state.status === status),
     some(filters["health"], (c, health) => (deps.healthOf(c) || "none") === health),
-    some(filters["volume"], (c, volume) => (c.spec.mounts ?? []).some((m) => m.Name === volume || m.Destination === volume || m.Source === volume)),
+    some(filters["volume"], (c, volume) =>
+      (c.spec.mounts ?? []).some((m) => m.Name === volume || m.Destination === volume || m.Source === volume),
+    ),
     some(filters["network"], (c, network) =>
-      Object.entries(networksOf(c)).some(([name, e]) => name === network || (e.NetworkID !== "" && e.NetworkID?.startsWith(network) === true)),
+      Object.entries(networksOf(c)).some(
+        ([name, e]) => name === network || (e.NetworkID !== "" && e.NetworkID?.startsWith(network) === true),
+      ),
     ),
     some(filters["is-task"], (_, value) => value === "false" || value === "0"),
     some(filters["isolation"], (c, value) => c.spec.hostConfig.Isolation === value),
     labelTest(filters),
     (c) => exited === undefined || (exited.has(c.state.exitCode) && !isRunning(c.state) && c.state.status !== "created"),
-    (c) => publish === undefined || portSummaries(c.state.network?.ports).some((p) => p.PublicPort !== undefined && publish.has(`${p.PublicPort}/${p.Type}`)),
-    (c) => expose === undefined || Object.keys(c.spec.config.ExposedPorts ?? {}).some((port) => expose.has(port)) || Object.keys(c.state.network?.ports ?? {}).some((port) => expose.has(port)),
+    (c) =>
+      publish === undefined ||
+      portSummaries(c.state.network?.ports).some((p) => p.PublicPort !== undefined && publish.has(`${p.PublicPort}/${p.Type}`)),
+    (c) =>
+      expose === undefined ||
+      Object.keys(c.spec.config.ExposedPorts ?? {}).some((port) => expose.has(port)) ||
+      Object.keys(c.state.network?.ports ?? {}).some((port) => expose.has(port)),
     (c) => ancestors === undefined || ancestors.some((ids) => ids.has(c.spec.imageId)),
     filters["before"] || filters["since"] ? bounds(filters, deps, order) : () => true,
   ];
@@ -202,7 +211,10 @@ async function summary(deps: ListDeps, container: Container, options: ContainerL
     Labels: spec.config.Labels ?? {},
     State: state.status,
     Status: statusText(state, now, health),
-    HostConfig: { NetworkMode: networkMode(spec.hostConfig), ...(spec.hostConfig.Annotations ? { Annotations: spec.hostConfig.Annotations } : {}) },
+    HostConfig: {
+      NetworkMode: networkMode(spec.hostConfig),
+      ...(spec.hostConfig.Annotations ? { Annotations: spec.hostConfig.Annotations } : {}),
+    },
     Health: { Status: health === "" ? "none" : health, FailingStreak: 0 },
     NetworkSettings: { Networks: networksOf(container) },
     Mounts: spec.mounts,

@@ -1,6 +1,6 @@
 import type { ContainerWaitResponse, WaitCondition } from "../../spec/engine/mod.ts";
-import type { Container } from "./store.ts";
 import { isRunning } from "./container.ts";
+import type { Container } from "./store.ts";
 
 interface Waiter {
   readonly condition: WaitCondition;

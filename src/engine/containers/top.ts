@@ -1,0 +1,41 @@
+import { DhowError, errnoCode } from "../../lib/mod.ts";
+import type { ContainerTopResponse } from "../../spec/engine/mod.ts";
+
+/**
+ * Keeps the rows of a `ps` table that belong to `pids`. The last column takes the rest of its line.
+ * @throws internal when the table has no PID column
+ */
+export function parsePs(output: string, pids: ReadonlySet<number>): ContainerTopResponse {
+  const lines = output.split("\n").filter((line) => line.trim() !== "");
+  const titles = (lines[0] ?? "").trim().split(/\s+/);
+  const pidColumn = titles.indexOf("PID");
+  if (pidColumn < 0) throw new DhowError("internal", "Couldn't find PID field in ps output");
+  const rows: string[][] = [];
+  for (const line of lines.slice(1)) {
+    const words = line.trim().split(/\s+/);
+    if (!pids.has(Number(words[pidColumn]))) continue;
+    const row = words.slice(0, titles.length - 1);
+    row.push(words.slice(titles.length - 1).join(" "));
+    rows.push(row);
+  }
+  return { Titles: titles, Processes: rows };
+}
+
+/** Runs the host's `ps` and keeps what belongs to `pids`. @throws invalid for arguments that would run code or that ps refuses */
+export async function top(pids: readonly number[], psArgs: string): Promise<ContainerTopResponse> {
+  const args = psArgs.split(/\s+/).filter((arg) => arg !== "");
+  for (const arg of args) {
+    // ps would read its own list of processes instead of showing ours
+    if (/\s/.test(arg)) throw new DhowError("invalid", `invalid argument for ps: ${JSON.stringify(arg)}`);
+  }
+  let child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  try {
+    child = Bun.spawn(["ps", ...(args.length > 0 ? args : ["-ef"])], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  } catch (cause) {
+    if (errnoCode(cause) === "ENOENT") throw new DhowError("internal", "ps: not found on this host; install procps", { cause });
+    throw cause;
+  }
+  const [output, errors, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+  if (code !== 0) throw new DhowError("internal", `ps: ${(errors.trim().split("\n")[0] ?? "") || `exit status ${code}`}`);
+  return parsePs(output, new Set(pids));
+}
