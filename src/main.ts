@@ -30,3 +30,5 @@ async function main(name: string, argv: readonly string[]): Promise<number> {
 }
 
 process.exitCode = await main(calledName(), process.argv.slice(2));
+
+export {};
