@@ -38,7 +38,7 @@ const STANDARD: Readonly<Record<string, number>> = {
   SYS: 31,
 };
 
-const ALIASES: Readonly<Record<string, number>> = { CLD: 17, IOT: 6, POLL: 29, UNUSED: 31 };
+const ALIASES: Readonly<Record<string, number>> = { CLD: 17, IOT: 6, POLL: 29 };
 
 function table(): ReadonlyMap<string, number> {
   const all = new Map<string, number>([...Object.entries(STANDARD), ...Object.entries(ALIASES), ["RTMIN", RTMIN], ["RTMAX", RTMAX]]);
@@ -54,17 +54,17 @@ const NAMES: ReadonlyMap<number, string> = new Map([...SIGNALS].reverse().map(([
 
 /**
  * The number of a signal as docker accepts it: `KILL`, `sigkill`, `9`, `RTMIN+3`. A number is taken as it is; see `isValidSignal`.
- * @throws invalid `Invalid signal: X`
+ * @throws invalid `invalid signal: X`, the words of moby/sys signal v0.7
  */
 export function parseSignal(text: string): number {
   const number = /^[+-]?\d+$/.test(text) ? Number(text) : SIGNALS.get(text.toUpperCase().replace(/^SIG/, ""));
-  if (number === undefined || number === 0) throw new DhowError("invalid", `Invalid signal: ${text}`);
+  if (number === undefined || number === 0) throw new DhowError("invalid", `invalid signal: ${text}`);
   return number;
 }
 
-/** Whether Linux has a signal of that number. */
+/** Whether a program may get a signal of that number: 1 to 31 and 34 to 64 (the C library keeps 32 and 33 for itself). */
 export function isValidSignal(signo: number): boolean {
-  return Number.isInteger(signo) && signo >= 1 && signo <= RTMAX;
+  return NAMES.has(signo);
 }
 
 /** The name of a signal with its SIG, `SIGKILL` for 9; undefined for a number that has none. */
