@@ -7,6 +7,7 @@ export * from "./fs-info.ts";
 export * from "./libc.ts";
 export * from "./mount.ts";
 export * from "./namespaces.ts";
+export * from "./pass-fd.ts";
 export * from "./pidfd.ts";
 export * from "./process.ts";
 export * from "./pty.ts";
