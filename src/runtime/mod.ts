@@ -1,0 +1,3 @@
+export * from "./host.ts";
+export * from "./spec/mod.ts";
+export * from "./user.ts";
