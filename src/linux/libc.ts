@@ -88,6 +88,12 @@ const SYSCALL_SHAPES = {
   ints: { syscall: { args: [long, long, long, long, long, long], returns: long } },
   /** syscall(number, integer, pointer, pointer, integer) : openat2 */
   ippi: { syscall: { args: [long, long, pointer, pointer, long], returns: long } },
+  /** syscall(number, pointer, integer) : fsopen */
+  pi: { syscall: { args: [long, pointer, long], returns: long } },
+  /** syscall(number, integer, integer, pointer, pointer, integer) : fsconfig */
+  iippi: { syscall: { args: [long, long, long, pointer, pointer, long], returns: long } },
+  /** syscall(number, integer, pointer, integer, pointer, integer) : move_mount */
+  ipipi: { syscall: { args: [long, long, pointer, long, pointer, long], returns: long } },
   /** syscall(number, integer, pointer) : io_setup */
   ip: { syscall: { args: [long, long, pointer], returns: long } },
   /** syscall(number, integer, integer, pointer) : io_submit */
@@ -104,6 +110,9 @@ function loadSyscalls() {
   return {
     ints: dlopen("libc.so.6", SYSCALL_SHAPES.ints).symbols.syscall,
     ippi: dlopen("libc.so.6", SYSCALL_SHAPES.ippi).symbols.syscall,
+    pi: dlopen("libc.so.6", SYSCALL_SHAPES.pi).symbols.syscall,
+    iippi: dlopen("libc.so.6", SYSCALL_SHAPES.iippi).symbols.syscall,
+    ipipi: dlopen("libc.so.6", SYSCALL_SHAPES.ipipi).symbols.syscall,
     ip: dlopen("libc.so.6", SYSCALL_SHAPES.ip).symbols.syscall,
     iip: dlopen("libc.so.6", SYSCALL_SHAPES.iip).symbols.syscall,
     iiipp: dlopen("libc.so.6", SYSCALL_SHAPES.iiipp).symbols.syscall,
@@ -144,17 +153,14 @@ const isArm64 = process.arch === "arm64";
 /** System call numbers that differ by architecture or have no libc wrapper. @see asm/unistd.h */
 export const SYS = {
   openat2: 437,
-  open_tree: 428,
   move_mount: 429,
   fsopen: 430,
   fsconfig: 431,
   fsmount: 432,
-  mount_setattr: 442,
   pidfd_send_signal: 424,
   pidfd_open: 434,
   pidfd_getfd: 438,
   ioctl: isArm64 ? 29 : 16,
-  gettid: isArm64 ? 178 : 186,
   io_setup: isArm64 ? 0 : 206,
   io_destroy: isArm64 ? 1 : 207,
   io_getevents: isArm64 ? 4 : 208,

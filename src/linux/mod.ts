@@ -3,6 +3,7 @@ export * from "./cstr.ts";
 export * from "./errno.ts";
 export * from "./fd.ts";
 export * from "./fifo.ts";
+export * from "./fs-context.ts";
 export * from "./fs-info.ts";
 export * from "./libc.ts";
 export * from "./mount.ts";

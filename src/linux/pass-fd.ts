@@ -17,7 +17,8 @@ const EAGAIN = 11;
 /** A non-blocking listening socket at `path`. @throws {SysError} EADDRINUSE @throws invalid when the path is longer than 107 bytes */
 export function listenUnix(path: string): Fd {
   const name = Buffer.from(path);
-  if (name.length >= SUN_PATH_BYTES) throw new DhowError("invalid", `listen on ${path}: a socket's path has at most ${SUN_PATH_BYTES - 1} bytes`);
+  if (name.length >= SUN_PATH_BYTES)
+    throw new DhowError("invalid", `listen on ${path}: a socket's path has at most ${SUN_PATH_BYTES - 1} bytes`);
   // struct sockaddr_un: u16 family, then the path
   const address = Buffer.alloc(2 + SUN_PATH_BYTES);
   address.writeUInt16LE(AF_UNIX, 0);
@@ -47,7 +48,7 @@ export function receiveFd(socket: number): Fd | null | undefined {
   const header = new BigUint64Array([0n, 0n, BigInt(ptr(iovec)), 1n, BigInt(ptr(control)), BigInt(control.length), 0n]);
   const count = transfer(() => libc.symbols.recvmsg(socket, header, MSG_CMSG_CLOEXEC), "recvmsg", socket);
   // the message's parts must live until here: the header holds only their addresses
-  if (count < 0 || data.length === 0) return undefined;
+  if (count < 0 || iovec.length + data.length === 0) return undefined;
   const controlBytes = Number(header[5] ?? 0n);
   if (controlBytes < 20 || control.readInt32LE(8) !== SOL_SOCKET || control.readInt32LE(12) !== SCM_RIGHTS) return null;
   return new Fd(control.readInt32LE(16));

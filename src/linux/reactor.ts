@@ -234,6 +234,9 @@ class AioWaker implements Waker {
 
   resume(): void {
     if (this.#reader !== undefined) return;
+    // a reader that was cancelled may have taken the report of a finished request with it
+    this.#reap();
+    this.#arm();
     const reader: Reader = Bun.file(this.#eventfd.fd).stream().getReader();
     this.#reader = reader;
     this.#read(reader).catch((error: unknown) => this.#log.error("reactor stopped", { error }));
@@ -258,9 +261,19 @@ class AioWaker implements Waker {
       if (done || this.#reader !== reader) return;
       this.#reap();
       this.#onReady();
-      if (this.#reader !== reader) return;
-      this.#arm();
+      while (this.#reader === reader && !this.#tryArm()) await Bun.sleep(FALLBACK_MS);
     }
+  }
+
+  /** Whether the next request is under way; a kernel short of memory refuses one now and then. */
+  #tryArm(): boolean {
+    try {
+      this.#arm();
+    } catch (error) {
+      this.#log.error("poll request failed, trying again", { error });
+      return false;
+    }
+    return true;
   }
 
   #reap(): void {

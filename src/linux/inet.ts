@@ -1,0 +1,63 @@
+import { check, errno, SysError } from "./errno.ts";
+import { Fd } from "./fd.ts";
+import { libc } from "./libc.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+
+export interface InetBinding {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  /** Four bytes (IPv4) or sixteen (IPv6), in network order. */
+  readonly address: Uint8Array;
+  /** 0 lets the kernel choose. */
+  readonly port: number;
+}
+
+const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
+
+/** sockaddr_in or sockaddr_in6, see ip(7) and ipv6(7). */
+function socketAddress(address: Uint8Array, port: number): Uint8Array {
+  const isV6 = address.length === 16;
+  const bytes = new Uint8Array(isV6 ? 28 : 16);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, isV6 ? AF_INET6 : AF_INET, true);
+  view.setUint16(2, port, false);
+  bytes.set(address, isV6 ? 8 : 4);
+  return bytes;
+}
+
+/**
+ * Takes a port: a socket bound to it (TCP and SCTP also listening, because a port that nobody listens on can be bound twice).
+ * An IPv6 socket takes IPv6 only. Non-blocking, closed on exec.
+ * @throws {SysError} EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
+ */
+export function bindInet(binding: InetBinding, backlog = 128): Fd {
+  const isV6 = binding.address.length === 16;
+  const isStream = binding.protocol !== "udp";
+  const type = (isStream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const fd = new Fd(check(libc.symbols.socket(isV6 ? AF_INET6 : AF_INET, type, IPPROTO[binding.protocol]), "socket", binding.protocol));
+  const one = new Int32Array([1]);
+  // only for streams: datagram sockets that both have it would share the port
+  if (isStream) libc.symbols.setsockopt(fd.fd, SOL_SOCKET, SO_REUSEADDR, one, 4);
+  if (isV6) libc.symbols.setsockopt(fd.fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4);
+  const address = socketAddress(binding.address, binding.port);
+  if (libc.symbols.bind(fd.fd, address, address.length) < 0) {
+    const code = errno();
+    fd.close();
+    throw new SysError("bind", code, String(binding.port));
+  }
+  if (isStream && libc.symbols.listen(fd.fd, backlog) < 0) {
+    const code = errno();
+    fd.close();
+    throw new SysError("listen", code, String(binding.port));
+  }
+  return fd;
+}
