@@ -30,6 +30,10 @@ function pipe(): Fd {
 const buffer = Buffer.alloc(100);
 const settle = (): Promise<void> => Bun.sleep(20);
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(1);
+}
+
 test("a callback comes for every arrival", async () => {
   const fifo = pipe();
   const { promise, resolve } = Promise.withResolvers<number>();
@@ -95,7 +99,7 @@ test("an error in a callback is logged and stops nothing", async () => {
     resolve();
   });
   write(bad.fd, Buffer.from("x"));
-  await settle();
+  await until(() => lines.length > 0);
   write(good.fd, Buffer.from("x"));
   await promise;
   expect(lines.join()).toContain("broken callback");
@@ -111,11 +115,11 @@ test("modify() changes what is watched for", async () => {
   await settle();
   expect(events).toEqual([]);
   watch.modify(EPOLLOUT);
-  await settle();
+  await until(() => events.length > 0);
   expect(events).toEqual([EPOLLOUT]);
-  watch.modify(EPOLLIN | EPOLLOUT);
   write(fifo.fd, Buffer.from("x"));
-  await settle();
+  watch.modify(EPOLLIN | EPOLLOUT);
+  await until(() => events.length > 1);
   expect(events).toEqual([EPOLLOUT, EPOLLIN | EPOLLOUT]);
 });
 
@@ -130,6 +134,7 @@ test("dispose() ends a watch, also one whose event is already in the batch, also
     }),
   );
   for (const fifo of [a, b]) write(fifo.fd, Buffer.from("x"));
+  await until(() => calls > 0);
   await settle();
   expect(calls).toBe(1);
   expect(loop.size).toBe(0);
@@ -211,9 +216,9 @@ test("the process ends when nothing is watched, and lives while something is", a
     import { Reactor, openPty, EPOLLIN, write, read } from ${JSON.stringify(join(import.meta.dir, "mod.ts"))};
     import { silentLogger } from ${JSON.stringify(join(import.meta.dir, "../lib/mod.ts"))};
     const reactor = new Reactor(silentLogger), pty = openPty();
-    const watch = reactor.watch(pty.master.fd, EPOLLIN, () => { read(pty.master.fd, Buffer.alloc(9)); console.log("read"); ${last} });
-    setTimeout(() => write(pty.slave.fd, Buffer.from("x")), 20).unref();
-    setTimeout(() => process.exit(7), 300).unref();`;
+    const watch = reactor.watch(pty.master.fd, EPOLLIN, () => { read(pty.master.fd, Buffer.alloc(9)); console.log("read"); ${last}
+      setTimeout(() => process.exit(7), 500).unref(); });
+    setTimeout(() => write(pty.slave.fd, Buffer.from("x")), 20).unref();`;
   const run = async (last: string): Promise<[string, number]> => {
     const child = Bun.spawn([process.execPath, "-e", script(last)], { stdout: "pipe" });
     return [await new Response(child.stdout).text(), await child.exited];
