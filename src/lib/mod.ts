@@ -6,3 +6,5 @@ export * from "./keyed-mutex.ts";
 export * from "./log.ts";
 export * from "./time.ts";
 export * from "./units.ts";
+export * from "./version.ts";
+export * from "./tar/mod.ts";
