@@ -4,7 +4,7 @@ export * from "./errdefs.ts";
 export * from "./ids.ts";
 export * from "./keyed-mutex.ts";
 export * from "./log.ts";
+export * from "./tar/mod.ts";
 export * from "./time.ts";
 export * from "./units.ts";
 export * from "./version.ts";
-export * from "./tar/mod.ts";

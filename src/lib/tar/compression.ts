@@ -1,5 +1,4 @@
-import { Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import type { Transform } from "node:stream";
 import { DhowError, errnoCode } from "../errdefs.ts";
 import { unexpectedEof } from "./reader.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
@@ -13,7 +12,7 @@ const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
   ["bzip2", [0x42, 0x5a, 0x68]],
 ];
 const SNIFF_BYTES = 6;
-const OUTPUT_CHUNK = 256 * 1024;
+const OPTIONS = { chunkSize: 256 * 1024 };
 
 /** How a stream that starts with `bytes` is compressed; six bytes are enough. */
 export function sniffCompression(bytes: Uint8Array): Compression {
@@ -32,7 +31,7 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
     const rest = resume(head, iterator);
     const compression = sniffCompression(head);
     if (compression === "none") yield* rest;
-    else if (compression === "gzip") yield* inflate(rest, createGunzip({ chunkSize: OUTPUT_CHUNK }));
+    else if (compression === "gzip") yield* inflate(rest, "gzip");
     else if (compression === "zstd") yield* unpackZstd(rest);
     else throw new DhowError("unsupported", `unpack: ${compression} is not supported, only gzip and zstd are`);
   } finally {
@@ -48,7 +47,7 @@ async function* unpackZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
       yield chunk;
     }
   };
-  yield* inflate(watched(), createZstdDecompress({ chunkSize: OUTPUT_CHUNK }));
+  yield* inflate(watched(), "zstd");
   if (!frames.isComplete) throw unexpectedEof();
 }
 
