@@ -70,10 +70,10 @@ async function* resume(head: Uint8Array, iterator: AsyncIterator<Uint8Array>): A
   }
 }
 
-async function* inflate(
-  source: AsyncIterable<Uint8Array>,
-  engine: ReturnType<typeof createGunzip>,
-): AsyncGenerator<Uint8Array, void, void> {
+async function* inflate(source: AsyncIterable<Uint8Array>, compression: "gzip" | "zstd"): AsyncGenerator<Uint8Array, void, void> {
+  // loaded here because every start of the program would pay for it
+  const [{ Readable }, zlib] = await Promise.all([import("node:stream"), import("node:zlib")]);
+  const engine: Transform = compression === "gzip" ? zlib.createGunzip(OPTIONS) : zlib.createZstdDecompress(OPTIONS);
   const input = Readable.from(source, { objectMode: false, highWaterMark: 1 << 20 });
   let sourceError: unknown;
   input.on("error", (error) => {
