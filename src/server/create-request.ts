@@ -1,0 +1,106 @@
+import { DhowError } from "../lib/mod.ts";
+import type { ContainerCreateRequest, EndpointSettings, HostConfig, Mount } from "../spec/engine/mod.ts";
+import type { Decoded } from "./go-json.ts";
+import { type ApiVersion, olderThan } from "./versions.ts";
+
+/** A create request in the newest form, and what there is to say about its conversion. */
+export interface CreateRequest {
+  readonly request: ContainerCreateRequest;
+  readonly warnings: readonly string[];
+}
+
+type Body = ContainerCreateRequest & { readonly MacAddress?: string };
+
+/**
+ * Turns the body of a client of any version into what the engine takes: what a version didn't know is dropped, its defaults apply.
+ * @throws invalid when there is no configuration, or it contradicts itself
+ */
+export function createRequest(decoded: Decoded, version: ApiVersion): CreateRequest {
+  if (!decoded.seen.has("Config")) throw new DhowError("invalid", "config cannot be empty in order to create a container");
+  const { MacAddress: mac, ...body } = decoded.value as Body;
+  const host = hostConfig(body.HostConfig ?? {}, version);
+  const warnings: string[] = [];
+  const networks = endpointsConfig(
+    body.NetworkingConfig?.EndpointsConfig ?? {},
+    host.NetworkMode ?? "default",
+    mac ?? "",
+    version,
+    warnings,
+  );
+  const healthcheck = body.Healthcheck && olderThan(version, 44) ? { ...body.Healthcheck, StartInterval: 0 } : body.Healthcheck;
+  const request: ContainerCreateRequest = {
+    ...body,
+    ...(healthcheck ? { Healthcheck: healthcheck } : {}),
+    HostConfig: host,
+    NetworkingConfig: { EndpointsConfig: networks },
+  };
+  return { request, warnings };
+}
+
+function hostConfig(given: HostConfig, version: ApiVersion): HostConfig {
+  const host: { -readonly [K in keyof HostConfig]: HostConfig[K] } = { ...given };
+  host.NetworkMode = given.NetworkMode || "default";
+  if ((given.PidsLimit ?? 1) <= 0) delete host.PidsLimit;
+  if (olderThan(version, 40) && !given.IpcMode) host.IpcMode = "shareable";
+  if (olderThan(version, 42)) delete host.ConsoleSize;
+  if (olderThan(version, 43)) delete host.Annotations;
+  if (given.Mounts) host.Mounts = given.Mounts.map((mount) => mountOf(mount, version));
+  return host;
+}
+
+function mountOf(given: Mount, version: ApiVersion): Mount {
+  const mount: { -readonly [K in keyof Mount]: Mount[K] } = { ...given };
+  if (olderThan(version, 48) && given.Type === "image") throw new DhowError("invalid", 'mount type "image" requires API v1.48 or newer');
+  if (given.BindOptions) {
+    const bind: { -readonly [K in keyof NonNullable<Mount["BindOptions"]>]: NonNullable<Mount["BindOptions"]>[K] } = {
+      ...given.BindOptions,
+    };
+    if (olderThan(version, 40)) delete bind.NonRecursive;
+    if (olderThan(version, 42)) delete bind.CreateMountpoint;
+    if (olderThan(version, 44)) {
+      if (bind.ReadOnlyForceRecursive) throw new DhowError("invalid", "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+      // a read-only bind mount of these days left what is mounted below it writable
+      if (given.ReadOnly) bind.ReadOnlyNonRecursive = true;
+    }
+    mount.BindOptions = bind;
+  }
+  if (olderThan(version, 45) && given.VolumeOptions) mount.VolumeOptions = { ...given.VolumeOptions, Subpath: "" };
+  if (olderThan(version, 46) && given.TmpfsOptions) mount.TmpfsOptions = { ...given.TmpfsOptions, Options: null };
+  return mount;
+}
+
+const CONFLICTING_MAC = "conflicting options: mac-address and the network mode";
+
+function endpointsConfig(
+  given: Readonly<Record<string, EndpointSettings>>,
+  networkMode: string,
+  mac: string,
+  version: ApiVersion,
+  warnings: string[],
+): Readonly<Record<string, EndpointSettings>> {
+  if (olderThan(version, 44) && Object.keys(given).length > 1) {
+    throw new DhowError("invalid", `Container cannot be connected to network endpoints: ${Object.keys(given).join(", ")}`);
+  }
+  if (!olderThan(version, 52)) return given;
+  const hasEndpoint = !["host", "none"].includes(networkMode) && !networkMode.startsWith("container:");
+  const name = networkMode === "default" ? "bridge" : networkMode;
+  // a client may name the default network either way
+  const key = given[networkMode] !== undefined ? networkMode : name;
+  if (olderThan(version, 44)) {
+    if (mac === "")
+      return Object.fromEntries(Object.entries(given).map(([network, endpoint]) => [network, { ...endpoint, MacAddress: "" }]));
+    if (!hasEndpoint) throw new DhowError("invalid", CONFLICTING_MAC);
+    return { ...given, [key]: { ...given[key], MacAddress: mac } };
+  }
+  if (mac === "") return given;
+  warnings.push("The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.");
+  if (!hasEndpoint) return given;
+  const own = given[key]?.MacAddress ?? "";
+  if (own !== "" && own !== mac) {
+    throw new DhowError(
+      "invalid",
+      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+    );
+  }
+  return { ...given, [key]: { ...given[key], MacAddress: mac } };
+}

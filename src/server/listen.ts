@@ -1,0 +1,108 @@
+import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
+import type { Server } from "node:http";
+import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
+import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
+
+/** Where to listen: a unix socket, a TCP port, or a listening socket that was handed over (systemd). */
+export type ListenAddress =
+  | { readonly kind: "unix"; readonly path: string; readonly mode?: number | undefined; readonly group?: string | number | undefined }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "fd"; readonly fd: number };
+
+/** A place that is listened at. */
+export interface Listener {
+  /** As `-H` spells it: `unix:///path`, `tcp://host:port`, `fd://3`. */
+  readonly address: string;
+  /** Takes no more connections; resolves when those that are open have ended. */
+  close(): Promise<void>;
+  /** Breaks what is still open. */
+  cut(): void;
+}
+
+/** Makes `server` listen. @throws conflict when the address is taken, forbidden, invalid */
+export async function listen(server: Server, address: ListenAddress): Promise<Listener> {
+  switch (address.kind) {
+    case "unix":
+      return listenUnix(server, address);
+    case "tcp": {
+      await started(server, () => server.listen({ host: address.host, port: address.port }));
+      const bound = server.address();
+      const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
+      return { address: `tcp://${address.host}:${port}`, close: () => closed(server), cut: () => server.closeAllConnections() };
+    }
+    case "fd":
+      return listenFd(server, address.fd);
+    default: {
+      const never: never = address;
+      return never;
+    }
+  }
+}
+
+async function listenUnix(server: Server, address: ListenAddress & { readonly kind: "unix" }): Promise<Listener> {
+  const { path } = address;
+  const gid = address.group === undefined ? undefined : groupId(address.group);
+  removeStaleSocket(path);
+  await started(server, () => {
+    // nobody else may connect before mode and group are right
+    const before = process.umask(0o177);
+    server.listen(path);
+    process.umask(before);
+  });
+  if (gid !== undefined) chownSync(path, 0, gid);
+  chmodSync(path, address.mode ?? 0o660);
+  return { address: `unix://${path}`, close: () => closed(server), cut: () => server.closeAllConnections() };
+}
+
+/** Bun's HTTP server doesn't take a descriptor, its net server does. */
+async function listenFd(server: Server, fd: number): Promise<Listener> {
+  const sockets = new Set<Socket>();
+  const acceptor: NetServer = createNetServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    server.emit("connection", socket);
+  });
+  await started(acceptor, () => acceptor.listen({ fd }));
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return { address: `fd://${fd}`, close: () => closed(acceptor), cut };
+}
+
+function started(server: Server | NetServer, listenNow: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: Error) => {
+      const kind = errnoCode(error) === "EADDRINUSE" ? "conflict" : errnoCode(error) === "EACCES" ? "forbidden" : "internal";
+      reject(new DhowError(kind, `listen: ${errorMessage(error)}`, { cause: error }));
+    });
+    server.once("listening", resolve);
+    listenNow();
+  });
+}
+
+function closed(server: Server | NetServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
+/** A socket file that a dead daemon left is in the way; any other file is somebody's. */
+function removeStaleSocket(path: string): void {
+  try {
+    if (!lstatSync(path).isSocket()) throw new DhowError("invalid", `listen at ${JSON.stringify(path)}: it exists and is not a socket`);
+    unlinkSync(path);
+  } catch (error) {
+    if (errnoCode(error) !== "ENOENT") throw error;
+  }
+}
+
+/** The number of a group by name or number; undefined when there is none of that name, as on a machine without `docker`. */
+function groupId(group: string | number): number | undefined {
+  if (typeof group === "number") return group;
+  if (/^\d+$/.test(group)) return Number(group);
+  for (const line of readFileSync("/etc/group", "utf8").split("\n")) {
+    const [name, , gid] = line.split(":");
+    if (name === group && gid !== undefined) return Number(gid);
+  }
+  return undefined;
+}

@@ -1,0 +1,3 @@
+export type { ListenAddress, Listener } from "./listen.ts";
+export { type ApiServer, createServer, type ServerOptions } from "./server.ts";
+export { API_VERSION, MIN_API_VERSION } from "./versions.ts";

@@ -1,0 +1,122 @@
+import type { IncomingMessage } from "node:http";
+import { DhowError } from "../lib/mod.ts";
+import { Query } from "./decode.ts";
+import { type Decoded, decodeJson, type GoType } from "./go-json.ts";
+import type { ApiVersion } from "./versions.ts";
+
+/** JSON bodies are held in memory, so there is an end to them. */
+const MAX_JSON_BYTES = 16 * 1024 * 1024;
+
+/** Starts to collect a body at once: what arrives before the first listener is lost for a request that was upgraded. */
+export class BodyCollector {
+  readonly bytes: Promise<Uint8Array>;
+
+  constructor(incoming: IncomingMessage) {
+    this.bytes = collect(incoming);
+    // who reads the body gets the failure; a handler that doesn't look at it must not fail
+    this.bytes.catch(() => {});
+  }
+}
+
+function collect(incoming: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    const tooLarge = new DhowError("invalid", `invalid JSON: request body too large: limit is ${MAX_JSON_BYTES} bytes`);
+    if (Number(incoming.headers["content-length"] ?? 0) > MAX_JSON_BYTES) {
+      reject(tooLarge);
+      return;
+    }
+    incoming.on("data", (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes > MAX_JSON_BYTES) {
+        chunks.length = 0;
+        reject(tooLarge);
+      } else chunks.push(chunk);
+    });
+    incoming.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    const cut = (): void => reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
+    incoming.on("error", cut);
+    incoming.on("close", cut);
+  });
+}
+
+/** One call of the API. */
+export class ApiRequest {
+  readonly method: string;
+  /** As the client asked for it, `[1, 41]`; the newest when the path had no version. */
+  readonly version: ApiVersion;
+  /** What the pattern's `:name` stands for. */
+  readonly name: string;
+  readonly query: Query;
+  readonly incoming: IncomingMessage;
+  readonly #signal: () => AbortSignal;
+  readonly #body: BodyCollector | undefined;
+
+  constructor(options: {
+    readonly incoming: IncomingMessage;
+    readonly version: ApiVersion;
+    readonly name: string;
+    readonly rawQuery: string;
+    readonly signal: () => AbortSignal;
+    readonly body?: BodyCollector | undefined;
+  }) {
+    this.incoming = options.incoming;
+    this.method = options.incoming.method ?? "";
+    this.version = options.version;
+    this.name = options.name;
+    this.query = new Query(options.rawQuery);
+    this.#signal = options.signal;
+    this.#body = options.body;
+  }
+
+  /** Aborted when the client goes away. */
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
+
+  /** Whether the client's API is at least `major.minor`. */
+  atLeast(minor: number): boolean {
+    return this.version[0] > 1 || this.version[1] >= minor;
+  }
+
+  header(name: string): string {
+    const value = this.incoming.headers[name];
+    return Array.isArray(value) ? value.join(", ") : (value ?? "");
+  }
+
+  /** The length that the client announced; -1 when it sends in chunks. */
+  get bodyLength(): number {
+    if (this.incoming.headers["transfer-encoding"] !== undefined) return -1;
+    return Number(this.incoming.headers["content-length"] ?? 0);
+  }
+
+  /** The body as it comes in, with back-pressure. */
+  get body(): AsyncIterable<Uint8Array> {
+    return this.incoming;
+  }
+
+  /**
+   * The decoded JSON body; an empty one is `{}` unless `required`.
+   * @throws invalid with dockerd's words: Content-Type, syntax, types
+   */
+  async json(type: GoType, options: { readonly required?: boolean } = {}): Promise<Decoded> {
+    this.#checkContentType();
+    if (this.bodyLength === 0) return options.required ? decodeJson("", type) : { value: {}, seen: new Set() };
+    const collector = this.#body ?? new BodyCollector(this.incoming);
+    return decodeJson(new TextDecoder("utf-8", { ignoreBOM: true }).decode(await collector.bytes), type);
+  }
+
+  #checkContentType(): void {
+    const given = this.header("content-type");
+    if (given === "" && this.bodyLength === 0) return;
+    if (given === "") throw new DhowError("invalid", "malformed Content-Type header (): mime: no media type");
+    const type = given.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+    if (!/^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/.test(type)) {
+      throw new DhowError("invalid", `malformed Content-Type header (${given}): mime: expected token after slash`);
+    }
+    if (type !== "application/json") {
+      throw new DhowError("invalid", `unsupported Content-Type header (${given}): must be 'application/json'`);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { EngineApi, Filters } from "../../spec/engine/mod.ts";
+import { parsePlatform } from "../decode.ts";
+import { progressError } from "../errors.ts";
+import { json, type Reply } from "../reply.ts";
+import type { ApiRequest } from "../request.ts";
+import { type Route, route } from "../router.ts";
+import { imageInspect, imageSummary } from "../versions.ts";
+
+const LIST_FILTERS = new Set(["before", "dangling", "label", "label!", "reference", "since", "until"]);
+const PRUNE_FILTERS = new Set(["dangling", "label", "label!", "until"]);
+
+function listFilters(request: ApiRequest): Filters {
+  const filters = request.query.filters(LIST_FILTERS);
+  const old = request.atLeast(41) ? "" : request.query.text("filter");
+  return old === "" ? filters : { ...filters, reference: [...(filters["reference"] ?? []), old] };
+}
+
+function platformOf(request: ApiRequest, since: number): string | undefined {
+  const given = request.query.text("platform");
+  return given === "" || !request.atLeast(since) ? undefined : parsePlatform(given);
+}
+
+function platformsOf(request: ApiRequest): readonly string[] | undefined {
+  const given = request.query.all("platform").filter((text) => text !== "");
+  return given.length === 0 || !request.atLeast(48) ? undefined : given.map(parsePlatform);
+}
+
+/** `repo` and `tag` as docker puts them together: a tag with a colon is a digest. */
+function reference(name: string, tag: string): string {
+  if (tag === "") return name;
+  return tag.includes(":") ? `${name}@${tag}` : `${name}:${tag}`;
+}
+
+function progress(lines: AsyncIterable<unknown>): Reply {
+  return { kind: "lines", contentType: "application/json", lines, after: "\r\n", failure: progressError };
+}
+
+/** What is wrong with an archive is told in the stream, which has begun for the client. */
+function failing(error: unknown): AsyncIterable<never> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
+}
+
+async function* download(url: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  const response = await fetch(url, { signal });
+  if (!response.ok || response.body === null)
+    throw new DhowError("invalid", `failed to download ${JSON.stringify(url)}: ${response.status}`);
+  yield* response.body;
+}
+
+/** /images */
+export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "transfer">): readonly Route[] {
+  const save = async (request: ApiRequest, names: readonly string[]): Promise<Reply> => ({
+    kind: "bytes",
+    contentType: "application/x-tar",
+    chunks: await transfer.save(names, { platforms: platformsOf(request), signal: request.signal }),
+    failure: progressError,
+  });
+  return [
+    route("GET", "/images/json", async (request) => {
+      const { query } = request;
+      const list = await images.list({
+        all: query.flag("all"),
+        digests: query.flag("digests"),
+        sharedSize: request.atLeast(42) && query.flag("shared-size"),
+        manifests: request.atLeast(47) && query.flag("manifests"),
+        filters: listFilters(request),
+        signal: request.signal,
+      });
+      return json(list.map((image) => imageSummary(image, request.version)));
+    }),
+    route("POST", "/images/create", async (request) => {
+      const { query, signal } = request;
+      const platform = request.atLeast(32) ? query.text("platform") : "";
+      const image = query.text("fromImage");
+      if (image !== "") {
+        const name = reference(image, query.text("tag"));
+        return progress(
+          await transfer.pull(name, {
+            platform: platform || undefined,
+            authHeader: request.header("x-registry-auth") || undefined,
+            signal,
+          }),
+        );
+      }
+      const source = query.text("fromSrc");
+      if (source === "") throw new DhowError("invalid", "no image or source given: set fromImage or fromSrc");
+      const [repo, tag] = [query.text("repo"), query.text("tag")];
+      const options = { repo, tag, message: query.text("message"), changes: query.all("changes"), platform, signal };
+      return progress(await transfer.import(source === "-" ? request.body : download(source, signal), options));
+    }),
+    route("POST", "/images/load", async (request) => {
+      try {
+        const options = { quiet: request.query.flag("quiet", true), platforms: platformsOf(request), signal: request.signal };
+        return progress(await transfer.load(request.body, options));
+      } catch (error) {
+        return progress(failing(error));
+      }
+    }),
+    route("GET", "/images/get", (request) => save(request, request.query.all("names"))),
+    route("GET", "/images/:name/get", (request) => save(request, [request.name])),
+    route("GET", "/images/:name/json", async (request) => {
+      const manifests = request.atLeast(48) && request.query.flag("manifests");
+      const platform = platformOf(request, 49);
+      if (manifests && platform !== undefined)
+        throw new DhowError("invalid", "conflicting options: manifests and platform options cannot both be set");
+      return json(imageInspect(await images.inspect(request.name, { manifests, platform }), request.version));
+    }),
+    route("GET", "/images/:name/history", async (request) =>
+      json(await images.history(request.name, { platform: platformOf(request, 48) })),
+    ),
+    route("POST", "/images/:name/tag", async (request) => {
+      await images.tag(request.name, { repo: request.query.text("repo"), tag: request.query.text("tag") });
+      return { kind: "empty", status: 201 };
+    }),
+    route("DELETE", "/images/:name", async (request) => {
+      const { query } = request;
+      return json(await images.remove(request.name, { force: query.flag("force"), noPrune: query.flag("noprune") }));
+    }),
+    route("POST", "/images/prune", async (request) => json(await images.prune(request.query.filters(PRUNE_FILTERS)))),
+  ];
+}

@@ -1,0 +1,29 @@
+import type { EngineApi } from "../../spec/engine/mod.ts";
+import type { Route } from "../router.ts";
+import { absentRoutes } from "./absent.ts";
+import { containerRoutes } from "./containers.ts";
+import { execRoutes } from "./exec.ts";
+import { imageRoutes } from "./images.ts";
+import { networkRoutes } from "./networks.ts";
+import { streamRoutes } from "./streams.ts";
+import { systemRoutes } from "./system.ts";
+import { volumeRoutes } from "./volumes.ts";
+
+export interface RouteOptions {
+  readonly builderVersion: string;
+  readonly now: () => number;
+}
+
+/** Every route of the API. */
+export function routes(api: EngineApi, options: RouteOptions): readonly Route[] {
+  return [
+    ...containerRoutes(api),
+    ...streamRoutes(api, options),
+    ...execRoutes(api),
+    ...imageRoutes(api),
+    ...volumeRoutes(api),
+    ...networkRoutes(api),
+    ...systemRoutes(api, options),
+    ...absentRoutes(),
+  ];
+}

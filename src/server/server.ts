@@ -1,0 +1,220 @@
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { DhowError, errorKind, errorMessage, type Logger } from "../lib/mod.ts";
+import type { EngineApi } from "../spec/engine/mod.ts";
+import { refuse, serveSession, upgradeHead } from "./hijack.ts";
+import { type ListenAddress, type Listener, listen } from "./listen.ts";
+import { type HijackReply, RAW_STREAM, type Reply } from "./reply.ts";
+import { ApiRequest, BodyCollector } from "./request.ts";
+import { clientSignal, respond, respondError } from "./respond.ts";
+import { type Match, Router } from "./router.ts";
+import { routes } from "./routes/mod.ts";
+import { API_VERSION, type ApiVersion, checkVersion, splitVersion } from "./versions.ts";
+
+export interface ServerOptions {
+  readonly api: EngineApi;
+  readonly log: Logger;
+  /** What `Server: Docker/<version> (linux)` says. */
+  readonly serverVersion: string;
+  /** Which builder clients should take: "1" = classic, "2" = BuildKit. */
+  readonly builderVersion?: string | undefined;
+  readonly now?: (() => number) | undefined;
+}
+
+/** The Docker Engine API on any number of addresses. */
+export interface ApiServer {
+  /** Starts to listen; resolves with where (a TCP port 0 is filled in). @throws conflict, invalid, internal */
+  listen(address: ListenAddress): Promise<Listener>;
+  /** Stops listening at once, gives running requests `drainMs` to end, then cuts every connection. */
+  close(options?: { readonly drainMs?: number | undefined }): Promise<void>;
+}
+
+const MAX_HEADER_BYTES = 1024 * 1024;
+/** Go closes a connection whose header takes longer only if told to; dockerd tells it five minutes. */
+const HEADER_TIMEOUT_MS = 5 * 60_000;
+
+/** Makes the server; it listens nowhere yet. */
+export function createServer(options: ServerOptions): ApiServer {
+  return new HttpApiServer(options);
+}
+
+class HttpApiServer implements ApiServer {
+  readonly #log: Logger;
+  readonly #router: Router;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #listeners: { readonly server: Server; readonly listener: Listener }[] = [];
+  readonly #taken = new Set<Duplex>();
+  readonly #matches = new WeakMap<IncomingMessage, Match>();
+
+  constructor(options: ServerOptions) {
+    this.#log = options.log;
+    this.#router = new Router(routes(options.api, { builderVersion: options.builderVersion ?? "1", now: options.now ?? Date.now }));
+    this.#headers = {
+      "Api-Version": API_VERSION,
+      "Docker-Experimental": "false",
+      Ostype: "linux",
+      Server: `Docker/${options.serverVersion} (linux)`,
+    };
+  }
+
+  async listen(address: ListenAddress): Promise<Listener> {
+    const server = this.#httpServer();
+    const listener = await listen(server, address);
+    this.#listeners.push({ server, listener });
+    return listener;
+  }
+
+  async close(options: { readonly drainMs?: number | undefined } = {}): Promise<void> {
+    const servers = this.#listeners.splice(0);
+    const closed = Promise.all(servers.map(({ listener }) => listener.close()));
+    for (const { server } of servers) server.closeIdleConnections();
+    const cut = (): void => {
+      for (const { listener } of servers) listener.cut();
+      for (const socket of this.#taken) socket.destroy();
+    };
+    const timer = setTimeout(cut, options.drainMs ?? 0);
+    try {
+      await closed;
+    } finally {
+      clearTimeout(timer);
+      cut();
+    }
+  }
+
+  #httpServer(): Server {
+    const settings = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: 0,
+      requestTimeout: 0,
+      headersTimeout: HEADER_TIMEOUT_MS,
+      requireHostHeader: false,
+      shouldUpgradeCallback: (incoming: IncomingMessage) => this.#match(incoming)?.route.hijack !== undefined,
+    };
+    const server = createHttpServer(settings, (incoming, response) => void this.#serve(incoming, response));
+    server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void this.#takeOver(incoming, socket, head));
+    server.on("clientError", (error: Error & { code?: string }, socket: Duplex) => refuseConnection(error, socket));
+    return server;
+  }
+
+  /** Looks the route up once; the upgrade question and the handler share the answer. */
+  #match(incoming: IncomingMessage): Match | undefined {
+    const known = this.#matches.get(incoming);
+    if (known !== undefined) return known;
+    const { path } = splitVersion(pathOf(incoming));
+    const match = this.#router.match(incoming.method ?? "", path.includes("%") ? decodePath(path) : path);
+    if (match !== undefined) this.#matches.set(incoming, match);
+    return match;
+  }
+
+  #request(incoming: IncomingMessage, match: Match, signal: () => AbortSignal, body?: BodyCollector): ApiRequest {
+    const { version } = splitVersion(pathOf(incoming));
+    const checked: ApiVersion = checkVersion(version);
+    const url = incoming.url ?? "";
+    const question = url.indexOf("?");
+    const rawQuery = question < 0 ? "" : url.slice(question + 1);
+    return new ApiRequest({ incoming, version: checked, name: match.name, rawQuery, signal, body });
+  }
+
+  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
+    for (const key in this.#headers) response.setHeader(key, this.#headers[key] ?? "");
+    response.on("error", () => {});
+    try {
+      if (incoming.headers.host === undefined && incoming.httpVersion === "1.1")
+        throw new DhowError("invalid", "missing required Host header");
+      if (incoming.method === "OPTIONS") {
+        await respond(response, { kind: "empty", status: 200 }, this.#log);
+        return;
+      }
+      const match = this.#match(incoming);
+      if (match === undefined) throw new DhowError("notFound", "page not found");
+      const request = this.#request(incoming, match, clientSignal(incoming, response));
+      const { hijack, handler } = match.route;
+      if (hijack !== undefined) {
+        await this.#serveWithoutUpgrade(response, await hijack(request));
+        return;
+      }
+      await respond(response, await handler(request), this.#log);
+    } catch (error) {
+      this.#logFailure(incoming, error);
+      respondError(response, error);
+    }
+  }
+
+  /** A client that doesn't ask for an upgrade gets the output as the body; there is no way to its stdin. */
+  async #serveWithoutUpgrade(response: ServerResponse, reply: HijackReply | Reply): Promise<void> {
+    if ("kind" in reply) {
+      await respond(response, reply, this.#log);
+      return;
+    }
+    const { session } = reply;
+    response.on("close", () => session.close());
+    session.closeStdin();
+    response.useChunkedEncodingByDefault = false;
+    response.setHeader("Connection", "close");
+    await respond(response, { kind: "output", contentType: RAW_STREAM, multiplexed: reply.multiplexed, output: session.output }, this.#log);
+  }
+
+  async #takeOver(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
+    this.#taken.add(socket);
+    socket.on("close", () => this.#taken.delete(socket));
+    socket.on("error", () => {});
+    const body = new BodyCollector(incoming);
+    const controller = new AbortController();
+    socket.on("close", () => controller.abort());
+    const match = this.#match(incoming);
+    try {
+      if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
+      const request = this.#request(incoming, match, () => controller.signal, body);
+      const reply = await match.route.hijack(request);
+      if ("kind" in reply) {
+        socket.end(
+          `HTTP/1.1 ${"status" in reply ? reply.status : 200} OK\r\nContent-Length: 0\r\nConnection: close\r\n${headerLines(this.#headers)}\r\n`,
+        );
+        return;
+      }
+      socket.write(upgradeHead(reply.contentType, this.#headers));
+      await serveSession(socket, head, reply, this.#log);
+    } catch (error) {
+      this.#logFailure(incoming, error);
+      refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);
+    }
+  }
+
+  #logFailure(incoming: IncomingMessage, error: unknown): void {
+    const fields = { method: incoming.method, path: pathOf(incoming), error: errorMessage(error) };
+    if (errorKind(error) === "internal") this.#log.error("handler returned an error", fields);
+    else this.#log.debug("handler returned an error", fields);
+  }
+}
+
+function headerLines(headers: Readonly<Record<string, string>>): string {
+  return Object.entries(headers)
+    .map(([key, value]) => `${key}: ${value}\r\n`)
+    .join("");
+}
+
+function pathOf(incoming: IncomingMessage): string {
+  const url = incoming.url ?? "/";
+  const question = url.indexOf("?");
+  return question < 0 ? url : url.slice(0, question);
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new DhowError("invalid", `invalid URL escape in ${JSON.stringify(path)}`, { cause });
+  }
+}
+
+/** What is no HTTP gets Go's answer. */
+function refuseConnection(error: Error & { code?: string }, socket: Duplex): void {
+  if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const [status, text] = error.code === "HPE_HEADER_OVERFLOW" ? ["431 Request Header Fields Too Large", ""] : ["400 Bad Request", ""];
+  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}${text}`);
+}
