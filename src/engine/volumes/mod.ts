@@ -1,0 +1,1 @@
+export { type VolumesApiDeps, VolumesService, volumeDto } from "./volumes-api.ts";

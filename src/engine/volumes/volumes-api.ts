@@ -1,0 +1,162 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
+import { ANONYMOUS_LABEL, directorySize, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
+import type { Emit } from "../events.ts";
+
+export interface VolumesApiDeps {
+  readonly volumes: Volumes;
+  readonly emit: Emit;
+}
+
+const LIST_FILTERS = ["dangling", "name", "driver", "label"];
+const PRUNE_FILTERS = ["label", "label!", "all"];
+const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "true", "TRUE", "True"]);
+const FALSE: ReadonlySet<string> = new Set(["0", "f", "F", "false", "FALSE", "False"]);
+
+function refuse(message: string): never {
+  throw new DhowError("invalid", message);
+}
+
+function checkKeys(filters: Filters, known: readonly string[]): void {
+  for (const key of Object.keys(filters)) if (!known.includes(key)) refuse(`invalid filter '${key}'`);
+}
+
+function matchesLabel(labels: Readonly<Record<string, string>> | null, wanted: string): boolean {
+  const at = wanted.indexOf("=");
+  const value = labels?.[at < 0 ? wanted : wanted.slice(0, at)];
+  return value !== undefined && (at < 0 || value === wanted.slice(at + 1));
+}
+
+// As docker: the whole name, or a regular expression found in it.
+function matchesName(name: string, wanted: string): boolean {
+  if (wanted === name) return true;
+  try {
+    return new RegExp(wanted).test(name);
+  } catch {
+    return false;
+  }
+}
+
+const passes = (values: readonly string[] | undefined, test: (value: string) => boolean): boolean => !values?.length || values.some(test);
+
+function hasLabels(volume: LocalVolume, filters: Filters): boolean {
+  const wanted = filters["label"] ?? [];
+  const unwanted = filters["label!"] ?? [];
+  return wanted.every((label) => matchesLabel(volume.labels, label)) && !unwanted.some((label) => matchesLabel(volume.labels, label));
+}
+
+/** The one boolean value of a filter. @throws invalid in docker's words */
+function flagOf(filters: Filters, key: string): boolean | undefined {
+  const values = filters[key];
+  if (!values?.length) return undefined;
+  const all = values.map((v) => (TRUE.has(v) ? true : FALSE.has(v) ? false : undefined));
+  if (all.includes(undefined) || new Set(all).size > 1) refuse(`invalid filter '${key}=[${values.join(" ")}]'`);
+  return all[0];
+}
+
+/** A volume in the form of the API. */
+export function volumeDto(volume: LocalVolume): Volume {
+  return {
+    CreatedAt: volume.createdAt,
+    Driver: volume.driver,
+    Labels: volume.labels,
+    Mountpoint: volume.path,
+    Name: volume.name,
+    Options: volume.options,
+    Scope: "local",
+  };
+}
+
+/** Volumes for the front doors. */
+export class VolumesService implements VolumesApi {
+  readonly #volumes: Volumes;
+  readonly #emit: Emit;
+  #isPruning = false;
+
+  constructor(deps: VolumesApiDeps) {
+    this.#volumes = deps.volumes;
+    this.#emit = deps.emit;
+  }
+
+  async create(request: VolumeCreateRequest): Promise<Volume> {
+    const { volume, created } = this.#volumes.create({
+      name: request.Name,
+      driver: request.Driver,
+      options: request.DriverOpts ?? null,
+      labels: request.Labels ?? null,
+    });
+    if (created) this.#event("create", volume.name, { driver: volume.driver });
+    return volumeDto(volume);
+  }
+
+  async list(filters: Filters): Promise<VolumeListResponse> {
+    checkKeys(filters, LIST_FILTERS);
+    const dangling = flagOf(filters, "dangling");
+    const found = this.#volumes
+      .list()
+      .filter(
+        (v) =>
+          passes(filters["driver"], (driver) => driver === v.driver) &&
+          passes(filters["name"], (name) => matchesName(v.name, name)) &&
+          hasLabels(v, filters) &&
+          (dangling === undefined || (this.#volumes.references(v.name).length === 0) === dangling),
+      );
+    return { Volumes: found.map(volumeDto), Warnings: null };
+  }
+
+  async inspect(name: string): Promise<Volume> {
+    return volumeDto(this.#volumes.get(name));
+  }
+
+  async remove(name: string, options: { readonly force: boolean }): Promise<void> {
+    const removed = this.#volumes.remove(name, options);
+    if (removed) this.#event("destroy", name, { driver: removed.driver });
+  }
+
+  /** Removes unused anonymous volumes; with `all=true` named ones too; never one whose options name a device. */
+  async prune(filters: Filters): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
+    checkKeys(filters, PRUNE_FILTERS);
+    if ((filters["all"]?.length ?? 0) > 1) refuse(`invalid filter 'all=[${filters["all"]?.join(" ")}]': only one value is expected`);
+    if (this.#isPruning) throw new DhowError("conflict", "a prune operation is already running");
+    const all = flagOf(filters, "all") ?? false;
+    this.#isPruning = true;
+    try {
+      return await this.#prune(filters, all);
+    } finally {
+      this.#isPruning = false;
+    }
+  }
+
+  async #prune(filters: Filters, all: boolean): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
+    const isUnused = (name: string): boolean => this.#volumes.references(name).length === 0;
+    const isCandidate = (v: LocalVolume): boolean =>
+      v.driver === LOCAL_DRIVER && v.options === null && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
+    const deleted: string[] = [];
+    let reclaimed = 0;
+    for (const volume of this.#volumes.list().filter((v) => isCandidate(v) && isUnused(v.name))) {
+      const sizeBytes = await directorySize(volume.path);
+      // A container may have taken it while its size was counted.
+      if (!isUnused(volume.name) || !this.#volumes.remove(volume.name, { force: true })) continue;
+      this.#event("destroy", volume.name, { driver: volume.driver });
+      deleted.push(volume.name);
+      reclaimed += sizeBytes;
+    }
+    this.#event("prune", "", { reclaimed: String(reclaimed) });
+    return { VolumesDeleted: deleted, SpaceReclaimed: reclaimed };
+  }
+
+  /** Every volume with its size and the number of containers that use it, for `docker system df`. */
+  async usage(): Promise<Volume[]> {
+    const volumes = this.#volumes.list().filter((v) => v.options === null);
+    const result: Volume[] = [];
+    for (const v of volumes) {
+      const Size = await directorySize(v.path);
+      result.push({ ...volumeDto(v), UsageData: { Size, RefCount: this.#volumes.references(v.name).length } });
+    }
+    return result;
+  }
+
+  #event(action: string, id: string, attributes: Readonly<Record<string, string>>): void {
+    this.#emit({ type: "volume", action, id, attributes });
+  }
+}

@@ -1,0 +1,65 @@
+import type { Statement } from "bun:sqlite";
+import { DhowError } from "../lib/mod.ts";
+import type { Database, Migration } from "./database.ts";
+
+export const volumeMigrations: readonly Migration[] = [
+  {
+    id: "volumes-1",
+    sql: `CREATE TABLE volumes (
+      name TEXT PRIMARY KEY,
+      driver TEXT NOT NULL,
+      created_at TEXT NOT NULL,
+      labels TEXT,
+      options TEXT
+    ) WITHOUT ROWID`,
+  },
+];
+
+/** A volume as it is kept. */
+export interface VolumeRow {
+  readonly name: string;
+  readonly driver: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** JSON of a map; null as the request had it. */
+  readonly labels: string | null;
+  readonly options: string | null;
+}
+
+const COLUMNS = "name, driver, created_at AS createdAt, labels, options";
+
+/** The table of volumes, by name. */
+export class VolumesTable {
+  readonly #insert: Statement;
+  readonly #delete: Statement;
+  readonly #get: Statement<VolumeRow, [string]>;
+  readonly #all: Statement<VolumeRow, []>;
+
+  constructor({ sqlite }: Database) {
+    this.#insert = sqlite.prepare("INSERT INTO volumes (name, driver, created_at, labels, options) VALUES (?, ?, ?, ?, ?)");
+    this.#delete = sqlite.prepare("DELETE FROM volumes WHERE name = ?");
+    this.#get = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes WHERE name = ?`);
+    this.#all = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes ORDER BY name`);
+  }
+
+  /** Adds a volume. @throws conflict when its name is taken */
+  insert(row: VolumeRow): void {
+    try {
+      this.#insert.run(row.name, row.driver, row.createdAt, row.labels, row.options);
+    } catch (cause) {
+      throw new DhowError("conflict", `volume ${JSON.stringify(row.name)} already exists`, { cause });
+    }
+  }
+
+  delete(name: string): void {
+    this.#delete.run(name);
+  }
+
+  get(name: string): VolumeRow | undefined {
+    return this.#get.get(name) ?? undefined;
+  }
+
+  list(): VolumeRow[] {
+    return this.#all.all();
+  }
+}

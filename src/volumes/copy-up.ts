@@ -1,0 +1,240 @@
+import { DhowError, errnoCode } from "../lib/mod.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  copyFileRange,
+  type Fd,
+  type FileStat,
+  fchmod,
+  fchmodat,
+  fchown,
+  fchownat,
+  fgetxattr,
+  ficlone,
+  flistxattr,
+  fsetxattr,
+  fstat,
+  ftruncate,
+  linkat,
+  lseek,
+  mkdirat,
+  mknodat,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  openat,
+  openat2,
+  type PathArg,
+  pread,
+  procFdPath,
+  pwrite,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  readDirents,
+  readlinkat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  SEEK_DATA,
+  SEEK_HOLE,
+  SEEK_SET,
+  statx,
+  symlinkat,
+  utimensat,
+} from "../linux/mod.ts";
+import type { ContainerMount } from "./plan.ts";
+
+const SLICE_MS = 10;
+const CHUNK = 8 * 1024 * 1024;
+
+/** The state of one copy. */
+interface Copy {
+  /** Where the first of several names of a file went: its directory's descriptor would close, so the path from the volume's root. */
+  readonly links: Map<string, string>;
+  readonly volumeFd: number;
+  sliceEnd: number;
+}
+
+async function breathe(copy: Copy): Promise<void> {
+  if (performance.now() < copy.sliceEnd) return;
+  await new Promise((resolve) => setImmediate(resolve));
+  copy.sliceEnd = performance.now() + SLICE_MS;
+}
+
+const isKept = (name: string): boolean => !name.startsWith("trusted.overlay.") && name !== "security.selinux";
+
+function copyXattrs(from: number, to: number): void {
+  try {
+    for (const name of flistxattr(from).filter(isKept)) {
+      const value = fgetxattr(from, name);
+      if (value) fsetxattr(to, name, value);
+    }
+  } catch (error) {
+    if (!["ENOTSUP", "EOPNOTSUPP", "EPERM"].includes(errnoCode(error) ?? "")) throw error;
+  }
+}
+
+// Owner before mode (chown drops set-user-id bits) and before attributes (it drops file capabilities); times last.
+function copyMeta(from: number, to: number, stat: FileStat): void {
+  fchown(to, stat.uid, stat.gid);
+  fchmod(to, stat.mode & 0o7777);
+  copyXattrs(from, to);
+  utimensat(to, "", { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs }, AT_EMPTY_PATH);
+}
+
+/** Where the next data of a sparse file begins; undefined when only a hole is left. */
+function nextData(fd: number, offset: number): number | undefined {
+  try {
+    return lseek(fd, offset, SEEK_DATA);
+  } catch (error) {
+    if (errnoCode(error) === "ENXIO") return undefined;
+    throw error;
+  }
+}
+
+function copyChunk(from: number, to: number, offset: number, length: number, buffer: () => Uint8Array): number {
+  try {
+    lseek(from, offset, SEEK_SET);
+    lseek(to, offset, SEEK_SET);
+    return copyFileRange(from, to, length);
+  } catch (error) {
+    if (!["EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errnoCode(error) ?? "")) throw error;
+    const bytes = buffer();
+    const got = pread(from, bytes.subarray(0, Math.min(length, bytes.length)), offset);
+    for (let done = 0; done < got; ) done += pwrite(to, bytes.subarray(done, got), offset + done);
+    return got;
+  }
+}
+
+async function copyContent(copy: Copy, from: number, to: number, size: number): Promise<void> {
+  if (size === 0 || tryClone(to, from)) return;
+  let scratch: Uint8Array | undefined;
+  const buffer = (): Uint8Array => {
+    scratch ??= new Uint8Array(256 * 1024);
+    return scratch;
+  };
+  ftruncate(to, size);
+  let offset = nextData(from, 0);
+  while (offset !== undefined && offset < size) {
+    const end = lseek(from, offset, SEEK_HOLE);
+    while (offset < end) {
+      const got = copyChunk(from, to, offset, Math.min(CHUNK, end - offset), buffer);
+      if (got <= 0) return;
+      offset += got;
+      await breathe(copy);
+    }
+    offset = nextData(from, offset);
+  }
+}
+
+function tryClone(to: number, from: number): boolean {
+  try {
+    return ficlone(to, from);
+  } catch {
+    return false;
+  }
+}
+
+async function copyFile(copy: Copy, from: number, to: number, name: PathArg): Promise<void> {
+  using source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  using target = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  const stat = fstat(source.fd);
+  await copyContent(copy, source.fd, target.fd, stat.size);
+  copyMeta(source.fd, target.fd, stat);
+}
+
+function linkKnown(copy: Copy, to: number, name: PathArg, stat: FileStat, path: string): boolean {
+  if (stat.nlink < 2 || (stat.mode & S_IFMT) === S_IFDIR) return false;
+  const key = `${stat.dev}:${stat.ino}`;
+  const first = copy.links.get(key);
+  if (first === undefined) {
+    copy.links.set(key, path);
+    return false;
+  }
+  // Another container may have the volume already and put a link in the way.
+  const how = { flags: O_PATH | O_NOFOLLOW, resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+  using made = openat2(copy.volumeFd, Buffer.from(first, "latin1"), how);
+  linkat({ dirfd: made.fd, path: "" }, { dirfd: to, path: name }, AT_EMPTY_PATH);
+  return true;
+}
+
+async function copyEntry(copy: Copy, from: number, to: number, name: Uint8Array, path: string): Promise<void> {
+  const stat = statx(from, name, AT_SYMLINK_NOFOLLOW);
+  if (linkKnown(copy, to, name, stat, path)) return;
+  const type = stat.mode & S_IFMT;
+  if (type === S_IFDIR) {
+    using source = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    mkdirat(to, name, 0o700);
+    using target = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    await copyTree(copy, source, target, `${path}/`);
+  } else if (type === S_IFREG) {
+    await copyFile(copy, from, to, name);
+  } else if (type === S_IFLNK) {
+    symlinkat(readlinkat(from, name), to, name);
+    fchownat(to, name, { uid: stat.uid, gid: stat.gid }, AT_SYMLINK_NOFOLLOW);
+    utimensat(to, name, { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs }, AT_SYMLINK_NOFOLLOW);
+  } else if (type === S_IFCHR || type === S_IFBLK || type === S_IFIFO) {
+    mknodat(to, name, type, stat.rdev);
+    using made = openat(to, name, O_PATH | O_NOFOLLOW);
+    fchownat(made.fd, "", { uid: stat.uid, gid: stat.gid }, AT_EMPTY_PATH);
+    fchmodat(AT_FDCWD, procFdPath(made.fd), stat.mode & 0o7777);
+    utimensat(to, name, { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs }, AT_SYMLINK_NOFOLLOW);
+  }
+}
+
+async function copyTree(copy: Copy, from: Fd, to: Fd, prefix: string): Promise<void> {
+  for (const { raw } of readDirents(from.fd)) {
+    const name = Uint8Array.from(raw);
+    await copyEntry(copy, from.fd, to.fd, name, prefix + Buffer.from(name).toString("latin1"));
+    await breathe(copy);
+  }
+  copyMeta(from.fd, to.fd, fstat(from.fd));
+}
+
+/** The directory of the image at `destination`, its links resolved inside `rootfs`; undefined when there is none. @throws invalid for a file */
+function imageDirectory(rootfs: string, destination: string): Fd | undefined {
+  using root = open(rootfs, O_PATH | O_DIRECTORY);
+  const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  try {
+    return openat2(root.fd, destination, { flags: O_RDONLY | O_DIRECTORY, resolve });
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === "ENOENT") return undefined;
+    if (code !== "ENOTDIR") throw error;
+    throw new DhowError("invalid", `cannot mount volume over existing file, file exists ${rootfs}${destination}`, { cause: error });
+  }
+}
+
+/**
+ * Fills an empty volume with what the image has at `destination`: content, owners, modes, attributes, times, hard links. Nothing outside
+ * `rootfs` is read, nothing outside `volumePath` written. A missing directory or a volume with content: nothing happens.
+ * @throws invalid when the image has a file there
+ */
+export async function copyUp(rootfs: string, destination: string, volumePath: string): Promise<void> {
+  using from = imageDirectory(rootfs, destination);
+  if (!from) return;
+  using to = open(volumePath, O_RDONLY | O_DIRECTORY);
+  if (readDirents(to.fd).length > 0) return;
+  const copy: Copy = { links: new Map(), volumeFd: to.fd, sliceEnd: performance.now() + SLICE_MS };
+  await copyTree(copy, from, to, "");
+}
+
+/** Fills the container's new volumes from its root file system; once, before its first start. @throws invalid */
+export async function populateVolumes(rootfs: string, mounts: readonly ContainerMount[]): Promise<void> {
+  for (const m of mounts) {
+    if (m.kind === "volume" && m.copiesUp) await copyUp(rootfs, m.destination, m.source);
+  }
+}

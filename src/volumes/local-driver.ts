@@ -1,0 +1,120 @@
+import { DhowError, errorMessage } from "../lib/mod.ts";
+import * as linux from "../linux/mod.ts";
+
+/** What `docker volume create` names when it names no driver; there is no other yet. */
+export const LOCAL_DRIVER = "local";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set(["type", "o", "device", "size"]);
+const REQUIRED: Readonly<Record<string, readonly string[]>> = { device: ["type"], type: ["device"], o: ["device", "type"] };
+
+function refuse(message: string): never {
+  throw new DhowError("invalid", message);
+}
+
+/** Checks a volume's name. @throws invalid in docker's words */
+export function validateVolumeName(name: string): void {
+  if (name.length === 1) refuse("volume name is too short, names should be at least two alphanumeric characters");
+  if (!NAME.test(name) || Buffer.byteLength(name) > 255) {
+    refuse(
+      `${JSON.stringify(name)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. ` +
+        "If you intended to pass a host directory, use absolute path",
+    );
+  }
+}
+
+/** Checks the local driver's options. @throws invalid in docker's words */
+export function validateLocalOptions(options: Readonly<Record<string, string>>): void {
+  for (const key of Object.keys(options)) {
+    if (!KNOWN_OPTIONS.has(key)) refuse(`invalid option: ${JSON.stringify(key)}`);
+  }
+  if (options["size"] !== undefined && options["size"] !== "0") refuse("quota size requested but no quota support");
+  for (const [key, required] of Object.entries(REQUIRED)) {
+    if (options[key] === undefined) continue;
+    for (const other of required) {
+      if (options[other] === undefined) refuse(`missing required option: ${JSON.stringify(other)}`);
+    }
+  }
+}
+
+const FLAGS: Readonly<Record<string, readonly [set: number, clear: number]>> = {
+  defaults: [0, 0],
+  ro: [linux.MS_RDONLY, 0],
+  rw: [0, linux.MS_RDONLY],
+  suid: [0, linux.MS_NOSUID],
+  nosuid: [linux.MS_NOSUID, 0],
+  dev: [0, linux.MS_NODEV],
+  nodev: [linux.MS_NODEV, 0],
+  exec: [0, linux.MS_NOEXEC],
+  noexec: [linux.MS_NOEXEC, 0],
+  sync: [linux.MS_SYNCHRONOUS, 0],
+  async: [0, linux.MS_SYNCHRONOUS],
+  dirsync: [linux.MS_DIRSYNC, 0],
+  remount: [linux.MS_REMOUNT, 0],
+  mand: [linux.MS_MANDLOCK, 0],
+  nomand: [0, linux.MS_MANDLOCK],
+  atime: [0, linux.MS_NOATIME],
+  noatime: [linux.MS_NOATIME, 0],
+  diratime: [0, linux.MS_NODIRATIME],
+  nodiratime: [linux.MS_NODIRATIME, 0],
+  bind: [linux.MS_BIND, 0],
+  rbind: [linux.MS_BIND | linux.MS_REC, 0],
+  relatime: [linux.MS_RELATIME, 0],
+  norelatime: [0, linux.MS_RELATIME],
+  strictatime: [linux.MS_STRICTATIME, 0],
+  nostrictatime: [0, linux.MS_STRICTATIME],
+};
+
+const PROPAGATION: Readonly<Record<string, number>> = {
+  private: linux.MS_PRIVATE,
+  rprivate: linux.MS_PRIVATE | linux.MS_REC,
+  shared: linux.MS_SHARED,
+  rshared: linux.MS_SHARED | linux.MS_REC,
+  slave: linux.MS_SLAVE,
+  rslave: linux.MS_SLAVE | linux.MS_REC,
+  unbindable: linux.MS_UNBINDABLE,
+  runbindable: linux.MS_UNBINDABLE | linux.MS_REC,
+};
+
+interface MountOptions {
+  readonly flags: number;
+  readonly propagation: readonly number[];
+  readonly data: string;
+}
+
+function parseOptions(text: string): MountOptions {
+  let flags = 0;
+  const data: string[] = [];
+  const propagation: number[] = [];
+  for (const option of text.split(",").filter(Boolean)) {
+    const flag = FLAGS[option];
+    const mode = PROPAGATION[option];
+    if (flag) flags = (flags & ~flag[1]) | flag[0];
+    else if (mode !== undefined) propagation.push(mode);
+    else data.push(option);
+  }
+  return { flags, propagation, data: data.join(",") };
+}
+
+/** Whether a volume with these options has to be mounted before use. */
+export const needsMount = (options: Readonly<Record<string, string>> | null): boolean => Boolean(options?.["device"] || options?.["type"]);
+
+/** Mounts what a volume's options name at `target`. @throws internal in docker's words; a password in the options is hidden */
+export function mountLocal(options: Readonly<Record<string, string>>, target: string): void {
+  const { device = "", type = "", o = "" } = options;
+  if (device === "") throw new DhowError("internal", "missing device in volume options");
+  const { flags, propagation, data } = parseOptions(o);
+  try {
+    linux.mount(device, target, type, flags, data);
+    // The first mount of a bind ignores every flag but MS_REC.
+    if (flags & linux.MS_BIND && flags & ~(linux.MS_BIND | linux.MS_REC)) {
+      linux.mount(null, target, null, (flags & ~linux.MS_REC) | linux.MS_REMOUNT, data);
+    }
+    for (const mode of propagation) linux.mount(null, target, null, mode);
+  } catch (cause) {
+    const reason = cause instanceof linux.SysError ? linux.strerror(cause.errno) : errorMessage(cause);
+    const shown = data === "" ? "" : `, data: ${data.replace(/password=[^,]*/g, "password=********")}`;
+    const where = `mount ${device}:${target}, flags: 0x${flags.toString(16)}${shown}`;
+    throw new DhowError("internal", `failed to mount local volume: ${where}: ${reason}`, { cause });
+  }
+}

@@ -1,0 +1,118 @@
+import { DhowError } from "../lib/mod.ts";
+import type { HostConfig, MountPoint } from "../spec/engine/mod.ts";
+import { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom } from "./mount-spec.ts";
+import type { Volumes } from "./volumes.ts";
+
+/** A mount of a container, as the container keeps it from its creation on: plain data. */
+export interface ContainerMount extends Omit<MountSpec, "driverOptions" | "labels"> {
+  /** The volume's name; empty for the other kinds. */
+  readonly volume: string;
+  /** Whether the volume was made for this container without a name: `rm -v` and `--rm` take it away. */
+  readonly isAnonymous: boolean;
+  /** Whether the image's content at the destination goes into the volume while that is empty. */
+  readonly copiesUp: boolean;
+}
+
+export interface PlanInput {
+  readonly hostConfig: HostConfig;
+  /** Destinations that the image or `-v /path` declare as volumes (keys of Config.Volumes). */
+  readonly declared: readonly string[];
+  readonly volumes: Volumes;
+  /** The mounts of another container, for `--volumes-from`. @throws when there is no such container */
+  readonly mountsOf: (container: string) => readonly ContainerMount[];
+}
+
+export interface MountPlan {
+  readonly mounts: readonly ContainerMount[];
+  /** Volumes that did not exist before, for events. */
+  readonly created: readonly string[];
+  /** Takes the new volumes away again, when the container's creation fails after all. */
+  readonly undo: () => void;
+}
+
+function volumeMount(spec: MountSpec, volumes: Volumes, created: string[]): ContainerMount {
+  const { driverOptions, labels, ...rest } = spec;
+  const made = volumes.create({ name: spec.source, driver: spec.driver, options: driverOptions ?? null, labels: labels ?? null });
+  if (made.created) created.push(made.volume.name);
+  return {
+    ...rest,
+    volume: made.volume.name,
+    driver: made.volume.driver,
+    source: made.volume.path,
+    // Docker shows the SELinux mode it would relabel with.
+    mode: spec.mode === "" ? "z" : spec.mode,
+    isAnonymous: spec.source === "",
+    copiesUp: !spec.noCopy,
+  };
+}
+
+function plainMount(spec: MountSpec): ContainerMount {
+  const { driverOptions: _options, labels: _labels, ...rest } = spec;
+  return { ...rest, volume: "", isAnonymous: false, copiesUp: false };
+}
+
+function declaredMount(destination: string, input: PlanInput, created: string[]): ContainerMount {
+  const spec = parseBind(destination);
+  return { ...volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input.volumes, created), mode: "" };
+}
+
+/**
+ * Decides what is mounted where when a container is created, and makes its volumes: those of other containers first, then binds and
+ * mounts over them (two of these at one place are refused), then a new volume at each declared place that is still free.
+ * @throws invalid in docker's words, and what `mountsOf` throws; no volume is left behind then
+ */
+export function planMounts(input: PlanInput): MountPlan {
+  const { hostConfig, volumes } = input;
+  const created: string[] = [];
+  const undo = (): void => {
+    for (const name of created.splice(0)) volumes.remove(name, { force: true });
+  };
+  try {
+    return { mounts: plan(input, created), created: [...created], undo };
+  } catch (error) {
+    undo();
+    throw error;
+  }
+
+  function plan(from: PlanInput, news: string[]): ContainerMount[] {
+    const points = new Map<string, ContainerMount>();
+    for (const text of hostConfig.VolumesFrom ?? []) {
+      const { container, isReadOnly } = parseVolumesFrom(text);
+      for (const m of from.mountsOf(container)) {
+        points.set(m.destination, { ...m, isReadOnly: m.isReadOnly || isReadOnly, copiesUp: false, mode: "" });
+      }
+    }
+    const taken = new Set<string>();
+    const tmpfs = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanPath));
+    const place = (spec: MountSpec, refused: boolean): void => {
+      if (refused || taken.has(spec.destination)) throw new DhowError("invalid", `Duplicate mount point: ${spec.destination}`);
+      taken.add(spec.destination);
+      points.set(spec.destination, spec.kind === "volume" ? volumeMount(spec, volumes, news) : plainMount(spec));
+    };
+    for (const text of hostConfig.Binds ?? []) {
+      const spec = parseBind(text, hostConfig.VolumeDriver ?? "");
+      place(spec, tmpfs.has(spec.destination));
+    }
+    for (const mount of hostConfig.Mounts ?? []) place(parseMount(mount), false);
+    for (const declared of from.declared) {
+      const destination = cleanPath(declared);
+      if (points.has(destination) || tmpfs.has(destination)) continue;
+      points.set(destination, declaredMount(destination, from, news));
+    }
+    return [...points.values()];
+  }
+}
+
+/** The mounts in inspect's form. */
+export function inspectMounts(mounts: readonly ContainerMount[]): MountPoint[] {
+  return mounts.map((m) => ({
+    Type: m.kind,
+    ...(m.volume === "" ? {} : { Name: m.volume }),
+    Source: m.source,
+    Destination: m.destination,
+    ...(m.driver === "" ? {} : { Driver: m.driver }),
+    Mode: m.mode,
+    RW: !m.isReadOnly,
+    Propagation: m.propagation,
+  }));
+}

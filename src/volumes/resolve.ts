@@ -1,0 +1,170 @@
+import { existsSync, mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
+import {
+  fstat,
+  MNT_DETACH,
+  type MountInfo,
+  MS_BIND,
+  MS_REC,
+  mount,
+  O_DIRECTORY,
+  O_PATH,
+  open,
+  openat2,
+  procFdPath,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  readMountInfo,
+  S_IFDIR,
+  S_IFMT,
+  umount,
+} from "../linux/mod.ts";
+import type { OciMount } from "../spec/oci-runtime/mod.ts";
+import { cleanPath } from "./mount-spec.ts";
+import type { ContainerMount } from "./plan.ts";
+import { tmpfsOptions } from "./tmpfs-options.ts";
+import type { Volumes } from "./volumes.ts";
+
+export interface ResolveInput {
+  readonly containerId: string;
+  readonly mounts: readonly ContainerMount[];
+  /** HostConfig.Tmpfs; it wins over a mount at the same place. */
+  readonly tmpfs: Readonly<Record<string, string>> | null | undefined;
+  readonly volumes: Volumes;
+  /** Whether the kernel makes whole trees read-only. */
+  readonly recursiveReadOnly: boolean;
+  /** A directory of this container's on the exec root, for mounts that pin a volume's subpath. It may be missing. */
+  readonly scratch: string;
+}
+
+export interface ResolvedMounts {
+  /** In the order in which they must be mounted: by depth. */
+  readonly mounts: readonly OciMount[];
+  /** Gives up what was needed until the container runs. Call it once the runtime has started or failed to. */
+  readonly dispose: () => void;
+}
+
+function sourceMount(path: string, table: readonly MountInfo[]): MountInfo | undefined {
+  const real = realpathSync(path);
+  const contains = (point: string): boolean => point === "/" || real === point || real.startsWith(`${point}/`);
+  let best: MountInfo | undefined;
+  for (const m of table) if (contains(m.mountPoint) && m.mountPoint.length >= (best?.mountPoint.length ?? 0)) best = m;
+  return best;
+}
+
+/** A shared or slave bind makes sense only when its source lies on such a mount. @throws invalid in docker's words */
+function checkPropagation(source: string, propagation: string): void {
+  const wantsShared = propagation === "shared" || propagation === "rshared";
+  const wantsSlave = propagation === "slave" || propagation === "rslave";
+  if (!wantsShared && !wantsSlave) return;
+  const found = sourceMount(source, readMountInfo());
+  const is = (prefix: string): boolean => found?.propagation.some((p) => p.startsWith(prefix)) ?? false;
+  if (is("shared:") || (wantsSlave && is("master:"))) return;
+  const kind = wantsShared ? "a shared" : "a shared or slave";
+  throw new DhowError("invalid", `path ${source} is mounted on ${found?.mountPoint ?? "/"} but it is not ${kind} mount`);
+}
+
+function ensureSource(m: ContainerMount): void {
+  if (existsSync(m.source)) return;
+  if (!m.createSource) throw new DhowError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${m.source}`);
+  try {
+    mkdirSync(m.source, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    if (errnoCode(error) === "ENOTDIR") return;
+    throw new DhowError("internal", `error while creating mount source path '${m.source}': ${errorMessage(error)}`, { cause: error });
+  }
+}
+
+function bindOptions(m: ContainerMount, recursiveReadOnly: boolean): string[] {
+  const options = [m.isNonRecursive ? "bind" : "rbind"];
+  if (m.isReadOnly) {
+    const recursive = recursiveReadOnly && !m.isReadOnlyNonRecursive && m.kind === "bind";
+    if (m.isReadOnlyForceRecursive && !recursiveReadOnly) {
+      throw new DhowError("invalid", "failed to setup recursive read-only mount: the kernel does not support it");
+    }
+    options.push(recursive ? "rro" : "ro");
+  }
+  options.push(m.propagation === "" ? "rprivate" : m.propagation);
+  return options;
+}
+
+/**
+ * Binds what a volume's subpath is now to a place that no container can reach, so that nobody swaps a directory for a link
+ * between this look and the runtime's mount.
+ */
+function pinSubpath(root: string, m: ContainerMount, place: string): void {
+  try {
+    using base = open(root, O_PATH | O_DIRECTORY);
+    using found = openat2(base.fd, m.subpath, { flags: O_PATH, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
+    mkdirSync(place.slice(0, place.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+    if ((fstat(found.fd).mode & S_IFMT) === S_IFDIR) mkdirSync(place);
+    else writeFileSync(place, "", { flag: "wx" });
+    mount(procFdPath(found.fd), place, null, MS_BIND | MS_REC);
+  } catch (error) {
+    const reason = errnoCode(error) === "ENOENT" ? "no such file or directory" : errorMessage(error);
+    throw new DhowError("invalid", `cannot access path ${root}/${m.subpath}: ${reason}`, { cause: error });
+  }
+}
+
+function unpin(place: string): void {
+  umount(place, MNT_DETACH);
+  if (statSync(place).isDirectory()) rmdirSync(place);
+  else unlinkSync(place);
+}
+
+const depth = (m: OciMount): number => m.destination.split("/").length;
+
+/**
+ * Makes a container's mounts ready for its start and says them in OCI terms: volumes are mounted where their options ask for it,
+ * missing bind sources are made where docker makes them, `/a` comes before `/a/b`.
+ * @throws invalid, internal in docker's words; the volumes that were taken into use are given up again
+ */
+export function resolveMounts(input: ResolveInput): ResolvedMounts {
+  const { volumes, containerId } = input;
+  const undo: (() => void)[] = [];
+  const pins: string[] = [];
+  const dispose = (): void => {
+    for (const place of pins.splice(0)) unpin(place);
+  };
+  const tmpfs = Object.entries(input.tmpfs ?? {}).map(([path, data]) => ({ destination: cleanPath(path), data }));
+  const covered = new Set(tmpfs.map((t) => t.destination));
+
+  const source = (m: ContainerMount): string => {
+    if (m.kind === "bind") {
+      ensureSource(m);
+      return m.source;
+    }
+    const root = volumes.use(m.volume, containerId);
+    undo.push(() => volumes.release(m.volume, containerId));
+    if (m.subpath === "") return root;
+    const place = `${input.scratch}/subpath-${pins.length}`;
+    pinSubpath(root, m, place);
+    pins.push(place);
+    return place;
+  };
+  const toOci = (m: ContainerMount): OciMount => {
+    if (m.kind === "tmpfs") return { destination: m.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(m.tmpfs) };
+    const from = source(m);
+    checkPropagation(from, m.propagation);
+    return { destination: m.destination, type: "bind", source: from, options: bindOptions(m, input.recursiveReadOnly) };
+  };
+  try {
+    const mounts: OciMount[] = input.mounts.filter((m) => !covered.has(m.destination)).map(toOci);
+    for (const t of tmpfs) mounts.push({ destination: t.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(t.data) });
+    return { mounts: mounts.sort((a, b) => depth(a) - depth(b)), dispose };
+  } catch (error) {
+    dispose();
+    for (const step of undo.reverse()) step();
+    throw error;
+  }
+}
+
+/** Ends a stopped container's use of its volumes. */
+export function releaseMounts(mounts: readonly ContainerMount[], containerId: string, volumes: Volumes): void {
+  for (const m of mounts) if (m.kind === "volume") volumes.release(m.volume, containerId);
+}
+
+/** Notes the volumes of a container that was found running when the daemon started. */
+export function adoptMounts(mounts: readonly ContainerMount[], containerId: string, volumes: Volumes): void {
+  for (const m of mounts) if (m.kind === "volume") volumes.adopt(m.volume, containerId);
+}
