@@ -1,3 +1,5 @@
 export * from "./host.ts";
 export * from "./spec/mod.ts";
 export * from "./user.ts";
+export * from "./logs/mod.ts";
+export * from "./tasks/mod.ts";

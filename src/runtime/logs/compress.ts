@@ -1,0 +1,76 @@
+import { createReadStream, createWriteStream, existsSync, openSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import type { Logger } from "../../lib/mod.ts";
+import { SegmentFiles, type SegmentPart, segmentPath } from "./segment.ts";
+
+const PARTS: readonly SegmentPart[] = ["out", "err", "idx"];
+// a fast writer's old segments are deleted before they are worth the work
+const DELAY_MS = 60_000;
+
+/** Compresses old segments one by one in the background, and opens them again. */
+export class SegmentCompressor {
+  readonly #dir: string;
+  readonly #log: Logger;
+  readonly #delayMs: number;
+
+  constructor(dir: string, log: Logger, delayMs = DELAY_MS) {
+    this.#dir = dir;
+    this.#log = log;
+    this.#delayMs = delayMs;
+  }
+
+  /** Compresses `segment` after a while, if it still exists then. */
+  add(segment: number): void {
+    setTimeout(() => {
+      this.compress(segment).catch((error: unknown) =>
+        this.#log.warn("log segment can't be compressed", { dir: this.#dir, segment, error }),
+      );
+    }, this.#delayMs).unref();
+  }
+
+  /** Replaces the files of `segment` by compressed ones; the index is last, so that a half-done segment is never taken for whole. */
+  async compress(segment: number): Promise<void> {
+    const { createZstdCompress } = await import("node:zlib");
+    for (const part of PARTS) {
+      const plain = segmentPath(this.#dir, segment, part);
+      if (!existsSync(plain)) continue;
+      const temporary = `${plain}.tmp`;
+      try {
+        await pipeline(
+          createReadStream(plain, { highWaterMark: 256 * 1024 }),
+          createZstdCompress(),
+          createWriteStream(temporary, { mode: 0o600 }),
+        );
+        if (!existsSync(plain)) throw new Error("segment was deleted meanwhile");
+        renameSync(temporary, `${plain}.zst`);
+      } catch (error) {
+        rmSync(temporary, { force: true });
+        if (existsSync(plain)) throw error;
+        return;
+      }
+      unlinkSync(plain);
+    }
+  }
+
+  /** Opens a segment for reading; a compressed one through unnamed temporary files. */
+  async open(segment: number): Promise<SegmentFiles> {
+    const fds: Partial<Record<SegmentPart, number>> = {};
+    for (const part of PARTS) {
+      const fd = await this.#openPart(segmentPath(this.#dir, segment, part));
+      if (fd !== undefined) fds[part] = fd;
+    }
+    return new SegmentFiles(this.#dir, segment, fds);
+  }
+
+  async #openPart(plain: string): Promise<number | undefined> {
+    if (existsSync(plain) || !existsSync(`${plain}.zst`)) return undefined;
+    const { createZstdDecompress } = await import("node:zlib");
+    const temporary = `${plain}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
+    try {
+      await pipeline(createReadStream(`${plain}.zst`), createZstdDecompress(), createWriteStream(temporary, { mode: 0o600 }));
+      return openSync(temporary, "r");
+    } finally {
+      rmSync(temporary, { force: true });
+    }
+  }
+}

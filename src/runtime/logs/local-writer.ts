@@ -1,0 +1,215 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { errnoCode, type Logger } from "../../lib/mod.ts";
+import { ftruncate, O_CREAT, O_RDWR, pread, read, SPLICE_F_NONBLOCK, splice } from "../../linux/mod.ts";
+import type { StdStream } from "../../spec/engine/mod.ts";
+import type { ClockNs, LogMark, LogWriter } from "./driver.ts";
+import { decodeRecord, encodeRecord, listSegments, RECORD_BYTES, segmentPath } from "./segment.ts";
+
+// ends of streams are stored in 32 bits
+const SEGMENT_LIMIT = 0x8000_0000;
+const RETRY_MS = 1000;
+const SCRATCH_BYTES = 64 * 1024;
+
+export interface LocalWriterOptions {
+  readonly dir: string;
+  /** Bytes of one segment, index included. */
+  readonly maxSizeBytes: number;
+  readonly maxFiles: number;
+  readonly clock: ClockNs;
+  readonly log: Logger;
+  /** Called when something was added. */
+  readonly onAppend: () => void;
+  /** Called after `segment` was closed for good. */
+  readonly onRotate: (segment: number) => void;
+}
+
+/**
+ * Writes the segments of the local driver (see local.ts for the layout). Bytes go from the pipe into the page cache without
+ * passing through this process; then one index record makes them part of the log.
+ */
+export class LocalWriter implements LogWriter {
+  readonly #options: LocalWriterOptions;
+  readonly #maxSize: number;
+  readonly #record = Buffer.alloc(RECORD_BYTES);
+  #scratch: Uint8Array | undefined;
+  #segment = 1;
+  #out = -1;
+  #err = -1;
+  #idx = -1;
+  #outEnd = 0;
+  #errEnd = 0;
+  #idxEnd = 0;
+  #fullUntilMs = 0;
+  #hasWarned = false;
+
+  constructor(options: LocalWriterOptions) {
+    this.#options = options;
+    this.#maxSize = Math.min(options.maxSizeBytes, SEGMENT_LIMIT);
+    mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+    this.#segment = listSegments(options.dir).at(-1) ?? 1;
+    this.#openSegment();
+    this.#repair();
+  }
+
+  get mark(): LogMark {
+    return { segment: this.#segment, stdout: this.#outEnd, stderr: this.#errEnd };
+  }
+
+  pump(pipe: number, stream: StdStream, length: number, into: Uint8Array | null): number {
+    if (this.#fullUntilMs > 0 && this.#isFull()) return this.#drop(pipe, length, into);
+    const fd = this.#dataFd(stream);
+    const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
+    let count: number;
+    try {
+      count = splice(pipe, fd, end, into === null ? length : Math.min(length, into.length), SPLICE_F_NONBLOCK);
+    } catch (error) {
+      this.#noSpace(error);
+      return this.#drop(pipe, length, into);
+    }
+    if (count <= 0) return count;
+    if (into !== null) pread(fd, into.subarray(0, count), end);
+    this.#commit(stream, count);
+    return count;
+  }
+
+  append(stream: StdStream, data: Uint8Array): void {
+    if (data.length === 0 || (this.#fullUntilMs > 0 && this.#isFull())) return;
+    const fd = this.#dataFd(stream);
+    const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
+    try {
+      for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, end + done);
+    } catch (error) {
+      this.#noSpace(error);
+      return;
+    }
+    this.#commit(stream, data.length);
+  }
+
+  finish(): void {
+    // nothing is held back
+  }
+
+  close(): void {
+    for (const fd of [this.#out, this.#err, this.#idx]) if (fd >= 0) closeSync(fd);
+    this.#out = -1;
+    this.#err = -1;
+    this.#idx = -1;
+  }
+
+  #commit(stream: StdStream, count: number, timeNs = this.#options.clock()): void {
+    const stdoutEnd = this.#outEnd + (stream === "stdout" ? count : 0);
+    const stderrEnd = this.#errEnd + (stream === "stderr" ? count : 0);
+    encodeRecord(this.#record, { timeNs, stdoutEnd, stderrEnd });
+    try {
+      writeSync(this.#idx, this.#record, 0, RECORD_BYTES, this.#idxEnd);
+    } catch (error) {
+      // without its record the data counts as not written: the next bytes take its place
+      this.#noSpace(error);
+      return;
+    }
+    this.#outEnd = stdoutEnd;
+    this.#errEnd = stderrEnd;
+    this.#idxEnd += RECORD_BYTES;
+    if (stdoutEnd + stderrEnd + this.#idxEnd >= this.#maxSize) this.#rotate();
+    this.#options.onAppend();
+  }
+
+  #dataFd(stream: StdStream): number {
+    if (stream === "stdout") {
+      if (this.#out < 0) this.#out = openSync(segmentPath(this.#options.dir, this.#segment, "out"), O_RDWR | O_CREAT, 0o600);
+      return this.#out;
+    }
+    if (this.#err < 0) this.#err = openSync(segmentPath(this.#options.dir, this.#segment, "err"), O_RDWR | O_CREAT, 0o600);
+    return this.#err;
+  }
+
+  #openSegment(): void {
+    this.#idx = openSync(segmentPath(this.#options.dir, this.#segment, "idx"), O_RDWR | O_CREAT, 0o600);
+    this.#outEnd = 0;
+    this.#errEnd = 0;
+    this.#idxEnd = 0;
+  }
+
+  #rotate(): void {
+    const closed = this.#segment;
+    try {
+      const next = openSync(segmentPath(this.#options.dir, closed + 1, "idx"), O_RDWR | O_CREAT, 0o600);
+      this.close();
+      this.#segment = closed + 1;
+      this.#idx = next;
+      this.#outEnd = 0;
+      this.#errEnd = 0;
+      this.#idxEnd = 0;
+    } catch (error) {
+      this.#noSpace(error);
+      return;
+    }
+    for (const old of listSegments(this.#options.dir)) {
+      if (old <= this.#segment - this.#options.maxFiles) removeSegment(this.#options.dir, old);
+    }
+    this.#options.onRotate(closed);
+  }
+
+  /** Makes what a killed writer left whole: data without a record gets one, a record without its data (power failure) is cut. */
+  #repair(): void {
+    let size = fstatSync(this.#idx).size;
+    size -= size % RECORD_BYTES;
+    const out = this.#stat("out");
+    const err = this.#stat("err");
+    const outSize = out?.size ?? 0;
+    const errSize = err?.size ?? 0;
+    while (size > 0) {
+      readSync(this.#idx, this.#record, 0, RECORD_BYTES, size - RECORD_BYTES);
+      const last = decodeRecord(this.#record, 0);
+      this.#outEnd = last.stdoutEnd;
+      this.#errEnd = last.stderrEnd;
+      if (last.stdoutEnd <= outSize && last.stderrEnd <= errSize) break;
+      size -= RECORD_BYTES;
+      this.#outEnd = 0;
+      this.#errEnd = 0;
+    }
+    ftruncate(this.#idx, size);
+    this.#idxEnd = size;
+    if (out !== undefined && outSize > this.#outEnd) this.#commit("stdout", outSize - this.#outEnd, out.mtimeNs);
+    if (err !== undefined && errSize > this.#errEnd) this.#commit("stderr", errSize - this.#errEnd, err.mtimeNs);
+  }
+
+  #stat(part: "out" | "err"): { readonly size: number; readonly mtimeNs: bigint } | undefined {
+    const stat = statSync(segmentPath(this.#options.dir, this.#segment, part), { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? undefined : { size: Number(stat.size), mtimeNs: stat.mtimeNs };
+  }
+
+  #isFull(): boolean {
+    if (Date.now() < this.#fullUntilMs) return true;
+    this.#fullUntilMs = 0;
+    return false;
+  }
+
+  #noSpace(error: unknown): void {
+    const code = errnoCode(error);
+    if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EIO" && code !== "EROFS" && code !== "EFBIG") throw error;
+    this.#fullUntilMs = Date.now() + RETRY_MS;
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#options.log.warn("container log can't be written, output is dropped from it", { dir: this.#options.dir, error });
+  }
+
+  #drop(pipe: number, length: number, into: Uint8Array | null): number {
+    this.#scratch ??= new Uint8Array(SCRATCH_BYTES);
+    const buffer = into ?? this.#scratch;
+    return read(pipe, buffer, Math.min(length, buffer.length));
+  }
+}
+
+/** Deletes all files of a segment. */
+export function removeSegment(dir: string, segment: number): void {
+  for (const part of ["out", "err", "idx"] as const) {
+    for (const suffix of ["", ".zst"]) {
+      try {
+        unlinkSync(segmentPath(dir, segment, part) + suffix);
+      } catch {
+        // most have no compressed form
+      }
+    }
+  }
+}

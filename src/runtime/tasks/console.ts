@@ -1,0 +1,95 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  acceptUnix,
+  EPOLLIN,
+  type Fd,
+  listenUnix,
+  O_DIRECTORY,
+  O_RDONLY,
+  open,
+  pidfdGetFd,
+  type Reactor,
+  receiveFd,
+  setNonblocking,
+  type Watch,
+} from "../../linux/mod.ts";
+import { BUNDLE, openRecorded } from "./holder.ts";
+
+const KEPT_FD = 3;
+
+/**
+ * Receives the master end of a container's terminal from the runtime, which connects to `<dir>/console` and sends it.
+ * Listens from construction on.
+ */
+export class ConsoleSocket implements Disposable {
+  readonly #dir: string;
+  readonly #reactor: Reactor;
+  readonly #onMaster: (master: Fd) => void;
+  readonly #listener: Fd;
+  readonly #watch: Watch;
+  #connection: { readonly fd: Fd; readonly watch: Watch } | undefined;
+
+  constructor(reactor: Reactor, dir: string, onMaster: (master: Fd) => void) {
+    this.#dir = dir;
+    this.#reactor = reactor;
+    this.#onMaster = onMaster;
+    // a socket's path is short; a bundle's may be long
+    using directory = open(dir, O_RDONLY | O_DIRECTORY);
+    this.#listener = listenUnix(`/proc/self/fd/${directory.fd}/${BUNDLE.console}`);
+    this.#watch = reactor.watch(this.#listener.fd, EPOLLIN, () => this.#accept());
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+    this.#listener.close();
+    this.#connection?.watch[Symbol.dispose]();
+    this.#connection?.fd.close();
+    rmSync(join(this.#dir, BUNDLE.console), { force: true });
+  }
+
+  #accept(): void {
+    const fd = acceptUnix(this.#listener.fd);
+    if (fd === undefined) return;
+    if (this.#connection !== undefined) {
+      fd.close();
+      return;
+    }
+    this.#connection = { fd, watch: this.#reactor.watch(fd.fd, EPOLLIN, () => this.#receive(fd)) };
+    this.#receive(fd);
+  }
+
+  #receive(connection: Fd): void {
+    const master = receiveFd(connection.fd);
+    if (master === undefined) return;
+    this[Symbol.dispose]();
+    if (master === null) return;
+    setNonblocking(master.fd);
+    this.#onMaster(master);
+  }
+}
+
+/**
+ * Starts a process that does nothing but hold `master` (as descriptor 3), so that the terminal outlives this process. Its pid goes
+ * to `<dir>/keeper`. It stops itself at once and waits to be killed.
+ */
+export function startKeeper(dir: string, master: number): void {
+  const child = Bun.spawn(["/bin/sh", "-c", "kill -STOP $$", "dhow-keeper", dir], {
+    cwd: "/",
+    env: {},
+    detached: true,
+    stdio: ["ignore", "ignore", "ignore", master],
+  });
+  child.unref();
+  writeFileSync(join(dir, BUNDLE.keeper), String(child.pid));
+}
+
+/** Takes the terminal's master end back from the keeper of `dir`; undefined when there is none. */
+export function takeFromKeeper(dir: string): Fd | undefined {
+  const keeper = openRecorded(dir, "keeper");
+  if (keeper === undefined) return undefined;
+  using pidfd = keeper.pidfd;
+  const master = pidfdGetFd(pidfd.fd, KEPT_FD);
+  setNonblocking(master.fd);
+  return master;
+}

@@ -1,0 +1,5 @@
+export { BufferPool } from "./buffers.ts";
+export { ContainerIo, type ContainerIoOptions } from "./io.ts";
+export type { OciRuntime } from "./runtimes.ts";
+export { Task, type TaskExit } from "./task.ts";
+export { type Adopted, type AdoptOptions, type RunOptions, Tasks, type TasksOptions } from "./tasks.ts";

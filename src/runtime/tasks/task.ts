@@ -1,0 +1,175 @@
+import type { Logger } from "../../lib/mod.ts";
+import { EPOLLIN, type Fd, isErrno, pidfdExitStatus, pidfdOpen, pidfdSendSignal, type Reactor, type Watch } from "../../linux/mod.ts";
+import { ControlChannel, endProcess } from "./holder.ts";
+import type { ContainerIo } from "./io.ts";
+
+const SIGKILL = 9;
+const KILLED_EXIT_CODE = 137;
+
+/** How a task ended. */
+export interface TaskExit {
+  /** 0 to 255, 128 + signal. */
+  readonly exitCode: number;
+  readonly exitedAt: Date;
+  /** Set when the runtime itself was killed and the code is a guess. */
+  readonly error?: string | undefined;
+}
+
+export interface TaskOptions {
+  readonly id: string;
+  readonly io: ContainerIo;
+  readonly reactor: Reactor;
+  readonly log: Logger;
+  readonly holder: Fd;
+  readonly control: number;
+  /** Called at the end of the runtime when it left its state behind. */
+  readonly onLeftOver: () => Promise<void>;
+}
+
+/** A container's process, from its start to the end of the runtime that started it. */
+export class Task {
+  readonly id: string;
+  /** The time of the start; of the adoption's evidence when adopted. */
+  startedAt = new Date();
+  /** Resolves when the process has ended; the runtime may still be cleaning up. */
+  readonly exited: Promise<TaskExit>;
+  /** Resolves when the runtime has ended too: its state and the cgroup are gone. Output may still wait for slow clients: see `ContainerIo.drained`. */
+  readonly gone: Promise<void>;
+  readonly #options: TaskOptions;
+  readonly #exited = Promise.withResolvers<TaskExit>();
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #started = Promise.withResolvers<number>();
+  readonly #control: ControlChannel;
+  #holderWatch: Watch | undefined;
+  #initWatch: Watch | undefined;
+  #init: Fd | undefined;
+  #pid = 0;
+  #hasExited = false;
+  #isGone = false;
+
+  constructor(options: TaskOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.exited = this.#exited.promise;
+    this.gone = this.#gone.promise;
+    // a start that fails is reported by whoever waits for it
+    this.#started.promise.catch(() => {});
+    this.#control = new ControlChannel(options.reactor, options.control, {
+      onPid: (pid) => this.#onPid(pid),
+      onExit: (exitCode) => this.#onRuntimeExit(exitCode),
+    });
+    this.#holderWatch = options.reactor.watch(options.holder.fd, EPOLLIN, () => this.#onHolderDeath());
+  }
+
+  /** Pid of the container's init on the host; 0 before it runs. */
+  get pid(): number {
+    return this.#pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#pid > 0 && !this.#hasExited;
+  }
+
+  /** Resolves with the pid once the process runs; rejects with the runtime's exit code when it never did. */
+  get started(): Promise<number> {
+    return this.#started.promise;
+  }
+
+  /** For adoption: the pid is known from elsewhere. */
+  assumePid(pid: number): void {
+    if (this.#pid === 0) this.#onPid(pid);
+  }
+
+  /** Sends a signal to the container's init. Returns false when it has ended. @throws {SysError} */
+  signal(signo: number): boolean {
+    if (this.#init === undefined || this.#hasExited) return false;
+    try {
+      pidfdSendSignal(this.#init.fd, signo);
+      return true;
+    } catch (error) {
+      if (isErrno(error, "ESRCH")) return false;
+      throw error;
+    }
+  }
+
+  /** Ends the holder of a start that is given up. */
+  abandon(): void {
+    this.signal(SIGKILL);
+    endProcess(this.#options.holder.fd);
+  }
+
+  #onPid(pid: number): void {
+    if (this.#pid !== 0) return;
+    this.#pid = pid;
+    this.startedAt = new Date();
+    try {
+      this.#init = pidfdOpen(pid);
+      const { fd } = this.#init;
+      this.#initWatch = this.#options.reactor.watch(fd, EPOLLIN, () => this.#onInitExit(fd));
+    } catch (error) {
+      // it was quicker: the exit code comes over the control FIFO
+      if (!isErrno(error, "ESRCH")) this.#options.log.warn("container's process can't be watched", { container: this.id, error });
+    }
+    this.#started.resolve(pid);
+  }
+
+  /** A pidfd is readable from the end of the process on; the exit status is there once the runtime has reaped it. */
+  #onInitExit(pidfd: number): void {
+    const exitCode = pidfdExitStatus(pidfd);
+    if (exitCode !== undefined) this.#finish({ exitCode, exitedAt: new Date() });
+    else this.#initWatch?.modify(0);
+    if (exitCode !== undefined || this.#hasExited) this.#unwatchInit();
+  }
+
+  #unwatchInit(): void {
+    this.#initWatch?.[Symbol.dispose]();
+    this.#initWatch = undefined;
+  }
+
+  #onRuntimeExit(exitCode: number): void {
+    if (this.#pid === 0) this.#started.reject(exitCode);
+    else this.#finish({ exitCode, exitedAt: new Date() });
+    this.#onGone();
+  }
+
+  #onHolderDeath(): void {
+    this.#holderWatch?.[Symbol.dispose]();
+    this.#holderWatch = undefined;
+    if (this.#isGone) return;
+    // somebody killed the holder: without it nobody cleans up, and docker's shim would take its container along, too
+    this.#options.log.warn("container lost its runtime", { container: this.id });
+    this.signal(SIGKILL);
+    if (this.#pid === 0) this.#started.reject(KILLED_EXIT_CODE);
+    else this.#finish({ exitCode: KILLED_EXIT_CODE, exitedAt: new Date(), error: "the container's runtime was killed" });
+    this.#options
+      .onLeftOver()
+      .catch((error: unknown) => this.#options.log.warn("container's state could not be removed", { container: this.id, error }))
+      .finally(() => this.#onGone());
+  }
+
+  #finish(exit: TaskExit): void {
+    if (this.#hasExited) return;
+    this.#hasExited = true;
+    this.#unwatchInit();
+    this.#exited.resolve(exit);
+  }
+
+  #onGone(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#control[Symbol.dispose]();
+    this.#unwatchInit();
+    this.#init?.close();
+    this.#init = undefined;
+    this.#gone.resolve();
+    // the holder keeps the pipes until everything in them is in the log
+    void this.#options.io.drain().then(() => this.#letGo());
+  }
+
+  #letGo(): void {
+    this.#holderWatch?.[Symbol.dispose]();
+    this.#holderWatch = undefined;
+    endProcess(this.#options.holder.fd);
+    this.#options.holder.close();
+  }
+}

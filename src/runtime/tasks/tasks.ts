@@ -1,0 +1,270 @@
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
+import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, setWinsize } from "../../linux/mod.ts";
+import { ConsoleSocket, startKeeper, takeFromKeeper } from "./console.ts";
+import {
+  BUNDLE,
+  endProcess,
+  type HolderEnds,
+  makeBundle,
+  openRecorded,
+  readExit,
+  releaseStdin,
+  reopenPipes,
+  startHolder,
+} from "./holder.ts";
+import type { ContainerIo } from "./io.ts";
+import { createFailure, readRuntimeErrors } from "./oci-error.ts";
+import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
+import { Task, type TaskExit } from "./task.ts";
+
+/** The part of an OCI configuration that a task looks at. */
+export interface TaskSpec {
+  readonly process?:
+    | {
+        readonly args?: readonly string[] | undefined;
+        readonly consoleSize?: { readonly height: number; readonly width: number } | undefined;
+      }
+    | undefined;
+}
+
+export interface RunOptions {
+  readonly id: string;
+  /** The whole OCI configuration; written to the bundle as it is. `process.terminal` must be what `io.options.tty` is. */
+  readonly spec: TaskSpec;
+  readonly io: ContainerIo;
+  readonly runtime: string;
+}
+
+export interface AdoptOptions {
+  readonly id: string;
+  readonly io: ContainerIo;
+  readonly runtime: string;
+}
+
+/** What became of a container's process while no daemon was there. */
+export type Adopted = { readonly kind: "running"; readonly task: Task } | { readonly kind: "exited"; readonly exit: TaskExit };
+
+export interface TasksOptions {
+  readonly runtimes: Readonly<Record<string, OciRuntime>>;
+  /** On tmpfs; gone after a reboot. */
+  readonly execRoot: string;
+  readonly reactor: Reactor;
+  readonly log: Logger;
+}
+
+/**
+ * Runs containers' processes by an OCI runtime, so that they outlive the daemon.
+ *
+ * ```
+ * <execRoot>/
+ * ├─ crun/                     the runtime's own state (--root)
+ * └─ bundles/<id>/
+ *    ├─ config.json            what to run
+ *    ├─ control                FIFO: the pid of the container's init, then the exit code
+ *    ├─ stdin stdout stderr    FIFOs (no terminal)
+ *    ├─ console                socket on which the runtime hands over the terminal, while it starts
+ *    ├─ holder                 pid of the shell that runs the runtime and keeps the FIFOs open
+ *    ├─ keeper                 pid of the process that keeps the terminal open
+ *    ├─ exit                   exit code, written by the holder
+ *    └─ runtime.log            errors of the runtime, JSON lines
+ * ```
+ */
+export class Tasks {
+  readonly #options: TasksOptions;
+  readonly #commands = new Map<string, RuntimeCommand>();
+
+  constructor(options: TasksOptions) {
+    this.#options = options;
+  }
+
+  /** The bundle directory of a container. */
+  bundleDir(id: string): string {
+    return join(this.#options.execRoot, "bundles", id);
+  }
+
+  /** The command lines of a configured runtime. @throws invalid */
+  command(name: string): RuntimeCommand {
+    const known = this.#commands.get(name);
+    if (known !== undefined) return known;
+    const runtime = this.#options.runtimes[name];
+    if (runtime === undefined) throw new DhowError("invalid", `unknown or invalid runtime name: ${name}`);
+    const command = runtimeCommand(runtime, join(this.#options.execRoot, runtimeRoot(runtime)));
+    this.#commands.set(name, command);
+    return command;
+  }
+
+  /**
+   * Starts a container's process; resolves once its init runs.
+   * @throws invalid in docker's words when the runtime refuses; `details.exitCode` is what `docker run` exits with
+   */
+  async run(options: RunOptions): Promise<Task> {
+    const { id, spec, io } = options;
+    const command = this.command(options.runtime);
+    const dir = this.bundleDir(id);
+    const { tty, openStdin } = io.options;
+    const args = spec.process?.args ?? [];
+    let task: Task | undefined;
+    let socket: ConsoleSocket | undefined;
+    let pipes: HolderEnds["pipes"];
+    try {
+      makeBundle(dir, JSON.stringify(spec), { tty, openStdin });
+      const begun = Promise.withResolvers<Fd>();
+      if (tty) socket = new ConsoleSocket(this.#options.reactor, dir, (master) => begun.resolve(master));
+      const line = command.run(dir, id, {
+        pidFile: join(dir, BUNDLE.control),
+        log: join(dir, BUNDLE.log),
+        console: tty ? BUNDLE.console : undefined,
+      });
+      const ends = startHolder({ dir, command: line, tty, openStdin });
+      pipes = ends.pipes;
+      task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
+      await task.started;
+      if (ends.pipes === undefined) this.#beginTty(dir, io, await begun.promise, spec);
+      else {
+        io.begin({ kind: "pipes", ...ends.pipes, closeStdin: () => releaseHolderStdin(dir) });
+        pipes = undefined;
+      }
+      void task.exited.then(() => io.drain());
+      return task;
+    } catch (error) {
+      socket?.[Symbol.dispose]();
+      if (pipes !== undefined) for (const fd of [pipes.stdin, pipes.stdout, pipes.stderr]) if (fd !== undefined) new Fd(fd).close();
+      task?.abandon();
+      const failure = this.#describe(error, dir, command, args);
+      io.abort();
+      this.cleanup(id);
+      throw failure;
+    }
+  }
+
+  /** Takes a container over that a former daemon started; undefined when nothing of it is left (a reboot). */
+  async adopt(options: AdoptOptions): Promise<Adopted | undefined> {
+    const { id, io } = options;
+    const dir = this.bundleDir(id);
+    if (!existsSync(dir)) return undefined;
+    const command = this.command(options.runtime);
+    const holder = openRecorded(dir, BUNDLE.holder);
+    const exit = readExit(dir);
+    if (holder === undefined) {
+      if (exit === undefined) await this.#removeLeftOver(command, id);
+      this.#endKeeper(dir);
+      return exit === undefined ? undefined : { kind: "exited", exit };
+    }
+    if (exit !== undefined) {
+      this.#resumeIo(dir, io);
+      await io.drain();
+      endProcess(holder.pidfd.fd);
+      holder.pidfd.close();
+      this.#endKeeper(dir);
+      return { kind: "exited", exit };
+    }
+    const control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK).release();
+    const task = this.#task({ id, dir, io, command, pid: holder.pid, control });
+    holder.pidfd.close();
+    const known = this.#pidFromState(command, id);
+    if (known !== undefined) task.assumePid(known);
+    try {
+      await task.started;
+    } catch (error) {
+      return {
+        kind: "exited",
+        exit: { exitCode: typeof error === "number" ? error : 255, exitedAt: new Date(), error: errorMessage(error) },
+      };
+    }
+    this.#resumeIo(dir, io);
+    void task.exited.then(() => io.drain());
+    return { kind: "running", task };
+  }
+
+  /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */
+  cleanup(id: string): void {
+    const dir = this.bundleDir(id);
+    this.#endKeeper(dir);
+    rmSync(dir, { recursive: true, force: true });
+  }
+
+  #task(start: {
+    readonly id: string;
+    readonly dir: string;
+    readonly io: ContainerIo;
+    readonly command: RuntimeCommand;
+    readonly pid: number;
+    readonly control: number;
+  }): Task {
+    const { reactor, log } = this.#options;
+    const { id, dir, io, control } = start;
+    const onLeftOver = (): Promise<void> => this.#removeLeftOver(start.command, id);
+    const task = new Task({ id, io, reactor, log, holder: pidfdOpen(start.pid), control, onLeftOver });
+    void task.gone.then(() => io.drained).then(() => this.#endKeeper(dir));
+    return task;
+  }
+
+  #beginTty(dir: string, io: ContainerIo, master: Fd, spec: TaskSpec): void {
+    startKeeper(dir, master.fd);
+    const size = spec.process?.consoleSize;
+    if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(master.fd, size.height, size.width);
+    io.begin({ kind: "tty", master: master.release() });
+  }
+
+  #resumeIo(dir: string, io: ContainerIo): void {
+    if (!io.options.tty) {
+      io.begin({ kind: "pipes", ...reopenPipes(dir, io.options.openStdin), closeStdin: () => releaseHolderStdin(dir) });
+      return;
+    }
+    const master = takeFromKeeper(dir);
+    if (master !== undefined) io.begin({ kind: "tty", master: master.release() });
+  }
+
+  #endKeeper(dir: string): void {
+    const keeper = openRecorded(dir, BUNDLE.keeper);
+    if (keeper === undefined) return;
+    endProcess(keeper.pidfd.fd);
+    keeper.pidfd.close();
+  }
+
+  #pidFromState(command: RuntimeCommand, id: string): number | undefined {
+    const root = command.delete(id)[command.delete(id).indexOf("--root") + 1] ?? "";
+    for (const [file, key] of [
+      ["status", "pid"],
+      ["state.json", "init_process_pid"],
+    ] as const) {
+      try {
+        const state: unknown = JSON.parse(readFileSync(join(root, id, file), "utf8"));
+        if (typeof state === "object" && state !== null && key in state) return Number((state as Record<string, unknown>)[key]);
+      } catch {
+        // the runtime has not come so far
+      }
+    }
+    return undefined;
+  }
+
+  /** Kills what is left of a container whose runtime was killed, and removes the runtime's state. */
+  async #removeLeftOver(command: RuntimeCommand, id: string): Promise<void> {
+    const pid = this.#pidFromState(command, id);
+    if (pid === undefined) return;
+    const child = Bun.spawn(command.delete(id), { stdio: ["ignore", "ignore", "ignore"], env: {} });
+    await child.exited;
+  }
+
+  #describe(error: unknown, dir: string, command: RuntimeCommand, args: readonly string[]): unknown {
+    if (typeof error !== "number") return error;
+    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${error}`;
+    return createFailure(command.label, message, args);
+  }
+}
+
+function runtimeRoot(runtime: OciRuntime): string {
+  return runtime.path.slice(runtime.path.lastIndexOf("/") + 1) || "runtime";
+}
+
+function releaseHolderStdin(dir: string): void {
+  const holder = openRecorded(dir, BUNDLE.holder);
+  if (holder === undefined) return;
+  try {
+    releaseStdin(holder.pidfd.fd);
+  } finally {
+    holder.pidfd.close();
+  }
+}
