@@ -1,0 +1,6 @@
+export * from "./conntrack.ts";
+export * from "./message.ts";
+export * from "./netns.ts";
+export * from "./nftables.ts";
+export * from "./rtnetlink.ts";
+export * from "./socket.ts";

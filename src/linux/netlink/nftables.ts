@@ -1,0 +1,141 @@
+import { decodeError, MessageWriter, NLM_F, NLMSG } from "./message.ts";
+import { NetlinkError, type NetlinkSocket } from "./socket.ts";
+
+const NFNL_SUBSYS_NFTABLES = 10;
+const BATCH_BEGIN = 0x10;
+const BATCH_END = 0x11;
+const NEWSETELEM = 12;
+const DELSETELEM = 14;
+const DELTABLE = 2;
+const LIST_TABLE = 1;
+const LIST_SET = 2;
+const LIST_ELEMENTS = 3;
+const ELEM_KEY = 1;
+const ELEM_DATA = 2;
+const ELEM_KEY_END = 10;
+const DATA_VALUE = 1;
+
+/** Table families. */
+export const NFPROTO = { INET: 1, IPV4: 2, IPV6: 10 } as const;
+
+/** An element of a set or map. A concatenation's parts are padded to 4 bytes each; integers in network order. */
+export interface SetElement {
+  readonly key: Uint8Array;
+  /** Last key of an interval, in the same form. */
+  readonly keyEnd?: Uint8Array | undefined;
+  /** What a map maps to. */
+  readonly data?: Uint8Array | undefined;
+}
+
+/** A change to one set of one table. */
+export interface SetChange {
+  readonly verb: "add" | "delete";
+  readonly set: string;
+  readonly elements: readonly SetElement[];
+}
+
+export interface NftTable {
+  readonly family: number;
+  readonly name: string;
+}
+
+/** Elements per message: an attribute holds at most 64 KiB. */
+const ELEMENTS_PER_MESSAGE = 400;
+
+function nfgen(w: MessageWriter, family: number, resource: number): void {
+  w.u8(family).u8(0).u16be(resource);
+}
+
+function writeElement(w: MessageWriter, element: SetElement): void {
+  w.nest(1, () => {
+    w.nest(ELEM_KEY, () => w.attr(DATA_VALUE, element.key));
+    const { keyEnd, data } = element;
+    if (keyEnd !== undefined) w.nest(ELEM_KEY_END, () => w.attr(DATA_VALUE, keyEnd));
+    if (data !== undefined) w.nest(ELEM_DATA, () => w.attr(DATA_VALUE, data));
+  });
+}
+
+function* messagesOf(changes: readonly SetChange[]): Generator<SetChange> {
+  for (const change of changes) {
+    for (let at = 0; at < change.elements.length; at += ELEMENTS_PER_MESSAGE) {
+      yield { ...change, elements: change.elements.slice(at, at + ELEMENTS_PER_MESSAGE) };
+    }
+  }
+}
+
+/** The bytes of one transaction and, by sequence number, what each of its messages does. */
+export function encodeBatch(
+  table: NftTable,
+  changes: readonly SetChange[],
+  next: () => number,
+): { readonly bytes: Uint8Array; readonly calls: Map<number, string> } {
+  const w = new MessageWriter(1024);
+  const calls = new Map<number, string>();
+  const begin = next();
+  calls.set(begin, "begin transaction");
+  w.message(BATCH_BEGIN, NLM_F.REQUEST, begin, () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
+  for (const change of messagesOf(changes)) {
+    const sequence = next();
+    const isAdd = change.verb === "add";
+    calls.set(sequence, `${change.verb} element ${change.set}`);
+    const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
+    w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
+      nfgen(w, table.family, 0);
+      w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, change.set);
+      w.nest(LIST_ELEMENTS, () => {
+        for (const element of change.elements) writeElement(w, isAdd ? element : { key: element.key, keyEnd: element.keyEnd });
+      });
+    });
+  }
+  const end = next();
+  calls.set(end, "commit");
+  w.message(BATCH_END, NLM_F.REQUEST, end, () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
+  return { bytes: w.bytes, calls };
+}
+
+function commit(socket: NetlinkSocket, table: NftTable, batch: { readonly bytes: Uint8Array; readonly calls: Map<number, string> }): void {
+  while (socket.receive() !== undefined);
+  socket.send(batch.bytes);
+  let failure: NetlinkError | undefined;
+  let isAnswered = false;
+  for (let messages = socket.receive(); messages !== undefined; messages = socket.receive()) {
+    for (const message of messages) {
+      const call = batch.calls.get(message.sequence);
+      if (message.type !== NLMSG.ERROR || call === undefined) continue;
+      isAnswered = true;
+      const { errno, text } = decodeError(message);
+      if (errno !== 0) failure ??= new NetlinkError(`nft ${call}`, errno, table.name, text);
+    }
+  }
+  if (failure !== undefined) throw failure;
+  if (!isAnswered) throw new NetlinkError("nft commit", 11, table.name, "no answer");
+}
+
+/**
+ * Adds and deletes elements in one transaction: all of it or nothing.
+ * @throws {NetlinkError} EEXIST an element to add is there; ENOENT table, set or an element to delete is not
+ */
+export function changeSets(socket: NetlinkSocket, table: NftTable, changes: readonly SetChange[]): void {
+  if (changes.every((c) => c.elements.length === 0)) return;
+  commit(
+    socket,
+    table,
+    encodeBatch(table, changes, () => socket.sequence()),
+  );
+}
+
+/** Deletes a table with all that is in it. @throws {NetlinkError} ENOENT */
+export function deleteTable(socket: NetlinkSocket, table: NftTable): void {
+  const w = new MessageWriter();
+  const calls = new Map<number, string>();
+  const NFTA_TABLE_NAME = 1;
+  w.message(BATCH_BEGIN, NLM_F.REQUEST, socket.sequence(), () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
+  const sequence = socket.sequence();
+  calls.set(sequence, "delete table");
+  w.message((NFNL_SUBSYS_NFTABLES << 8) | DELTABLE, NLM_F.REQUEST | NLM_F.ACK, sequence, () => {
+    nfgen(w, table.family, 0);
+    w.attrText(NFTA_TABLE_NAME, table.name);
+  });
+  w.message(BATCH_END, NLM_F.REQUEST, socket.sequence(), () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
+  commit(socket, table, { bytes: w.bytes, calls });
+}

@@ -1,0 +1,363 @@
+import { type Attributes, decodeAttributes, type Message, type MessageWriter, NLM_F, readText, readU32, readU64 } from "./message.ts";
+import type { NetlinkSocket, Request } from "./socket.ts";
+
+const RTM = {
+  NEWLINK: 16,
+  DELLINK: 17,
+  GETLINK: 18,
+  SETLINK: 19,
+  NEWADDR: 20,
+  GETADDR: 22,
+  NEWROUTE: 24,
+  GETROUTE: 26,
+  NEWNEIGH: 28,
+  DELNEIGH: 29,
+} as const;
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  MASTER: 10,
+  PROTINFO: 12,
+  LINKINFO: 18,
+  NET_NS_PID: 19,
+  STATS64: 23,
+  NET_NS_FD: 28,
+} as const;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
+const AF_INET = 2;
+const AF_BRIDGE = 7;
+/** Interface flag: administratively up. */
+export const IFF_UP = 1;
+/** Interface flag: a carrier is there. */
+export const IFF_LOWER_UP = 0x10000;
+
+/** What a link is made with or set to; what is absent stays as it is. */
+export interface LinkSettings {
+  readonly name?: string | undefined;
+  /** Six bytes. */
+  readonly mac?: Uint8Array | undefined;
+  readonly mtu?: number | undefined;
+  /** Index of the bridge; 0 takes the link out of it. */
+  readonly master?: number | undefined;
+  readonly up?: boolean | undefined;
+  /** Index wanted for a new link. */
+  readonly index?: number | undefined;
+  /** Descriptor of the network namespace that the link is moved to, or made in. */
+  readonly netnsFd?: number | undefined;
+}
+
+function ifinfo(w: MessageWriter, index: number, up: boolean | undefined, family = 0): void {
+  w.u8(family).u8(0).u16(0).u32(index);
+  w.u32(up ? IFF_UP : 0).u32(up === undefined ? 0 : IFF_UP);
+}
+
+function linkAttributes(w: MessageWriter, s: LinkSettings): void {
+  if (s.name !== undefined) w.attrText(IFLA.IFNAME, s.name);
+  if (s.mac !== undefined) w.attr(IFLA.ADDRESS, s.mac);
+  if (s.mtu !== undefined) w.attrU32(IFLA.MTU, s.mtu);
+  if (s.master !== undefined) w.attrU32(IFLA.MASTER, s.master);
+  if (s.netnsFd !== undefined) w.attrU32(IFLA.NET_NS_FD, s.netnsFd);
+}
+
+/** Makes a bridge. EEXIST when the name is taken. */
+export function addBridge(settings: LinkSettings & { readonly name: string }): Request {
+  return {
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    call: "add bridge",
+    arg: settings.name,
+    body: (w) => {
+      ifinfo(w, settings.index ?? 0, settings.up);
+      linkAttributes(w, settings);
+      w.nest(IFLA.LINKINFO, () => w.attrText(IFLA_INFO_KIND, "bridge"));
+    },
+  };
+}
+
+/** Makes a pair of linked interfaces; each end in the namespace of its `netnsFd`, without one in the socket's. */
+export function addVeth(near: LinkSettings & { readonly name: string }, peer: LinkSettings & { readonly name: string }): Request {
+  return {
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    call: "add veth",
+    arg: near.name,
+    body: (w) => {
+      ifinfo(w, near.index ?? 0, near.up);
+      linkAttributes(w, near);
+      w.nest(IFLA.LINKINFO, () => {
+        w.attrText(IFLA_INFO_KIND, "veth");
+        w.nest(IFLA_INFO_DATA, () => {
+          w.nest(VETH_INFO_PEER, () => {
+            ifinfo(w, peer.index ?? 0, peer.up);
+            linkAttributes(w, peer);
+          });
+        });
+      });
+    },
+  };
+}
+
+/** Changes a link, named by its index or, with `index` 0, by `settings.name`. */
+export function setLink(index: number, settings: LinkSettings): Request {
+  return {
+    type: RTM.NEWLINK,
+    call: "set link",
+    arg: settings.name ?? String(index),
+    body: (w) => {
+      ifinfo(w, index, settings.up);
+      linkAttributes(w, settings);
+    },
+  };
+}
+
+/** How a bridge treats one of its ports. */
+export interface BridgePortSettings {
+  /** It may not talk to other isolated ports of the same bridge. */
+  readonly isIsolated?: boolean | undefined;
+  /** Frames may go back out of the port by which they came. */
+  readonly isHairpin?: boolean | undefined;
+}
+
+/** Changes a bridge port. */
+export function setBridgePort(index: number, settings: BridgePortSettings): Request {
+  const { isIsolated, isHairpin } = settings;
+  return {
+    type: RTM.SETLINK,
+    call: "set bridge port",
+    arg: String(index),
+    body: (w) => {
+      ifinfo(w, index, undefined, AF_BRIDGE);
+      w.nest(IFLA.PROTINFO, () => {
+        if (isIsolated !== undefined) w.attrU8(IFLA_BRPORT_ISOLATED, isIsolated ? 1 : 0);
+        if (isHairpin !== undefined) w.attrU8(IFLA_BRPORT_MODE, isHairpin ? 1 : 0);
+      });
+    },
+  };
+}
+
+/** Removes a link (of a pair: both ends). The kernel waits for a grace period meanwhile: milliseconds. ENODEV when it is gone. */
+export function deleteLink(link: number | string): Request {
+  return {
+    type: RTM.DELLINK,
+    call: "delete link",
+    arg: String(link),
+    body: (w) => {
+      ifinfo(w, typeof link === "number" ? link : 0, undefined);
+      if (typeof link === "string") w.attrText(IFLA.IFNAME, link);
+    },
+  };
+}
+
+/** Adds an IPv4 address (a number in host order). EEXIST when the link has it. */
+export function addAddress(index: number, address: number, prefixLength: number): Request {
+  return {
+    type: RTM.NEWADDR,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    call: "add address",
+    arg: String(index),
+    body: (w) => {
+      w.u8(AF_INET).u8(prefixLength).u8(0).u8(0).u32(index);
+      const IFA_ADDRESS = 1;
+      const IFA_LOCAL = 2;
+      const IFA_BROADCAST = 4;
+      w.attrU32be(IFA_LOCAL, address).attrU32be(IFA_ADDRESS, address);
+      if (prefixLength < 31) w.attrU32be(IFA_BROADCAST, (address | (0xffffffff >>> prefixLength)) >>> 0);
+    },
+  };
+}
+
+/** Adds the IPv4 default route over `gateway` (a number in host order). */
+export function addDefaultRoute(gateway: number, index: number): Request {
+  return {
+    type: RTM.NEWROUTE,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    call: "add default route",
+    arg: String(index),
+    body: (w) => {
+      const RT_TABLE_MAIN = 254;
+      const RTPROT_BOOT = 3;
+      const RTN_UNICAST = 1;
+      const RTA_OIF = 4;
+      const RTA_GATEWAY = 5;
+      w.u8(AF_INET).u8(0).u8(0).u8(0).u8(RT_TABLE_MAIN).u8(RTPROT_BOOT).u8(0).u8(RTN_UNICAST).u32(0);
+      w.attrU32be(RTA_GATEWAY, gateway).attrU32(RTA_OIF, index);
+    },
+  };
+}
+
+/** Adds a permanent neighbour entry: IPv4 address (host order) → MAC. */
+export function addNeighbour(index: number, address: number, mac: Uint8Array): Request {
+  return {
+    type: RTM.NEWNEIGH,
+    flags: NLM_F.CREATE | NLM_F.REPLACE,
+    call: "add neighbour",
+    arg: String(index),
+    body: (w) => {
+      const NUD_PERMANENT = 0x80;
+      const NDA_DST = 1;
+      const NDA_LLADDR = 2;
+      w.u8(AF_INET).u8(0).u16(0).u32(index).u16(NUD_PERMANENT).u8(0).u8(0);
+      w.attrU32be(NDA_DST, address).attr(NDA_LLADDR, mac);
+    },
+  };
+}
+
+/** Removes a neighbour entry. ENOENT when there is none. */
+export function deleteNeighbour(index: number, address: number): Request {
+  return {
+    type: RTM.DELNEIGH,
+    call: "delete neighbour",
+    arg: String(index),
+    body: (w) => {
+      const NDA_DST = 1;
+      w.u8(AF_INET).u8(0).u16(0).u32(index).u16(0).u8(0).u8(0).attrU32be(NDA_DST, address);
+    },
+  };
+}
+
+/** Counters of a link, as the link itself sees them. */
+export interface LinkStats {
+  readonly rxPackets: number;
+  readonly txPackets: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxErrors: number;
+  readonly txErrors: number;
+  readonly rxDropped: number;
+  readonly txDropped: number;
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly isUp: boolean;
+  readonly mtu: number;
+  /** `02:42:…`; empty for a link without one. */
+  readonly mac: string;
+  /** Index of the bridge that it is plugged in; 0 = none. */
+  readonly master: number;
+  /** `bridge`, `veth`, …; empty for physical ones. */
+  readonly kind: string;
+  readonly stats: LinkStats | undefined;
+}
+
+function decodeStats(value: Uint8Array | undefined): LinkStats | undefined {
+  if (value === undefined || value.length < 64) return undefined;
+  const at = (n: number): number => readU64(value, n * 8);
+  return {
+    rxPackets: at(0),
+    txPackets: at(1),
+    rxBytes: at(2),
+    txBytes: at(3),
+    rxErrors: at(4),
+    txErrors: at(5),
+    rxDropped: at(6),
+    txDropped: at(7),
+  };
+}
+
+/** The text form of six bytes. */
+export function formatMac(bytes: Uint8Array): string {
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join(":");
+}
+
+/** Reads one RTM_NEWLINK message. @throws internal */
+export function decodeLink(message: Message): Link {
+  const head = new DataView(message.body.buffer, message.body.byteOffset, 16);
+  const attributes: Attributes = decodeAttributes(message.body, 16);
+  const info = attributes.get(IFLA.LINKINFO);
+  return {
+    index: head.getInt32(4, true),
+    name: readText(attributes.get(IFLA.IFNAME)) ?? "",
+    isUp: (head.getUint32(8, true) & IFF_UP) !== 0,
+    mtu: readU32(attributes.get(IFLA.MTU)) ?? 0,
+    mac: formatMac(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
+    master: readU32(attributes.get(IFLA.MASTER)) ?? 0,
+    kind: info === undefined ? "" : (readText(decodeAttributes(info).get(IFLA_INFO_KIND)) ?? ""),
+    stats: decodeStats(attributes.get(IFLA.STATS64)),
+  };
+}
+
+/** All links of the socket's namespace. @throws {NetlinkError} */
+export function listLinks(socket: NetlinkSocket): Link[] {
+  const links: Link[] = [];
+  const request: Request = { type: RTM.GETLINK, flags: NLM_F.DUMP, call: "list links", body: (w) => ifinfo(w, 0, undefined) };
+  socket.query(request, (message) => links.push(decodeLink(message)));
+  return links;
+}
+
+/** One link by name; undefined when there is none. @throws {NetlinkError} */
+export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
+  let link: Link | undefined;
+  const body = (w: MessageWriter): void => {
+    ifinfo(w, 0, undefined);
+    w.attrText(IFLA.IFNAME, name);
+  };
+  try {
+    socket.query({ type: RTM.GETLINK, call: "get link", arg: name, body }, (message) => {
+      link = decodeLink(message);
+    });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENODEV") return undefined;
+    throw error;
+  }
+  return link;
+}
+
+export interface Ipv4Address {
+  readonly index: number;
+  /** In host order. */
+  readonly address: number;
+  readonly prefixLength: number;
+}
+
+const u32be = (value: Uint8Array | undefined): number =>
+  value === undefined || value.length < 4 ? 0 : new DataView(value.buffer, value.byteOffset, 4).getUint32(0, false);
+
+/** All IPv4 addresses of the socket's namespace. @throws {NetlinkError} */
+export function listAddresses(socket: NetlinkSocket): Ipv4Address[] {
+  const addresses: Ipv4Address[] = [];
+  const body = (w: MessageWriter): void => void w.u8(AF_INET).u8(0).u8(0).u8(0).u32(0);
+  socket.query({ type: RTM.GETADDR, flags: NLM_F.DUMP, call: "list addresses", body }, (message) => {
+    const head = new DataView(message.body.buffer, message.body.byteOffset, 8);
+    const IFA_LOCAL = 2;
+    const address = u32be(decodeAttributes(message.body, 8).get(IFA_LOCAL));
+    if (head.getUint8(0) === AF_INET) addresses.push({ index: head.getUint32(4, true), address, prefixLength: head.getUint8(1) });
+  });
+  return addresses;
+}
+
+export interface Ipv4Route {
+  /** Destination network in host order; 0 with prefix length 0 is the default route. */
+  readonly destination: number;
+  readonly prefixLength: number;
+  /** Index of the link it leaves by; 0 = none. */
+  readonly index: number;
+  readonly table: number;
+}
+
+/** All IPv4 routes of the socket's namespace, all tables (254 = main, 255 = local). @throws {NetlinkError} */
+export function listRoutes(socket: NetlinkSocket): Ipv4Route[] {
+  const routes: Ipv4Route[] = [];
+  const body = (w: MessageWriter): void => void w.u8(AF_INET).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0);
+  socket.query({ type: RTM.GETROUTE, flags: NLM_F.DUMP, call: "list routes", body }, (message) => {
+    const attributes = decodeAttributes(message.body, 12);
+    const RTA_DST = 1;
+    const RTA_OIF = 4;
+    const RTA_TABLE = 15;
+    if (message.body[0] !== AF_INET) return;
+    routes.push({
+      destination: u32be(attributes.get(RTA_DST)),
+      prefixLength: message.body[1] ?? 0,
+      index: readU32(attributes.get(RTA_OIF)) ?? 0,
+      table: readU32(attributes.get(RTA_TABLE)) ?? message.body[4] ?? 0,
+    });
+  });
+  return routes;
+}

@@ -1,0 +1,392 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DhowError, silentLogger } from "../lib/mod.ts";
+import {
+  addAddress,
+  addDefaultRoute,
+  addVeth,
+  CLONE_NEWNET,
+  createNetnsFd,
+  currentNetns,
+  type Fd,
+  findLink,
+  insideNetns,
+  listLinks,
+  NETLINK,
+  NetlinkSocket,
+  type Request,
+  setLink,
+  setns,
+} from "../linux/mod.ts";
+import { Database, MIGRATIONS } from "../metadata/mod.ts";
+import { parseIpv4 } from "./ipv4.ts";
+import { Networking, type NetworkingOptions } from "./networking.ts";
+import { parsePortSpecs } from "./port-specs.ts";
+
+// This process's main thread moves into a network namespace of its own, which plays the host; another one plays a host outside.
+const isRoot = process.getuid?.() === 0;
+const OUTSIDE = "198.51.100.2";
+const HOST = "198.51.100.1";
+
+let origin: Fd;
+let host: Fd;
+let outside: Fd;
+let dir: string;
+const children: { kill(): void; readonly exited: Promise<number> }[] = [];
+const opened: Networking[] = [];
+const databases: Database[] = [];
+
+function up(...requests: Request[]): void {
+  using socket = new NetlinkSocket(NETLINK.ROUTE);
+  socket.request(...requests);
+}
+
+beforeAll(() => {
+  if (!isRoot) return;
+  dir = mkdtempSync(join(tmpdir(), "dhow-net-"));
+  origin = currentNetns();
+  host = createNetnsFd(origin, () => {});
+  insideNetns(origin, host.fd, () => {
+    outside = createNetnsFd(host, () => {});
+    up(setLink(1, { up: true }), addVeth({ name: "wan0" }, { name: "eth0", index: 2, netnsFd: outside.fd }));
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    const wan = findLink(socket, "wan0")?.index ?? 0;
+    up(setLink(wan, { up: true }), addAddress(wan, parseIpv4(HOST), 24));
+  });
+  insideNetns(origin, outside.fd, () => {
+    up(setLink(1, { up: true }), setLink(2, { up: true }), addAddress(2, parseIpv4(OUTSIDE), 24));
+    up(addDefaultRoute(parseIpv4(HOST), 2));
+  });
+  // from here on, until afterAll, this thread is on the test's host
+  enter(host);
+});
+
+function enter(netns: Fd): void {
+  setns(netns.fd, CLONE_NEWNET);
+}
+
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    child.kill();
+    await child.exited;
+  }
+  for (const n of opened.splice(0)) {
+    for (const s of n.sandboxes()) n.release(s.containerId);
+    n.stop({ removeAll: true });
+  }
+  for (const db of databases.splice(0)) db[Symbol.dispose]();
+});
+
+afterAll(() => {
+  if (!isRoot) return;
+  enter(origin);
+  for (const fd of [host, outside, origin]) fd.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function database(path = ":memory:"): Database {
+  const db = Database.open(path, MIGRATIONS);
+  databases.push(db);
+  return db;
+}
+
+function networking(options: Partial<NetworkingOptions> = {}): Networking {
+  const n = new Networking({
+    db: options.db ?? database(),
+    log: silentLogger,
+    bridgeName: "dhowtest0",
+    tableName: "dhowtest0",
+    bip: "10.93.0.1/24",
+    poolSize: 2,
+    ...options,
+  });
+  opened.push(n);
+  n.start();
+  return n;
+}
+
+/** Starts a server in a sandbox that answers with its name and the client's address, TCP and UDP on the same port. */
+async function serve(netnsPath: string, name: string, port: number): Promise<void> {
+  const code = `
+    const dgram = require("node:dgram");
+    Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: { open(s) { s.end("${name} " + s.remoteAddress); }, data() {} } });
+    const u = dgram.createSocket("udp4");
+    u.on("message", (m, from) => u.send("${name} " + from.address, from.port, from.address));
+    u.bind(${port}, "0.0.0.0", () => console.log("ready"));`;
+  const child = Bun.spawn(["nsenter", `--net=${netnsPath}`, process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+  children.push(child);
+  const reader = child.stdout.getReader();
+  await reader.read();
+  reader.releaseLock();
+}
+
+/** What a TCP client reads that runs in `netns` (undefined: on the host). */
+async function ask(netns: string | undefined, address: string, port: number): Promise<string> {
+  const code = `
+    const s = require("node:net").connect({ host: "${address}", port: ${port} });
+    let text = "";
+    s.setTimeout(700, () => { console.log("timeout"); process.exit(0); });
+    s.on("data", (d) => { text += d; }); s.on("error", (e) => { console.log(e.code); process.exit(0); });
+    s.on("end", () => { console.log(text); process.exit(0); });`;
+  return run(netns, code);
+}
+
+async function askUdp(netns: string | undefined, address: string, port: number): Promise<string> {
+  const code = `
+    const u = require("node:dgram").createSocket("${address.includes(":") ? "udp6" : "udp4"}");
+    u.on("message", (m) => { console.log(m.toString()); process.exit(0); });
+    u.send("hi", ${port}, "${address}"); setTimeout(() => { console.log("timeout"); process.exit(0); }, 700);`;
+  return run(netns, code);
+}
+
+async function run(netns: string | undefined, code: string): Promise<string> {
+  const prefix = netns === undefined ? [] : ["nsenter", `--net=${netns}`];
+  const child = Bun.spawn([...prefix, process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+  return (await child.stdout.text()).trim();
+}
+
+const outsidePath = (): string => `/proc/${process.pid}/fd/${outside.fd}`;
+
+function bindings(ports: Readonly<Record<string, string>>) {
+  const portBindings = Object.fromEntries(
+    Object.entries(ports).map(([key, value]) => {
+      const at = value.lastIndexOf(":");
+      return [key, [{ HostIp: at < 0 ? "" : value.slice(0, at), HostPort: value.slice(at + 1) }]];
+    }),
+  );
+  return parsePortSpecs({ exposedPorts: {}, portBindings, publishAll: false });
+}
+
+const request = (ports: Readonly<Record<string, string>> = {}) => ({
+  mode: "bridge" as const,
+  containerName: "web",
+  ports: bindings(ports),
+});
+
+describe.skipIf(!isRoot)("Networking (needs root)", () => {
+  test("acquire() gives an addressed, routed sandbox that reaches hosts outside as the host", async () => {
+    const n = networking();
+    const s = n.acquire("a", request());
+    expect(s).toMatchObject({ ipAddress: "10.93.0.2", prefixLength: 24, gateway: "10.93.0.1", macAddress: "02:42:0a:5d:00:02", ports: {} });
+    await serve(outsidePath(), "outside", 7000);
+    expect(await ask(s.netnsPath, OUTSIDE, 7000)).toBe(`outside ${HOST}`);
+  });
+
+  test("a published port answers from outside with the client's address kept, from the host's loopback, and by hairpin", async () => {
+    const n = networking();
+    const a = n.acquire("a", request({ "80/tcp": "8080", "80/udp": "8080" }));
+    const b = n.acquire("b", request());
+    expect(a.ports["80/tcp"]).toEqual([
+      { HostIp: "0.0.0.0", HostPort: "8080" },
+      { HostIp: "::", HostPort: "8080" },
+    ]);
+    await serve(a.netnsPath, "a", 80);
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    expect(await ask(undefined, "127.0.0.1", 8080)).toBe("a 10.93.0.1");
+    expect(await ask(undefined, HOST, 8080)).toBe(`a ${HOST}`);
+    expect(await ask(b.netnsPath, HOST, 8080)).toBe("a 10.93.0.1");
+    expect(await ask(a.netnsPath, HOST, 8080)).toBe("a 10.93.0.1");
+    expect(await ask(b.netnsPath, "10.93.0.2", 80)).toBe("a 10.93.0.3");
+    expect(await askUdp(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    expect(await askUdp(undefined, "127.0.0.1", 8080)).toBe("a 10.93.0.1");
+    expect(await ask(undefined, "::1", 8080)).toBe("a 10.93.0.1");
+    expect(await askUdp(undefined, "::1", 8080)).toBe("a 10.93.0.1");
+  });
+
+  test("what is not published is not reached from outside, and the host's loopback not from a container", async () => {
+    const n = networking();
+    const a = n.acquire("a", request({ "80/tcp": "127.0.0.1:8081" }));
+    await serve(a.netnsPath, "a", 80);
+    expect(await ask(outsidePath(), "10.93.0.2", 80)).toBe("timeout");
+    expect(await ask(outsidePath(), HOST, 8081)).toBe("ECONNREFUSED");
+    expect(await ask(undefined, "127.0.0.1", 8081)).toBe("a 10.93.0.1");
+    await serve("/proc/self/ns/net", "host", 7001);
+    expect(await ask(undefined, "127.0.0.1", 7001)).toBe("host 127.0.0.1");
+    Bun.spawnSync(["nsenter", `--net=${a.netnsPath}`, "ip", "route", "add", "127.0.0.9/32", "via", "10.93.0.1"]);
+    Bun.spawnSync(["nsenter", `--net=${a.netnsPath}`, "ip", "addr", "del", "127.0.0.1/8", "dev", "lo"]);
+    Bun.spawnSync(["nsenter", `--net=${a.netnsPath}`, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"]);
+    expect(await ask(a.netnsPath, "127.0.0.9", 7001)).not.toContain("host");
+  });
+
+  test("ranges that keep their number become one element and answer", async () => {
+    const n = networking();
+    const specs = parsePortSpecs({
+      exposedPorts: {},
+      portBindings: Object.fromEntries([8000, 8001, 8002, 8003].map((p) => [`${p}/tcp`, [{ HostPort: `${p}` }]])),
+      publishAll: false,
+    });
+    const a = n.acquire("a", { mode: "bridge", containerName: "web", ports: specs });
+    await serve(a.netnsPath, "a", 8002);
+    expect(await ask(outsidePath(), HOST, 8002)).toBe(`a ${OUTSIDE}`);
+    const table = Bun.spawnSync(["nft", "list", "table", "ip", "dhowtest0"]).stdout.toString();
+    expect(table).toContain("tcp . 8000-8003 : 10.93.0.2");
+    n.release("a");
+    expect(Bun.spawnSync(["nft", "list", "table", "ip", "dhowtest0"]).stdout.toString()).not.toContain("elements");
+  });
+
+  test("conflicts are found before anything starts, in docker's words, and leave nothing behind", () => {
+    const n = networking();
+    n.acquire("a", request({ "80/tcp": "8080" }));
+    expect(() => n.acquire("b", request({ "81/tcp": "8082", "80/tcp": "8080" }))).toThrow(
+      /^driver failed programming external connectivity on endpoint web \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8080 failed: port is already allocated$/,
+    );
+    n.acquire("c", request({ "81/tcp": "8082" }));
+    expect(() => n.acquire("d", request({ "80/tcp": "127.0.0.1:8080" }))).toThrow(
+      /Bind for 127\.0\.0\.1:8080 failed: port is already allocated/,
+    );
+    n.release("a");
+    expect(n.acquire("b", request({ "80/tcp": "8080" })).ports["80/tcp"]?.[0]?.HostPort).toBe("8080");
+  });
+
+  test("a port that a process of the host listens on is refused", async () => {
+    const n = networking();
+    const server: Server = createServer();
+    await new Promise<void>((resolve) => server.listen(8090, "0.0.0.0", resolve));
+    try {
+      expect(() => n.acquire("a", request({ "80/tcp": "8090" }))).toThrow(
+        /failed to bind host port for 0\.0\.0\.0:8090:10\.93\.0\.\d:80\/tcp: address already in use$/,
+      );
+    } finally {
+      server.close();
+    }
+  });
+
+  test("a random port comes from the ephemeral range and is held against processes of the host", async () => {
+    const n = networking();
+    const s = n.acquire("a", request({ "80/tcp": "" }));
+    const port = Number(s.ports["80/tcp"]?.[0]?.HostPort);
+    expect(port).toBeGreaterThanOrEqual(32768);
+    expect(port).toBeLessThanOrEqual(60999);
+    const server = createServer();
+    const code = await new Promise((resolve) => {
+      server.on("error", (e) => resolve("code" in e ? e.code : e));
+      server.listen(port, "0.0.0.0", () => resolve("listening"));
+    });
+    server.close();
+    expect(code).toBe("EADDRINUSE");
+  });
+
+  test("the next daemon keeps endpoints of living containers, and their traffic, and drops the others", async () => {
+    const db = database(join(dir, "restart.sqlite"));
+    const first = networking({ db });
+    const a = first.acquire("a", request({ "80/tcp": "8080" }));
+    const b = first.acquire("b", request({ "80/tcp": "8083" }));
+    await serve(a.netnsPath, "a", 80);
+    const keeper = Bun.spawn(["nsenter", `--net=${a.netnsPath}`, "sleep", "60"]);
+    const other = Bun.spawn(["nsenter", `--net=${b.netnsPath}`, "sleep", "60"]);
+    children.push(keeper, other);
+    await Bun.sleep(20);
+    opened.splice(opened.indexOf(first), 1);
+    first.stop();
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    const second = networking({ db });
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    expect(await ask(undefined, "::1", 8080)).toBe("a 10.93.0.1");
+    second.adopt(new Map([["a", keeper.pid]]));
+    expect(second.sandbox("a")).toMatchObject({ ipAddress: a.ipAddress, endpointId: a.endpointId, ports: a.ports });
+    expect(second.sandbox("b")).toBeUndefined();
+    expect(await ask(outsidePath(), HOST, 8083)).toBe("ECONNREFUSED");
+    const c = second.acquire("c", request({ "80/tcp": "8083" }));
+    expect([a.ipAddress, b.ipAddress]).not.toContain(c.ipAddress);
+    expect(() => second.acquire("d", request({ "80/tcp": "8080" }))).toThrow(/port is already allocated/);
+  });
+
+  test("two daemons work side by side and their containers reach each other over published ports only", async () => {
+    const one = networking();
+    const two = networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip: "10.94.0.1/24" });
+    const a = one.acquire("a", request({ "80/tcp": "8080" }));
+    const b = two.acquire("b", request({ "80/tcp": "8084" }));
+    await serve(a.netnsPath, "a", 80);
+    await serve(b.netnsPath, "b", 80);
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    expect(await ask(outsidePath(), HOST, 8084)).toBe(`b ${OUTSIDE}`);
+    expect(await ask(b.netnsPath, HOST, 8080)).toStartWith("a ");
+    expect(await ask(b.netnsPath, a.ipAddress, 80)).toBe("timeout");
+    expect(() => two.acquire("c", request({ "80/tcp": "8080" }))).toThrow(/address already in use/);
+  });
+
+  test("after release() nothing is left: interfaces, ports, rows; the address rests", async () => {
+    const db = database();
+    const n = networking({ db, poolSize: 0 });
+    const s = n.acquire("a", request({ "80/tcp": "8080" }));
+    n.release("a");
+    const t = n.acquire("b", request({ "80/tcp": "8080" }));
+    expect(t.ipAddress).not.toBe(s.ipAddress);
+    n.release("b");
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    for (let i = 0; i < 200 && listLinks(socket).some((l) => l.name.startsWith("veth")); i++) await Bun.sleep(50);
+    expect(listLinks(socket).filter((l) => l.name.startsWith("veth"))).toEqual([]);
+    expect(db.sqlite.query("SELECT * FROM endpoints").all()).toEqual([]);
+  }, 15_000);
+
+  test("a small network is used to its last address, then says which setting to change; released ones come back", () => {
+    const n = networking({ bip: "10.95.0.1/29", poolSize: 0 });
+    const got = ["a", "b", "c", "d", "e"].map((id) => n.acquire(id, request()).ipAddress);
+    expect(got).toEqual(["10.95.0.2", "10.95.0.3", "10.95.0.4", "10.95.0.5", "10.95.0.6"]);
+    expect(() => n.acquire("f", request())).toThrow(/no available IPv4 addresses .* set a larger "bip" or "fixed-cidr"/);
+    n.release("c");
+    expect(n.acquire("f", request()).ipAddress).toBe("10.95.0.4");
+  });
+
+  test("mode none has a loopback and nothing else; a wanted MAC address is set; counters count", async () => {
+    const n = networking();
+    const none = n.acquire("n", { ...request(), mode: "none" });
+    const links = Bun.spawnSync(["nsenter", `--net=${none.netnsPath}`, "ip", "-br", "link"])
+      .stdout.toString()
+      .trim();
+    expect(links).toMatch(/^lo +UNKNOWN.*$/);
+    const s = n.acquire("m", { ...request(), macAddress: "02:42:00:00:00:99" });
+    expect(s.macAddress).toBe("02:42:00:00:00:99");
+    const text = Bun.spawnSync(["nsenter", `--net=${s.netnsPath}`, "ip", "addr"]).stdout.toString();
+    expect(text).toContain("02:42:00:00:00:99");
+    expect(text).not.toContain("inet6 fe80");
+    await serve(outsidePath(), "outside", 7002);
+    expect(await ask(s.netnsPath, OUTSIDE, 7002)).toBe(`outside ${HOST}`);
+    const stats = n.stats("m");
+    expect(stats["eth0"]?.rx_bytes).toBeGreaterThan(0);
+    expect(stats["eth0"]?.tx_packets).toBeGreaterThan(2);
+    expect(n.stats("n")).toEqual({});
+  });
+
+  test("icc=false keeps containers of the bridge apart", async () => {
+    const n = networking({ icc: false });
+    const a = n.acquire("a", request({ "80/tcp": "8080" }));
+    const b = n.acquire("b", request());
+    await serve(a.netnsPath, "a", 80);
+    expect(await ask(b.netnsPath, a.ipAddress, 80)).not.toContain("a ");
+    expect(await ask(b.netnsPath, HOST, 8080)).toStartWith("a ");
+  });
+
+  test("the default network keeps away from the host's routes; a table that somebody deleted comes back", async () => {
+    const n = new Networking({
+      db: database(),
+      log: silentLogger,
+      bridgeName: "dhowtest2",
+      tableName: "dhowtest2",
+      poolSize: 0,
+      defaultAddressPools: [{ base: "198.51.100.0/23", size: 24 }],
+    });
+    opened.push(n);
+    n.start();
+    expect(n.networks().find((x) => x.name === "bridge")).toMatchObject({ subnet: "198.51.101.0/24", gateway: "198.51.101.1" });
+    Bun.spawnSync(["nft", "delete", "table", "ip", "dhowtest2"]);
+    const a = n.acquire("a", request({ "80/tcp": "8085" }));
+    await serve(a.netnsPath, "a", 80);
+    expect(await ask(outsidePath(), HOST, 8085)).toBe(`a ${OUTSIDE}`);
+    expect(() => {
+      const full = new Networking({
+        db: database(),
+        log: silentLogger,
+        bridgeName: "dhowtest3",
+        tableName: "dhowtest3",
+        defaultAddressPools: [{ base: "198.51.100.0/24", size: 24 }],
+      });
+      opened.push(full);
+      full.start();
+    }).toThrow(DhowError);
+    expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
+  });
+});

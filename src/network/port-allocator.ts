@@ -1,0 +1,177 @@
+import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { DhowError, errnoCode } from "../lib/mod.ts";
+import { bindInet, type Fd } from "../linux/mod.ts";
+import { ipv4Bytes, parseIpv4 } from "./ipv4.ts";
+import type { PortProtocol, PortRequest } from "./port-specs.ts";
+
+/** A taken port of the host, with the socket that keeps it from others. */
+export interface PortLease {
+  readonly protocol: PortProtocol;
+  readonly containerPort: number;
+  readonly hostPort: number;
+  /** `0.0.0.0`, `::`, or one address. */
+  readonly hostIp: string;
+  readonly isV6: boolean;
+  /** Undefined when the socket could not be had again after a restart of the daemon: traffic passes all the same. */
+  readonly socket: Fd | undefined;
+}
+
+/** Who asks, for docker's error texts. */
+export interface PortOwner {
+  readonly containerIp: string;
+}
+
+const ANY4 = "0.0.0.0";
+const ANY6 = "::";
+
+/** The sixteen bytes of an IPv6 address that `net.isIP` accepts; a zone is dropped. */
+export function ipv6Bytes(text: string): Uint8Array {
+  const [plain = ""] = text.split("%");
+  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(plain);
+  const v4 = dotted ? parseIpv4(dotted[2] ?? "") : 0;
+  const words = dotted ? `${dotted[1]}${(v4 >>> 16).toString(16)}:${(v4 & 0xffff).toString(16)}` : plain;
+  const [head = "", tail] = words.split("::");
+  const parse = (s: string): number[] => (s === "" ? [] : s.split(":").map((w) => Number.parseInt(w, 16)));
+  const front = parse(head);
+  const back = tail === undefined ? [] : parse(tail);
+  const all = tail === undefined ? front : [...front, ...new Array<number>(Math.max(0, 8 - front.length - back.length)).fill(0), ...back];
+  return Uint8Array.from(all.flatMap((w) => [w >> 8, w & 255]));
+}
+
+/** The range that random ports come from: the kernel's own for outgoing connections. */
+export function ephemeralRange(): { readonly first: number; readonly last: number } {
+  try {
+    const [first, last] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").trim().split(/\s+/).map(Number);
+    if (first && last && first <= last) return { first, last };
+  } catch {
+    // docker's own range serves where the file can't be read
+  }
+  return { first: 49153, last: 65535 };
+}
+
+/**
+ * The published ports of this host: finds conflicts before anything starts, and holds a socket per port,
+ * so that no process of the host takes it meanwhile.
+ */
+export class PortAllocator {
+  /** protocol → port → addresses that are taken. */
+  readonly #taken: Record<PortProtocol, Map<number, string[]>> = { tcp: new Map(), udp: new Map(), sctp: new Map() };
+  #nextRandom = 0;
+  readonly #range: { readonly first: number; readonly last: number };
+  #hasIpv6 = true;
+
+  constructor(range = ephemeralRange()) {
+    this.#range = range;
+  }
+
+  /** Takes all ports of `requests` or none. @throws internal in docker's words */
+  allocate(requests: readonly PortRequest[], owner: PortOwner): PortLease[] {
+    const leases: PortLease[] = [];
+    try {
+      for (const request of requests) leases.push(...this.#allocateOne(request, owner));
+      return leases;
+    } catch (error) {
+      this.release(leases);
+      throw error;
+    }
+  }
+
+  /** Takes a port again that a container still has from a former life of the daemon; the socket only if it can be had. */
+  restore(lease: Omit<PortLease, "socket">): PortLease {
+    this.#mark(lease.protocol, lease.hostPort, lease.hostIp);
+    try {
+      return { ...lease, socket: this.#bind(lease.protocol, lease.hostIp, lease.hostPort) };
+    } catch {
+      return { ...lease, socket: undefined };
+    }
+  }
+
+  /** Gives ports back. */
+  release(leases: readonly PortLease[]): void {
+    for (const { protocol, hostPort, hostIp, socket } of leases) {
+      socket?.close();
+      const ips = this.#taken[protocol].get(hostPort)?.filter((ip) => ip !== hostIp) ?? [];
+      if (ips.length === 0) this.#taken[protocol].delete(hostPort);
+      else this.#taken[protocol].set(hostPort, ips);
+    }
+  }
+
+  #allocateOne(request: PortRequest, owner: PortOwner): PortLease[] {
+    const { hostPort, hostPortEnd } = request;
+    if (hostPort !== 0 && hostPort === hostPortEnd) return this.#take(request, hostPort, owner);
+    const { first, last } = hostPort === 0 ? this.#range : { first: hostPort, last: hostPortEnd };
+    const start = hostPort === 0 && this.#nextRandom > first ? this.#nextRandom : first;
+    const size = last - first + 1;
+    for (let i = 0; i < size; i++) {
+      const port = first + ((start - first + i) % size);
+      try {
+        const leases = this.#take(request, port, owner);
+        if (hostPort === 0) this.#nextRandom = port >= last ? first : port + 1;
+        return leases;
+      } catch (error) {
+        if (!(error instanceof DhowError) || error.details["isPortTaken"] !== true) throw error;
+      }
+    }
+    throw new DhowError("internal", `Bind for ${request.hostIp || ANY4}:${first}-${last} failed: all ports are allocated`);
+  }
+
+  #take(request: PortRequest, port: number, owner: PortOwner): PortLease[] {
+    const leases: PortLease[] = [];
+    const addresses = request.hostIp === "" ? (this.#hasIpv6 ? [ANY4, ANY6] : [ANY4]) : [request.hostIp];
+    try {
+      for (const hostIp of addresses) {
+        const lease = this.#takeAddress(request, port, hostIp, owner);
+        if (lease !== undefined) leases.push(lease);
+      }
+      return leases;
+    } catch (error) {
+      this.release(leases);
+      throw error;
+    }
+  }
+
+  #takeAddress(request: PortRequest, port: number, hostIp: string, owner: PortOwner): PortLease | undefined {
+    const isV6 = !isIPv4(hostIp);
+    const { protocol, containerPort } = request;
+    const shown = isV6 ? `[${hostIp}]` : hostIp;
+    const taken = this.#taken[protocol].get(port);
+    const any = isV6 ? ANY6 : ANY4;
+    if (taken?.some((ip) => ip === hostIp || (isIPv4(ip) !== isV6 && (ip === any || hostIp === any)))) {
+      throw new DhowError("internal", `Bind for ${shown}:${port} failed: port is already allocated`, { details: { isPortTaken: true } });
+    }
+    try {
+      const socket = this.#bind(protocol, hostIp, port);
+      this.#mark(protocol, port, hostIp);
+      return { protocol, containerPort, hostPort: port, hostIp, isV6, socket };
+    } catch (cause) {
+      const code = errnoCode(cause);
+      const isMissing = code === "EAFNOSUPPORT" || (code === "EADDRNOTAVAIL" && hostIp === ANY6);
+      if (isMissing && request.hostIp === "") {
+        this.#hasIpv6 = false;
+        return undefined;
+      }
+      if (code === "EPROTONOSUPPORT" && protocol === "sctp") {
+        this.#mark(protocol, port, hostIp);
+        return { protocol, containerPort, hostPort: port, hostIp, isV6, socket: undefined };
+      }
+      const why = cause instanceof Error ? cause.message.replace(/^.*?: /, "") : String(cause);
+      const what = `${shown}:${port}:${owner.containerIp}:${containerPort}/${protocol}`;
+      throw new DhowError("internal", `failed to bind host port for ${what}: ${why}`, {
+        cause,
+        details: { isPortTaken: code === "EADDRINUSE" },
+      });
+    }
+  }
+
+  #bind(protocol: PortProtocol, hostIp: string, port: number): Fd {
+    const address = isIPv4(hostIp) ? ipv4Bytes(parseIpv4(hostIp)) : ipv6Bytes(hostIp);
+    return bindInet({ protocol, address, port });
+  }
+
+  #mark(protocol: PortProtocol, port: number, hostIp: string): void {
+    const ips = this.#taken[protocol].get(port);
+    if (ips === undefined) this.#taken[protocol].set(port, [hostIp]);
+    else ips.push(hostIp);
+  }
+}
