@@ -61,6 +61,8 @@ const SYMBOLS = {
   tcsetattr: { args: [int, int, pointer], returns: int },
   cfmakeraw: { args: [pointer], returns: nothing },
   eventfd: { args: [uint, int], returns: int },
+  inotify_init1: { args: [int], returns: int },
+  inotify_add_watch: { args: [int, pointer, uint], returns: int },
   epoll_create1: { args: [int], returns: int },
   epoll_ctl: { args: [int, int, int, pointer], returns: int },
   epoll_wait: { args: [int, pointer, int, int], returns: int },

@@ -10,6 +10,7 @@ export * from "./libc.ts";
 export * from "./mount.ts";
 export * from "./namespaces.ts";
 export * from "./netlink/mod.ts";
+export * from "./notify.ts";
 export * from "./pass-fd.ts";
 export * from "./pidfd.ts";
 export * from "./process.ts";

@@ -111,8 +111,15 @@ const RULE = /^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/;
 export function parseDeviceRule(text: string): OciDeviceRule {
   const match = RULE.exec(text);
   if (!match) throw new DhowError("invalid", `invalid device cgroup rule format: '${text}'`);
-  const number = (field: string | undefined): number => (field === "*" ? -1 : Number(field));
-  return { allow: true, type: match[1] ?? "a", major: number(match[2]), minor: number(match[3]), access: match[4] ?? ACCESS_ALL };
+  const [, type = "a", majorText, minorText, access = ACCESS_ALL] = match;
+  // A wildcard is a number left out: crun 1.8 would write runc's -1 as it is.
+  return {
+    allow: true,
+    type,
+    ...(majorText === "*" ? {} : { major: Number(majorText) }),
+    ...(minorText === "*" ? {} : { minor: Number(minorText) }),
+    access,
+  };
 }
 
 export interface DeviceRequestInput {

@@ -1,0 +1,52 @@
+import { readdirSync } from "node:fs";
+import { errnoCode } from "../../lib/mod.ts";
+import type { HostFacts } from "../host.ts";
+import { removeGroups } from "./cgroup-files.ts";
+
+/** Where containers' groups go when nothing else is asked for. */
+export const DEFAULT_CGROUP_PARENT = "/dhow";
+
+/**
+ * The group of a container: below `--cgroup-parent`'s directory when the container names one, else `/dhow/<daemon>`, so that two
+ * daemons never meet. A name that climbs out by `..` ends at the root, as with docker.
+ */
+export function cgroupsPathFor(
+  id: string,
+  options: { readonly daemonId: string; readonly parent?: string | undefined; readonly daemonParent?: string | undefined },
+): string {
+  const clean = (path: string): string => {
+    const parts: string[] = [];
+    for (const part of path.split("/")) {
+      if (part === "..") parts.pop();
+      else if (part !== "" && part !== ".") parts.push(part);
+    }
+    return parts.map((p) => `/${p}`).join("");
+  };
+  if (options.parent) return `${clean(options.parent)}/${id}`;
+  return `${clean(options.daemonParent || DEFAULT_CGROUP_PARENT)}/${options.daemonId}/${id}`;
+}
+
+function roots(facts: HostFacts): string[] {
+  const { v1, unified } = facts.cgroup;
+  return [...new Set([...Object.values(v1), ...(unified === null ? [] : [unified])])];
+}
+
+/** The names of the groups right below `parent` in any hierarchy: at start, those that no container knows are left-overs. */
+export function groupsIn(parent: string, facts: HostFacts): string[] {
+  const names = new Set<string>();
+  for (const root of roots(facts)) {
+    try {
+      for (const entry of readdirSync(`${root}${parent}`, { withFileTypes: true })) if (entry.isDirectory()) names.add(entry.name);
+    } catch (error) {
+      if (errnoCode(error) !== "ENOENT") throw error;
+    }
+  }
+  return [...names];
+}
+
+/** Removes a daemon's own empty parent group, at its end; one with groups or processes in it stays. */
+export function removeEmptyParent(parent: string, facts: HostFacts): void {
+  for (const root of roots(facts)) {
+    if (groupsIn(parent, facts).length === 0) removeGroups(`${root}${parent}`);
+  }
+}

@@ -1,0 +1,177 @@
+import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
+import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
+import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
+import type { HostFacts } from "../host.ts";
+import type { Cgroup, CgroupStats } from "./cgroup.ts";
+import { parseFlat, processesBelow, readCgroupFile, readNumber, removeGroups, toNumber, writeCgroupFile } from "./cgroup-files.ts";
+
+/** The keys of memory.stat that docker shows. */
+const MEMORY_KEYS = ["anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty", "file_writeback", "anon_thp"]
+  .concat(["inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable", "slab_reclaimable", "slab_unreclaimable"])
+  .concat(["pgfault", "pgmajfault", "workingset_refault", "workingset_activate", "workingset_nodereclaim", "pgrefill", "pgscan", "pgsteal"])
+  .concat(["pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed", "thp_fault_alloc", "thp_collapse_alloc"]);
+
+/** `8:0 rbytes=1 wbytes=2 rios=… …` lines as docker's read and write entries. */
+export function parseIoStat(text: string | undefined): ContainerBlkioStatEntry[] {
+  const entries: ContainerBlkioStatEntry[] = [];
+  for (const line of (text ?? "").split("\n")) {
+    const match = /^(\d+):(\d+) (.*)$/.exec(line);
+    if (!match) continue;
+    const device = { major: Number(match[1]), minor: Number(match[2]) };
+    const values = new Map((match[3] ?? "").split(" ").map((pair) => [pair.split("=")[0] ?? "", Number(pair.split("=")[1])]));
+    entries.push({ ...device, op: "read", value: values.get("rbytes") ?? 0 }, { ...device, op: "write", value: values.get("wbytes") ?? 0 });
+  }
+  return entries;
+}
+
+/** v1's cpu.shares (2 to 262144) on v2's scale (1 to 10000). @see crun(1), cgroup v2 conversion */
+export function sharesToWeight(shares: number): number {
+  if (shares <= 2) return 1;
+  if (shares >= 262_144) return 10_000;
+  return 1 + Math.trunc(((shares - 2) * 9999) / 262_142);
+}
+
+/** A cgroup on a host with the unified hierarchy. */
+export class CgroupV2 implements Cgroup {
+  readonly path: string;
+  readonly #facts: HostFacts;
+  readonly #root: string;
+
+  constructor(path: string, facts: HostFacts) {
+    this.path = path;
+    this.#facts = facts;
+    this.#root = `${facts.cgroup.unified ?? "/sys/fs/cgroup"}${path}`;
+  }
+
+  #read(file: string): string | undefined {
+    return readCgroupFile(`${this.#root}/${file}`);
+  }
+
+  exists(): boolean {
+    return this.#read("cgroup.procs") !== undefined;
+  }
+
+  stats(): CgroupStats {
+    return {
+      cpu_stats: this.#cpu(),
+      memory_stats: this.#memory(),
+      blkio_stats: this.#blkio(),
+      pids_stats: this.#pidStats(),
+    };
+  }
+
+  #cpu(): CgroupStats["cpu_stats"] {
+    const stat = parseFlat(this.#read("cpu.stat"));
+    const ns = (key: string): number => (stat.get(key) ?? 0) * 1000;
+    return {
+      cpu_usage: { total_usage: ns("usage_usec"), usage_in_kernelmode: ns("system_usec"), usage_in_usermode: ns("user_usec") },
+      throttling_data: {
+        periods: stat.get("nr_periods") ?? 0,
+        throttled_periods: stat.get("nr_throttled") ?? 0,
+        throttled_time: ns("throttled_usec"),
+      },
+    };
+  }
+
+  #memory(): CgroupStats["memory_stats"] {
+    const usage = this.#read("memory.current");
+    if (usage === undefined) return {};
+    const all = parseFlat(this.#read("memory.stat"));
+    const failcnt = parseFlat(this.#read("memory.events")).get("oom") ?? 0;
+    return {
+      usage: toNumber(usage),
+      stats: Object.fromEntries(MEMORY_KEYS.map((key) => [key, all.get(key) ?? 0])),
+      ...(failcnt > 0 ? { failcnt } : {}),
+      limit: Math.min(toNumber(this.#read("memory.max")), this.#facts.memoryBytes),
+    };
+  }
+
+  #blkio(): CgroupStats["blkio_stats"] {
+    const entries = parseIoStat(this.#read("io.stat"));
+    return {
+      io_service_bytes_recursive: entries.length > 0 ? entries : null,
+      io_serviced_recursive: null,
+      io_queue_recursive: null,
+      io_service_time_recursive: null,
+      io_wait_time_recursive: null,
+      io_merged_recursive: null,
+      io_time_recursive: null,
+      sectors_recursive: null,
+    };
+  }
+
+  #pidStats(): CgroupStats["pids_stats"] {
+    const current = this.#read("pids.current");
+    if (current === undefined) return {};
+    const limit = readNumber(`${this.#root}/pids.max`);
+    return { current: toNumber(current), ...(Number.isFinite(limit) ? { limit } : {}) };
+  }
+
+  pids(): number[] {
+    return processesBelow(this.#root);
+  }
+
+  oomKills(): number | undefined {
+    const text = this.#read("memory.events");
+    return text === undefined ? undefined : (parseFlat(text).get("oom_kill") ?? 0);
+  }
+
+  setFrozen(frozen: boolean): void {
+    try {
+      writeCgroupFile(`${this.#root}/cgroup.freeze`, frozen ? 1 : 0);
+    } catch (error) {
+      if (!frozen && errnoCode(error) === "ENOENT") return;
+      throw new DhowError("internal", `${frozen ? "freeze" : "thaw"} ${this.path}: ${errorMessage(error)}`, { cause: error });
+    }
+  }
+
+  freezeState(): "thawed" | "freezing" | "frozen" {
+    if (parseFlat(this.#read("cgroup.events")).get("frozen") === 1) return "frozen";
+    return this.#read("cgroup.freeze") === "1" ? "freezing" : "thawed";
+  }
+
+  update(resources: OciResources): void {
+    const write = (file: string, value: string | number | undefined): void => {
+      if (value === undefined) return;
+      try {
+        writeCgroupFile(`${this.#root}/${file}`, value);
+      } catch (error) {
+        throw new DhowError("invalid", `write ${file} ${value} in ${this.path}: ${errorMessage(error)}`, { cause: error });
+      }
+    };
+    const { memory, cpu, pids, blockIO } = resources;
+    const orMax = (value: number | undefined): number | "max" | undefined => (value !== undefined && value < 0 ? "max" : value);
+    // Swap counts alone here, with memory in what docker is asked for.
+    if (memory?.swap !== undefined) {
+      const limit = memory.limit ?? toNumber(this.#read("memory.max"));
+      write("memory.swap.max", memory.swap < 0 ? "max" : Math.max(0, memory.swap - limit));
+    }
+    write("memory.max", orMax(memory?.limit));
+    write("memory.low", orMax(memory?.reservation));
+    write("cpu.weight", cpu?.shares === undefined ? undefined : sharesToWeight(cpu.shares));
+    this.#updateQuota(cpu, write);
+    write("cpuset.cpus", cpu?.cpus);
+    write("cpuset.mems", cpu?.mems);
+    write("pids.max", orMax(pids?.limit));
+    const weight = blockIO?.weight;
+    write("io.weight", weight === undefined ? undefined : `default ${1 + Math.trunc(((weight - 10) * 9999) / 990)}`);
+    const throttle = (key: string, devices: readonly OciThrottleDevice[] | undefined): void => {
+      for (const d of devices ?? []) write("io.max", `${d.major}:${d.minor} ${key}=${d.rate === 0 ? "max" : d.rate}`);
+    };
+    throttle("rbps", blockIO?.throttleReadBpsDevice);
+    throttle("wbps", blockIO?.throttleWriteBpsDevice);
+    throttle("riops", blockIO?.throttleReadIOPSDevice);
+    throttle("wiops", blockIO?.throttleWriteIOPSDevice);
+  }
+
+  #updateQuota(cpu: OciResources["cpu"], write: (file: string, value: string | undefined) => void): void {
+    if (cpu?.quota === undefined && cpu?.period === undefined) return;
+    const [presentQuota = "max", presentPeriod = "100000"] = (this.#read("cpu.max") ?? "").split(" ");
+    const quota = cpu.quota === undefined ? presentQuota : cpu.quota <= 0 ? "max" : cpu.quota;
+    write("cpu.max", `${quota} ${cpu.period ?? presentPeriod}`);
+  }
+
+  tryRemove(): boolean {
+    return removeGroups(this.#root);
+  }
+}
