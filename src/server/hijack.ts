@@ -1,6 +1,6 @@
-import type { IncomingMessage } from "node:http";
+import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { errorKind, errorMessage, type Logger } from "../lib/mod.ts";
+import { errorMessage, type Logger } from "../lib/mod.ts";
 import type { AttachSession } from "../spec/engine/mod.ts";
 import { errorBody, httpStatus, rawErrorResponse } from "./errors.ts";
 import type { HijackReply } from "./reply.ts";
@@ -57,7 +57,7 @@ export async function serveSession(socket: Duplex, early: Uint8Array, reply: Hij
 }
 
 /** Sends the FIN and lets the client close: closing with unread input would make it see a reset instead. */
-function finish(socket: Duplex): void {
+export function finish(socket: Duplex): void {
   if (socket.destroyed) return;
   socket.removeAllListeners("data");
   socket.on("data", () => {});
@@ -91,7 +91,8 @@ export function refuse(socket: Duplex, error: unknown, raw: boolean, headers: Re
       ...headers,
     };
     const head = Object.entries(lines).map(([key, value]) => `${key}: ${value}\r\n`);
-    socket.write(`HTTP/1.1 ${httpStatus(error)} ${errorKind(error)}\r\n${head.join("")}\r\n${body}`);
+    const status = httpStatus(error);
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${head.join("")}\r\n${body}`);
   }
   finish(socket);
 }
@@ -108,9 +109,4 @@ export function sessionOfError(error: unknown, tty: boolean): AttachSession {
     closeStdin: () => {},
     close: () => {},
   };
-}
-
-/** Whether the client asks for a take-over; then `shouldUpgradeCallback` lets the request leave HTTP. */
-export function wantsUpgrade(incoming: IncomingMessage): boolean {
-  return incoming.headers.upgrade !== undefined;
 }

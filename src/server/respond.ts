@@ -149,7 +149,8 @@ export function clientSignal(incoming: IncomingMessage, response: ServerResponse
     const gone = (): void => {
       if (!response.writableFinished) own.abort();
     };
-    if (response.destroyed || incoming.destroyed) gone();
+    // the request itself counts as destroyed once its body was read
+    if (response.destroyed || incoming.socket.destroyed) gone();
     else response.on("close", gone);
     return own.signal;
   };

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { Duplex } from "node:stream";
 import { DhowError, errorKind, errorMessage, type Logger } from "../lib/mod.ts";
 import type { EngineApi } from "../spec/engine/mod.ts";
-import { refuse, serveSession, upgradeHead } from "./hijack.ts";
+import { finish, refuse, serveSession, upgradeHead } from "./hijack.ts";
 import { type ListenAddress, type Listener, listen } from "./listen.ts";
 import { type HijackReply, RAW_STREAM, type Reply } from "./reply.ts";
 import { ApiRequest, BodyCollector } from "./request.ts";
@@ -169,9 +169,8 @@ class HttpApiServer implements ApiServer {
       const request = this.#request(incoming, match, () => controller.signal, body);
       const reply = await match.route.hijack(request);
       if ("kind" in reply) {
-        socket.end(
-          `HTTP/1.1 ${"status" in reply ? reply.status : 200} OK\r\nContent-Length: 0\r\nConnection: close\r\n${headerLines(this.#headers)}\r\n`,
-        );
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n${headerLines(this.#headers)}\r\n`);
+        finish(socket);
         return;
       }
       socket.write(upgradeHead(reply.contentType, this.#headers));

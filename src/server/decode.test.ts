@@ -1,0 +1,66 @@
+import { describe, expect, test } from "bun:test";
+import { parseFilters, parseGoDuration, parsePlatform, parseTimestamp, Query } from "./decode.ts";
+
+describe("Query", () => {
+  test("reads docker's booleans", () => {
+    const query = new Query("a=1&b=0&c=false&d=No&e=none&f=&g=True&h=whatever&i=%20FALSE%20");
+    expect([..."abcdefghij"].map((key) => query.flag(key))).toEqual([true, false, false, false, false, false, true, true, false, false]);
+    expect(query.flag("j", true)).toBe(true);
+    expect(query.flag("b", true)).toBe(false);
+  });
+
+  test("reads numbers and refuses others with Go's words", () => {
+    const query = new Query("a=-1&b=x&c=99999999999999999999&h=24&w=abc");
+    expect(query.integer("a")).toBe(-1);
+    expect(query.integer("none")).toBeUndefined();
+    expect(() => query.integer("b")).toThrow('strconv.Atoi: parsing "x": invalid syntax');
+    expect(() => query.integer("c")).toThrow('strconv.Atoi: parsing "99999999999999999999": value out of range');
+    expect(query.dimension("h", "height")).toBe(24);
+    expect(() => query.dimension("w", "width")).toThrow('invalid resize width "abc": invalid syntax');
+    expect(() => query.dimension("none", "height")).toThrow('invalid resize height "": invalid syntax');
+  });
+});
+
+describe("parseFilters()", () => {
+  test("takes both forms", () => {
+    expect(parseFilters('{"label":{"a":true,"b=c":false},"label!":["d"]}')).toEqual({ label: ["a", "b=c"], "label!": ["d"] });
+    expect(parseFilters("")).toEqual({});
+  });
+
+  test("refuses what is neither", () => {
+    for (const text of ["x", "[]", '"a"', '{"a":1}', '{"a":{"b":1}}', '{"a":[1]}'])
+      expect(() => parseFilters(text)).toThrow(/^invalid filter$/);
+  });
+
+  test("refuses a key that is not accepted", () => {
+    expect(() => parseFilters('{"bogus":["x"]}', new Set(["label"]))).toThrow("invalid filter 'bogus'");
+  });
+});
+
+describe("times", () => {
+  const now = Date.parse("2026-01-02T03:04:05Z");
+
+  test("parseTimestamp() takes seconds with a fraction, dates and durations", () => {
+    expect(parseTimestamp("1136073600", now)).toBe(1_136_073_600_000_000_000n);
+    expect(parseTimestamp("1136073600.000000001", now)).toBe(1_136_073_600_000_000_001n);
+    expect(parseTimestamp("1.5", now)).toBe(1_500_000_000n);
+    expect(parseTimestamp("2006-01-02T15:04:05.123456789Z", now)).toBe(1_136_214_245_123_456_789n);
+    expect(parseTimestamp("2006-01-02T15:04:05+01:00", now)).toBe(1_136_210_645_000_000_000n);
+    expect(parseTimestamp("2006-01-02", now)).toBe(1_136_160_000_000_000_000n);
+    expect(parseTimestamp("1h30m", now)).toBe(BigInt(now) * 1_000_000n - 5_400_000_000_000n);
+    expect(() => parseTimestamp("yesterday", now)).toThrow('strconv.ParseInt: parsing "yesterday": invalid syntax');
+  });
+
+  test("parseGoDuration() knows Go's units", () => {
+    expect(parseGoDuration("1.5s")).toBe(1_500_000_000n);
+    expect(parseGoDuration("-2ms3us4ns")).toBe(-2_003_004n);
+    expect(parseGoDuration("10")).toBeUndefined();
+    expect(parseGoDuration("1d")).toBeUndefined();
+  });
+});
+
+test("parsePlatform() reads an OCI platform", () => {
+  expect(parsePlatform('{"os":"linux","architecture":"arm64","variant":"v8"}')).toBe("linux/arm64/v8");
+  expect(() => parsePlatform("linux/amd64")).toThrow("failed to parse platform");
+  expect(() => parsePlatform('{"os":"linux"}')).toThrow("both OS and Architecture must be provided");
+});

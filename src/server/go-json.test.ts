@@ -1,0 +1,124 @@
+import { describe, expect, test } from "bun:test";
+import { errorKind } from "../lib/mod.ts";
+import { containerCreateBody, execCreateBody } from "./bodies.ts";
+import { decodeJson, type GoType } from "./go-json.ts";
+
+function failure(text: string, type: GoType = containerCreateBody): string {
+  try {
+    decodeJson(text, type);
+  } catch (error) {
+    expect(errorKind(error)).toBe("invalid");
+    return (error as Error).message;
+  }
+  return "decoded";
+}
+
+describe("decodeJson() says what Go 1.26 says", () => {
+  // each right side was printed by encoding/json for the same text and the same types
+  const mismatches: readonly (readonly [string, string])[] = [
+    ['{"HostConfig":{"Memory":"x"}}', "string into Go struct field HostConfig.HostConfig.Resources.Memory of type int64"],
+    ['{"HostConfig":{"Memory":1.5}}', "number 1.5 into Go struct field HostConfig.HostConfig.Resources.Memory of type int64"],
+    [
+      '{"HostConfig":{"BlkioWeight":70000}}',
+      "number 70000 into Go struct field HostConfig.HostConfig.Resources.BlkioWeight of type uint16",
+    ],
+    ['{"HostConfig":{"BlkioWeight":-1}}', "number -1 into Go struct field HostConfig.HostConfig.Resources.BlkioWeight of type uint16"],
+    ['{"HostConfig":{"PidsLimit":"a"}}', "string into Go struct field HostConfig.HostConfig.Resources.PidsLimit of type int64"],
+    ['{"HostConfig":{"Ulimits":[{"Soft":"a"}]}}', "string into Go struct field Ulimit.HostConfig.Resources.Ulimits.Soft of type int64"],
+    ['{"HostConfig":{"Ulimits":{}}}', "object into Go struct field HostConfig.HostConfig.Resources.Ulimits of type []*container.Ulimit"],
+    ['{"HostConfig":[]}', "array into Go struct field CreateRequest.HostConfig of type container.HostConfig"],
+    ['{"HostConfig":true}', "bool into Go struct field CreateRequest.HostConfig of type container.HostConfig"],
+    ['{"HostConfig":{"Binds":"a"}}', "string into Go struct field HostConfig.HostConfig.Binds of type []string"],
+    ['{"HostConfig":{"Binds":[1]}}', "number into Go struct field HostConfig.HostConfig.Binds of type string"],
+    ['{"HostConfig":{"Mounts":[{"Source":1}]}}', "number into Go struct field Mount.HostConfig.Mounts.Source of type string"],
+    [
+      '{"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":80}]}}}',
+      "number into Go struct field PortBinding.HostConfig.PortBindings.HostPort of type string",
+    ],
+    ['{"HostConfig":{"Privileged":1}}', "number into Go struct field HostConfig.HostConfig.Privileged of type bool"],
+    ['{"hostname":1}', "number into Go struct field CreateRequest.Config.Hostname of type string"],
+    ['{"Env":{"a":1}}', "object into Go struct field CreateRequest.Config.Env of type []string"],
+    ['{"Tty":"true"}', "string into Go struct field CreateRequest.Config.Tty of type bool"],
+    ['{"Labels":["a"]}', "array into Go struct field CreateRequest.Config.Labels of type map[string]string"],
+    ['{"Cmd":{"a":1}}', "object into Go struct field CreateRequest.Config.Cmd of type string"],
+    ['{"Cmd":[1]}', "array into Go struct field CreateRequest.Config.Cmd of type string"],
+    ['{"ExposedPorts":{"80/tcp":1}}', "number into Go struct field CreateRequest.Config.ExposedPorts of type struct {}"],
+    ['{"ExposedPorts":["80"]}', "array into Go struct field CreateRequest.Config.ExposedPorts of type map[string]struct {}"],
+    ["[]", "array into Go value of type container.CreateRequest"],
+    ['"x"', "string into Go value of type container.CreateRequest"],
+    ["5", "number into Go value of type container.CreateRequest"],
+    ['{"HostConfig":{"Memory":1,"memory":"y"}}', "string into Go struct field HostConfig.HostConfig.Resources.Memory of type int64"],
+    ['{"HostConfig":{"Memory":"y"},"Tty":5}', "string into Go struct field HostConfig.HostConfig.Resources.Memory of type int64"],
+  ];
+  for (const [text, expected] of mismatches) {
+    test(`of a wrong type: ${text}`, () => expect(failure(text)).toBe(`invalid JSON: json: cannot unmarshal ${expected}`));
+  }
+
+  const syntax: readonly (readonly [string, string])[] = [
+    ["", "got EOF while reading request body"],
+    [" \n", "got EOF while reading request body"],
+    ["{", "unexpected EOF"],
+    ['{"a"', "unexpected EOF"],
+    ['{"a":"', "unexpected EOF"],
+    ["nul", "unexpected EOF"],
+    ['{"a":}', "invalid character '}' looking for beginning of value"],
+    ["{a:1}", "invalid character 'a' looking for beginning of object key string"],
+    ['{"a":1,}', "invalid character '}' looking for beginning of object key string"],
+    ['{"a":tru}', "invalid character '}' in literal true (expecting 'e')"],
+    ["xx", "invalid character 'x' looking for beginning of value"],
+    [`{"a":'b'}`, "invalid character '\\'' looking for beginning of value"],
+    ['{"a":"b\nc"}', "invalid character '\\n' in string literal"],
+    ['{"a":01}', "invalid character '1' after object key:value pair"],
+    ['{"a":1.}', "invalid character '}' after decimal point in numeric literal"],
+    ['{"a":"\\x"}', "invalid character 'x' in string escape code"],
+    ['{"a":"\\u12"}', "invalid character '\"' in \\u hexadecimal character escape"],
+    ['{"a":-}', "invalid character '}' in numeric literal"],
+    ['{"a" 1}', "invalid character '1' after object key"],
+    ["[1 2]", "invalid character '2' after array element"],
+    ['{"a":1 "b":2}', "invalid character '\"' after object key:value pair"],
+  ];
+  for (const [text, expected] of syntax) {
+    test(`of no JSON: ${JSON.stringify(text)}`, () => expect(failure(text)).toBe(`invalid JSON: ${expected}`));
+  }
+
+  test("of trailing data", () => {
+    expect(failure('{"Image":"a"} x')).toBe("unexpected content after JSON");
+    expect(failure('{"Image":"a"}{"Image":"b"}')).toBe("unexpected content after JSON");
+    expect(failure('{"Image":"a"} \n')).toBe("decoded");
+  });
+
+  test("of nesting without end", () => expect(failure("[".repeat(100_000))).toBe("invalid JSON: exceeded max depth"));
+});
+
+describe("decodeJson()", () => {
+  test("takes keys in any case, drops unknown ones and nulls", () => {
+    const { value } = decodeJson('{"image":"b","TTY":true,"Bogus":1,"Env":null,"Labels":{"a":null}}', containerCreateBody);
+    expect(value).toEqual({ Image: "b", Tty: true, Labels: { a: "" } });
+  });
+
+  test("takes one string for a command", () => {
+    expect(decodeJson('{"Cmd":"ls","Entrypoint":[]}', containerCreateBody).value).toEqual({ Cmd: ["ls"], Entrypoint: [] });
+  });
+
+  test("keeps limits at the edge of int64", () => {
+    const { value } = decodeJson('{"HostConfig":{"Ulimits":[{"Name":"core","Soft":-1,"Hard":9223372036854775807}]}}', containerCreateBody);
+    expect(value).toEqual({ HostConfig: { Ulimits: [{ Name: "core", Soft: -1, Hard: 2 ** 63 }] } });
+  });
+
+  test("tells whether there was a configuration", () => {
+    expect(decodeJson("{}", containerCreateBody).seen.has("Config")).toBe(false);
+    expect(decodeJson('{"HostConfig":{"Memory":1}}', containerCreateBody).seen.has("Config")).toBe(false);
+    expect(decodeJson('{"tty":null}', containerCreateBody).seen.has("Config")).toBe(true);
+  });
+
+  test("takes __proto__ for a key like any other", () => {
+    const { value } = decodeJson('{"Labels":{"__proto__":"x"},"__proto__":{"Image":"a"}}', containerCreateBody);
+    expect(Object.keys(value)).toEqual(["Labels"]);
+    expect(JSON.stringify(value)).toBe('{"Labels":{"__proto__":"x"}}');
+  });
+
+  test("decodes other bodies", () => {
+    expect(decodeJson('{"Cmd":["a"],"cmd":["b"]}', execCreateBody).value).toEqual({ Cmd: ["b"] });
+    expect(decodeJson("null", execCreateBody).value).toEqual({});
+  });
+});
