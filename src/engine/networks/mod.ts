@@ -1,0 +1,1 @@
+export { type NetworkInspectFull, type NetworksApiDeps, NetworksService } from "./networks-api.ts";

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { silentLogger } from "../../lib/mod.ts";
+import { CLONE_NEWNET, createNetnsFd, currentNetns, type Fd, setns } from "../../linux/mod.ts";
+import { Database, MIGRATIONS } from "../../metadata/mod.ts";
+import { Networking, parsePortSpecs } from "../../network/mod.ts";
+import type { EngineEvent } from "../events.ts";
+import { NetworksService } from "./networks-api.ts";
+
+const isRoot = process.getuid?.() === 0;
+const events: EngineEvent[] = [];
+let origin: Fd;
+let networking: Networking;
+let api: NetworksService;
+
+beforeAll(() => {
+  if (!isRoot) return;
+  origin = currentNetns();
+  using host = createNetnsFd(origin, () => {});
+  setns(host.fd, CLONE_NEWNET);
+  networking = new Networking({
+    db: Database.open(":memory:", MIGRATIONS),
+    log: silentLogger,
+    bridgeName: "dhowapi0",
+    tableName: "dhowapi0",
+    bip: "10.97.0.1/16",
+    poolSize: 0,
+  });
+  networking.start();
+  api = new NetworksService({
+    networking,
+    containerName: (id) => `name-${id}`,
+    containersOn: (network) => (network === "host" ? ["h1"] : []),
+    emit: (event) => events.push(event),
+  });
+});
+
+afterAll(() => {
+  if (!isRoot) return;
+  networking.release("c1");
+  networking.stop({ removeAll: true });
+  setns(origin.fd, CLONE_NEWNET);
+  origin.close();
+});
+
+describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
+  test("list() shows docker's three networks and filters them", async () => {
+    const names = async (filters: Record<string, string[]>): Promise<(string | undefined)[]> =>
+      (await api.list(filters)).map((n) => n.Name);
+    expect(await names({})).toEqual(["bridge", "host", "none"]);
+    expect(await names({ driver: ["null"] })).toEqual(["none"]);
+    expect(await names({ name: ["o"] })).toEqual(["host", "none"]);
+    expect(await names({ type: ["custom"] })).toEqual([]);
+    expect(await names({ dangling: ["true"] })).toEqual([]);
+    expect(api.list({ color: ["red"] })).rejects.toThrow("invalid filter 'color'");
+    expect(api.list({ type: ["x"] })).rejects.toThrow("invalid filter: 'type'='x'");
+  });
+
+  test("inspect() of the bridge has docker's fields and its containers", async () => {
+    const ports = parsePortSpecs({ exposedPorts: {}, portBindings: {}, publishAll: false });
+    const sandbox = networking.acquire("c1", { mode: "bridge", containerName: "c1", ports });
+    const bridge = await api.inspect("bridge", { verbose: false });
+    expect(bridge).toMatchObject({
+      Name: "bridge",
+      Driver: "bridge",
+      IPAM: { Driver: "default", Options: null, Config: [{ Subnet: "10.97.0.0/16", Gateway: "10.97.0.1" }] },
+      Options: { "com.docker.network.bridge.name": "dhowapi0", "com.docker.network.driver.mtu": "1500" },
+      Status: { IPAM: { Subnets: { "10.97.0.0/16": { IPsInUse: 4, DynamicIPsAvailable: 65532 } } } },
+    });
+    expect(bridge.Containers).toEqual({
+      c1: {
+        Name: "name-c1",
+        EndpointID: sandbox.endpointId,
+        MacAddress: "02:42:0a:61:00:02",
+        IPv4Address: "10.97.0.2/16",
+        IPv6Address: "",
+      },
+    });
+    expect((await api.inspect(bridge.Id?.slice(0, 12) ?? "", { verbose: false })).Name).toBe("bridge");
+    expect(Object.keys((await api.inspect("host", { verbose: false })).Containers)).toEqual(["h1"]);
+    expect(api.inspect("nope", { verbose: false })).rejects.toThrow("network nope not found");
+  });
+
+  test("prune() removes nothing and says so", async () => {
+    expect(await api.prune({})).toEqual({ NetworksDeleted: null });
+    expect(events.at(-1)).toMatchObject({ type: "network", action: "prune" });
+  });
+});
