@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, setWinsize } from "../../linux/mod.ts";
 import { ConsoleSocket, startKeeper, takeFromKeeper } from "./console.ts";
+import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
   BUNDLE,
   endProcess,
@@ -176,6 +177,15 @@ export class Tasks {
     this.#resumeIo(dir, io);
     void task.exited.then(() => io.drain());
     return { kind: "running", task };
+  }
+
+  /**
+   * Starts a further process in a running container; resolves once it runs. It ends with the container, and loses its clients with the daemon.
+   * @throws invalid in docker's words; `details.exitCode` is 126 or 127
+   */
+  exec(options: ExecOptions): Promise<ExecTask> {
+    const { reactor, execRoot } = this.#options;
+    return startExec(options, { dir: join(execRoot, "execs", options.execId), command: this.command(options.runtime), reactor });
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */

@@ -1,0 +1,173 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { isMountPoint } from "../../linux/mod.ts";
+import { Fixture, readLog } from "./testdata/fixture.ts";
+
+const isRoot = process.getuid?.() === 0;
+const isHybrid = isRoot && isMountPoint("/sys/fs/cgroup/unified");
+
+test.skipIf(!isHybrid)(
+  "adoption works in a mount namespace without the hybrid cgroup",
+  () => {
+    const script = 'umount /sys/fs/cgroup/unified; exec "$@"';
+    const { exitCode, stderr } = Bun.spawnSync(
+      ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", process.execPath, "test", import.meta.path],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    expect(exitCode, stderr.toString()).toBe(0);
+  },
+  180_000,
+);
+
+/** A daemon in a process of its own. */
+class Daemon {
+  readonly #child;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(directory: string, mode: "run" | "adopt", id: string, stdio: "plain" | "tty" | "stdin", args: readonly string[] = []) {
+    const main = `${import.meta.dir}/testdata/daemon.ts`;
+    this.#child = Bun.spawn([process.execPath, main, directory, mode, id, stdio, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#lines = lines(this.#child.stdout);
+  }
+
+  async says(): Promise<string> {
+    const line = await this.#lines.next();
+    return line.done ? "" : line.value;
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill(9);
+    await this.#child.exited;
+  }
+
+  async end(): Promise<void> {
+    await this.#child.exited;
+  }
+}
+
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    const parts = text.split("\n");
+    text = parts.pop() ?? "";
+    yield* parts;
+  }
+}
+
+const numbers = (last: number, end = "\n"): string => Array.from({ length: last }, (_, i) => `${i + 1}${end}`).join("");
+
+describe.skipIf(!isRoot || isHybrid)("adoption after kill -9", () => {
+  let fixture: Fixture;
+  beforeAll(() => {
+    fixture = new Fixture();
+  });
+  afterAll(() => {
+    fixture[Symbol.dispose]();
+  });
+
+  test("no line is lost or doubled while daemons die and come back", async () => {
+    const script = "i=0; while [ $i -lt 100 ]; do seq $((i*2000+1)) $(((i+1)*2000)); i=$((i+1)); sleep 0.01; done; exit 6";
+    let daemon = new Daemon(fixture.directory, "run", "lines", "plain", ["sh", "-c", script]);
+    expect(await daemon.says()).toStartWith("running ");
+    for (let round = 0; round < 8; round++) {
+      await Bun.sleep(30 + round * 15);
+      await daemon.kill();
+      await Bun.sleep(20);
+      daemon = new Daemon(fixture.directory, "adopt", "lines", "plain");
+      const said = await daemon.says();
+      if (!said.startsWith("adopted ")) {
+        expect(said).toBe("was 6");
+        break;
+      }
+    }
+    await daemon.end();
+    const adopted = await fixture.tasks.adopt({ id: "lines", io: fixture.io("lines"), runtime: "crun" });
+    expect(adopted).toMatchObject({ kind: "exited", exit: { exitCode: 6 } });
+    expect((await readLog(fixture.io("lines"))) === numbers(200_000)).toBe(true);
+    fixture.tasks.cleanup("lines");
+  }, 60_000);
+
+  test("a container that ended without a daemon has its last words and exit code", async () => {
+    const daemon = new Daemon(fixture.directory, "run", "words", "plain", ["sh", "-c", "sleep 0.3; echo last; echo words >&2; exit 7"]);
+    expect(await daemon.says()).toStartWith("running ");
+    await daemon.kill();
+    await Bun.sleep(600);
+    const io = fixture.io("words");
+    const adopted = await fixture.tasks.adopt({ id: "words", io, runtime: "crun" });
+    expect(adopted).toMatchObject({ kind: "exited", exit: { exitCode: 7 } });
+    expect(await readLog(io)).toBe("last\nwords\n");
+    fixture.tasks.cleanup("words");
+  });
+
+  test("a full pipe makes the container wait for the next daemon", async () => {
+    const daemon = new Daemon(fixture.directory, "run", "full", "plain", [
+      "sh",
+      "-c",
+      "read x < /dev/zero & sleep 0.2; seq 1 400000; exit 8",
+    ]);
+    expect(await daemon.says()).toStartWith("running ");
+    await daemon.kill();
+    await Bun.sleep(500);
+    const next = new Daemon(fixture.directory, "adopt", "full", "plain");
+    expect(await next.says()).toStartWith("adopted ");
+    expect(await next.says()).toBe("exited 8");
+    await next.end();
+    expect((await readLog(fixture.io("full"))) === numbers(400_000)).toBe(true);
+    fixture.tasks.cleanup("full");
+  });
+
+  test("a terminal survives", async () => {
+    const daemon = new Daemon(fixture.directory, "run", "tty", "tty", [
+      "sh",
+      "-c",
+      "echo one; sleep 0.4; echo two; sleep 0.5; echo three; exit 9",
+    ]);
+    expect(await daemon.says()).toStartWith("running ");
+    await Bun.sleep(100);
+    await daemon.kill();
+    await Bun.sleep(400);
+    const next = new Daemon(fixture.directory, "adopt", "tty", "tty");
+    expect(await next.says()).toStartWith("adopted ");
+    expect(await next.says()).toBe("exited 9");
+    await next.end();
+    expect(await readLog(fixture.io("tty"))).toBe("one\r\ntwo\r\nthree\r\n");
+    fixture.tasks.cleanup("tty");
+  });
+
+  test("stdin is not at its end when the daemon dies", async () => {
+    const daemon = new Daemon(fixture.directory, "run", "stdin", "stdin", ["sh", "-c", "read x; echo got $x; exit 2"]);
+    expect(await daemon.says()).toStartWith("running ");
+    await daemon.kill();
+    await Bun.sleep(200);
+    const io = fixture.io("stdin", { openStdin: true });
+    const adopted = await fixture.tasks.adopt({ id: "stdin", io, runtime: "crun" });
+    if (adopted?.kind !== "running") throw new Error("it has ended");
+    const session = io.attach({ logs: false, stream: true, stdin: true, stdout: true, stderr: true });
+    await session.write(Buffer.from("it\n"));
+    expect((await adopted.task.exited).exitCode).toBe(2);
+    await io.drained;
+    expect(await readLog(io)).toBe("got it\n");
+    await adopted.task.gone;
+    fixture.tasks.cleanup("stdin");
+  });
+
+  test("a container whose holder and runtime were killed is gone, and so is its runtime state", async () => {
+    const daemon = new Daemon(fixture.directory, "run", "lost", "plain", ["sleep", "100"]);
+    const pid = Number((await daemon.says()).split(" ")[1]);
+    await daemon.kill();
+    const holder = Number(await Bun.file(`${fixture.tasks.bundleDir("lost")}/holder`).text());
+    const runtime = Number(/PPid:\s+(\d+)/.exec(await Bun.file(`/proc/${pid}/status`).text())?.[1]);
+    process.kill(holder, 9);
+    process.kill(runtime, 9);
+    while (await Bun.file(`/proc/${holder}/cmdline`).exists()) await Bun.sleep(5);
+    expect(await fixture.tasks.adopt({ id: "lost", io: fixture.io("lost"), runtime: "crun" })).toBeUndefined();
+    fixture.tasks.cleanup("lost");
+    while (await Bun.file(`/proc/${pid}/stat`).exists()) await Bun.sleep(5);
+  });
+
+  test("nothing is left of a container that was never there", async () => {
+    expect(await fixture.tasks.adopt({ id: "never", io: fixture.io("never"), runtime: "crun" })).toBeUndefined();
+    expect(Bun.spawnSync(["pgrep", "-f", fixture.directory]).stdout.toString()).toBe("");
+  });
+});

@@ -1,0 +1,198 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  EPOLLIN,
+  type Fd,
+  isErrno,
+  mkfifo,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  open,
+  pidfdOpen,
+  pidfdSendSignal,
+  type Reactor,
+  read,
+  setWinsize,
+  type Watch,
+} from "../../linux/mod.ts";
+import { ConsoleSocket } from "./console.ts";
+import { BUNDLE } from "./holder.ts";
+import type { ContainerIo } from "./io.ts";
+import { execFailure, readRuntimeErrors } from "./oci-error.ts";
+import type { RuntimeCommand } from "./runtimes.ts";
+
+/** The `process` object of the OCI configuration. */
+export interface ExecProcessSpec {
+  readonly args?: readonly string[] | undefined;
+  readonly terminal?: boolean | undefined;
+  readonly consoleSize?: { readonly height: number; readonly width: number } | undefined;
+}
+
+export interface ExecOptions {
+  readonly containerId: string;
+  readonly execId: string;
+  /** Written for the runtime as it is; `terminal` must be what `io.options.tty` is. */
+  readonly process: ExecProcessSpec;
+  /** Has the `none` log driver; sessions attach to it before. */
+  readonly io: ContainerIo;
+  /** The container's runtime. */
+  readonly runtime: string;
+}
+
+/** A further process in a running container. */
+export interface ExecTask {
+  /** On the host. */
+  readonly pid: number;
+  /** Resolves with the exit code (0 to 255, 128 + signal) once the process has ended and its output was taken from the pipes. */
+  readonly exited: Promise<number>;
+  /** False when it has ended. @throws {SysError} */
+  signal(signo: number): boolean;
+}
+
+export interface ExecDeps {
+  readonly dir: string;
+  readonly command: RuntimeCommand;
+  readonly reactor: Reactor;
+}
+
+interface Child {
+  readonly exited: Promise<number>;
+  kill(signo: number): void;
+}
+
+/**
+ * Starts a process in a running container through the runtime's `exec`; resolves once it runs.
+ * @throws invalid in docker's words; `details.exitCode` is 126 or 127
+ */
+export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<ExecTask> {
+  const { io } = options;
+  const { dir } = deps;
+  using cleanup = new DisposableStack();
+  cleanup.defer(() => rmSync(dir, { recursive: true, force: true }));
+  makeExecDir(dir, options);
+  const control = cleanup.use(open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK));
+  const master = Promise.withResolvers<Fd>();
+  if (io.options.tty) cleanup.use(new ConsoleSocket(deps.reactor, dir, (fd) => master.resolve(fd)));
+  const argv = deps.command.exec(options.containerId, {
+    process: join(dir, "process.json"),
+    pidFile: join(dir, BUNDLE.control),
+    log: join(dir, BUNDLE.log),
+    console: io.options.tty ? BUNDLE.console : undefined,
+  });
+  const ends = cleanup.use(openPipes(dir, io));
+  const child: Child = Bun.spawn(argv, { cwd: dir, env: {}, stdio: ends.stdio });
+  ends.closeChildEnds();
+  const pid = await firstOf(child, control.fd, deps.reactor);
+  if (pid === undefined) {
+    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${await child.exited}`;
+    io.abort();
+    throw execFailure(message, options.process.args ?? []);
+  }
+  if (io.options.tty) {
+    const fd = await master.promise;
+    const size = options.process.consoleSize;
+    if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(fd.fd, size.height, size.width);
+    io.begin({ kind: "tty", master: fd.release() });
+  } else io.begin({ kind: "pipes", ...ends.release(), closeStdin: () => {} });
+  const exited = child.exited.then(async (code) => {
+    // children that keep the pipe open do not hold this up
+    void io.drain();
+    return code;
+  });
+  return { pid, exited, signal: signaller(pid, exited) };
+}
+
+function makeExecDir(dir: string, options: ExecOptions): void {
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  writeFileSync(join(dir, "process.json"), JSON.stringify(options.process), { mode: 0o600 });
+  mkfifo(join(dir, BUNDLE.control));
+}
+
+type StdioEntry = "ignore" | number;
+
+interface Pipes extends Disposable {
+  readonly stdio: [StdioEntry, StdioEntry, StdioEntry];
+  closeChildEnds(): void;
+  /** Gives the daemon's ends away. */
+  release(): { readonly stdin: number | undefined; readonly stdout: number; readonly stderr: number };
+}
+
+function openPipes(dir: string, io: ContainerIo): Pipes {
+  if (io.options.tty)
+    return {
+      stdio: ["ignore", "ignore", "ignore"],
+      closeChildEnds: () => {},
+      release: () => ({ stdin: undefined, stdout: -1, stderr: -1 }),
+      [Symbol.dispose]: () => {},
+    };
+  using opened = new DisposableStack();
+  const openFifo = (name: string, flags: number): Fd => opened.use(open(join(dir, name), flags));
+  for (const name of [BUNDLE.stdout, BUNDLE.stderr]) mkfifo(join(dir, name));
+  const stdout = openFifo(BUNDLE.stdout, O_RDONLY | O_NONBLOCK);
+  const stderr = openFifo(BUNDLE.stderr, O_RDONLY | O_NONBLOCK);
+  const outEnd = openFifo(BUNDLE.stdout, O_WRONLY);
+  const errEnd = openFifo(BUNDLE.stderr, O_WRONLY);
+  let stdin: Fd | undefined;
+  let inEnd: Fd | undefined;
+  if (io.options.openStdin) {
+    mkfifo(join(dir, BUNDLE.stdin));
+    inEnd = openFifo(BUNDLE.stdin, O_RDONLY | O_NONBLOCK);
+    stdin = openFifo(BUNDLE.stdin, O_WRONLY | O_NONBLOCK);
+    // opened without waiting, but the process wants to wait
+    inEnd.close();
+    inEnd = openFifo(BUNDLE.stdin, O_RDONLY);
+  }
+  const kept = opened.move();
+  return {
+    stdio: [inEnd?.fd ?? "ignore", outEnd.fd, errEnd.fd],
+    closeChildEnds: () => {
+      for (const fd of [outEnd, errEnd, inEnd]) fd?.close();
+    },
+    release: () => ({ stdin: stdin?.release(), stdout: stdout.release(), stderr: stderr.release() }),
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+/** The pid once the process runs; undefined when the runtime ended without. */
+function firstOf(child: Child, control: number, reactor: Reactor): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const buffer = Buffer.alloc(32);
+    const pidNow = (): number | undefined => {
+      const count = read(control, buffer);
+      return count > 0 ? Number(buffer.toString("latin1", 0, count)) : undefined;
+    };
+    let watch: Watch | undefined;
+    const done = (pid: number | undefined): void => {
+      watch?.[Symbol.dispose]();
+      watch = undefined;
+      resolve(pid);
+    };
+    watch = reactor.watch(control, EPOLLIN, () => done(pidNow()));
+    void child.exited.then(() => {
+      if (watch !== undefined) done(pidNow());
+    });
+  });
+}
+
+function signaller(pid: number, exited: Promise<number>): (signo: number) => boolean {
+  let pidfd: Fd | undefined;
+  try {
+    pidfd = pidfdOpen(pid);
+  } catch {
+    return () => false;
+  }
+  void exited.then(() => pidfd.close());
+  return (signo) => {
+    if (pidfd.fd < 0) return false;
+    try {
+      pidfdSendSignal(pidfd.fd, signo);
+      return true;
+    } catch (error) {
+      if (isErrno(error, "ESRCH")) return false;
+      throw error;
+    }
+  };
+}
