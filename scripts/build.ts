@@ -2,7 +2,7 @@
  * Compiles dhow into one executable per architecture: dist/dhow for this machine's, dist/dhow-<arch> for another. They need neither
  * Node nor the checkout. The Bun of another architecture comes from its npm package, checked against package-lock.json.
  *
- * Arguments: architectures (x64, arm64); without any, both.
+ * Arguments: `--out=<directory>` instead of dist, and architectures (x64, arm64); without any, both.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -10,7 +10,6 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
 const CACHE = join(ROOT, ".dhow", "cache");
-const DIST = join(ROOT, "dist");
 /** npm's word for each architecture. */
 const PACKAGES: Readonly<Record<string, string>> = { x64: "@oven/bun-linux-x64", arm64: "@oven/bun-linux-aarch64" };
 
@@ -55,14 +54,16 @@ function fetchBun(arch: string): string {
   return binary;
 }
 
-function build(arch: string): void {
+function build(arch: string, directory: string): void {
   const name = arch === process.arch ? "dhow" : `dhow-${arch}`;
-  const output = join(DIST, name);
+  const output = join(directory, name);
   const target = arch === process.arch ? [] : [`--target=bun-linux-${arch}`, `--compile-executable-path=${fetchBun(arch)}`];
   run([process.execPath, "build", ...FLAGS, ...ISOLATION, ...target, "src/main.ts", `--outfile=${output}`]);
-  console.log(`dist/${name}: ${(statSync(output).size / 1e6).toFixed(0)} MB`);
+  console.log(`${output}: ${(statSync(output).size / 1e6).toFixed(0)} MB`);
 }
 
-const wanted = process.argv.slice(2);
-mkdirSync(DIST, { recursive: true });
-for (const arch of wanted.length > 0 ? wanted : Object.keys(PACKAGES)) build(arch);
+const words = process.argv.slice(2);
+const directory = words.find((word) => word.startsWith("--out="))?.slice("--out=".length) ?? join(ROOT, "dist");
+const wanted = words.filter((word) => !word.startsWith("--"));
+mkdirSync(directory, { recursive: true });
+for (const arch of wanted.length > 0 ? wanted : Object.keys(PACKAGES)) build(arch, directory);
