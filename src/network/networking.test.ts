@@ -389,4 +389,56 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     }).toThrow(DhowError);
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
   });
+
+  test("kill -9 leaves published ports working and nothing of the sandboxes that were made ahead", async () => {
+    const path = join(dir, "killed.sqlite");
+    const rooms = new URL("..", import.meta.url).pathname;
+    const code = `
+      const { Networking, parsePortSpecs } = await import("${rooms}network/mod.ts");
+      const { Database, MIGRATIONS } = await import("${rooms}metadata/mod.ts");
+      const { silentLogger } = await import("${rooms}lib/mod.ts");
+      const db = Database.open(${JSON.stringify(path)}, MIGRATIONS);
+      const n = new Networking({ db, log: silentLogger, bridgeName: "dhowtest0", tableName: "dhowtest0", bip: "10.93.0.1/24", poolSize: 3 });
+      n.start();
+      while (n.readyCount < 4) await Bun.sleep(5);
+      const ports = parsePortSpecs({ exposedPorts: {}, portBindings: { "80/tcp": [{ HostPort: "8080" }] }, publishAll: false });
+      for (const id of ["a", "b"]) console.log(n.acquire(id, { mode: "bridge", containerName: id, ports: id === "a" ? ports : { requests: [], exposed: [] } }).netnsPath);
+      setInterval(() => {}, 1000);`;
+    const daemon = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+    const reader = daemon.stdout.getReader();
+    let text = "";
+    while (text.split("\n").length < 3) text += Buffer.from((await reader.read()).value ?? []).toString();
+    await serve(text.split("\n")[0] ?? "", "a", 80);
+    const keeper = children[0] as unknown as { readonly pid: number };
+    daemon.kill(9);
+    await daemon.exited;
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    const n = networking({ db: database(path), poolSize: 0 });
+    n.adopt(new Map([["a", keeper.pid]]));
+    expect(n.sandboxes().map((x) => x.containerId)).toEqual(["a"]);
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    const plugged = (): number => listLinks(socket).filter((l) => l.name.startsWith("veth")).length;
+    for (let i = 0; i < 250 && plugged() > 1; i++) await Bun.sleep(50);
+    expect(plugged()).toBe(1);
+  }, 20_000);
+
+  test("other people's tables stay as they are, and a chain that drops forwarded packets is named", async () => {
+    const foreign = "table ip theirs {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n";
+    Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(foreign) });
+    try {
+      const n = networking();
+      n.acquire("a", request({ "80/tcp": "8080" }));
+      for (let i = 0; i < 100 && n.warnings.length === 0; i++) await Bun.sleep(20);
+      expect(n.warnings.join()).toContain("chain FORWARD of table ip theirs drops forwarded packets");
+      n.release("a");
+      opened.splice(opened.indexOf(n), 1);
+      n.stop({ removeAll: true });
+      expect(Bun.spawnSync(["nft", "list", "ruleset"]).stdout.toString()).toBe(foreign);
+      using socket = new NetlinkSocket(NETLINK.ROUTE);
+      expect(findLink(socket, "dhowtest0")).toBeUndefined();
+    } finally {
+      Bun.spawnSync(["nft", "delete", "table", "ip", "theirs"]);
+    }
+  });
 });
