@@ -88,7 +88,7 @@ class HttpApiServer implements ApiServer {
       requestTimeout: 0,
       headersTimeout: HEADER_TIMEOUT_MS,
       requireHostHeader: false,
-      shouldUpgradeCallback: (incoming: IncomingMessage) => this.#match(incoming)?.route.hijack !== undefined,
+      shouldUpgradeCallback: (incoming: IncomingMessage) => this.#mayTakeOver(incoming),
     };
     const server = createHttpServer(settings, (incoming, response) => void this.#serve(incoming, response));
     server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void this.#takeOver(incoming, socket, head));
@@ -104,6 +104,15 @@ class HttpApiServer implements ApiServer {
     const match = this.#router.match(incoming.method ?? "", path.includes("%") ? decodePath(path) : path);
     if (match !== undefined) this.#matches.set(incoming, match);
     return match;
+  }
+
+  /** A path that can't be read is refused where every request is; nothing may be thrown into the HTTP parser. */
+  #mayTakeOver(incoming: IncomingMessage): boolean {
+    try {
+      return this.#match(incoming)?.route.hijack !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   #request(incoming: IncomingMessage, match: Match, signal: () => AbortSignal, body?: BodyCollector): ApiRequest {
@@ -149,6 +158,7 @@ class HttpApiServer implements ApiServer {
     }
     const { session } = reply;
     response.on("close", () => session.close());
+    if (response.destroyed) session.close();
     session.closeStdin();
     response.useChunkedEncodingByDefault = false;
     response.setHeader("Connection", "close");
@@ -164,6 +174,7 @@ class HttpApiServer implements ApiServer {
     const controller = new AbortController();
     socket.on("close", () => controller.abort());
     const match = this.#match(incoming);
+    let isHttp = true;
     try {
       if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, () => controller.signal, body);
@@ -173,11 +184,13 @@ class HttpApiServer implements ApiServer {
         finish(socket);
         return;
       }
+      isHttp = false;
       socket.write(upgradeHead(reply.contentType, this.#headers));
       await serveSession(socket, head, reply, this.#log);
     } catch (error) {
       this.#logFailure(incoming, error);
-      refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);
+      if (isHttp) refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);
+      else socket.destroy();
     }
   }
 

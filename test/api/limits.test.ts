@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
-import { statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../../src/lib/mod.ts";
 import { createServer } from "../../src/server/mod.ts";
 import { fakeEngine } from "./fake-engine.ts";
-import { serve } from "./serve.ts";
+import { serve, upgrade } from "./serve.ts";
 
 const PING = "GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
 
@@ -86,4 +87,60 @@ test("close() lets running requests end and then cuts", async () => {
   expect(await short.json()).toEqual({ StatusCode: 0 });
   await closed;
   expect(long.text()).rejects.toThrow();
+});
+
+const python = Bun.which("python3");
+
+test.skipIf(python === null)("a listening socket that was handed over is served (skipped without python3 to make one)", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "dhow-fd-"));
+  try {
+    const path = join(dir, "s");
+    const server = `
+      import { createServer } from ${JSON.stringify(new URL("../../src/server/mod.ts", import.meta.url).pathname)};
+      import { silentLogger } from ${JSON.stringify(new URL("../../src/lib/mod.ts", import.meta.url).pathname)};
+      const server = createServer({ api: {}, log: silentLogger, serverVersion: "1" });
+      await server.listen({ kind: "fd", fd: 3 });
+      process.stdout.write("ready");
+      process.stdin.on("data", async () => { await server.close(); process.exit(0); });`;
+    const hand = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.execv(sys.argv[2], [sys.argv[2], "-e", sys.argv[3]])`;
+    const child = Bun.spawn([python ?? "", "-c", hand, path, process.execPath, server], { stdin: "pipe", stdout: "pipe" });
+    await child.stdout.getReader().read();
+    expect(await (await fetch("http://docker/_ping", { unix: path } as RequestInit)).text()).toBe("OK");
+    child.stdin.write("x");
+    child.stdin.flush();
+    expect(await child.exited).toBe(0);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test("a path that can't be read is refused, also when the connection was to be taken over", async () => {
+  await using server = await serve(fakeEngine().api);
+  const client = await server.connect(upgrade("/containers/%zz/attach"));
+  expect(await client.until("invalid URL escape")).toStartWith("HTTP/1.1 400 Bad Request\r\n");
+});
+
+test("many clients that go away leave nothing behind", async () => {
+  let open = 0;
+  const engine = fakeEngine({
+    "system.events": async function* ({ signal }: { signal: AbortSignal }) {
+      open++;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      open--;
+      yield* [];
+    },
+  });
+  await using server = await serve(engine.api);
+  const clients = await Promise.all(Array.from({ length: 50 }, () => server.connect("GET /events HTTP/1.1\r\nHost: docker\r\n\r\n")));
+  await Promise.all(clients.map((client) => client.until("200 OK")));
+  expect(open).toBe(50);
+  for (const client of clients) client.socket.destroy();
+  while (open > 0) await Bun.sleep(1);
 });
