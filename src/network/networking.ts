@@ -25,10 +25,11 @@ import { AddressPool, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 import { type Cidr, cidr, formatCidr, formatIpv4, parseCidr, parseIpv4, parseMac, tryParseIpv4 } from "./ipv4.ts";
 import { PortAllocator, type PortLease } from "./port-allocator.ts";
 import { type PortProxy, proxyTcp, proxyUdp } from "./port-proxy.ts";
-import type { PortSpecs } from "./port-specs.ts";
+import type { PortRequest, PortSpecs } from "./port-specs.ts";
 import { type PooledSandbox, SandboxPool } from "./sandbox-pool.ts";
 
 const UDP = 17;
+const ANY_ADDRESS = "0.0.0.0";
 /** Sandboxes are torn down in batches, so long after the first of a batch was given back. */
 const TEARDOWN_DELAY_MS = 80;
 const REAP_EVERY_MS = 1000;
@@ -42,7 +43,7 @@ export interface NetworkingOptions {
   readonly bridgeName: string;
   /** The nft table of this daemon; two daemons of one host need two names. */
   readonly tableName: string;
-  /** Address and network of the bridge, `10.1.0.1/24`. */
+  /** Address and network of the bridge, `10.1.0.1/24`. Empty texts and lists count as not given, here and below. */
   readonly bip?: string | undefined;
   /** The part of the bridge's network that containers get addresses of. */
   readonly fixedCidr?: string | undefined;
@@ -55,6 +56,8 @@ export interface NetworkingOptions {
   /** Containers go out with the host's address; default true. */
   readonly ipMasq?: boolean | undefined;
   readonly defaultAddressPools?: readonly PoolSpec[] | undefined;
+  /** Where ports are published that name no address (docker's `--ip`); default, as 0.0.0.0, every address, IPv6 too. */
+  readonly defaultHostIp?: string | undefined;
   /** Sandboxes kept ready on the bridge; default 12 (and a third of it without network). */
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
@@ -203,7 +206,7 @@ export class Networking {
   }
 
   #startBridge(): void {
-    const { bridgeName, tableName, bip, fixedCidr } = this.#o;
+    const { bridgeName, tableName, bip, fixedCidr, defaultAddressPools: pools } = this.#o;
     const avoid: Cidr[] = [];
     for (const server of this.#hostServers()) {
       const address = tryParseIpv4(server);
@@ -211,14 +214,14 @@ export class Networking {
     }
     const bridge = ensureBridge(this.#route, {
       name: bridgeName,
-      bip,
+      bip: bip || undefined,
       formerSubnet: this.#table.networks().find((n) => n.name === "bridge")?.subnet ?? undefined,
       mtu: this.#mtu,
-      pools: this.#o.defaultAddressPools ?? DEFAULT_POOLS,
+      pools: pools?.length ? pools : DEFAULT_POOLS,
       avoid,
     });
     this.#bridge = bridge;
-    this.#addresses = new AddressPool(bridge.subnet, fixedCidr === undefined ? bridge.subnet : parseCidr(fixedCidr), [bridge.gateway], () =>
+    this.#addresses = new AddressPool(bridge.subnet, fixedCidr ? parseCidr(fixedCidr) : bridge.subnet, [bridge.gateway], () =>
       this.#reclaim(),
     );
     if (this.#o.ipForward ?? true) enableForwarding(this.#log);
@@ -269,7 +272,7 @@ export class Networking {
         driver,
         subnet: wanted ?? undefined,
         gateway: name === "bridge" && this.#bridge !== undefined ? formatIpv4(this.#bridge.gateway) : undefined,
-        ipRange: name === "bridge" ? this.#o.fixedCidr : undefined,
+        ipRange: name === "bridge" ? this.#o.fixedCidr || undefined : undefined,
       });
     }
   }
@@ -335,7 +338,7 @@ export class Networking {
     try {
       if (mac !== undefined) pooled = pool.setMac(pooled, mac);
       const { endpoint } = pooled;
-      if (endpoint !== undefined) leases = this.#ports.allocate(request.ports.requests, { containerIp: formatIpv4(endpoint.address) });
+      if (endpoint !== undefined) leases = this.#ports.allocate(this.#placed(request.ports), { containerIp: formatIpv4(endpoint.address) });
       const sandbox = this.#sandboxOf(containerId, request, { endpointId, pooled, leases });
       this.#record(sandbox, pooled, leases);
       const held: Held = {
@@ -356,6 +359,12 @@ export class Networking {
       this.#discard({ netns: pooled.netns, address: pooled.endpoint?.address, hostInterface: pooled.endpoint?.hostInterface });
       throw this.#portError(error, request.containerName, endpointId);
     }
+  }
+
+  #placed({ requests }: PortSpecs): readonly PortRequest[] {
+    const hostIp = this.#o.defaultHostIp ?? "";
+    if (hostIp === "" || hostIp === ANY_ADDRESS) return requests;
+    return requests.map((request) => (request.hostIp === "" ? { ...request, hostIp } : request));
   }
 
   #portError(error: unknown, name: string, endpointId: string): unknown {
@@ -588,8 +597,16 @@ export class Networking {
     return this.#bridge === undefined ? undefined : formatIpv4(this.#bridge.gateway);
   }
 
-  get bridge(): { readonly name: string; readonly mtu: number; readonly icc: boolean; readonly masquerade: boolean } {
-    return { name: this.#o.bridgeName, mtu: this.#mtu, icc: this.#o.icc ?? true, masquerade: this.#o.ipMasq ?? true };
+  /** The settings that `docker network inspect bridge` shows as options. */
+  get bridge(): {
+    readonly name: string;
+    readonly mtu: number;
+    readonly icc: boolean;
+    readonly masquerade: boolean;
+    readonly hostIp: string;
+  } {
+    const { bridgeName: name, icc = true, ipMasq: masquerade = true, defaultHostIp } = this.#o;
+    return { name, mtu: this.#mtu, icc, masquerade, hostIp: defaultHostIp || ANY_ADDRESS };
   }
 
   /** Sandboxes that are ready. */

@@ -121,7 +121,7 @@ export class NetworksService implements NetworksApi {
             "com.docker.network.bridge.default_bridge": "true",
             "com.docker.network.bridge.enable_icc": String(bridge.icc),
             "com.docker.network.bridge.enable_ip_masquerade": String(bridge.masquerade),
-            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+            "com.docker.network.bridge.host_binding_ipv4": bridge.hostIp,
             "com.docker.network.bridge.name": bridge.name,
             "com.docker.network.driver.mtu": String(bridge.mtu),
           }
