@@ -8,6 +8,11 @@ import { type IoAttachOptions, IoSession } from "./session.ts";
 import { StdinPipe } from "./stdin-pipe.ts";
 
 const TURN_BYTES = 1024 * 1024;
+// Many small writes: after this many in quick succession the pipe is left alone for a moment, so that the next turn takes more.
+const QUICK_TURNS = 8;
+const QUICK_MS = 0.5;
+const SMALL_BYTES = 16 * 1024;
+const REST_MS = 1;
 const WATCHED = (EPOLLIN | EPOLLET) >>> 0;
 
 /** The daemon's ends of a process's streams; they are owned by the ContainerIo from `begin` on. */
@@ -37,6 +42,10 @@ interface Source {
   readonly stream: StdStream;
   watch: Watch | undefined;
   isDone: boolean;
+  lastTurnMs: number;
+  quickTurns: number;
+  /** Events come once per change: what is left needs a new one. */
+  needsEvent: boolean;
 }
 
 /**
@@ -162,7 +171,10 @@ export class ContainerIo {
   roomAgain(): void {
     if (!this.#isBlocked || this.#isAnyFull()) return;
     this.#isBlocked = false;
-    for (const source of this.#sources) this.#pump(source);
+    for (const source of this.#sources) {
+      this.#pump(source);
+      this.#askAgain(source);
+    }
     if (this.#isDraining) this.#finishWhenDone();
   }
 
@@ -172,26 +184,57 @@ export class ContainerIo {
   }
 
   #addSource(fd: number, stream: StdStream): void {
-    const source: Source = { fd, stream, watch: undefined, isDone: false };
+    const source: Source = { fd, stream, watch: undefined, isDone: false, lastTurnMs: 0, quickTurns: 0, needsEvent: false };
     this.#sources.push(source);
-    source.watch = this.options.reactor.watch(fd, WATCHED, () => this.#pump(source));
+    source.watch = this.options.reactor.watch(fd, WATCHED, () => this.#onReadable(source));
   }
 
-  #pump(source: Source): void {
-    if (source.isDone || this.#isBlocked) return;
+  #onReadable(source: Source): void {
+    const now = performance.now();
+    source.quickTurns = now - source.lastTurnMs < QUICK_MS ? source.quickTurns + 1 : 0;
+    source.lastTurnMs = now;
+    const taken = this.#pump(source);
+    if (!source.needsEvent || source.quickTurns < QUICK_TURNS || taken > SMALL_BYTES) {
+      this.#askAgain(source);
+      return;
+    }
+    source.needsEvent = false;
+    source.watch?.modify(0);
+    setTimeout(() => {
+      // one more quick turn and it rests again
+      source.quickTurns = QUICK_TURNS - 1;
+      source.lastTurnMs = performance.now();
+      // the pipe holds what came meanwhile; asking for events again tells of it
+      source.watch?.modify(WATCHED);
+    }, REST_MS);
+  }
+
+  #askAgain(source: Source): void {
+    if (!source.needsEvent) return;
+    source.needsEvent = false;
+    source.watch?.modify(WATCHED);
+  }
+
+  /** Returns how many bytes it took. */
+  #pump(source: Source): number {
+    if (source.isDone || this.#isBlocked) return 0;
     // while draining there is no one to add more, and no turn to give up
-    let left = this.#isDraining ? Number.POSITIVE_INFINITY : TURN_BYTES;
-    while (left > 0) {
+    const limit = this.#isDraining ? Number.POSITIVE_INFINITY : TURN_BYTES;
+    let taken = 0;
+    while (taken < limit) {
       const count = this.options.tty ? this.#takeTty(source) : this.#takePipe(source, TURN_BYTES);
       if (count === 0 || (count < 0 && this.#isDraining)) this.#endSource(source);
-      if (count <= 0) return;
-      left -= count;
+      if (count <= 0) return taken;
+      taken += count;
       if (this.#isAnyFull()) {
         this.#isBlocked = true;
-        return;
+        return taken;
       }
+      // racing with a writer of small pieces would make every piece a turn
+      if (count < SMALL_BYTES && !this.#isDraining) break;
     }
-    source.watch?.modify(WATCHED);
+    source.needsEvent = true;
+    return taken;
   }
 
   #takePipe(source: Source, length: number): number {
