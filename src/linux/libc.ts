@@ -61,6 +61,7 @@ const SYMBOLS = {
   tcsetattr: { args: [int, int, pointer], returns: int },
   cfmakeraw: { args: [pointer], returns: nothing },
   eventfd: { args: [uint, int], returns: int },
+  memfd_create: { args: [pointer, uint], returns: int },
   inotify_init1: { args: [int], returns: int },
   inotify_add_watch: { args: [int, pointer, uint], returns: int },
   epoll_create1: { args: [int], returns: int },

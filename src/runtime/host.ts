@@ -12,6 +12,11 @@ export interface CgroupLayout {
   readonly v1: Readonly<Record<string, string>>;
   /** Mount point of the unified hierarchy; null when there is none. */
   readonly unified: string | null;
+  /**
+   * Where crun 1.8 makes plain directories because a unified hierarchy was unmounted from there (the way to run it on a hybrid host);
+   * nobody else removes them. Null when there is no such place.
+   */
+  readonly unmountedUnified: string | null;
   /** Controllers that limits can use: v1's mounted ones, or the root's cgroup.controllers. */
   readonly controllers: ReadonlySet<string>;
 }
@@ -93,12 +98,14 @@ function read(path: string): string {
   }
 }
 
+const UNIFIED = "/sys/fs/cgroup/unified";
+
 /** Reads the cgroup layout from a list of mounts. */
 export function cgroupLayout(mounts: readonly MountInfo[]): CgroupLayout {
   const unified = mounts.findLast((m) => m.fsType === "cgroup2" && m.mountPoint.startsWith("/sys/fs/cgroup"))?.mountPoint ?? null;
   if (unified === "/sys/fs/cgroup") {
     const controllers = new Set(read(`${unified}/cgroup.controllers`).split(" ").filter(Boolean));
-    return { version: 2, hybrid: false, v1: {}, unified, controllers };
+    return { version: 2, hybrid: false, v1: {}, unified, unmountedUnified: null, controllers };
   }
   const v1: Record<string, string> = {};
   for (const mount of mounts) {
@@ -109,7 +116,8 @@ export function cgroupLayout(mounts: readonly MountInfo[]): CgroupLayout {
       v1[option.replace(/^name=/, "")] ??= mount.mountPoint;
     }
   }
-  return { version: 1, hybrid: unified !== null, v1, unified, controllers: new Set(Object.keys(v1)) };
+  const unmountedUnified = unified === null && existsSync(UNIFIED) ? UNIFIED : null;
+  return { version: 1, hybrid: unified !== null, v1, unified, unmountedUnified, controllers: new Set(Object.keys(v1)) };
 }
 
 function limitsV1(v1: Readonly<Record<string, string>>): LimitSupport {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
 import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
@@ -185,6 +186,8 @@ export class CgroupV1 implements Cgroup {
   }
 
   tryRemove(): boolean {
+    const { unmountedUnified } = this.#facts.cgroup;
+    if (unmountedUnified !== null) rmSync(`${unmountedUnified}${this.path}`, { recursive: true, force: true });
     return this.#groups().map(removeGroups).every(Boolean);
   }
 }

@@ -5,5 +5,6 @@ export { ULIMIT_NAMES, type Ulimit } from "./limits.ts";
 export * from "./modes.ts";
 export { containerResources } from "./resources.ts";
 export { defaultSeccomp, parseSeccomp, type SeccompContext } from "./seccomp.ts";
+export { SeccompCache } from "./seccomp-cache.ts";
 export { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
 export * from "./validate.ts";
