@@ -1,0 +1,56 @@
+import { DhowError } from "../../lib/mod.ts";
+import type {
+  Filters,
+  ImageDeleteResponseItem,
+  ImageHistoryResponseItem,
+  ImageListOptions,
+  ImageSummary,
+  ImagesApi,
+} from "../../spec/engine/mod.ts";
+import { familiarName, familiarString, parseReference, withDefaultTag, withTag } from "../../spec/reference.ts";
+import { emitImage, type ImageDeps } from "./deps.ts";
+import { type ImageInspectFull, imageHistory, inspectImage } from "./inspect.ts";
+import { listImages } from "./list.ts";
+import { pruneImages } from "./prune.ts";
+import { removeImage } from "./remove.ts";
+
+/** Images as objects. */
+export class Images implements ImagesApi {
+  readonly #deps: ImageDeps;
+
+  constructor(deps: ImageDeps) {
+    this.#deps = deps;
+  }
+
+  async list(options: ImageListOptions): Promise<ImageSummary[]> {
+    return listImages(this.#deps, options);
+  }
+
+  async inspect(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageInspectFull> {
+    return inspectImage(this.#deps, ref, options);
+  }
+
+  async history(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageHistoryResponseItem[]> {
+    return imageHistory(this.#deps, ref, options);
+  }
+
+  async tag(ref: string, target: { readonly repo: string; readonly tag: string }): Promise<void> {
+    const repository = parseReference(target.repo);
+    if (repository.digest !== null) throw new DhowError("invalid", "refusing to create a tag with a digest reference");
+    const name = target.tag === "" ? withDefaultTag(repository) : withTag(repository, target.tag);
+    if (familiarName(name) === "sha256") {
+      throw new DhowError("invalid", "refusing to create an ambiguous tag using digest algorithm as name");
+    }
+    const image = this.#deps.store.resolve(ref);
+    this.#deps.store.tag(name, image.id);
+    emitImage(this.#deps, "tag", image, familiarString(name));
+  }
+
+  async remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
+    return removeImage(this.#deps, ref, options);
+  }
+
+  async prune(filters: Filters): Promise<{ readonly ImagesDeleted: ImageDeleteResponseItem[] | null; readonly SpaceReclaimed: number }> {
+    return pruneImages(this.#deps, filters);
+  }
+}

@@ -1,0 +1,302 @@
+import type { BlobStore } from "../content/mod.ts";
+import { type ChainId, chainIds, DhowError, type Digest, digestOf, formatTime, isKind, type Logger, nowNs, parseTime } from "../lib/mod.ts";
+import { type Database, type ImageRow, ImagesTable } from "../metadata/mod.ts";
+import type { Layer, LayerStore } from "../snapshots/mod.ts";
+import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
+import {
+  familiarString,
+  parseAnyReference,
+  parseReference,
+  type Reference,
+  referenceString,
+  repositoryName,
+  withDefaultTag,
+} from "../spec/reference.ts";
+import { Leases } from "./leases.ts";
+
+/** An image in the store: an immutable config with its layers, and the names that point to it at the moment of the look-up. */
+export interface Image {
+  /** The digest of the config. */
+  readonly id: Digest;
+  readonly config: OciImageConfig;
+  /** As users write them: `busybox:latest`. */
+  readonly names: readonly string[];
+  /** As users write them: `busybox@sha256:…`, of manifests. */
+  readonly digests: readonly string[];
+  /** Base first. */
+  readonly layers: readonly ChainId[];
+  readonly topLayer: ChainId | null;
+  /** Sum of the files in all layers. */
+  readonly sizeBytes: number;
+  /** RFC 3339 as in the config; null when it says nothing. */
+  readonly createdAt: string | null;
+  readonly parent: Digest | null;
+  /** RFC 3339; null when it was never tagged here. */
+  readonly lastTaggedAt: string | null;
+}
+
+export interface ImageStoreOptions {
+  readonly db: Database;
+  readonly blobs: BlobStore;
+  readonly layers: LayerStore;
+  readonly log: Logger;
+}
+
+interface Parsed {
+  readonly config: OciImageConfig;
+  readonly layers: readonly ChainId[];
+}
+
+/** As many parsed configs stay in memory. */
+const PARSED_KEPT = 128;
+const HEX_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
+
+/** When the image was made, in nanoseconds since the epoch; 0n when its config says nothing. */
+export function createdNs(image: { readonly createdAt: string | null }): bigint {
+  return (image.createdAt === null ? null : parseTime(image.createdAt)) ?? 0n;
+}
+
+/** Docker's error for what `ref` does not name. */
+export function noSuchImage(ref: string): DhowError {
+  const any = parseAnyReference(ref);
+  return new DhowError("notFound", `No such image: ${any.kind === "id" ? any.id : familiarString(withDefaultTag(any.reference))}`);
+}
+
+/** The key under which a reference is kept: by its digest alone when it has one, else by its tag. */
+function nameKey(reference: Reference): string {
+  return referenceString(reference.digest === null ? withDefaultTag(reference) : { ...reference, tag: null });
+}
+
+/**
+ * Images and their names. Configs are blobs, rows are SQLite's, layers are the LayerStore's; everything but the removal of layers is synchronous.
+ * An image is there as a whole or not at all: its row is written last and deleted first.
+ */
+export class ImageStore {
+  readonly #table: ImagesTable;
+  readonly #blobs: BlobStore;
+  readonly #layers: LayerStore;
+  readonly #log: Logger;
+  readonly #parsed = new Map<Digest, Parsed>();
+  /** Layers that work in flight counts on. */
+  readonly leases = new Leases<ChainId>();
+
+  constructor(options: ImageStoreOptions) {
+    this.#table = new ImagesTable(options.db);
+    this.#blobs = options.blobs;
+    this.#layers = options.layers;
+    this.#log = options.log;
+  }
+
+  #parse(id: Digest): Parsed {
+    const known = this.#parsed.get(id);
+    if (known) return known;
+    const config = parseImageConfig(this.#blobs.read(id));
+    const parsed: Parsed = { config, layers: chainIds(config.rootfs.diff_ids) };
+    if (this.#parsed.size >= PARSED_KEPT) {
+      const oldest = this.#parsed.keys().next();
+      if (!oldest.done) this.#parsed.delete(oldest.value);
+    }
+    this.#parsed.set(id, parsed);
+    return parsed;
+  }
+
+  #view(row: ImageRow): Image {
+    const { config, layers } = this.#parse(row.id);
+    const references = this.references(row.id);
+    return {
+      id: row.id,
+      config,
+      names: references.filter((r) => r.digest === null).map(familiarString),
+      digests: references.filter((r) => r.digest !== null).map(familiarString),
+      layers,
+      topLayer: layers.at(-1) ?? null,
+      sizeBytes: row.sizeBytes,
+      createdAt: typeof config.created === "string" ? config.created : null,
+      parent: row.parent,
+      lastTaggedAt: row.lastTaggedAt,
+    };
+  }
+
+  /** The image with this id, or undefined. */
+  tryGet(id: Digest): Image | undefined {
+    const row = this.#table.get(id);
+    return row === null ? undefined : this.#view(row);
+  }
+
+  /** The image with this id. @throws notFound */
+  get(id: Digest): Image {
+    const image = this.tryGet(id);
+    if (!image) throw noSuchImage(id);
+    return image;
+  }
+
+  /** Finds the image's id as docker does: full id, then name (with `latest`), then unique prefix of an id. @throws invalid */
+  resolveId(ref: string): Digest | undefined {
+    const any = parseAnyReference(ref);
+    if (any.kind === "id") return this.#table.get(any.id)?.id;
+    const named = this.imageOf(any.reference);
+    if (named !== null) return named;
+    const hex = HEX_PREFIX.exec(ref)?.[1];
+    if (hex === undefined) return undefined;
+    const [only, ...others] = this.#table.withPrefix(hex);
+    return others.length === 0 ? only : undefined;
+  }
+
+  /** The image that `ref` means, or undefined. @throws invalid when it is no reference at all */
+  tryResolve(ref: string): Image | undefined {
+    const id = this.resolveId(ref);
+    return id === undefined ? undefined : this.tryGet(id);
+  }
+
+  /** The image that `ref` means. @throws notFound "No such image: x:latest"; invalid when it is no reference at all */
+  resolve(ref: string): Image {
+    const image = this.tryResolve(ref);
+    if (!image) throw noSuchImage(ref);
+    return image;
+  }
+
+  /** All images, in the order of their ids. */
+  list(): Image[] {
+    return this.#table.all().map((row) => this.#view(row));
+  }
+
+  /** The bytes of an image's config. @throws notFound */
+  configBytes(id: Digest): Uint8Array {
+    if (this.#table.get(id) === null) throw noSuchImage(id);
+    return this.#blobs.read(id);
+  }
+
+  /**
+   * Adds an image whose layers are in the LayerStore; one that is there already stays as it is.
+   * @throws invalid when `config` is no image config or a layer is missing
+   */
+  create(config: Uint8Array, options: { readonly parent?: Digest | null } = {}): Image {
+    const id = digestOf(config);
+    const existing = this.tryGet(id);
+    if (existing) return existing;
+    const layers = chainIds(parseImageConfig(config).rootfs.diff_ids);
+    let sizeBytes = 0;
+    for (const chain of layers) {
+      const layer = this.#layers.get(chain);
+      if (!layer) throw new DhowError("invalid", `add image ${id}: its layer ${chain} is not in the store`);
+      sizeBytes += layer.sizeBytes;
+    }
+    this.#blobs.put(config);
+    this.#table.insert({ id, parent: options.parent ?? null, sizeBytes, layers });
+    return this.get(id);
+  }
+
+  /** Which image a reference points to: by its digest when it has one, else by its tag (`latest`). */
+  imageOf(reference: Reference): Digest | null {
+    return this.#table.imageOfName(nameKey(reference));
+  }
+
+  /** An image's names, sorted. */
+  references(id: Digest): Reference[] {
+    return this.#table.namesOf(id).map(parseReference);
+  }
+
+  /** The names in one repository with their images. */
+  repository(reference: Reference): { readonly reference: Reference; readonly imageId: Digest }[] {
+    return this.#table
+      .namesOfRepository(repositoryName(reference))
+      .map((row) => ({ reference: parseReference(row.name), imageId: row.imageId }));
+  }
+
+  /** Points a name at an image; a tag that pointed to another moves. Returns the image that it pointed to before. @throws notFound */
+  tag(reference: Reference, id: Digest): Digest | null {
+    if (this.#table.get(id) === null) throw noSuchImage(id);
+    const key = nameKey(reference);
+    const before = this.#table.imageOfName(key);
+    this.#table.setName(key, id, formatTime(nowNs()));
+    return before;
+  }
+
+  /** Takes a name away; the image stays. */
+  untag(reference: Reference): void {
+    this.#table.deleteName(nameKey(reference));
+  }
+
+  /** The images that were made on top of `id`. */
+  children(id: Digest): Digest[] {
+    return this.#table.children(id);
+  }
+
+  setParent(id: Digest, parent: Digest): void {
+    this.#table.setParent(id, parent);
+  }
+
+  /** Deletes an image with its names and config, then its layers that nothing else uses. Returns those, top first. @throws notFound */
+  async delete(id: Digest): Promise<ChainId[]> {
+    const { layers } = this.get(id);
+    this.#table.delete(id);
+    this.#parsed.delete(id);
+    this.#blobs.remove(id);
+    return this.releaseLayers(layers);
+  }
+
+  /** Removes the layers of a chain (base first), from its top down to the first that something else uses. Returns those removed. */
+  async releaseLayers(chain: readonly ChainId[]): Promise<ChainId[]> {
+    const removed: ChainId[] = [];
+    for (const id of chain.toReversed()) {
+      if (!this.#layers.get(id)) continue;
+      if (!(await this.#removeUnused(id))) break;
+      removed.push(id);
+    }
+    return removed;
+  }
+
+  /** Removes a layer unless an image, work in flight, another layer or a container's snapshot uses it. Returns whether it went. */
+  async #removeUnused(id: ChainId): Promise<boolean> {
+    // Asked anew before each one: others may have begun to use it while the one above was being removed.
+    if (this.leases.has(id) || this.#table.layerUseCount(id) > 0) return false;
+    try {
+      await this.#layers.remove(id);
+      return true;
+    } catch (error) {
+      if (isKind(error, "conflict")) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Removes every layer that nothing uses, for example after a container that outlived its image is removed.
+   */
+  async collectLayers(): Promise<ChainId[]> {
+    const removed: ChainId[] = [];
+    const layers = this.#layers.list();
+    const isParent = new Set(layers.map((layer) => layer.parent));
+    const tops = layers.filter((layer) => !isParent.has(layer.chainId));
+    for (const top of tops) {
+      for (let layer: Layer | undefined = top; layer && (await this.#removeUnused(layer.chainId)); ) {
+        removed.push(layer.chainId);
+        layer = layer.parent === null ? undefined : this.#layers.get(layer.parent);
+      }
+    }
+    return removed;
+  }
+
+  /**
+   * At the daemon's start, after `LayerStore.recover`: forgets images whose config or layers did not survive (a power cut, a damaged disk),
+   * with their names; then removes the configs and layers that no image uses.
+   */
+  async recover(): Promise<void> {
+    const known = new Set(this.#layers.list().map((layer) => layer.chainId));
+    for (const { id } of this.#table.all()) {
+      if (this.#isWhole(id, known)) continue;
+      this.#log.error("image is damaged, dropped", { image: id, names: this.#table.namesOf(id).join(" ") });
+      this.#table.delete(id);
+      this.#parsed.delete(id);
+    }
+    for (const { digest } of this.#blobs.list()) if (this.#table.get(digest) === null) this.#blobs.remove(digest);
+    await this.collectLayers();
+  }
+
+  #isWhole(id: Digest, known: ReadonlySet<ChainId>): boolean {
+    try {
+      return this.#parse(id).layers.every((layer) => known.has(layer));
+    } catch {
+      return false;
+    }
+  }
+}
