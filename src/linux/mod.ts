@@ -7,6 +7,7 @@ export * from "./fs-context.ts";
 export * from "./fs-info.ts";
 export * from "./inet.ts";
 export * from "./inode-flags.ts";
+export * from "./inode-flags.ts";
 export * from "./libc.ts";
 export * from "./mount.ts";
 export * from "./namespaces.ts";

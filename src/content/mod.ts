@@ -1,0 +1,1 @@
+export { type BlobInfo, BlobStore, type IngestOptions } from "./blob-store.ts";

@@ -1,0 +1,340 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ChainId,
+  chainId,
+  DhowError,
+  type DiffId,
+  type Digest,
+  decompress,
+  encodeName,
+  errorKind,
+  errorMessage,
+  KeyedMutex,
+  type Logger,
+} from "../lib/mod.ts";
+import {
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  open,
+  openat2,
+  pread,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from "../linux/mod.ts";
+import { type Instruction, RecipeWriter, readRecipe } from "./recipe.ts";
+import { type LayerDraft, noSuchLayer, type Snapshotter } from "./snapshotter.ts";
+import { Tree } from "./tree.ts";
+import { unpack } from "./unpack.ts";
+
+/** How long work may go on before the event loop gets its turn. */
+const SLICE_MS = 8;
+const TAR_CHUNK = 1 << 20;
+const SYNC_DELAY_MS = 1000;
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+
+/** A layer that is on disk, unpacked. */
+export interface Layer {
+  readonly chainId: ChainId;
+  readonly diffId: DiffId;
+  readonly parent: ChainId | null;
+  /** Sum of the sizes of its files. */
+  readonly sizeBytes: number;
+  /** Length of its uncompressed tar. */
+  readonly tarSizeBytes: number;
+}
+
+/** Where the store keeps its rows: metadata's `LayersTable`. */
+export interface LayerRecords {
+  get(chain: ChainId): Layer | null;
+  all(): Layer[];
+  /** The layers right on top of one. */
+  children(chain: ChainId): ChainId[];
+  /** Adds a layer whose files the kernel of boot `unsyncedBoot` has yet to write to the disk. */
+  insert(layer: Layer, unsyncedBoot: string): void;
+  delete(chain: ChainId): void;
+  /** The layers that may not be on the disk whole, with the boot in which they were written. */
+  unsynced(): (Layer & { readonly boot: string })[];
+  setSynced(chain: ChainId): void;
+}
+
+export interface ApplyOptions {
+  readonly parent: ChainId | null;
+  /** What the uncompressed tar's digest must be. */
+  readonly diffId?: DiffId;
+  readonly signal: AbortSignal;
+  /** What the layer is called in error messages. */
+  readonly name: string;
+  /** Told how many bytes of the source have been read, now and then. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+export interface LayerStoreOptions {
+  readonly table: LayerRecords;
+  readonly snapshotter: Snapshotter;
+  readonly log: Logger;
+  /** The id of this boot of the machine; for tests. */
+  readonly bootId?: string;
+}
+
+/**
+ * Layers by chainID, each unpacked once on disk by the snapshotter, with a row in the database. A layer without a row does not exist:
+ * `recover` deletes what a crash left.
+ */
+export class LayerStore {
+  readonly #table: LayerRecords;
+  readonly #snapshotter: Snapshotter;
+  readonly #log: Logger;
+  readonly #bootId: string;
+  readonly #mutex = new KeyedMutex();
+  #syncing: Promise<void> | undefined;
+
+  constructor(options: LayerStoreOptions) {
+    this.#table = options.table;
+    this.#snapshotter = options.snapshotter;
+    this.#log = options.log;
+    this.#bootId = options.bootId ?? readFileSync(BOOT_ID, "utf8").trim();
+  }
+
+  get(chain: ChainId): Layer | undefined {
+    return this.#table.get(chain) ?? undefined;
+  }
+
+  /** All layers, by chainID. */
+  list(): Layer[] {
+    return this.#table.all();
+  }
+
+  /** The root of a layer's own tree; with the native snapshotter the whole file system up to it. @throws notFound */
+  rootfsPath(chain: ChainId): string {
+    if (!this.get(chain)) throw noSuchLayer(chain);
+    return this.#snapshotter.layerPaths(chain).root;
+  }
+
+  /**
+   * Unpacks a layer's tar (plain, gzip or zstd). When the layer is there already it is returned and `tar` is left unread; the same
+   * layer applied twice at once is unpacked once. On failure nothing is left.
+   * @throws invalid for a malformed, malicious or wrong archive; notFound when the parent is not there; unavailable on a full disk.
+   * Messages name the layer, and the entry when it is to blame
+   */
+  apply(tar: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<Layer> {
+    const { parent, diffId } = options;
+    if (diffId === undefined) return this.#apply(tar, options);
+    const chain = chainId(parent, diffId);
+    return this.#mutex.run(chain, () => this.get(chain) ?? this.#apply(tar, options));
+  }
+
+  /** Forgets a layer and deletes it in the background; an unknown one is fine. @throws conflict when a layer or a snapshot is on top of it */
+  async remove(chain: ChainId): Promise<void> {
+    await this.#mutex.run(chain, () => {
+      const users = [...this.#table.children(chain), ...this.#snapshotter.usersOf(chain)];
+      if (users.length > 0) throw new DhowError("conflict", `remove layer ${chain}: it is used by ${users[0]}`);
+      this.#table.delete(chain);
+      this.#snapshotter.removeLayer(chain);
+    });
+  }
+
+  /**
+   * The layer's tar, byte for byte as it was applied, uncompressed. Chunks are the caller's to keep.
+   * @throws notFound; internal, before the last chunk, when the files on disk are no longer those that were unpacked
+   */
+  async *tar(chain: ChainId): AsyncGenerator<Uint8Array, void, void> {
+    const layer = this.get(chain);
+    if (layer === undefined) throw noSuchLayer(chain);
+    const { dir, root } = this.#snapshotter.layerPaths(chain);
+    const hash = new Bun.CryptoHasher("sha256");
+    const breathe = breather();
+    let held: Uint8Array | undefined;
+    for (const chunk of assemble(dir, readRecipe(dir, root.slice(dir.length + 1)))) {
+      hash.update(chunk);
+      if (held) yield held;
+      held = chunk;
+      await breathe();
+    }
+    const found = `sha256:${hash.digest("hex")}`;
+    if (found !== layer.diffId) throw new DhowError("internal", `read layer ${chain}: its files make ${found}, expected ${layer.diffId}`);
+    if (held) yield held;
+  }
+
+  /**
+   * At the daemon's start: deletes layers that a crash left half-made, forgets those that are gone, and checks those that were not yet
+   * on the disk when the machine went down.
+   */
+  async recover(): Promise<void> {
+    const onDisk = new Set(this.#snapshotter.layers());
+    const rows = this.list();
+    const known = new Set(rows.map((row) => row.chainId));
+    for (const chain of onDisk) if (!known.has(chain)) this.#snapshotter.removeLayer(chain);
+    for (const { chainId: chain } of rows) if (!onDisk.has(chain)) this.#drop(chain, "its directory is gone");
+    for (const { chainId: chain, boot } of this.#table.unsynced()) {
+      if (boot === this.#bootId) continue;
+      try {
+        for await (const _ of this.tar(chain));
+        this.#table.setSynced(chain);
+      } catch (error) {
+        this.#drop(chain, errorMessage(error));
+      }
+    }
+    if (this.#table.unsynced().length > 0) this.#syncSoon();
+  }
+
+  /** Waits for what goes on in the background. */
+  async drain(): Promise<void> {
+    await this.#syncing;
+  }
+
+  #drop(chain: ChainId, reason: string): void {
+    for (const child of this.#table.children(chain)) this.#drop(child, "its parent is damaged");
+    this.#log.error("layer is damaged, dropped", { layer: chain, reason });
+    this.#table.delete(chain);
+    this.#snapshotter.removeLayer(chain);
+  }
+
+  async #apply(tar: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<Layer> {
+    try {
+      return await this.#unpack(tar, options);
+    } catch (error) {
+      if (options.signal.aborted) throw error;
+      throw new DhowError(errorKind(error), `apply layer ${JSON.stringify(options.name)}: ${errorMessage(error)}`, { cause: error });
+    }
+  }
+
+  async #unpack(tar: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<Layer> {
+    const { parent, signal } = options;
+    if (parent !== null && !this.get(parent)) throw noSuchLayer(parent);
+    const draft = await this.#snapshotter.draft(parent);
+    try {
+      const { diffId, tarSizeBytes, sizeBytes } = await fill(draft, tar, options);
+      if (options.diffId !== undefined && options.diffId !== diffId)
+        throw new DhowError("invalid", `filesystem layer verification failed for digest ${options.diffId}: found ${diffId}`);
+      signal.throwIfAborted();
+      const layer = { chainId: chainId(parent, diffId), diffId, parent, sizeBytes, tarSizeBytes };
+      if (options.diffId !== undefined) return this.#commit(draft, layer);
+      return await this.#mutex.run(layer.chainId, () => this.get(layer.chainId) ?? this.#commit(draft, layer));
+    } finally {
+      draft.discard();
+    }
+  }
+
+  /** The directory first: a directory without a row is swept, a row without a directory would be a lie. */
+  #commit(draft: LayerDraft, layer: Layer): Layer {
+    draft.commit(layer.chainId);
+    try {
+      this.#table.insert(layer, this.#bootId);
+    } catch (error) {
+      this.#snapshotter.removeLayer(layer.chainId);
+      throw error;
+    }
+    this.#syncSoon();
+    return layer;
+  }
+
+  /**
+   * Has the kernel write new layers to the disk, behind everybody's back: syncfs(2) can take seconds, so another process waits for it.
+   * Until then the layers' rows say so, and `recover` looks at them after a power cut.
+   */
+  #syncSoon(): void {
+    this.#syncing ??= this.#sync().finally(() => {
+      this.#syncing = undefined;
+    });
+  }
+
+  async #sync(): Promise<void> {
+    await new Promise<void>((resolve) => void setTimeout(resolve, SYNC_DELAY_MS).unref());
+    const layers = this.#table.unsynced();
+    const last = layers.at(-1);
+    if (last === undefined) return;
+    try {
+      const process = Bun.spawn(["sync", "-f", this.#snapshotter.layerPaths(last.chainId).dir], {
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      process.unref();
+      if ((await process.exited) !== 0) return;
+      for (const { chainId: chain } of layers) this.#table.setSynced(chain);
+    } catch (error) {
+      // without it the layers stay marked and are checked after the next boot
+      this.#log.debug("sync layers failed", { error });
+    }
+  }
+}
+
+/** Unpacks a tar into a draft. */
+async function fill(draft: LayerDraft, tar: AsyncIterable<Uint8Array>, options: ApplyOptions) {
+  const hash = new Bun.CryptoHasher("sha256");
+  const breathe = breather();
+  let tarSizeBytes = 0;
+  const counted = async function* (): AsyncGenerator<Uint8Array, void, void> {
+    let bytes = 0;
+    for await (const chunk of tar) {
+      options.signal.throwIfAborted();
+      bytes += chunk.length;
+      options.onProgress?.(bytes);
+      yield chunk;
+    }
+  };
+  const hashed = async function* (): AsyncGenerator<Uint8Array, void, void> {
+    for await (const chunk of decompress(counted())) {
+      hash.update(chunk);
+      tarSizeBytes += chunk.length;
+      yield chunk;
+      await breathe();
+    }
+  };
+  using recipe = new RecipeWriter(draft.dir);
+  using tree = new Tree({
+    root: draft.root,
+    whiteouts: draft.whiteouts,
+    stash: join(draft.dir, "stash"),
+    lower: () => draft.lower(),
+    onMoved: (path, number) => recipe.moved(path, number),
+  });
+  const sizeBytes = await unpack(hashed(), tree, recipe, { signal: options.signal, breathe });
+  return { diffId: `sha256:${hash.digest("hex")}` as Digest as DiffId, tarSizeBytes, sizeBytes };
+}
+
+/** A function to await between steps: lets the event loop run when the steps since the last time took long enough. */
+function breather(): () => Promise<void> | undefined {
+  let last = performance.now();
+  return () => {
+    if (performance.now() - last < SLICE_MS) return undefined;
+    return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      last = performance.now();
+    });
+  };
+}
+
+/** Carries out a recipe: chunks of the tar. A file that is shorter than the recipe says ends the tar early. */
+function* assemble(dir: string, recipe: Iterable<Instruction>): Generator<Uint8Array, void, void> {
+  using root = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  let chunk = Buffer.allocUnsafeSlow(TAR_CHUNK);
+  let used = 0;
+  const fill = function* (length: number, read: (into: Buffer, done: number) => number): Generator<Uint8Array, void, void> {
+    for (let done = 0; done < length; ) {
+      const count = read(chunk.subarray(used, used + length - done), done);
+      if (count <= 0) throw new DhowError("internal", "a file is shorter than it was");
+      done += count;
+      used += count;
+      if (used < chunk.length) continue;
+      yield chunk;
+      chunk = Buffer.allocUnsafeSlow(TAR_CHUNK);
+      used = 0;
+    }
+  };
+  for (const step of recipe) {
+    if (step.kind === "raw") {
+      const bytes = Buffer.from(step.bytes.buffer, step.bytes.byteOffset, step.bytes.byteLength);
+      yield* fill(bytes.length, (into, done) => bytes.copy(into, 0, done));
+      continue;
+    }
+    using file = openat2(root.fd, encodeName(step.path), {
+      flags: O_RDONLY | O_NOFOLLOW,
+      resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    });
+    yield* fill(step.length, (into, done) => pread(file.fd, into, step.offset + done));
+  }
+  if (used > 0) yield chunk.subarray(0, used);
+}
