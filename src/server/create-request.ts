@@ -21,8 +21,8 @@ export function createRequest(decoded: Decoded, version: ApiVersion): CreateRequ
   const host = hostConfig(body.HostConfig ?? {}, version);
   const warnings: string[] = [];
   const networks = endpointsConfig(
-    body.NetworkingConfig?.EndpointsConfig ?? {},
-    host.NetworkMode ?? "default",
+    renameDefault(body.NetworkingConfig?.EndpointsConfig ?? {}, version),
+    host.NetworkMode ?? DEFAULT_NETWORK,
     mac ?? "",
     version,
     warnings,
@@ -37,9 +37,12 @@ export function createRequest(decoded: Decoded, version: ApiVersion): CreateRequ
   return { request, warnings };
 }
 
+/** What `default` stands for on Linux. */
+const DEFAULT_NETWORK = "bridge";
+
 function hostConfig(given: HostConfig, version: ApiVersion): HostConfig {
   const host: { -readonly [K in keyof HostConfig]: HostConfig[K] } = { ...given };
-  host.NetworkMode = given.NetworkMode || "default";
+  host.NetworkMode = !given.NetworkMode || given.NetworkMode === "default" ? DEFAULT_NETWORK : given.NetworkMode;
   if ((given.PidsLimit ?? 1) <= 0) delete host.PidsLimit;
   if (olderThan(version, 40) && !given.IpcMode) host.IpcMode = "shareable";
   if (olderThan(version, 42)) delete host.ConsoleSize;
@@ -48,9 +51,15 @@ function hostConfig(given: HostConfig, version: ApiVersion): HostConfig {
   return host;
 }
 
+const OPTIONS_OF_TYPE = [
+  ["VolumeOptions", "volume"],
+  ["BindOptions", "bind"],
+  ["TmpfsOptions", "tmpfs"],
+] as const;
+
 function mountOf(given: Mount, version: ApiVersion): Mount {
   const mount: { -readonly [K in keyof Mount]: Mount[K] } = { ...given };
-  if (olderThan(version, 48) && given.Type === "image") throw new DhowError("invalid", 'mount type "image" requires API v1.48 or newer');
+  if (olderThan(version, 48) && given.Type === "image") throw new DhowError("invalid", 'Mount type "Image" needs API v1.48 or newer');
   if (given.BindOptions) {
     const bind: { -readonly [K in keyof NonNullable<Mount["BindOptions"]>]: NonNullable<Mount["BindOptions"]>[K] } = {
       ...given.BindOptions,
@@ -64,9 +73,26 @@ function mountOf(given: Mount, version: ApiVersion): Mount {
     }
     mount.BindOptions = bind;
   }
-  if (olderThan(version, 45) && given.VolumeOptions) mount.VolumeOptions = { ...given.VolumeOptions, Subpath: "" };
+  if (olderThan(version, 45) && given.VolumeOptions?.Subpath)
+    throw new DhowError("invalid", "VolumeOptions.Subpath needs API v1.45 or newer");
+  for (const [key, type] of OPTIONS_OF_TYPE) {
+    if (given[key] === undefined || given.Type === type) continue;
+    if (!olderThan(version, 42))
+      throw new DhowError("invalid", `${key} must not be specified on mount type ${JSON.stringify(given.Type ?? "")}`);
+    delete mount[key];
+  }
   if (olderThan(version, 46) && given.TmpfsOptions) mount.TmpfsOptions = { ...given.TmpfsOptions, Options: null };
   return mount;
+}
+
+/** Endpoints with the default network under its name; before 1.48 all had the same priority. */
+function renameDefault(given: Readonly<Record<string, EndpointSettings>>, version: ApiVersion): Readonly<Record<string, EndpointSettings>> {
+  return Object.fromEntries(
+    Object.entries(given).map(([name, endpoint]) => {
+      const same = olderThan(version, 48) && endpoint.GwPriority ? { ...endpoint, GwPriority: 0 } : endpoint;
+      return [name === "default" ? DEFAULT_NETWORK : name, same];
+    }),
+  );
 }
 
 const CONFLICTING_MAC = "conflicting options: mac-address and the network mode";
@@ -79,28 +105,25 @@ function endpointsConfig(
   warnings: string[],
 ): Readonly<Record<string, EndpointSettings>> {
   if (olderThan(version, 44) && Object.keys(given).length > 1) {
-    throw new DhowError("invalid", `Container cannot be connected to network endpoints: ${Object.keys(given).join(", ")}`);
+    throw new DhowError("invalid", `Container cannot be created with multiple network endpoints: ${Object.keys(given).join(", ")}`);
   }
   if (!olderThan(version, 52)) return given;
   const hasEndpoint = !["host", "none"].includes(networkMode) && !networkMode.startsWith("container:");
-  const name = networkMode === "default" ? "bridge" : networkMode;
-  // a client may name the default network either way
-  const key = given[networkMode] !== undefined ? networkMode : name;
   if (olderThan(version, 44)) {
     if (mac === "")
       return Object.fromEntries(Object.entries(given).map(([network, endpoint]) => [network, { ...endpoint, MacAddress: "" }]));
     if (!hasEndpoint) throw new DhowError("invalid", CONFLICTING_MAC);
-    return { ...given, [key]: { ...given[key], MacAddress: mac } };
+    return { ...given, [networkMode]: { ...given[networkMode], MacAddress: mac } };
   }
   if (mac === "") return given;
   warnings.push("The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.");
   if (!hasEndpoint) return given;
-  const own = given[key]?.MacAddress ?? "";
+  const own = given[networkMode]?.MacAddress ?? "";
   if (own !== "" && own !== mac) {
     throw new DhowError(
       "invalid",
       "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
     );
   }
-  return { ...given, [key]: { ...given[key], MacAddress: mac } };
+  return { ...given, [networkMode]: { ...given[networkMode], MacAddress: mac } };
 }

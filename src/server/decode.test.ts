@@ -17,6 +17,7 @@ describe("Query", () => {
     expect(() => query.integer("c")).toThrow('strconv.Atoi: parsing "99999999999999999999": value out of range');
     expect(query.dimension("h", "height")).toBe(24);
     expect(() => query.dimension("w", "width")).toThrow('invalid resize width "abc": invalid syntax');
+    expect(() => query.dimension("a", "width")).toThrow('invalid resize width "-1": value out of range');
     expect(() => query.dimension("none", "height")).toThrow('invalid resize height "": invalid syntax');
   });
 });
@@ -48,7 +49,7 @@ describe("times", () => {
     expect(parseTimestamp("2006-01-02T15:04:05+01:00", now)).toBe(1_136_210_645_000_000_000n);
     expect(parseTimestamp("2006-01-02", now)).toBe(1_136_160_000_000_000_000n);
     expect(parseTimestamp("1h30m", now)).toBe(BigInt(now) * 1_000_000n - 5_400_000_000_000n);
-    expect(() => parseTimestamp("yesterday", now)).toThrow('strconv.ParseInt: parsing "yesterday": invalid syntax');
+    expect(() => parseTimestamp("yesterday", now)).toThrow('invalid timestamp "yesterday": invalid seconds "yesterday": invalid syntax');
   });
 
   test("parseGoDuration() knows Go's units", () => {

@@ -48,9 +48,10 @@ export class Query {
   /** A size of a terminal. @throws invalid, as dockerd says it: `invalid resize height "x": invalid syntax` */
   dimension(key: string, what: string): number {
     const value = this.text(key);
-    if (!/^\d+$/.test(value)) throw new DhowError("invalid", `invalid resize ${what} ${goQuote(value)}: invalid syntax`);
+    if (!/^-?\d+$/.test(value)) throw new DhowError("invalid", `invalid resize ${what} ${goQuote(value)}: invalid syntax`);
     const number = Number(value);
-    if (number > 0xffff_ffff) throw new DhowError("invalid", `invalid resize ${what} ${goQuote(value)}: value out of range`);
+    if (value.startsWith("-") || number > 0xffff_ffff)
+      throw new DhowError("invalid", `invalid resize ${what} ${goQuote(value)}: value out of range`);
     return number;
   }
 
@@ -121,7 +122,7 @@ export function parseGoDuration(text: string): bigint | undefined {
  * an RFC 3339 time (also without zone or time of day), or a Go duration back from `nowMs`.
  * @throws invalid with Go's words
  */
-export function parseTimestamp(text: string, nowMs: number): bigint {
+export function parseTimestamp(text: string, nowMs: number, errorPrefix = ""): bigint {
   const seconds = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text);
   if (seconds !== null) {
     const [, sign, whole = "0", fraction = ""] = seconds;
@@ -136,7 +137,10 @@ export function parseTimestamp(text: string, nowMs: number): bigint {
     const ms = Date.parse(`${day}T${minute}:${second}${zone}`);
     if (!Number.isNaN(ms)) return BigInt(ms) * 1_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
   }
-  throw new DhowError("invalid", `strconv.ParseInt: parsing ${goQuote(text)}: invalid syntax`);
+  throw new DhowError(
+    "invalid",
+    `${errorPrefix}invalid timestamp ${goQuote(text)}: invalid seconds ${goQuote(text.split(".", 1)[0] ?? "")}: invalid syntax`,
+  );
 }
 
 /** `os[/arch[/variant]]` of a JSON-encoded OCI platform. @throws invalid */

@@ -203,16 +203,17 @@ export interface Decoded {
 
 /**
  * Decodes a request body as dockerd does: keys in any case, unknown keys ignored, `null` = not given.
+ * `emptyText` is what is said of an empty body.
  * @throws invalid with dockerd's and Go's words: no JSON, trailing data, a value of another type.
  */
-export function decodeJson(text: string, type: GoType): Decoded {
+export function decodeJson(text: string, type: GoType, emptyText = "got EOF while reading request body"): Decoded {
   let raw: unknown;
   let trailing = false;
   try {
     raw = JSON.parse(text);
   } catch {
     const scan = scanJson(text);
-    if (scan.kind === "empty") throw new DhowError("invalid", "invalid JSON: got EOF while reading request body");
+    if (scan.kind === "empty") throw new DhowError("invalid", `invalid JSON: ${emptyText}`);
     if (scan.kind === "error") throw new DhowError("invalid", `invalid JSON: ${scan.message}`);
     trailing = true;
     raw = JSON.parse(text.slice(0, scan.end));

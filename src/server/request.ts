@@ -102,9 +102,10 @@ export class ApiRequest {
    */
   async json(type: GoType, options: { readonly required?: boolean } = {}): Promise<Decoded> {
     this.#checkContentType();
-    if (this.bodyLength === 0) return options.required ? decodeJson("", type) : { value: {}, seen: new Set() };
+    const emptyText = options.required ? "EOF" : undefined;
+    if (this.bodyLength === 0) return options.required ? decodeJson("", type, emptyText) : { value: {}, seen: new Set() };
     const collector = this.#body ?? new BodyCollector(this.incoming);
-    return decodeJson(new TextDecoder("utf-8", { ignoreBOM: true }).decode(await collector.bytes), type);
+    return decodeJson(new TextDecoder("utf-8", { ignoreBOM: true }).decode(await collector.bytes), type, emptyText);
   }
 
   #checkContentType(): void {

@@ -70,7 +70,6 @@ describe("containerInspect()", () => {
   test("hides what a version didn't have", () => {
     const old = versions.containerInspect(container, [1, 43]) as typeof container;
     expect(old).not.toHaveProperty("ImageManifestDescriptor");
-    expect(old.Config).toHaveProperty("MacAddress", "02:42");
     expect(old.NetworkSettings.Networks.mine).toEqual({ Aliases: ["web", "0123456789ab"] } as never);
     expect(versions.containerInspect(container, [1, 44])).toHaveProperty("NetworkSettings.Networks.mine.DNSNames");
   });
@@ -96,7 +95,7 @@ describe("images", () => {
   const summary = { Id: "i", RepoTags: [], RepoDigests: [], Size: 5, Containers: 2, Descriptor: { digest: "x" }, Manifests: [] };
 
   test("imageSummary() shows what each version had", () => {
-    expect(versions.imageSummary(summary, [1, 51])).toBe(summary);
+    expect(versions.imageSummary(summary, [1, 51])).toEqual(summary);
     expect(versions.imageSummary(summary, [1, 50])).toEqual({ ...summary, Containers: -1 });
     expect(versions.imageSummary(summary, [1, 42])).toEqual({
       Id: "i",
@@ -110,7 +109,7 @@ describe("images", () => {
 
   test("imageInspect() shows what each version had", () => {
     const inspect = { Id: "i", Size: 5, Config: { Cmd: ["sh"] } };
-    expect(versions.imageInspect(inspect, [1, 52])).toEqual(inspect);
+    expect(versions.imageInspect(inspect, [1, 52])).toEqual({ ...inspect, RepoTags: [], RepoDigests: [] });
     expect(versions.imageInspect(inspect, [1, 50])).toMatchObject({ Parent: "", Author: "", Config: { Cmd: ["sh"], Env: null, User: "" } });
     expect(versions.imageInspect(inspect, [1, 50])).not.toHaveProperty("Config.Hostname");
     expect(versions.imageInspect(inspect, [1, 43])).toMatchObject({
@@ -154,7 +153,7 @@ test("systemInfo() hides and adds by version", () => {
   });
 });
 
-test("diskUsage() gives lists before 1.52, sums since 1.53", () => {
+test("diskUsage() gives lists before 1.52, sums since then", () => {
   const df = {
     LayersSize: 100,
     Images: [
@@ -172,6 +171,7 @@ test("diskUsage() gives lists before 1.52, sums since 1.53", () => {
   expect(versions.diskUsage(df, [1, 51], { types, verbose: false })).toEqual(df);
   expect(versions.diskUsage(df, [1, 41], { types, verbose: false })).toHaveProperty("BuilderSize", 0);
   expect(versions.diskUsage(df, [1, 53], { types, verbose: false })).toEqual({
+    ...df,
     ImageUsage: { ActiveCount: 1, TotalCount: 2, Reclaimable: 50, TotalSize: 100 },
     ContainerUsage: { ActiveCount: 1, TotalCount: 2, Reclaimable: 4, TotalSize: 7 },
     VolumeUsage: { ActiveCount: 0, TotalCount: 1, Reclaimable: 7, TotalSize: 7 },

@@ -114,11 +114,11 @@ function withShortIdAlias(
   inspect: ContainerInspectResponse,
   networks: Readonly<Record<string, EndpointSettings>>,
 ): Readonly<Record<string, EndpointSettings>> {
-  const short = (inspect.Id ?? "").slice(0, 12);
+  const own = [(inspect.Id ?? "").slice(0, 12), inspect.Config?.Hostname ?? ""].filter((name) => name !== "");
   return Object.fromEntries(
     Object.entries(networks).map(([name, endpoint]) => {
-      if (["bridge", "host", "none", "default"].includes(name)) return [name, endpoint];
-      return [name, { ...endpoint, Aliases: [...new Set([...(endpoint.Aliases ?? []), short])] }];
+      if (["bridge", "host", "none", "default"].includes(name) || name.startsWith("container:")) return [name, endpoint];
+      return [name, { ...endpoint, Aliases: [...new Set([...(endpoint.Aliases ?? []), ...own])] }];
     }),
   );
 }
@@ -128,27 +128,26 @@ export function containerInspect(inspect: ContainerInspectResponse, version: Api
   if (!olderThan(version, 52)) return inspect;
   const result = olderThan(version, 48) ? without(inspect, "ImageManifestDescriptor") : { ...inspect };
   result["NetworkSettings"] = legacyNetworkSettings(inspect, version);
-  if (inspect.Config) {
-    const config: Loose = { OnBuild: null, ...inspect.Config };
-    const mode = inspect.HostConfig?.NetworkMode ?? "";
-    const endpoint = inspect.NetworkSettings?.Networks?.[mode === "default" || mode === "" ? DEFAULT_NETWORK : mode];
-    if (olderThan(version, 44) && config["MacAddress"] === undefined && inspect.State?.Running)
-      config["MacAddress"] = endpoint?.MacAddress ?? "";
-    result["Config"] = config;
+  if (inspect.Config) result["Config"] = { OnBuild: null, ...inspect.Config };
+  const snapshotter = inspect.Storage?.RootFS?.Snapshot?.Name;
+  if (!inspect.GraphDriver && snapshotter !== undefined) {
+    result["GraphDriver"] = { Name: snapshotter, Data: null };
+    delete result["Storage"];
   }
   return result;
 }
 
 /** GET /images/json */
 export function imageSummary(summary: ImageSummary, version: ApiVersion): object {
-  if (!olderThan(version, 51)) return summary;
-  const result: Loose = { ...summary, Containers: -1 };
+  const result: Loose = { ...summary, RepoTags: summary.RepoTags ?? [], RepoDigests: summary.RepoDigests ?? [] };
+  if (olderThan(version, 51)) result["Containers"] = -1;
   if (olderThan(version, 48)) delete result["Descriptor"];
   if (olderThan(version, 47)) delete result["Manifests"];
   if (olderThan(version, 44)) result["VirtualSize"] = summary.Size;
-  if (olderThan(version, 43)) {
-    if ((summary.RepoTags ?? []).length === 0) result["RepoTags"] = ["<none>:<none>"];
-    if ((summary.RepoDigests ?? []).length === 0) result["RepoDigests"] = ["<none>@<none>"];
+  const isNameless = (summary.RepoTags ?? []).length === 0 && (summary.RepoDigests ?? []).length === 0;
+  if (olderThan(version, 43) && isNameless) {
+    result["RepoTags"] = ["<none>:<none>"];
+    result["RepoDigests"] = ["<none>@<none>"];
   }
   return result;
 }
@@ -171,8 +170,8 @@ const IMAGE_CONFIG = { User: "", Env: null, Cmd: null, Volumes: null, WorkingDir
 
 /** GET /images/{name}/json */
 export function imageInspect(inspect: ImageInspect, version: ApiVersion): object {
-  if (!olderThan(version, 53)) return inspect;
-  const result = without(inspect, "Identity");
+  const result: Loose = { ...inspect, RepoTags: inspect.RepoTags ?? [], RepoDigests: inspect.RepoDigests ?? [] };
+  if (olderThan(version, 53)) delete result["Identity"];
   if (!olderThan(version, 52)) return result;
   for (const key of ["Parent", "Comment", "DockerVersion", "Author"]) result[key] ??= "";
   result["Config"] = { ...(olderThan(version, 50) ? CONTAINER_ONLY : {}), ...IMAGE_CONFIG, ...inspect.Config };
@@ -267,7 +266,7 @@ function usage<T>(
 /** The object types of GET /system/df. */
 export const DISK_USAGE_TYPES = ["container", "image", "volume", "build-cache"] as const;
 
-/** GET /system/df: lists before 1.52, sums since 1.52, both in 1.52. */
+/** GET /system/df: lists before 1.52, sums since then; without `verbose` dockerd still gives both. */
 export function diskUsage(
   df: DiskUsage,
   version: ApiVersion,
@@ -276,7 +275,7 @@ export function diskUsage(
   const wants = (type: (typeof DISK_USAGE_TYPES)[number]): boolean => options.types.includes(type);
   const legacy = {
     LayersSize: df.LayersSize,
-    Images: wants("image") ? df.Images.map((image) => imageSummary(image, olderThan(version, 44) ? version : NEWEST)) : null,
+    Images: wants("image") ? df.Images.map((image) => (olderThan(version, 44) ? { ...image, VirtualSize: image.Size } : image)) : null,
     Containers: wants("container") ? df.Containers.map((container) => containerSummary(container, version)) : null,
     Volumes: wants("volume") ? df.Volumes : null,
     BuildCache: wants("build-cache") ? df.BuildCache : null,
@@ -305,5 +304,5 @@ export function diskUsage(
     }),
     ...(wants("build-cache") && { BuildCacheUsage: usage(df.BuildCache, options.verbose, { size: () => 0, isActive: () => false }) }),
   };
-  return olderThan(version, 53) && !options.verbose ? { ...legacy, ...sums } : sums;
+  return options.verbose ? sums : { ...legacy, ...sums };
 }

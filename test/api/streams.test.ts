@@ -223,8 +223,8 @@ describe("streams", () => {
     };
     const plain = `${JSON.stringify(START_EVENT)}\n`;
     const legacy = `${JSON.stringify({ status: "start", id: "c1", from: "busybox", ...START_EVENT })}\n`;
-    expect(await read("/v1.51/events", "application/jsonl")).toEqual(["application/json", legacy + legacy]);
-    expect(await read("/v1.52/events", "*/*")).toEqual(["application/json", plain + plain]);
+    expect(await read("/v1.51/events", "*/*")).toEqual(["application/json", legacy + legacy]);
+    expect(await read("/v1.52/events", "*/*")).toEqual(["application/jsonl", plain + plain]);
     expect(await read("/v1.52/events", "application/json-seq, application/x-ndjson;q=0.5")).toEqual([
       "application/json-seq",
       `\x1e${plain}\x1e${plain}`,

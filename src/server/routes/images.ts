@@ -23,7 +23,11 @@ function platformOf(request: ApiRequest, since: number): string | undefined {
 
 function platformsOf(request: ApiRequest): readonly string[] | undefined {
   const given = request.query.all("platform").filter((text) => text !== "");
-  return given.length === 0 || !request.atLeast(48) ? undefined : given.map(parsePlatform);
+  if (given.length === 0 || !request.atLeast(48)) return undefined;
+  if (given.length > 1 && !request.atLeast(52)) {
+    throw new DhowError("invalid", "multiple platform parameters are not supported in this API version; use API version 1.52 or later");
+  }
+  return given.map(parsePlatform);
 }
 
 /** `repo` and `tag` as docker puts them together: a tag with a colon is a digest. */
@@ -72,7 +76,8 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
     route("POST", "/images/create", async (request) => {
       const { query, signal } = request;
       const platform = request.atLeast(32) ? query.text("platform") : "";
-      const image = query.text("fromImage");
+      // `pull -a` of old clients leaves a colon
+      const image = query.text("fromImage").replace(/:$/, "");
       if (image !== "") {
         const name = reference(image, query.text("tag"));
         return progress(
@@ -86,12 +91,24 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
       const source = query.text("fromSrc");
       if (source === "") throw new DhowError("invalid", "no image or source given: set fromImage or fromSrc");
       const [repo, tag] = [query.text("repo"), query.text("tag")];
-      const options = { repo, tag, message: query.text("message"), changes: query.all("changes"), platform, signal };
-      return progress(await transfer.import(source === "-" ? request.body : download(source, signal), options));
+      const options = {
+        repo,
+        tag,
+        message: query.text("message") || `Imported from ${source}`,
+        changes: query.all("changes"),
+        platform,
+        signal,
+      };
+      return progress(
+        await transfer.import(
+          source === "-" ? request.body : download(source.includes("://") ? source : `http://${source}`, signal),
+          options,
+        ),
+      );
     }),
     route("POST", "/images/load", async (request) => {
+      const options = { quiet: request.query.flag("quiet", true), platforms: platformsOf(request), signal: request.signal };
       try {
-        const options = { quiet: request.query.flag("quiet", true), platforms: platformsOf(request), signal: request.signal };
         return progress(await transfer.load(request.body, options));
       } catch (error) {
         return progress(failing(error));
@@ -115,6 +132,7 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
     }),
     route("DELETE", "/images/:name", async (request) => {
       const { query } = request;
+      if (request.name.trim() === "") throw new DhowError("invalid", "image name cannot be blank");
       return json(await images.remove(request.name, { force: query.flag("force"), noPrune: query.flag("noprune") }));
     }),
     route("POST", "/images/prune", async (request) => json(await images.prune(request.query.filters(PRUNE_FILTERS)))),

@@ -34,7 +34,10 @@ async function* jsonLines<T, R>(source: AsyncIterable<T>, encode: (value: T) => 
 
 /** /containers: what goes in and out of their processes. */
 export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: { readonly now: () => number }): readonly Route[] {
-  const time = (text: string): bigint => (text === "" || text === "0" ? 0n : parseTimestamp(text, options.now()));
+  const time = (request: ApiRequest, key: string): bigint => {
+    const text = request.query.text(key);
+    return text === "" || text === "0" ? 0n : parseTimestamp(text, options.now(), `invalid value for "${key}": `);
+  };
   return [
     hijackRoute(
       "POST",
@@ -50,15 +53,15 @@ export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: {
       const { query } = request;
       const stdout = query.flag("stdout");
       const stderr = query.flag("stderr");
-      if (!stdout && !stderr) throw new DhowError("invalid", "Bad parameters: you must choose at least one stream");
+      if (!stdout && !stderr) throw new DhowError("invalid", "must specify at least one of 'stdout' or 'stderr'");
       const { tty, output } = await streams.logs(request.name, {
         follow: query.flag("follow"),
         stdout,
         stderr,
         timestamps: query.flag("timestamps"),
         details: query.flag("details"),
-        sinceNs: time(query.text("since")),
-        untilNs: request.atLeast(35) ? time(query.text("until")) : 0n,
+        sinceNs: time(request, "since"),
+        untilNs: request.atLeast(35) ? time(request, "until") : 0n,
         tail: tail(query.text("tail")),
         signal: request.signal,
       });
@@ -71,8 +74,7 @@ export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: {
     route("GET", "/containers/:name/top", async (request) => json(await streams.top(request.name, request.query.text("ps_args") || "-ef"))),
     route("GET", "/containers/:name/stats", async (request): Promise<Reply> => {
       const stream = request.query.flag("stream", true);
-      const oneShot = request.atLeast(41) && request.query.flag("one-shot");
-      if (stream && oneShot) throw new DhowError("invalid", "cannot have stream=true and one-shot=true");
+      const oneShot = !stream && request.atLeast(41) && request.query.flag("one-shot");
       const samples = await streams.stats(request.name, { stream, oneShot, signal: request.signal });
       const encode = request.atLeast(52)
         ? (sample: object) => sample

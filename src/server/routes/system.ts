@@ -9,24 +9,24 @@ import { API_VERSION, DISK_USAGE_TYPES, diskUsage, eventMessage, MIN_API_VERSION
 
 function eventTimes(request: ApiRequest, nowMs: number): { readonly sinceNs?: bigint; readonly untilNs?: bigint } {
   const [since, until] = [request.query.text("since"), request.query.text("until")];
-  const sinceNs = since === "" ? undefined : parseTimestamp(since, nowMs);
-  const untilNs = until === "" ? undefined : parseTimestamp(until, nowMs);
+  const sinceNs = since === "" ? undefined : parseTimestamp(since, nowMs, "invalid value for 'since': ");
+  const untilNs = until === "" ? undefined : parseTimestamp(until, nowMs, "invalid value for 'until': ");
   if (sinceNs !== undefined && untilNs !== undefined && untilNs < sinceNs) {
     throw new DhowError("invalid", `\`since\` time (${since}) cannot be after \`until\` time (${until})`);
   }
   return { ...(sinceNs !== undefined && { sinceNs }), ...(untilNs !== undefined && { untilNs }) };
 }
 
-/** The form of the stream of events that the client likes best: a choice since 1.52. */
+/** The form of the stream of events that the client likes best; wildcards get what is usual in the version. */
 function eventForm(request: ApiRequest): { readonly contentType: string; readonly before?: string } {
-  if (!request.atLeast(52)) return { contentType: "application/json" };
-  const offered = ["application/x-ndjson", "application/json-seq", ...(request.atLeast(53) ? ["application/jsonl"] : [])];
+  const offered = ["application/jsonl", "application/x-ndjson", "application/json-seq"];
+  const usual = request.atLeast(52) ? "application/jsonl" : "application/json";
   const accepted = request
     .header("accept")
     .split(",")
     .map(acceptItem)
     .sort((a, b) => b.weight - a.weight);
-  const chosen = accepted.find(({ type, weight }) => weight > 0 && offered.includes(type))?.type ?? "application/json";
+  const chosen = accepted.find(({ type, weight }) => weight > 0 && offered.includes(type))?.type ?? usual;
   return chosen === "application/json-seq" ? { contentType: chosen, before: "\x1e" } : { contentType: chosen };
 }
 
