@@ -31,7 +31,10 @@ function labelMatches(attributes: Readonly<Record<string, string>>, wanted: stri
 }
 
 function isObject(event: EngineEvent, type: EventType, wanted: string): boolean {
-  return event.type === type && (event.id === wanted || event.attributes["name"] === wanted.replace(/^\//, "") || (wanted.length > 3 && event.id.startsWith(wanted)));
+  return (
+    event.type === type &&
+    (event.id === wanted || event.attributes["name"] === wanted.replace(/^\//, "") || (wanted.length > 3 && event.id.startsWith(wanted)))
+  );
 }
 
 function imageMatches(event: EngineEvent, wanted: string): boolean {
@@ -106,10 +109,13 @@ export class EventHub {
     const timer =
       remainingMs === undefined || isOver
         ? undefined
-        : setTimeout(() => {
-            isOver = true;
-            wake();
-          }, Math.min(remainingMs, 2 ** 31 - 1));
+        : setTimeout(
+            () => {
+              isOver = true;
+              wake();
+            },
+            Math.min(remainingMs, 2 ** 31 - 1),
+          );
     try {
       for (;;) {
         for (let next = queue.shift(); next; next = queue.shift()) {
@@ -128,4 +134,3 @@ export class EventHub {
     }
   }
 }
-

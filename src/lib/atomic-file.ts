@@ -1,8 +1,12 @@
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 
 /** Replaces `path` with `data` in one step: readers see the old bytes or the new, also after a crash. */
-export function writeFileAtomic(path: string, data: string | Uint8Array, options: { readonly mode?: number; readonly sync?: boolean } = {}): void {
+export function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: { readonly mode?: number; readonly sync?: boolean } = {},
+): void {
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
   const fd = openSync(temporary, "wx", options.mode ?? 0o644);
   try {

@@ -1,5 +1,6 @@
-import { ZERO_TIME } from "../../lib/mod.ts";
-import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint, PortMap } from "../../spec/engine/mod.ts";
+import { type ChainId, ZERO_TIME } from "../../lib/mod.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig, PortMap } from "../../spec/engine/mod.ts";
+import type { ContainerMount } from "../../volumes/mod.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
@@ -18,7 +19,9 @@ export interface ContainerSpec {
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly path: string;
   readonly args: readonly string[];
-  readonly mounts: readonly MountPoint[];
+  readonly mounts: readonly ContainerMount[];
+  /** The image's top layer, which its writable layer stands on. */
+  readonly topLayer: ChainId | null;
   /** The snapshotter that holds its writable layer. */
   readonly driver: string;
 }
@@ -41,6 +44,8 @@ export interface ContainerState {
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly restartCount: number;
+  /** A removal that has begun takes the anonymous volumes along. */
+  readonly isRemovingVolumes: boolean;
   /** The user stopped it: restart policies leave it alone. */
   readonly hasBeenManuallyStopped: boolean;
   readonly network: NetworkState | null;
@@ -55,6 +60,7 @@ export const INITIAL_STATE: ContainerState = {
   startedAt: ZERO_TIME,
   finishedAt: ZERO_TIME,
   restartCount: 0,
+  isRemovingVolumes: false,
   hasBeenManuallyStopped: false,
   network: null,
 };

@@ -1,5 +1,5 @@
 import { formatTime, nowNs } from "../../lib/mod.ts";
-import type { Health, HealthcheckResult, HealthConfig } from "../../spec/engine/mod.ts";
+import type { Health, HealthConfig, HealthcheckResult } from "../../spec/engine/mod.ts";
 
 const OUTPUT_LIMIT_BYTES = 4096;
 const RESULTS_KEPT = 5;
@@ -21,7 +21,10 @@ export interface HealthDeps {
 }
 
 /** The command of a health check; undefined when there is none to run. */
-export function healthCommand(config: HealthConfig | undefined, shell: readonly string[] | null | undefined): readonly string[] | undefined {
+export function healthCommand(
+  config: HealthConfig | undefined,
+  shell: readonly string[] | null | undefined,
+): readonly string[] | undefined {
   const test = config?.Test ?? [];
   if (test[0] === "CMD") return test.slice(1);
   if (test[0] === "CMD-SHELL") return [...(shell?.length ? shell : ["/bin/sh", "-c"]), test.slice(1).join(" ")];

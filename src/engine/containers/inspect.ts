@@ -1,4 +1,5 @@
 import type { ContainerInspectResponse, DriverData, Health } from "../../spec/engine/mod.ts";
+import { inspectMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import { networksOf } from "./list.ts";
 import type { Container } from "./store.ts";
@@ -61,7 +62,7 @@ export function inspectContainer(
     HostConfig: spec.hostConfig,
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
-    Mounts: spec.mounts,
+    Mounts: inspectMounts(spec.mounts),
     Config: spec.config,
     NetworkSettings: {
       SandboxID: state.network?.sandboxId ?? "",

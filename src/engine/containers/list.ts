@@ -1,5 +1,6 @@
 import { DhowError, humanDuration, parseTime } from "../../lib/mod.ts";
 import type { ContainerListOptions, ContainerSummary, Filters, PortMap, PortSummary } from "../../spec/engine/mod.ts";
+import { inspectMounts } from "../../volumes/mod.ts";
 import { type ContainerState, isRunning, networkMode } from "./container.ts";
 import type { Container, ContainerStore } from "./store.ts";
 
@@ -143,7 +144,7 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
     some(filters["status"], (c, status) => c.state.status === status),
     some(filters["health"], (c, health) => (deps.healthOf(c) || "none") === health),
     some(filters["volume"], (c, volume) =>
-      (c.spec.mounts ?? []).some((m) => m.Name === volume || m.Destination === volume || m.Source === volume),
+      c.spec.mounts.some((m) => m.volume === volume || m.destination === volume || m.source === volume),
     ),
     some(filters["network"], (c, network) =>
       Object.entries(networksOf(c)).some(
@@ -217,6 +218,6 @@ async function summary(deps: ListDeps, container: Container, options: ContainerL
     },
     Health: { Status: health === "" ? "none" : health, FailingStreak: 0 },
     NetworkSettings: { Networks: networksOf(container) },
-    Mounts: spec.mounts,
+    Mounts: inspectMounts(spec.mounts),
   };
 }

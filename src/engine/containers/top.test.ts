@@ -3,7 +3,10 @@ import { parsePs, top } from "./top.ts";
 
 test("parsePs() keeps the rows of the wanted processes and the command's blanks", () => {
   const output = "UID   PID  PPID CMD\nroot    1     0 init\nroot   42     1 sh -c sleep  9\n";
-  expect(parsePs(output, new Set([42]))).toEqual({ Titles: ["UID", "PID", "PPID", "CMD"], Processes: [["root", "42", "1", "sh -c sleep 9"]] });
+  expect(parsePs(output, new Set([42]))).toEqual({
+    Titles: ["UID", "PID", "PPID", "CMD"],
+    Processes: [["root", "42", "1", "sh -c sleep 9"]],
+  });
 });
 
 test("parsePs() wants a PID column", () => {

@@ -1,0 +1,198 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Image } from "../../images/mod.ts";
+import { DhowError, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
+import { parseSignal } from "../../linux/mod.ts";
+import { parsePortSpecs } from "../../network/mod.ts";
+import { validateConflicts, validateHostConfig, validateLogOptions } from "../../runtime/mod.ts";
+import type {
+  ContainerConfig,
+  ContainerCreateOptions,
+  ContainerCreateRequest,
+  ContainerCreateResponse,
+  EndpointSettings,
+  HealthConfig,
+  HostConfig,
+  ImageConfig,
+} from "../../spec/engine/mod.ts";
+import { type ContainerMount, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
+import { fillHostConfig, mergeConfig } from "./config.ts";
+import { INITIAL_STATE, networkMode } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
+import { generateName, parseName } from "./names.ts";
+import { emptyEndpoint } from "./networking.ts";
+import type { Container } from "./store.ts";
+
+const MILLISECOND_NS = 1_000_000;
+
+/** POST /containers/create. Nothing stays behind when it fails. @throws invalid, notFound, conflict in docker's words */
+export async function createContainer(
+  deps: ContainerDeps,
+  request: ContainerCreateRequest,
+  options: ContainerCreateOptions,
+): Promise<ContainerCreateResponse> {
+  const { store } = deps;
+  const id = randomId();
+  const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
+  const asked = request.HostConfig ?? {};
+  checkRequest(deps, request, asked);
+  const checked = validateHostConfig(asked, deps.facts);
+  const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
+  const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
+  checkHealth(config.Healthcheck);
+  const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host);
+  validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
+  parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
+  const endpoints = checkNetworks(deps, request, hostConfig);
+  store.reserveName(name, id);
+  try {
+    const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, endpoints });
+    emitContainer(deps.emit, "create", container);
+    return { Id: id, Warnings: [...checked.warnings] };
+  } finally {
+    store.releaseName(name);
+  }
+}
+
+function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, hostConfig: HostConfig): void {
+  const { Hostname = "", Domainname = "", WorkingDir = "", StopSignal } = request;
+  if (Hostname.length > 64) throw new DhowError("invalid", `invalid hostname: ${Hostname}`);
+  if (Domainname.length > 255) throw new DhowError("invalid", `invalid domainname: ${Domainname}`);
+  if (WorkingDir !== "" && !WorkingDir.startsWith("/")) {
+    throw new DhowError("invalid", `the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`);
+  }
+  if (StopSignal) parseSignal(StopSignal);
+  for (const entry of request.Env ?? []) {
+    if (entry === "" || entry.startsWith("=")) throw new DhowError("invalid", `invalid environment variable: ${entry}`);
+  }
+  validateConflicts(hostConfig, { hostname: request.Hostname, exposedPorts: request.ExposedPorts });
+  validateMounts(hostConfig);
+  const runtime = hostConfig.Runtime ?? "";
+  if (runtime !== "" && !deps.settings.runtimes.includes(runtime)) {
+    throw new DhowError("invalid", `unknown or invalid runtime name: ${runtime}`);
+  }
+  if (hostConfig.AutoRemove && !["", "no", undefined].includes(hostConfig.RestartPolicy?.Name)) {
+    throw new DhowError("invalid", "can't create 'AutoRemove' container with restart policy");
+  }
+}
+
+function checkHealth(health: HealthConfig | undefined): void {
+  if (!health) return;
+  for (const [key, value] of Object.entries({
+    Interval: health.Interval,
+    Timeout: health.Timeout,
+    StartPeriod: health.StartPeriod,
+    StartInterval: health.StartInterval,
+  })) {
+    if (value && value < MILLISECOND_NS) throw new DhowError("invalid", `${key} in Healthcheck cannot be less than 1ms`);
+  }
+  if (health.Retries !== undefined && health.Retries < 0) throw new DhowError("invalid", "Retries in Healthcheck cannot be negative");
+}
+
+function resolveImage(deps: ContainerDeps, ref: string, platform: string): Image {
+  if (ref === "") throw new DhowError("invalid", "no image specified");
+  const image = deps.images.resolve(ref);
+  const [os, arch] = platform === "" ? [] : platform.split("/");
+  if ((os && os !== image.config.os) || (arch && arch !== image.config.architecture)) {
+    throw new DhowError("notFound", `image with reference ${ref} was found but does not provide the specified platform (${platform})`);
+  }
+  return image;
+}
+
+function checkNetworks(deps: ContainerDeps, request: ContainerCreateRequest, hostConfig: HostConfig): Record<string, EndpointSettings> {
+  const mode = networkMode(hostConfig);
+  const asked = request.NetworkingConfig?.EndpointsConfig ?? {};
+  if (mode.startsWith("container:")) {
+    deps.store.find(mode.slice("container:".length));
+    return {};
+  }
+  for (const name of [mode, ...Object.keys(asked)]) {
+    const known = name === "default" ? "bridge" : name;
+    if (!deps.network.networks().some((n) => n.name === known || n.id === known))
+      throw new DhowError("notFound", `network ${name} not found`);
+  }
+  const own = asked[mode] ?? asked["default"];
+  const ipam = own?.IPAMConfig;
+  if (ipam?.IPv4Address || ipam?.IPv6Address) {
+    throw new DhowError("invalid", "user specified IP address is supported on user defined networks only");
+  }
+  if (own?.Aliases?.length && ["bridge", "host", "none"].includes(mode)) {
+    throw new DhowError("invalid", "network-scoped alias is supported only for containers in user defined networks");
+  }
+  return { [mode]: { ...emptyEndpoint(), ...(own?.MacAddress ? { MacAddress: own.MacAddress } : {}) } };
+}
+
+/** Docker gives a container its short id as host name, where it has one of its own. */
+function withHostname(id: string, config: ContainerConfig, hostConfig: HostConfig): ContainerConfig {
+  if (config.Hostname) return config;
+  const mode = networkMode(hostConfig);
+  if (mode === "host" || hostConfig.UTSMode === "host") return { ...config, Hostname: hostname() };
+  return mode.startsWith("container:") ? config : { ...config, Hostname: id.slice(0, 12) };
+}
+
+interface Parts {
+  readonly id: string;
+  readonly name: string;
+  readonly image: Image;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+}
+
+async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
+  const { snapshots, store } = deps;
+  const { id, name, image, config, hostConfig } = parts;
+  await using undo = new AsyncDisposableStack();
+  const prepared = snapshots.prepare(id, image.topLayer, { isEphemeral: hostConfig.AutoRemove ?? false });
+  undo.defer(() => snapshots.remove(id));
+  if (prepared) await prepared;
+  const dir = join(deps.settings.dataRoot, "containers", id);
+  mkdirSync(dir, { recursive: true, mode: 0o710 });
+  undo.defer(() => rmSync(dir, { recursive: true, force: true }));
+  const plan = planMounts({
+    hostConfig,
+    declared: Object.keys(config.Volumes ?? {}),
+    volumes: deps.volumes,
+    mountsOf: (ref) => store.find(ref).spec.mounts,
+  });
+  undo.defer(plan.undo);
+  for (const volume of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver: "local" } });
+  if (plan.mounts.some((m) => m.kind === "volume" && m.copiesUp)) await populate(deps, id, plan.mounts);
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const container: Container = {
+    id,
+    name,
+    spec: {
+      created: formatTime(nowNs()),
+      image: config.Image ?? "",
+      imageId: parseDigest(image.id),
+      platform: "linux",
+      config,
+      hostConfig,
+      endpoints: parts.endpoints,
+      path,
+      args,
+      mounts: plan.mounts,
+      topLayer: image.topLayer,
+      driver: snapshots.driver,
+    },
+    state: INITIAL_STATE,
+  };
+  // before the row: an option that its log driver refuses must not leave a container behind
+  deps.live.of(container);
+  undo.defer(() => deps.live.forget(id));
+  store.add(container);
+  undo.move();
+  return container;
+}
+
+async function populate(deps: ContainerDeps, id: string, mounts: readonly ContainerMount[]): Promise<void> {
+  const rootfs = deps.snapshots.mount(id);
+  try {
+    await populateVolumes(rootfs, mounts);
+  } finally {
+    deps.snapshots.unmount(id);
+  }
+}

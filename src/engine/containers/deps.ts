@@ -1,0 +1,57 @@
+import type { Image } from "../../images/mod.ts";
+import type { ChainId, Digest, KeyedMutex, Logger } from "../../lib/mod.ts";
+import type { Reactor } from "../../linux/mod.ts";
+import type { Networking } from "../../network/mod.ts";
+import type { BufferPool, ClockNs, HostFacts, SpecDefaults, Tasks } from "../../runtime/mod.ts";
+import type { Snapshotter } from "../../snapshots/mod.ts";
+import type { Volumes } from "../../volumes/mod.ts";
+import type { Emit } from "../events.ts";
+import type { HostDefaults } from "./config.ts";
+import type { LiveContainers } from "./live.ts";
+import type { ContainerStore } from "./store.ts";
+import type { Waiters } from "./wait.ts";
+
+/** What containers need of the images. */
+export interface ContainerImages {
+  resolve(ref: string): Image;
+  tryResolve(ref: string): Image | undefined;
+  tryGet(id: Digest): Image | undefined;
+  list(): Image[];
+  collectLayers(): Promise<ChainId[]>;
+}
+
+/** The daemon's settings for containers. */
+export interface ContainerSettings {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  /** Tells this daemon's cgroups from another's. */
+  readonly daemonId: string;
+  readonly cgroupParent: string;
+  readonly host: HostDefaults;
+  readonly spec: SpecDefaults;
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly defaultHostIp: string;
+  readonly runtimes: readonly string[];
+}
+
+/** Everything that the verbs of containers stand on. */
+export interface ContainerDeps {
+  readonly store: ContainerStore;
+  readonly live: LiveContainers;
+  readonly locks: KeyedMutex;
+  readonly waiters: Waiters;
+  readonly images: ContainerImages;
+  readonly snapshots: Snapshotter;
+  readonly volumes: Volumes;
+  readonly network: Networking;
+  readonly tasks: Tasks;
+  readonly reactor: Reactor;
+  readonly buffers: BufferPool;
+  readonly clock: ClockNs;
+  readonly facts: HostFacts;
+  readonly settings: ContainerSettings;
+  readonly emit: Emit;
+  readonly log: Logger;
+}

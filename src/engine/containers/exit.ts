@@ -1,0 +1,85 @@
+import { formatTime, parseTime } from "../../lib/mod.ts";
+import type { Task, TaskExit } from "../../runtime/mod.ts";
+import { releaseMounts } from "../../volumes/mod.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
+import { finishRemoval } from "./remove.ts";
+import { restartDelay } from "./restart.ts";
+import { launch, releaseShm } from "./start.ts";
+import type { Container } from "./store.ts";
+
+/** A container's process ended: notes how, gives back what it held, and does what its policies ask for. Synchronous up to the answers. */
+export function onExit(deps: ContainerDeps, container: Container, task: Task, exit: TaskExit): void {
+  const live = deps.live.of(container);
+  if (live.task !== task) return;
+  const { state, spec } = container;
+  const oomKilled = live.oom?.hasOom ?? false;
+  const delayMs = restartDelay({
+    policy: spec.hostConfig.RestartPolicy ?? {},
+    exitCode: exit.exitCode,
+    hasBeenManuallyStopped: state.hasBeenManuallyStopped,
+    restartCount: state.restartCount,
+    ranMs: exit.exitedAt.getTime() - Number((parseTime(state.startedAt) ?? 0n) / 1_000_000n),
+    lastDelayMs: live.lastDelayMs,
+  });
+  const isRemoved = (spec.hostConfig.AutoRemove ?? false) || state.status === "removing";
+  deps.store.update(container, {
+    status: isRemoved ? "removing" : delayMs === undefined ? "exited" : "restarting",
+    isRemovingVolumes: state.isRemovingVolumes || (spec.hostConfig.AutoRemove ?? false),
+    pid: 0,
+    exitCode: exit.exitCode,
+    error: exit.error ?? "",
+    oomKilled,
+    finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
+    network: null,
+  });
+  releaseRun(deps, container);
+  const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
+  emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
+  deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
+  if (isRemoved) {
+    if (spec.hostConfig.AutoRemove) finishRemoval(deps, container);
+    return;
+  }
+  void task.gone.then(() => live.io.drained).then(() => forgetRun(deps, container, task));
+  if (delayMs !== undefined) scheduleRestart(deps, container, delayMs);
+}
+
+function forgetRun(deps: ContainerDeps, container: Container, task: Task): void {
+  const live = deps.live.peek(container.id);
+  if (live?.task !== task) return;
+  live.task = undefined;
+  deps.tasks.cleanup(container.id);
+}
+
+/** Gives back what a run held: watches, network, volumes, the mounted root file system. */
+export function releaseRun(deps: ContainerDeps, container: Container): void {
+  const { id, spec } = container;
+  const live = deps.live.peek(id);
+  live?.oom?.[Symbol.dispose]();
+  live?.health?.[Symbol.dispose]();
+  if (live) {
+    live.oom = undefined;
+    live.health = undefined;
+  }
+  deps.network.release(id);
+  releaseMounts(spec.mounts, id, deps.volumes);
+  if (spec.hostConfig.IpcMode === "shareable") releaseShm(deps, id);
+  deps.snapshots.unmount(id);
+}
+
+/** Starts the container again after `delayMs`, by its policy. */
+export function scheduleRestart(deps: ContainerDeps, container: Container, delayMs: number): void {
+  const live = deps.live.of(container);
+  live.lastDelayMs = delayMs;
+  live.restartTimer = setTimeout(() => {
+    live.restartTimer = undefined;
+    void deps.locks
+      .run(container.id, async () => {
+        if (container.state.status !== "restarting") return;
+        deps.store.update(container, { restartCount: container.state.restartCount + 1 });
+        await launch(deps, container);
+      })
+      .catch((error: unknown) => deps.log.error("container could not be restarted", { container: container.id, error }));
+  }, delayMs);
+}

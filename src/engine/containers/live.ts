@@ -1,0 +1,82 @@
+import { join } from "node:path";
+import type { Logger } from "../../lib/mod.ts";
+import type { Reactor } from "../../linux/mod.ts";
+import { type BufferPool, type ClockNs, ContainerIo, createLogDriver, type OomWatch, type Task } from "../../runtime/mod.ts";
+import type { HealthMonitor } from "./health.ts";
+import type { Container } from "./store.ts";
+
+/** What of a container exists in this process only: its streams, and its process while it has one. */
+export interface Live {
+  readonly io: ContainerIo;
+  task: Task | undefined;
+  oom: OomWatch | undefined;
+  health: HealthMonitor | undefined;
+  /** The wait before the restart policy starts it again. */
+  restartTimer: ReturnType<typeof setTimeout> | undefined;
+  lastDelayMs: number;
+  readonly execIds: Set<string>;
+}
+
+export interface LiveDeps {
+  readonly dataRoot: string;
+  readonly reactor: Reactor;
+  readonly buffers: BufferPool;
+  readonly clock: ClockNs;
+  readonly log: Logger;
+}
+
+/** The live parts of containers, made when first asked for. */
+export class LiveContainers {
+  readonly #deps: LiveDeps;
+  readonly #byId = new Map<string, Live>();
+
+  constructor(deps: LiveDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws invalid for log options that are none */
+  of(container: Container): Live {
+    const known = this.#byId.get(container.id);
+    if (known) return known;
+    const live: Live = {
+      io: this.#io(container),
+      task: undefined,
+      oom: undefined,
+      health: undefined,
+      restartTimer: undefined,
+      lastDelayMs: 0,
+      execIds: new Set(),
+    };
+    this.#byId.set(container.id, live);
+    return live;
+  }
+
+  /** The live part if there is one. */
+  peek(id: string): Live | undefined {
+    return this.#byId.get(id);
+  }
+
+  forget(id: string): void {
+    this.#byId.delete(id);
+  }
+
+  #io({ id, name, spec }: Container): ContainerIo {
+    const { config, hostConfig } = spec;
+    const { reactor, buffers, clock, log, dataRoot } = this.#deps;
+    const subject = { id, name, imageId: spec.imageId, imageName: spec.image, labels: config.Labels ?? {}, env: config.Env ?? [] };
+    const containerDir = join(dataRoot, "containers", id);
+    return new ContainerIo({
+      tty: config.Tty ?? false,
+      openStdin: config.OpenStdin ?? false,
+      stdinOnce: config.StdinOnce ?? false,
+      driver: createLogDriver(hostConfig.LogConfig?.Type ?? "local", hostConfig.LogConfig?.Config ?? {}, subject, {
+        containerDir,
+        clock,
+        log,
+      }),
+      reactor,
+      buffers,
+      log,
+    });
+  }
+}

@@ -1,0 +1,88 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { DhowError } from "../../lib/mod.ts";
+import { cgroupOf, destroyCgroup } from "../../runtime/mod.ts";
+import { isRunning } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
+import { cgroupPath } from "./start.ts";
+import type { Container } from "./store.ts";
+
+const SIGKILL = 9;
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  readonly volumes: boolean;
+}
+
+/** DELETE /containers/{id}, under the container's lock. @throws conflict when it runs and `force` is not given */
+export async function removeContainer(deps: ContainerDeps, container: Container, options: RemoveOptions): Promise<void> {
+  const { id, name, state } = container;
+  if (deps.store.get(id) !== container) throw new DhowError("notFound", `No such container: ${id}`);
+  if (state.status === "removing") throw new DhowError("conflict", `removal of container ${id} is already in progress`);
+  if (!options.force && state.status === "paused") {
+    throw new DhowError(
+      "conflict",
+      `cannot remove container ${JSON.stringify(`/${name}`)}: container is paused and must be unpaused first`,
+    );
+  }
+  if (!options.force && (isRunning(state) || state.status === "restarting")) {
+    throw new DhowError(
+      "conflict",
+      `cannot remove container ${JSON.stringify(`/${name}`)}: container is ${state.status}: stop the container before removing or force remove`,
+    );
+  }
+  const live = deps.live.of(container);
+  clearTimeout(live.restartTimer);
+  const task = isRunning(state) ? live.task : undefined;
+  if (state.status === "paused") cgroupOf(cgroupPath(deps, container), deps.facts).setFrozen(false);
+  // noted before anything is taken away: the next daemon finishes what this one has begun
+  deps.store.update(container, { status: "removing", isRemovingVolumes: options.volumes, hasBeenManuallyStopped: true });
+  if (task) {
+    emitContainer(deps.emit, "kill", container, { signal: String(SIGKILL) });
+    task.signal(SIGKILL);
+    await task.exited;
+  }
+  if (deps.store.get(id) === container) finishRemoval(deps, container);
+}
+
+/** Takes everything away that belongs to a container whose process has ended. Synchronous; deletes big things in the background. */
+export function finishRemoval(deps: ContainerDeps, container: Container): void {
+  const { id, spec, state } = container;
+  const live = deps.live.peek(id);
+  deps.snapshots.remove(id);
+  deps.store.delete(container);
+  if (state.isRemovingVolumes) removeAnonymousVolumes(deps, container);
+  emitContainer(deps.emit, "destroy", container);
+  deps.waiters.removed(id, state.exitCode);
+  void removeFiles(deps, container).catch((error: unknown) => {
+    deps.log.warn("files of a removed container stay until the next start", { container: id, error });
+  });
+  deps.live.forget(id);
+  const isImageGone = spec.topLayer !== null && !deps.images.tryGet(spec.imageId as never);
+  if (isImageGone) void deps.images.collectLayers().catch((error: unknown) => deps.log.warn("layers could not be collected", { error }));
+  void live;
+}
+
+function removeAnonymousVolumes(deps: ContainerDeps, { spec }: Container): void {
+  for (const mount of spec.mounts) {
+    if (mount.kind !== "volume" || !mount.isAnonymous || deps.volumes.references(mount.volume).length > 0) continue;
+    try {
+      deps.volumes.remove(mount.volume, { force: true });
+      deps.emit({ type: "volume", action: "destroy", id: mount.volume, attributes: { driver: mount.driver } });
+    } catch (error) {
+      deps.log.warn("anonymous volume could not be removed", { volume: mount.volume, error });
+    }
+  }
+}
+
+/** After the runtime has gone: bundle, cgroup and the container's own directory. */
+async function removeFiles(deps: ContainerDeps, container: Container): Promise<void> {
+  const live = deps.live.peek(container.id);
+  if (live?.task) await live.task.gone;
+  await live?.io.drained;
+  deps.tasks.cleanup(container.id);
+  const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
+  if (cgroup.exists()) await destroyCgroup(cgroup);
+  rmSync(join(deps.settings.dataRoot, "containers", container.id), { recursive: true, force: true });
+}

@@ -1,0 +1,248 @@
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { DhowError, errorMessage, formatTime, nowNs } from "../../lib/mod.ts";
+import {
+  isErrno,
+  MNT_DETACH,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  mkdirat,
+  mount,
+  O_DIRECTORY,
+  O_PATH,
+  open,
+  openat2,
+  RESOLVE_IN_ROOT,
+  umount,
+} from "../../linux/mod.ts";
+import { type BuiltSpec, buildSpec, cgroupsPathFor, OomWatch, resolveUser, type Task } from "../../runtime/mod.ts";
+import { releaseMounts, resolveMounts } from "../../volumes/mod.ts";
+import { isRunning } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
+import { onExit } from "./exit.ts";
+import { startHealth } from "./health-probe.ts";
+import type { Live } from "./live.ts";
+import { etcFiles, type Plugged, plugIn, runningDonor } from "./networking.ts";
+import { removeContainer } from "./remove.ts";
+import type { Container } from "./store.ts";
+
+const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Docker's exit code of a container that could not be started. */
+const START_FAILED = 128;
+
+/** The cgroup of a container. */
+export function cgroupPath(deps: ContainerDeps, container: Container): string {
+  const { daemonId, cgroupParent } = deps.settings;
+  return cgroupsPathFor(container.id, { daemonId, parent: container.spec.hostConfig.CgroupParent, daemonParent: cgroupParent });
+}
+
+/** POST /containers/{id}/start, under the container's lock. @throws notModified, conflict, invalid in docker's words */
+export async function startContainer(deps: ContainerDeps, container: Container): Promise<void> {
+  const { state } = container;
+  if (state.status === "paused") throw new DhowError("conflict", "cannot start a paused container, try unpause instead");
+  if (isRunning(state)) throw new DhowError("notModified", `container ${container.id} is already running`);
+  if (state.status === "removing" || state.status === "dead") {
+    throw new DhowError("conflict", "container is marked for removal and cannot be started");
+  }
+  const live = deps.live.of(container);
+  clearTimeout(live.restartTimer);
+  live.restartTimer = undefined;
+  deps.store.update(container, { hasBeenManuallyStopped: false, restartCount: 0 });
+  await launch(deps, container);
+}
+
+/** Starts the container's process; what fails is rolled back and noted in its state. */
+export async function launch(deps: ContainerDeps, container: Container): Promise<void> {
+  const live = deps.live.of(container);
+  // the same id can't run twice: crun must have forgotten the last run
+  if (live.task) await live.task.gone;
+  await live.io.drained;
+  try {
+    await using undo = new AsyncDisposableStack();
+    const { plugged, built } = prepare(deps, container, undo);
+    for (const warning of built.spec ? built.warnings : []) deps.log.warn(warning, { container: container.id });
+    const runtime = container.spec.hostConfig.Runtime ?? "crun";
+    const task = await deps.tasks.run({ id: container.id, spec: built.spec, io: live.io, runtime });
+    undo.move();
+    begin(deps, container, { live, task, plugged });
+  } catch (error) {
+    fail(deps, container, error);
+    throw error;
+  }
+}
+
+function begin(
+  deps: ContainerDeps,
+  container: Container,
+  run: { readonly live: Live; readonly task: Task; readonly plugged: Plugged },
+): void {
+  const { live, task, plugged } = run;
+  live.task = task;
+  deps.store.update(container, {
+    status: "running",
+    pid: task.pid,
+    exitCode: 0,
+    error: "",
+    oomKilled: false,
+    startedAt: formatTime(nowNs()),
+    network: plugged.state(task.pid),
+  });
+  watchTask(deps, container, live, task);
+  emitContainer(deps.emit, "start", container);
+}
+
+/** Follows a running process: out-of-memory, health, exit. */
+export function watchTask(deps: ContainerDeps, container: Container, live: Live, task: Task): void {
+  try {
+    live.oom = OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, () => emitContainer(deps.emit, "oom", container));
+  } catch (error) {
+    deps.log.warn("out-of-memory can't be watched", { container: container.id, error });
+  }
+  startHealth(deps, container, live);
+  void task.exited.then((exit) => onExit(deps, container, task, exit));
+}
+
+function fail(deps: ContainerDeps, container: Container, error: unknown): void {
+  const exitCode = error instanceof DhowError && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : START_FAILED;
+  deps.store.update(container, {
+    status: container.state.status === "restarting" ? "exited" : container.state.status,
+    exitCode,
+    error: errorMessage(error),
+    pid: 0,
+    network: null,
+  });
+  deps.waiters.exited(container.id, exitCode, false);
+  if (!container.spec.hostConfig.AutoRemove) return;
+  void deps.locks
+    .run(container.id, () => removeContainer(deps, container, { force: true, volumes: true }))
+    .catch((cause: unknown) => deps.log.error("container could not be removed", { container: container.id, error: cause }));
+}
+
+interface Prepared {
+  readonly plugged: Plugged;
+  readonly built: BuiltSpec;
+}
+
+/** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
+function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposableStack): Prepared {
+  const { id, spec } = container;
+  const { config, hostConfig } = spec;
+  const rootfs = deps.snapshots.mount(id);
+  undo.defer(() => deps.snapshots.unmount(id));
+  const dir = join(deps.settings.dataRoot, "containers", id);
+  const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
+  const cwd = config.WorkingDir || "/";
+  if (cwd !== "/") ensureDirectory(rootfs, cwd);
+  const plugged = plugIn(deps, container);
+  undo.defer(() => deps.network.release(id));
+  const resolved = resolveMounts({
+    containerId: id,
+    mounts: spec.mounts,
+    tmpfs: hostConfig.Tmpfs,
+    volumes: deps.volumes,
+    recursiveReadOnly: deps.facts.recursiveReadOnly,
+    scratch: join(deps.settings.execRoot, "scratch", id),
+  });
+  undo.defer(() => releaseMounts(spec.mounts, id, deps.volumes));
+  undo.defer(resolved.dispose);
+  const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
+  const built = buildSpec({
+    id,
+    rootfs,
+    hostname: config.Hostname ?? "",
+    domainname: config.Domainname ?? "",
+    args: [spec.path, ...spec.args],
+    env: environment(container, user.home),
+    cwd,
+    user,
+    terminal: config.Tty ?? false,
+    consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
+    hostConfig,
+    mounts: [...resolved.mounts, ...etcFiles(deps, container, plugged, dir)],
+    network: plugged.network,
+    ...sharedNamespaces(deps, container, undo),
+    cgroupsPath: cgroupPath(deps, container),
+    facts: deps.facts,
+    defaults: deps.settings.spec,
+  });
+  return { plugged, built };
+}
+
+/** The environment of a container's process, in docker's order. */
+export function environment(container: Container, home: string): string[] {
+  const { config } = container.spec;
+  const own = config.Env ?? [];
+  const has = (key: string): boolean => own.some((entry) => entry === key || entry.startsWith(`${key}=`));
+  return [
+    ...(has("PATH") ? [] : [DEFAULT_PATH]),
+    ...(has("HOSTNAME") ? [] : [`HOSTNAME=${config.Hostname ?? ""}`]),
+    ...(config.Tty && !has("TERM") ? ["TERM=xterm"] : []),
+    // an entry without a value takes a variable away
+    ...own.filter((entry) => entry.includes("=")),
+    ...(has("HOME") ? [] : [`HOME=${home}`]),
+  ];
+}
+
+interface SharedNamespaces {
+  readonly ipcPath?: string;
+  readonly pidPath?: string;
+  readonly shmPath?: string;
+}
+
+function shmDir(deps: ContainerDeps, id: string): string {
+  return join(deps.settings.execRoot, "shm", id);
+}
+
+function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, undo: AsyncDisposableStack): SharedNamespaces {
+  const { IpcMode = "", PidMode = "", ShmSize = 0 } = spec.hostConfig;
+  const pidPath = PidMode.startsWith("container:")
+    ? { pidPath: `/proc/${runningDonor(deps, PidMode.slice("container:".length), "PID").state.pid}/ns/pid` }
+    : {};
+  if (IpcMode.startsWith("container:")) {
+    const donor = runningDonor(deps, IpcMode.slice("container:".length), "IPC");
+    if (donor.spec.hostConfig.IpcMode !== "shareable") {
+      throw new DhowError(
+        "invalid",
+        `can't join IPC of container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      );
+    }
+    return { ...pidPath, ipcPath: `/proc/${donor.state.pid}/ns/ipc`, shmPath: shmDir(deps, donor.id) };
+  }
+  if (IpcMode !== "shareable") return pidPath;
+  const shmPath = shmDir(deps, id);
+  mkdirSync(shmPath, { recursive: true, mode: 0o700 });
+  mount("shm", shmPath, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, `mode=1777,size=${ShmSize}`);
+  undo.defer(() => releaseShm(deps, id));
+  return { ...pidPath, shmPath };
+}
+
+/** Takes away what a shareable container's /dev/shm was on the host. */
+export function releaseShm(deps: ContainerDeps, id: string): void {
+  const path = shmDir(deps, id);
+  try {
+    umount(path, MNT_DETACH);
+    rmdirSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "EINVAL")) deps.log.warn("/dev/shm could not be unmounted", { container: id, error });
+  }
+}
+
+/** Makes a directory and its parents inside `rootfs`, where they are missing; links resolve inside. @throws invalid when a file is in the way */
+export function ensureDirectory(rootfs: string, path: string): void {
+  using root = open(rootfs, O_PATH | O_DIRECTORY);
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  const flags = { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT };
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const prefix = parts.slice(0, depth).join("/");
+    try {
+      openat2(root.fd, prefix, flags)[Symbol.dispose]();
+    } catch (error) {
+      if (isErrno(error, "ENOTDIR")) throw new DhowError("invalid", `Cannot mkdir: ${path} is not a directory`, { cause: error });
+      if (!isErrno(error, "ENOENT")) throw error;
+      using parent = openat2(root.fd, depth === 1 ? "." : parts.slice(0, depth - 1).join("/"), flags);
+      mkdirat(parent.fd, parts[depth - 1] ?? "", 0o755);
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { DhowError } from "../../lib/mod.ts";
+import { parseSignal } from "../../linux/mod.ts";
+import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
+import { isRunning } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
+import { cgroupPath, startContainer } from "./start.ts";
+import type { Container } from "./store.ts";
+
+const SIGKILL = 9;
+const SIGTERM = 15;
+const DEFAULT_TIMEOUT_S = 10;
+/** How long a process may take to end after SIGKILL, before the caller is told. */
+const KILL_PATIENCE_MS = 10_000;
+
+export interface StopOptions {
+  readonly timeoutS?: number | undefined;
+  readonly signal?: string | undefined;
+}
+
+function stopSignal({ spec }: Container): number {
+  const { StopSignal } = spec.config;
+  return StopSignal ? parseSignal(StopSignal) : SIGTERM;
+}
+
+function taskOf(deps: ContainerDeps, container: Container): Task {
+  const task = deps.live.of(container).task;
+  if (!task) throw new DhowError("conflict", `container ${container.id} is not running`);
+  return task;
+}
+
+async function endsWithin(task: Task, ms: number): Promise<boolean> {
+  if (ms < 0) {
+    await task.exited;
+    return true;
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([task.exited.then(() => true), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function cancelRestart(deps: ContainerDeps, container: Container): void {
+  const live = deps.live.of(container);
+  clearTimeout(live.restartTimer);
+  live.restartTimer = undefined;
+  deps.store.update(container, { status: "exited", hasBeenManuallyStopped: true });
+  deps.waiters.exited(container.id, container.state.exitCode, false);
+}
+
+/** POST /containers/{id}/stop: the stop signal, and SIGKILL when that is not enough. @throws notModified when it doesn't run */
+export async function stopContainer(deps: ContainerDeps, container: Container, options: StopOptions): Promise<void> {
+  const { state, spec } = container;
+  const signal = options.signal ? parseSignal(options.signal) : stopSignal(container);
+  if (state.status === "restarting") {
+    cancelRestart(deps, container);
+    return;
+  }
+  if (!isRunning(state)) throw new DhowError("notModified", `container ${container.id} is not running`);
+  const task = taskOf(deps, container);
+  deps.store.update(container, { hasBeenManuallyStopped: true });
+  const timeoutS = options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S;
+  if (timeoutS !== 0) {
+    send(deps, container, task, signal);
+    await endsWithin(task, timeoutS < 0 ? -1 : timeoutS * 1000);
+  }
+  if (task.isRunning) {
+    send(deps, container, task, SIGKILL);
+    if (!(await endsWithin(task, KILL_PATIENCE_MS))) {
+      throw new DhowError("internal", `cannot stop container: ${container.id}: tried to kill container, but did not receive an exit event`);
+    }
+  }
+  emitContainer(deps.emit, "stop", container);
+}
+
+function send(deps: ContainerDeps, container: Container, task: Task, signal: number): void {
+  // a frozen process takes no signal before it is let go
+  if (container.state.status === "paused") {
+    thaw(cgroupOf(cgroupPath(deps, container), deps.facts));
+    deps.store.update(container, { status: "running" });
+  }
+  emitContainer(deps.emit, "kill", container, { signal: String(signal) });
+  task.signal(signal);
+}
+
+/** POST /containers/{id}/kill. @throws conflict when it doesn't run, invalid for a signal that is none */
+export async function killContainer(deps: ContainerDeps, container: Container, signalText: string): Promise<void> {
+  const signal = signalText === "" ? SIGKILL : parseSignal(signalText);
+  const { state } = container;
+  if (!isRunning(state)) {
+    throw new DhowError("conflict", `cannot kill container: ${container.id}: container ${container.id} is not running`);
+  }
+  const task = taskOf(deps, container);
+  const isEnd = signal === SIGKILL || signal === stopSignal(container);
+  if (isEnd) deps.store.update(container, { hasBeenManuallyStopped: true });
+  if (signal === SIGKILL) {
+    send(deps, container, task, signal);
+    await endsWithin(task, KILL_PATIENCE_MS);
+    return;
+  }
+  emitContainer(deps.emit, "kill", container, { signal: String(signal) });
+  task.signal(signal);
+}
+
+/** POST /containers/{id}/restart: also starts what doesn't run. */
+export async function restartContainer(deps: ContainerDeps, container: Container, options: StopOptions): Promise<void> {
+  if (container.spec.hostConfig.AutoRemove && isRunning(container.state)) {
+    // docker keeps a container that is restarted, though it ends in between
+    deps.store.updateSpec(container, { hostConfig: { ...container.spec.hostConfig, AutoRemove: false } });
+    try {
+      await stopContainer(deps, container, options);
+    } finally {
+      deps.store.updateSpec(container, { hostConfig: { ...container.spec.hostConfig, AutoRemove: true } });
+    }
+  } else if (isRunning(container.state) || container.state.status === "restarting") await stopContainer(deps, container, options);
+  await startContainer(deps, container);
+  emitContainer(deps.emit, "restart", container);
+}
+
+/** POST /containers/{id}/pause. @throws conflict in docker's words */
+export async function pauseContainer(deps: ContainerDeps, container: Container): Promise<void> {
+  const { id, state } = container;
+  if (state.status === "paused") throw new DhowError("conflict", `container ${id} is already paused`);
+  if (state.status === "restarting") {
+    throw new DhowError("conflict", `container ${id} is restarting, wait until the container is running`);
+  }
+  if (!isRunning(state)) throw new DhowError("conflict", `container ${id} is not running`);
+  await freeze(cgroupOf(cgroupPath(deps, container), deps.facts));
+  deps.store.update(container, { status: "paused" });
+  emitContainer(deps.emit, "pause", container);
+}
+
+/** POST /containers/{id}/unpause. @throws conflict in docker's words */
+export async function unpauseContainer(deps: ContainerDeps, container: Container): Promise<void> {
+  if (container.state.status !== "paused") throw new DhowError("conflict", `Container ${container.id} is not paused`);
+  thaw(cgroupOf(cgroupPath(deps, container), deps.facts));
+  deps.store.update(container, { status: "running" });
+  emitContainer(deps.emit, "unpause", container);
+}

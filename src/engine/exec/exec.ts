@@ -1,0 +1,195 @@
+import { DhowError, randomId } from "../../lib/mod.ts";
+import { ContainerIo, type ExecTask, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
+import type {
+  AttachSession,
+  CallOptions,
+  ExecApi,
+  ExecCreateRequest,
+  ExecInspectResponse,
+  ExecStartRequest,
+} from "../../spec/engine/mod.ts";
+import { isRunning } from "../containers/container.ts";
+import type { ContainerDeps } from "../containers/deps.ts";
+import { emitContainer } from "../containers/emit.ts";
+import { bundleProcess } from "../containers/process.ts";
+import { environment } from "../containers/start.ts";
+import type { Container } from "../containers/store.ts";
+
+/** How long an ended exec can still be asked for its exit code. */
+const KEPT_MS = 5 * 60_000;
+const KEPT_MOST = 256;
+
+interface Exec {
+  readonly id: string;
+  readonly container: Container;
+  readonly request: ExecCreateRequest;
+  readonly io: ContainerIo;
+  task: ExecTask | undefined;
+  isStarted: boolean;
+  isRunning: boolean;
+  exitCode: number | null;
+}
+
+/** Processes started in running containers. They live in memory only: a daemon that comes back doesn't know them any more. */
+export class Execs implements ExecApi {
+  readonly #deps: ContainerDeps;
+  readonly #byId = new Map<string, Exec>();
+
+  constructor(deps: ContainerDeps) {
+    this.#deps = deps;
+  }
+
+  async create(containerRef: string, request: ExecCreateRequest): Promise<{ readonly Id: string }> {
+    const container = this.#runningContainer(containerRef);
+    if (!request.Cmd?.length) throw new DhowError("invalid", "no exec command specified");
+    const id = randomId();
+    const { reactor, buffers, log } = this.#deps;
+    const io = new ContainerIo({
+      tty: request.Tty ?? false,
+      openStdin: request.AttachStdin ?? false,
+      stdinOnce: true,
+      driver: new NoLog(),
+      reactor,
+      buffers,
+      log,
+    });
+    this.#byId.set(id, { id, container, request, io, task: undefined, isStarted: false, isRunning: false, exitCode: null });
+    this.#deps.live.of(container).execIds.add(id);
+    emitContainer(this.#deps.emit, `exec_create: ${request.Cmd.join(" ")}`, container, { execID: id });
+    this.#forgetOld();
+    return { Id: id };
+  }
+
+  #runningContainer(ref: string): Container {
+    const container = this.#deps.store.find(ref);
+    const { status } = container.state;
+    if (status === "paused") throw new DhowError("conflict", `Container ${ref} is paused, unpause the container before exec`);
+    if (status === "restarting") {
+      throw new DhowError("conflict", `Container ${container.id} is restarting, wait until the container is running`);
+    }
+    if (!isRunning(container.state)) throw new DhowError("conflict", `container ${container.id} is not running`);
+    return container;
+  }
+
+  #find(id: string): Exec {
+    const exec = this.#byId.get(id);
+    if (!exec) throw new DhowError("notFound", `No such exec instance: ${id}`);
+    return exec;
+  }
+
+  async start(id: string, request: ExecStartRequest, options: CallOptions): Promise<AttachSession | null> {
+    const exec = this.#find(id);
+    if (exec.isStarted) throw new DhowError("conflict", `Error: Exec command ${id} is already running`);
+    const container = this.#runningContainer(exec.container.id);
+    exec.isStarted = true;
+    const { AttachStdin = false, AttachStdout = false, AttachStderr = false, DetachKeys } = exec.request;
+    const session = request.Detach
+      ? null
+      : exec.io.attach({
+          logs: false,
+          stream: true,
+          stdin: AttachStdin,
+          stdout: AttachStdout,
+          stderr: AttachStderr,
+          detachKeys: DetachKeys || undefined,
+          signal: options.signal,
+        });
+    const command = (exec.request.Cmd ?? []).join(" ");
+    emitContainer(this.#deps.emit, `exec_start: ${command}`, container, { execID: id });
+    try {
+      await this.#run(exec, container, request);
+    } catch (error) {
+      session?.close();
+      exec.exitCode = error instanceof DhowError && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 126;
+      this.#ended(exec);
+      throw error;
+    }
+    return session;
+  }
+
+  async #run(exec: Exec, container: Container, request: ExecStartRequest): Promise<void> {
+    const { tasks, snapshots, facts } = this.#deps;
+    const { config, hostConfig } = container.spec;
+    const asked = exec.request;
+    const user = resolveUser(snapshots.mount(container.id), asked.User || config.User || "", hostConfig.GroupAdd ?? []);
+    const [rows = 0, columns = 0] = request.ConsoleSize ?? asked.ConsoleSize ?? [];
+    const tty = asked.Tty ?? false;
+    const own = asked.Env ?? [];
+    const overridden = new Set(own.map((entry) => entry.split("=")[0]));
+    const env = [...environment(container, user.home).filter((entry) => !overridden.has(entry.split("=")[0] ?? "")), ...own];
+    if (tty && !env.some((entry) => entry.startsWith("TERM="))) env.push("TERM=xterm");
+    const process = execProcess(
+      bundleProcess(tasks.bundleDir(container.id)),
+      {
+        args: asked.Cmd ?? [],
+        env,
+        cwd: asked.WorkingDir || config.WorkingDir || "/",
+        user,
+        terminal: tty,
+        consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
+        privileged: asked.Privileged ?? false,
+      },
+      facts,
+    );
+    const task = await tasks.exec({
+      containerId: container.id,
+      execId: exec.id,
+      process,
+      io: exec.io,
+      runtime: hostConfig.Runtime ?? "crun",
+    });
+    exec.task = task;
+    exec.isRunning = true;
+    void task.exited.then((exitCode) => {
+      exec.exitCode = exitCode;
+      this.#ended(exec);
+      emitContainer(this.#deps.emit, "exec_die", container, { execID: exec.id, exitCode: String(exitCode) });
+    });
+  }
+
+  #ended(exec: Exec): void {
+    exec.isRunning = false;
+    this.#deps.live.peek(exec.container.id)?.execIds.delete(exec.id);
+    const timer = setTimeout(() => this.#byId.delete(exec.id), KEPT_MS);
+    timer.unref();
+  }
+
+  #forgetOld(): void {
+    if (this.#byId.size <= KEPT_MOST) return;
+    for (const [id, exec] of this.#byId) {
+      if (this.#byId.size <= KEPT_MOST) return;
+      const isGone = this.#deps.store.get(exec.container.id) !== exec.container;
+      if (exec.exitCode !== null || isGone) this.#byId.delete(id);
+    }
+  }
+
+  async inspect(id: string): Promise<ExecInspectResponse> {
+    const { request, task, container, isRunning: running, exitCode } = this.#find(id);
+    const [entrypoint = "", ...args] = request.Cmd ?? [];
+    return {
+      ID: id,
+      Running: running,
+      ExitCode: exitCode,
+      ProcessConfig: {
+        tty: request.Tty ?? false,
+        entrypoint,
+        arguments: args,
+        privileged: request.Privileged ?? false,
+        ...(request.User ? { user: request.User } : {}),
+      },
+      OpenStdin: request.AttachStdin ?? false,
+      OpenStderr: request.AttachStderr ?? false,
+      OpenStdout: request.AttachStdout ?? false,
+      CanRemove: false,
+      ContainerID: container.id,
+      DetachKeys: request.DetachKeys ?? "",
+      Pid: task?.pid ?? 0,
+    };
+  }
+
+  async resize(id: string, size: { readonly rows: number; readonly columns: number }): Promise<void> {
+    const exec = this.#find(id);
+    if (!exec.isRunning) throw new DhowError("conflict", `exec process is not started or has ended: ${id}`);
+    exec.io.resize(size.rows, size.columns);
+  }
+}

@@ -1,0 +1,164 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { arch, hostname } from "node:os";
+import { API_VERSION, DOCKER_VERSION, formatTime, MIN_API_VERSION, nowNs, VERSION } from "../../lib/mod.ts";
+import type { HostFacts } from "../../runtime/mod.ts";
+import type { SystemInfo, SystemVersion } from "../../spec/engine/mod.ts";
+
+/** The parts of /info that the engine's settings decide. */
+export interface InfoSettings {
+  readonly id: string;
+  readonly dataRoot: string;
+  readonly storageDriver: string;
+  readonly backingFilesystem: string;
+  readonly logDriver: string;
+  readonly defaultRuntime: string;
+  readonly runtimes: Readonly<Record<string, string>>;
+  readonly labels: readonly string[];
+  readonly isDebug: boolean;
+  readonly initPath: string;
+  readonly runtimeVersion: string;
+  readonly warnings: readonly string[];
+}
+
+export interface Counts {
+  readonly running: number;
+  readonly paused: number;
+  readonly stopped: number;
+  readonly images: number;
+  readonly listeners: number;
+}
+
+function goArch(): string {
+  return arch() === "x64" ? "amd64" : arch();
+}
+
+/** GET /version. */
+export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemVersion {
+  return {
+    Platform: { Name: `dhow ${VERSION}` },
+    Components: [
+      {
+        Name: "Engine",
+        Version: DOCKER_VERSION,
+        Details: {
+          ApiVersion: API_VERSION,
+          Arch: goArch(),
+          BuildTime: "",
+          Experimental: "false",
+          GitCommit: VERSION,
+          GoVersion: `bun${Bun.version}`,
+          KernelVersion: facts.kernel,
+          MinAPIVersion: MIN_API_VERSION,
+          Os: "linux",
+        },
+      },
+      { Name: "crun", Version: runtimeVersion, Details: { GitCommit: "" } },
+    ],
+    Version: DOCKER_VERSION,
+    ApiVersion: API_VERSION,
+    MinAPIVersion: MIN_API_VERSION,
+    GitCommit: VERSION,
+    GoVersion: `bun${Bun.version}`,
+    Os: "linux",
+    Arch: goArch(),
+    KernelVersion: facts.kernel,
+    BuildTime: "",
+  };
+}
+
+function securityOptions(facts: HostFacts): string[] {
+  const options: string[] = [];
+  if (facts.apparmor) options.push("name=apparmor");
+  if (facts.seccomp) options.push("name=seccomp,profile=builtin");
+  if (facts.selinux) options.push("name=selinux");
+  if (facts.cgroupNamespaces && facts.cgroup.version === 2) options.push("name=cgroupns");
+  return options;
+}
+
+/** GET /info. */
+export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Counts): SystemInfo {
+  const { limits } = facts;
+  return {
+    ID: settings.id,
+    Containers: counts.running + counts.paused + counts.stopped,
+    ContainersRunning: counts.running,
+    ContainersPaused: counts.paused,
+    ContainersStopped: counts.stopped,
+    Images: counts.images,
+    Driver: settings.storageDriver,
+    DriverStatus: [
+      ["Backing Filesystem", settings.backingFilesystem],
+      ["Supports d_type", "true"],
+      ["Native Overlay Diff", "true"],
+    ],
+    DockerRootDir: settings.dataRoot,
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: null,
+      Log: ["json-file", "local"],
+    },
+    MemoryLimit: limits.memory,
+    SwapLimit: limits.swap,
+    CpuCfsPeriod: limits.cpuCfs,
+    CpuCfsQuota: limits.cpuCfs,
+    CPUShares: limits.cpuShares,
+    CPUSet: limits.cpuset,
+    PidsLimit: limits.pids,
+    OomKillDisable: limits.oomKillDisable,
+    IPv4Forwarding: facts.ipv4Forwarding,
+    Debug: settings.isDebug,
+    NFd: openDescriptors(),
+    NGoroutines: 0,
+    SystemTime: formatTime(nowNs()),
+    LoggingDriver: settings.logDriver,
+    CgroupDriver: "cgroupfs",
+    CgroupVersion: String(facts.cgroup.version),
+    NEventsListener: counts.listeners,
+    KernelVersion: facts.kernel,
+    OperatingSystem: facts.operatingSystem,
+    OSVersion: facts.osVersion,
+    OSType: "linux",
+    Architecture: facts.machine,
+    NCPU: facts.cpuCount,
+    MemTotal: facts.memoryBytes,
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: { InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"], IndexConfigs: {}, Mirrors: null },
+    GenericResources: null,
+    HttpProxy: "",
+    HttpsProxy: "",
+    NoProxy: "",
+    Name: hostname(),
+    Labels: settings.labels,
+    ExperimentalBuild: false,
+    ServerVersion: DOCKER_VERSION,
+    Runtimes: Object.fromEntries(Object.entries(settings.runtimes).map(([name, path]) => [name, { path }])),
+    DefaultRuntime: settings.defaultRuntime,
+    Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
+    LiveRestoreEnabled: true,
+    Isolation: "",
+    InitBinary: settings.initPath,
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: settings.runtimeVersion },
+    InitCommit: { ID: "" },
+    SecurityOptions: securityOptions(facts),
+    FirewallBackend: { Driver: "nftables" },
+    CDISpecDirs: [],
+    Warnings: [...settings.warnings, ...facts.warnings],
+  };
+}
+
+function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** A stable id of this engine, kept in `path`. */
+export function engineId(path: string, make: () => string): string {
+  try {
+    const id = readFileSync(path, "utf8").trim();
+    if (id !== "") return id;
+  } catch {
+    // the first start
+  }
+  return make();
+}
