@@ -129,7 +129,6 @@ const hostConfig = struct(
     MaskedPaths: slice(string),
     ReadonlyPaths: slice(string),
     Init: bool,
-    Umask: string,
   },
   { Resources: resources },
 );

@@ -8,7 +8,7 @@ import { type Route, route } from "../router.ts";
 import { containerInspect, containerSummary } from "../versions.ts";
 
 const LIST_FILTERS = new Set(
-  ["ancestor", "annotation", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name"].concat([
+  ["ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name"].concat([
     "network",
     "publish",
     "since",
