@@ -107,9 +107,17 @@ describe.skipIf(docker === null)("the docker CLI (skipped where there is none)",
       stdout: "pipe",
       stderr: "ignore",
     });
-    const reader = child.stdout.getReader();
-    expect(new TextDecoder().decode((await reader.read()).value)).toBe("start c1\n");
-    child.kill();
-    await child.exited;
+    try {
+      // the CLI writes a line in several pieces
+      let line = "";
+      for await (const piece of child.stdout) {
+        line += new TextDecoder().decode(piece);
+        if (line.endsWith("\n")) break;
+      }
+      expect(line).toBe("start c1\n");
+    } finally {
+      child.kill();
+      await child.exited;
+    }
   });
 });
