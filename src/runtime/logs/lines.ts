@@ -46,7 +46,8 @@ export class LineFormatter {
       if (this.#length >= FLUSH_BYTES) yield* this.flush();
     }
     if (at < data.length) {
-      this.#partial[stream].push(data.slice(at));
+      // a copy: the chunk's buffer is used again
+      this.#partial[stream].push(new Uint8Array(data.subarray(at)));
       this.#partialNs[stream] = timeNs;
     }
   }

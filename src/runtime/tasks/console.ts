@@ -5,9 +5,11 @@ import {
   EPOLLIN,
   type Fd,
   listenUnix,
+  makeRaw,
   O_DIRECTORY,
   O_RDONLY,
   open,
+  openPty,
   pidfdGetFd,
   type Reactor,
   receiveFd,
@@ -92,4 +94,24 @@ export function takeFromKeeper(dir: string): Fd | undefined {
   const master = pidfdGetFd(pidfd.fd, KEPT_FD);
   setNonblocking(master.fd);
   return master;
+}
+
+/** A terminal on its way to the daemon. */
+export interface Terminal extends Disposable {
+  readonly master: Promise<Fd>;
+  /** For a runtime that passes on between its own terminal and the container's. */
+  readonly slavePath: string | undefined;
+}
+
+/** crun hands the container's terminal over; others want one of their own in the foreground. */
+export function openTerminal(reactor: Reactor, dir: string, runtime: { readonly isCrun: boolean }): Terminal {
+  if (!runtime.isCrun) {
+    const { master, slave, slavePath } = openPty();
+    setNonblocking(master.fd);
+    makeRaw(slave.fd);
+    return { master: Promise.resolve(master), slavePath, [Symbol.dispose]: () => slave.close() };
+  }
+  const received = Promise.withResolvers<Fd>();
+  const socket = new ConsoleSocket(reactor, dir, (master) => received.resolve(master));
+  return { master: received.promise, slavePath: undefined, [Symbol.dispose]: () => socket[Symbol.dispose]() };
 }

@@ -17,8 +17,8 @@ import {
   setWinsize,
   type Watch,
 } from "../../linux/mod.ts";
-import { ConsoleSocket } from "./console.ts";
-import { BUNDLE } from "./holder.ts";
+import { openTerminal } from "./console.ts";
+import { BUNDLE, pollPid } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 import { execFailure, readRuntimeErrors } from "./oci-error.ts";
 import type { RuntimeCommand } from "./runtimes.ts";
@@ -68,30 +68,30 @@ interface Child {
  */
 export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<ExecTask> {
   const { io } = options;
-  const { dir } = deps;
+  const { dir, command } = deps;
   using cleanup = new DisposableStack();
   cleanup.defer(() => rmSync(dir, { recursive: true, force: true }));
   makeExecDir(dir, options);
   const control = cleanup.use(open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK));
-  const master = Promise.withResolvers<Fd>();
-  if (io.options.tty) cleanup.use(new ConsoleSocket(deps.reactor, dir, (fd) => master.resolve(fd)));
-  const argv = deps.command.exec(options.containerId, {
+  const terminal = io.options.tty ? cleanup.use(openTerminal(deps.reactor, dir, command)) : undefined;
+  const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
+  const line = command.exec(options.containerId, {
     process: join(dir, "process.json"),
-    pidFile: join(dir, BUNDLE.control),
+    pidFile,
     log: join(dir, BUNDLE.log),
-    console: io.options.tty ? BUNDLE.console : undefined,
+    console: command.isCrun && io.options.tty ? BUNDLE.console : undefined,
   });
   const ends = cleanup.use(openPipes(dir, io));
-  const child: Child = Bun.spawn(argv, { cwd: dir, env: {}, stdio: ends.stdio });
+  const child = spawnRuntime(line, { dir, stdio: ends.stdio, terminal: terminal?.slavePath });
   ends.closeChildEnds();
-  const pid = await firstOf(child, control.fd, deps.reactor);
+  const pid = await firstOf(child, { control: control.fd, pidFile, isPolled: !command.isCrun }, deps.reactor);
   if (pid === undefined) {
     const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${await child.exited}`;
     io.abort();
     throw execFailure(message, options.process.args ?? []);
   }
-  if (io.options.tty) {
-    const fd = await master.promise;
+  if (terminal !== undefined) {
+    const fd = await terminal.master;
     const size = options.process.consoleSize;
     if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(fd.fd, size.height, size.width);
     io.begin({ kind: "tty", master: fd.release() });
@@ -156,21 +156,42 @@ function openPipes(dir: string, io: ContainerIo): Pipes {
   };
 }
 
+const WITH_TTY = 'exec <$DHOW_TTY >$DHOW_TTY 2>&1; unset DHOW_TTY; exec "$@"';
+
+function spawnRuntime(
+  line: string[],
+  options: { readonly dir: string; readonly stdio: Pipes["stdio"]; readonly terminal: string | undefined },
+): Child {
+  const { dir, stdio, terminal } = options;
+  if (terminal === undefined) return Bun.spawn(line, { cwd: dir, env: {}, stdio });
+  return Bun.spawn(["/bin/sh", "-c", WITH_TTY, "dhow-exec", ...line], { cwd: dir, env: { DHOW_TTY: terminal }, detached: true, stdio });
+}
+
+interface PidSource {
+  readonly control: number;
+  readonly pidFile: string;
+  /** The runtime replaces the file in place of writing to it. */
+  readonly isPolled: boolean;
+}
+
 /** The pid once the process runs; undefined when the runtime ended without. */
-function firstOf(child: Child, control: number, reactor: Reactor): Promise<number | undefined> {
+function firstOf(child: Child, source: PidSource, reactor: Reactor): Promise<number | undefined> {
   return new Promise((resolve) => {
     const buffer = Buffer.alloc(32);
     const pidNow = (): number | undefined => {
-      const count = read(control, buffer);
+      const count = source.isPolled ? 0 : read(source.control, buffer);
       return count > 0 ? Number(buffer.toString("latin1", 0, count)) : undefined;
     };
+    const ended = Promise.withResolvers<void>();
     let watch: Watch | undefined;
     const done = (pid: number | undefined): void => {
       watch?.[Symbol.dispose]();
       watch = undefined;
+      ended.resolve();
       resolve(pid);
     };
-    watch = reactor.watch(control, EPOLLIN, () => done(pidNow()));
+    if (source.isPolled) pollPid(source.pidFile, ended.promise, done);
+    watch = reactor.watch(source.control, EPOLLIN, () => done(pidNow()));
     void child.exited.then(() => {
       if (watch !== undefined) done(pidNow());
     });

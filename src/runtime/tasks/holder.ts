@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   EPOLLIN,
@@ -25,6 +25,7 @@ const SIGKILL = 9;
 export const BUNDLE = {
   config: "config.json",
   control: "control",
+  pid: "pid",
   stdin: "stdin",
   stdout: "stdout",
   stderr: "stderr",
@@ -43,11 +44,21 @@ const PLAIN = `echo $$ >holder; "$@" 3>&-; c=$?; ${TAIL}`;
 // With stdin the shell also holds a write end (descriptor 4), so that a daemon that dies is no end of input; USR1 lets go of it.
 const WITH_STDIN = `trap 'exec 4>&-' USR1; echo $$ >holder; "$@" <&5 5<&- 3>&- 4>&- & exec 5<&-; p=$!; while :; do wait $p; c=$?; kill -0 $p 2>/dev/null || break; done; ${TAIL}`;
 
+// Opened by a session leader, the terminal becomes the controlling one: runc looks for it at /dev/tty, and learns of new sizes by it.
+const WITH_TTY = `exec <$DHOW_TTY >$DHOW_TTY 2>&1; unset DHOW_TTY; ${PLAIN}`;
+
+function scriptFor(options: HolderOptions): string {
+  if (options.terminal !== undefined) return WITH_TTY;
+  return options.openStdin && !options.tty ? WITH_STDIN : PLAIN;
+}
+
 export interface HolderOptions {
   readonly dir: string;
   readonly command: readonly string[];
   readonly tty: boolean;
   readonly openStdin: boolean;
+  /** Path of a terminal for the runtime itself, when it does not hand over the container's. */
+  readonly terminal?: string | undefined;
 }
 
 /** What `startHolder` gives: the daemon's ends. */
@@ -76,9 +87,10 @@ export function startHolder(options: HolderOptions): HolderEnds {
   const path = (name: string): string => join(options.dir, name);
   const take = (name: string, flags: number): Fd => cleanup.use(open(path(name), flags));
   const control = take(BUNDLE.control, O_RDWR | O_NONBLOCK);
-  const argv = ["/bin/sh", "-c", !options.tty && options.openStdin ? WITH_STDIN : PLAIN, "dhow-holder", ...options.command];
+  const argv = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
   if (options.tty) {
-    const child = Bun.spawn(argv, { cwd: options.dir, env: {}, detached: true, stdio: ["ignore", "ignore", "ignore", control.fd] });
+    const env = options.terminal === undefined ? {} : { DHOW_TTY: options.terminal };
+    const child = Bun.spawn(argv, { cwd: options.dir, env, detached: true, stdio: ["ignore", "ignore", "ignore", control.fd] });
     child.unref();
     const ends = { pid: child.pid, control: control.fd, pipes: undefined };
     control.release();
@@ -221,4 +233,16 @@ export function readExit(dir: string): { readonly exitCode: number; readonly exi
   } catch {
     return undefined;
   }
+}
+
+const PID_POLL_MS = 2;
+
+/** Waits for a pid file that the runtime puts in place by renaming, which a FIFO can't tell of; until `end` settles. */
+export function pollPid(path: string, end: Promise<unknown>, onPid: (pid: number) => void): void {
+  const timer = setInterval(() => {
+    const pid = Number(existsSync(path) ? readFileSync(path, "utf8") : 0);
+    if (pid > 0) onPid(pid);
+  }, PID_POLL_MS);
+  const stop = (): void => clearInterval(timer);
+  end.then(stop, stop);
 }

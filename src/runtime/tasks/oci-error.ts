@@ -41,7 +41,7 @@ export function describeStartFailure(message: string, args: readonly string[]): 
   if (/^open executable: Operation not permitted/.test(message))
     return { text: `${container}: exec: ${program}: is a directory`, exitCode: NOT_EXECUTABLE };
   if (/^open executable: /.test(message)) return { text: `${container}: exec: ${program}: permission denied`, exitCode: NOT_EXECUTABLE };
-  const text = lowerErrno(message);
+  const text = lowerErrno(message.replace(/^(?:runc run|runc create|exec) failed: /, ""));
   if (/executable file not found|no such file or directory/.test(text)) return { text, exitCode: NOT_FOUND };
   if (/permission denied|is a directory/.test(text)) return { text, exitCode: NOT_EXECUTABLE };
   return { text, exitCode: DAEMON_FAILED };

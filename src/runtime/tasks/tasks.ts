@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, setWinsize } from "../../linux/mod.ts";
-import { ConsoleSocket, startKeeper, takeFromKeeper } from "./console.ts";
+import { openTerminal, startKeeper, type Terminal, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
   BUNDLE,
@@ -10,6 +10,7 @@ import {
   type HolderEnds,
   makeBundle,
   openRecorded,
+  pollPid,
   readExit,
   releaseStdin,
   reopenPipes,
@@ -107,36 +108,36 @@ export class Tasks {
     const { tty, openStdin } = io.options;
     const args = spec.process?.args ?? [];
     let task: Task | undefined;
-    let socket: ConsoleSocket | undefined;
+    let terminal: Terminal | undefined;
     let pipes: HolderEnds["pipes"];
     try {
       makeBundle(dir, JSON.stringify(spec), { tty, openStdin });
-      const begun = Promise.withResolvers<Fd>();
-      if (tty) socket = new ConsoleSocket(this.#options.reactor, dir, (master) => begun.resolve(master));
-      const line = command.run(dir, id, {
-        pidFile: join(dir, BUNDLE.control),
-        log: join(dir, BUNDLE.log),
-        console: tty ? BUNDLE.console : undefined,
-      });
-      const ends = startHolder({ dir, command: line, tty, openStdin });
+      if (tty) terminal = openTerminal(this.#options.reactor, dir, command);
+      const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
+      const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
+      const line = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
+      const ends = startHolder({ dir, command: line, tty, openStdin, terminal: terminal?.slavePath });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
+      if (!command.isCrun) pollPid(pidFile, task.started, (pid) => task?.assumePid(pid));
       await task.started;
-      if (ends.pipes === undefined) this.#beginTty(dir, io, await begun.promise, spec);
-      else {
+      if (terminal !== undefined) this.#beginTty(dir, io, await terminal.master, spec);
+      else if (ends.pipes !== undefined) {
         io.begin({ kind: "pipes", ...ends.pipes, closeStdin: () => releaseHolderStdin(dir) });
         pipes = undefined;
       }
       void task.exited.then(() => io.drain());
       return task;
     } catch (error) {
-      socket?.[Symbol.dispose]();
+      void terminal?.master.then((master) => master.close());
       if (pipes !== undefined) for (const fd of [pipes.stdin, pipes.stdout, pipes.stderr]) if (fd !== undefined) new Fd(fd).close();
       task?.abandon();
       const failure = this.#describe(error, dir, command, args);
       io.abort();
       this.cleanup(id);
       throw failure;
+    } finally {
+      terminal?.[Symbol.dispose]();
     }
   }
 
@@ -224,7 +225,8 @@ export class Tasks {
       return;
     }
     const master = takeFromKeeper(dir);
-    if (master !== undefined) io.begin({ kind: "tty", master: master.release() });
+    if (master === undefined) return;
+    io.begin({ kind: "tty", master: master.release() });
   }
 
   #endKeeper(dir: string): void {

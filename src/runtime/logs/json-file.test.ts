@@ -1,0 +1,118 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger } from "../../lib/mod.ts";
+import { fionread, mkfifo, O_NONBLOCK, O_RDWR } from "../../linux/mod.ts";
+import type { OutputChunk } from "../../spec/engine/mod.ts";
+import { type LogReadOptions, WHOLE_LOG } from "./driver.ts";
+import { JsonFileLog } from "./json-file.ts";
+
+let directory: string;
+let nowNs: bigint;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "dhow-json-"));
+  nowNs = 1_700_000_000_000_000_000n;
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function makeLog(limits: { maxSizeBytes?: number; maxFiles?: number; compress?: boolean } = {}): JsonFileLog {
+  const clock = (): bigint => {
+    nowNs += 1_500_000_000n;
+    return nowNs;
+  };
+  return new JsonFileLog({
+    path: join(directory, "x-json.log"),
+    maxSizeBytes: limits.maxSizeBytes ?? -1,
+    maxFiles: limits.maxFiles ?? 1,
+    compress: limits.compress ?? false,
+    attributes: {},
+    clock,
+    log: silentLogger,
+  });
+}
+
+async function read(log: JsonFileLog, options: Partial<LogReadOptions> = {}): Promise<string> {
+  let all = "";
+  for await (const chunk of log.read({ ...WHOLE_LOG, ...options }) as AsyncIterable<OutputChunk>) all += Buffer.from(chunk.data).toString();
+  return all;
+}
+
+test("entries have docker's exact form", async () => {
+  const log = makeLog();
+  const writer = log.open();
+  writer.append("stdout", Buffer.from('a "q" \\ \t\n'));
+  writer.append("stderr", Buffer.from("\x1b[1mä\r\n"));
+  writer.close();
+  expect(readFileSync(log.path, "utf8")).toBe(
+    '{"log":"a \\"q\\" \\\\ \\u0009\\n","stream":"stdout","time":"2023-11-14T22:13:21.5Z"}\n' +
+      '{"log":"\\u001b[1mä\\r\\n","stream":"stderr","time":"2023-11-14T22:13:23Z"}\n',
+  );
+  expect(await read(log)).toBe('a "q" \\ \t\n\x1b[1mä\r\n');
+  expect(await read(log, { timestamps: true, stdout: false })).toBe("2023-11-14T22:13:23.000000000Z \x1b[1mä\r\n");
+});
+
+test("an unfinished line stays in the pipe, is handed out once, and is finished later", async () => {
+  const path = join(directory, "fifo");
+  mkfifo(path);
+  const pipe = openSync(path, O_RDWR | O_NONBLOCK);
+  const log = makeLog();
+  const writer = log.open();
+  const into = Buffer.alloc(1000);
+  writeSync(pipe, "one\ntw");
+  expect(writer.pump(pipe, "stdout", 1000, into)).toBe(6);
+  expect(fionread(pipe)).toBe(2);
+  expect(writer.pump(pipe, "stdout", 1000, into)).toBe(-1);
+  writeSync(pipe, "o\nend");
+  expect(writer.pump(pipe, "stdout", 1000, into)).toBe(5);
+  expect(into.toString("latin1", 0, 5)).toBe("o\nend");
+  expect(await read(log)).toBe("one\ntwo\n");
+  writer.finish(pipe, "stdout");
+  expect(fionread(pipe)).toBe(0);
+  writer.close();
+  closeSync(pipe);
+  expect(await read(log)).toBe("one\ntwo\nend");
+});
+
+test("long lines become entries of 16 KiB", async () => {
+  const log = makeLog();
+  const writer = log.open();
+  writer.append("stdout", Buffer.from(`${"x".repeat(40_000)}\n`));
+  writer.close();
+  const lengths = readFileSync(log.path, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { log: string }).log.length);
+  expect(lengths).toEqual([16384, 16384, 7233]);
+  expect(await read(log)).toBe(`${"x".repeat(40_000)}\n`);
+});
+
+test("files rotate, are compressed, and read in order; tail reaches back", async () => {
+  const log = makeLog({ maxSizeBytes: 1000, maxFiles: 4, compress: true });
+  const writer = log.open();
+  const followed = read(log, { follow: true, tail: 0 });
+  await Bun.sleep(5);
+  for (let i = 0; i < 60; i++) {
+    writer.append("stdout", Buffer.from(`line ${i}\n`));
+    await Bun.sleep(1);
+  }
+  writer.close();
+  await Bun.sleep(20);
+  expect(readdirSync(directory).sort()).toEqual(["x-json.log", "x-json.log.1.gz", "x-json.log.2.gz", "x-json.log.3.gz"]);
+  expect(await followed).toBe(Array.from({ length: 60 }, (_, i) => `line ${i}\n`).join(""));
+  const lines = (await read(log)).trimEnd().split("\n");
+  expect(lines.at(-1)).toBe("line 59");
+  for (const tail of [0, 1, 20, lines.length, 1000])
+    expect(await read(log, { tail })).toBe(tail === 0 ? "" : `${lines.slice(-tail).join("\n")}\n`);
+});
+
+test("since and until choose entries by their time", async () => {
+  const log = makeLog();
+  const writer = log.open();
+  for (let i = 0; i < 4; i++) writer.append("stdout", Buffer.from(`line ${i}\n`));
+  writer.close();
+  const start = 1_700_000_000_000_000_000n;
+  expect(await read(log, { sinceNs: start + 3_000_000_000n, untilNs: start + 4_500_000_000n })).toBe("line 1\nline 2\n");
+});
