@@ -6,8 +6,23 @@
  * Containers keep the namespace alive when the daemon dies; the next daemon finds it through any of their holders. Without a container
  * it ends with the daemon, and everything mounted in it is gone with it.
  */
-import { mkdirSync, openSync, readlinkSync } from "node:fs";
-import { CLONE_NEWNS, MNT_DETACH, MS_BIND, MS_PRIVATE, MS_REC, mount, readMountInfo, setns, umount, unshare } from "./linux/mod.ts";
+import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import {
+  CLONE_NEWNS,
+  isMountPoint,
+  MNT_DETACH,
+  MS_BIND,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_REMOUNT,
+  mount,
+  readMountInfo,
+  setns,
+  umount,
+  unshare,
+} from "./linux/mod.ts";
 
 const CLONE_FS = 0x200;
 const MARK = "DHOW_MOUNT_NAMESPACE";
@@ -71,4 +86,19 @@ function hideHybridCgroup(): void {
   const parent = mounts.find((m) => m.mountId === unified.parentId);
   if (parent) mount(null, parent.mountPoint, null, MS_PRIVATE | MS_REC);
   umount(unified.mountPoint, MNT_DETACH);
+}
+
+/**
+ * Makes `program` appear read-only at `place` and returns `place`. A runtime that sees itself on a read-only mount knows that no container
+ * can change it, and runs as it is.
+ * @throws {SysError}
+ */
+export function readOnlyCopy(program: string, place: string): string {
+  mkdirSync(dirname(place), { recursive: true, mode: 0o711 });
+  closeSync(openSync(place, "a"));
+  // an update of the program puts a new file in its place
+  if (isMountPoint(place)) umount(place, MNT_DETACH);
+  mount(program, place, null, MS_BIND);
+  mount(null, place, null, MS_BIND | MS_REMOUNT | MS_RDONLY);
+  return place;
 }

@@ -1,0 +1,7 @@
+export * from "./containers/mod.ts";
+export { type EngineEvent, EventHub } from "./events.ts";
+export { Execs } from "./exec/exec.ts";
+export { type ImageDeps, Images, ImageTransfer } from "./images/mod.ts";
+export { NetworksService } from "./networks/mod.ts";
+export { engineId, type InfoSettings, System } from "./system/mod.ts";
+export { VolumesService } from "./volumes/mod.ts";

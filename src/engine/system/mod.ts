@@ -1,0 +1,2 @@
+export { engineId, type InfoSettings } from "./info.ts";
+export { System, type SystemDeps } from "./system.ts";

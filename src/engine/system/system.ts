@@ -1,0 +1,67 @@
+import type { HostFacts } from "../../runtime/mod.ts";
+import type {
+  ContainersApi,
+  DiskUsage,
+  EventMessage,
+  EventsOptions,
+  ImagesApi,
+  SystemApi,
+  SystemInfo,
+  SystemVersion,
+  VolumesApi,
+} from "../../spec/engine/mod.ts";
+import { directorySize } from "../../volumes/mod.ts";
+import type { EventHub } from "../events.ts";
+import { type Counts, type InfoSettings, systemInfo, systemVersion } from "./info.ts";
+
+export interface SystemDeps {
+  readonly facts: HostFacts;
+  readonly settings: () => InfoSettings;
+  readonly counts: () => Counts;
+  readonly events: EventHub;
+  readonly images: ImagesApi;
+  readonly containers: ContainersApi;
+  readonly volumes: VolumesApi;
+  /** Ids of the containers that use a volume. */
+  readonly volumeUsers: (name: string) => number;
+  readonly layersSizeBytes: () => number;
+}
+
+/** What clients ask about the engine itself. */
+export class System implements SystemApi {
+  readonly #deps: SystemDeps;
+
+  constructor(deps: SystemDeps) {
+    this.#deps = deps;
+  }
+
+  async version(): Promise<SystemVersion> {
+    return systemVersion(this.#deps.facts, this.#deps.settings().runtimeVersion);
+  }
+
+  async info(): Promise<SystemInfo> {
+    return systemInfo(this.#deps.facts, this.#deps.settings(), this.#deps.counts());
+  }
+
+  events(options: EventsOptions): AsyncIterable<EventMessage> {
+    return this.#deps.events.stream(options);
+  }
+
+  async diskUsage(types: readonly string[]): Promise<DiskUsage> {
+    const { images, containers, volumes } = this.#deps;
+    const wants = (type: string): boolean => types.length === 0 || types.includes(type);
+    const volumeList = wants("volume") ? ((await volumes.list({})).Volumes ?? []) : [];
+    return {
+      LayersSize: wants("image") ? this.#deps.layersSizeBytes() : 0,
+      Images: wants("image") ? await images.list({ all: false, digests: false, sharedSize: true, manifests: false, filters: {} }) : [],
+      Containers: wants("container") ? await containers.list({ all: true, limit: 0, size: true, filters: {} }) : [],
+      Volumes: await Promise.all(
+        volumeList.map(async (volume) => ({
+          ...volume,
+          UsageData: { Size: await directorySize(volume.Mountpoint ?? ""), RefCount: this.#deps.volumeUsers(volume.Name ?? "") },
+        })),
+      ),
+      BuildCache: [],
+    };
+  }
+}
