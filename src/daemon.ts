@@ -26,7 +26,6 @@ import {
 } from "./engine/mod.ts";
 import { ImageStore } from "./images/mod.ts";
 import {
-  type ChainId,
   createLogger,
   DhowError,
   DOCKER_VERSION,
@@ -45,7 +44,6 @@ import {
   fsTypeName,
   isAlive,
   LOCK_EX,
-  LOCK_NB,
   madviseTrim,
   O_CLOEXEC,
   O_CREAT,
@@ -178,7 +176,7 @@ function removeQuietly(path: string): void {
 /** Two daemons on one data root would destroy each other's work. @throws conflict */
 function lockRoot(dataRoot: string): Fd {
   const fd = open(join(dataRoot, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
-  if (flock(fd.fd, LOCK_EX | LOCK_NB)) return fd;
+  if (flock(fd.fd, LOCK_EX)) return fd;
   fd.close();
   throw new DhowError("conflict", `lock ${dataRoot}: another daemon uses it; give this one a --data-root of its own`);
 }
@@ -276,8 +274,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
   const layers = new LayerStore({ table: new LayersTable(db), snapshotter: snapshots, log });
   await layers.recover();
   const store = new ContainerStore(new ContainersTable(db));
-  const layersInUse = (): ChainId[] => store.list().flatMap((c) => c.spec.topLayer ?? []);
-  const images = new ImageStore({ db, blobs, layers, layersInUse });
+  const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap((c) => c.spec.topLayer ?? []), log });
   const volumeUsers = (name: string): string[] =>
     store
       .list()
@@ -353,7 +350,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
   await recoverContainers(deps);
   stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${daemonId}`, facts));
 
-  const imageDeps = { store: images, layers, temporary: join(dataRoot, "tmp"), imageUsers: (id: string) => store.usersOf(id), emit, log };
+  const imageDeps = { store: images, layers, driver: snapshots.driver, temporary: join(dataRoot, "tmp"), imageUsers: (id: string) => store.usersOf(id), emit, log };
   const imageApi = new Images(imageDeps);
   const sizes = async (container: {
     readonly id: string;
@@ -375,7 +372,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
       return undefined;
     }
   };
-  const healthOf = (container: { readonly id: string }): string => deps.live.peek(container.id)?.health?.health.Status ?? "";
+  const healthOf = (container: { readonly id: string }): string => deps.live.peek(container.id)?.health?.health?.Status ?? "";
   const containers = new Containers(
     deps,
     { store, descendants, imageIdOf, sizes, healthOf },
