@@ -1,6 +1,6 @@
 export { type LoadOptions, loadArchive } from "./archive/load.ts";
 export { platformOf } from "./archive/plan.ts";
-export { type SavedImage, saveArchive } from "./archive/save.ts";
+export { manifestDescriptor, type SavedImage, saveArchive } from "./archive/save.ts";
 export { applyChanges } from "./changes.ts";
 export { type DistroOptions, makeDistroImage } from "./distro/make.ts";
 export { isDistroReference } from "./distro/spec.ts";

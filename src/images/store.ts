@@ -39,6 +39,8 @@ export interface ImageStoreOptions {
   readonly db: Database;
   readonly blobs: BlobStore;
   readonly layers: LayerStore;
+  /** The top layers that containers stand on, also those without a snapshot yet: they stay when their image goes. */
+  readonly layersInUse: () => Iterable<ChainId>;
   readonly log: Logger;
 }
 
@@ -75,6 +77,7 @@ export class ImageStore {
   readonly #table: ImagesTable;
   readonly #blobs: BlobStore;
   readonly #layers: LayerStore;
+  readonly #layersInUse: () => Iterable<ChainId>;
   readonly #log: Logger;
   readonly #parsed = new Map<Digest, Parsed>();
   /** Layers that work in flight counts on. */
@@ -84,6 +87,7 @@ export class ImageStore {
     this.#table = new ImagesTable(options.db);
     this.#blobs = options.blobs;
     this.#layers = options.layers;
+    this.#layersInUse = options.layersInUse;
     this.#log = options.log;
   }
 
@@ -246,10 +250,19 @@ export class ImageStore {
     return removed;
   }
 
-  /** Removes a layer unless an image, work in flight, another layer or a container's snapshot uses it. Returns whether it went. */
+  #isContainers(id: ChainId): boolean {
+    for (const top of this.#layersInUse()) {
+      for (let layer = this.#layers.get(top); layer; layer = layer.parent === null ? undefined : this.#layers.get(layer.parent)) {
+        if (layer.chainId === id) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Removes a layer unless an image, work in flight, another layer or a container uses it. Returns whether it went. */
   async #removeUnused(id: ChainId): Promise<boolean> {
     // Asked anew before each one: others may have begun to use it while the one above was being removed.
-    if (this.leases.has(id) || this.#table.layerUseCount(id) > 0) return false;
+    if (this.leases.has(id) || this.#table.layerUseCount(id) > 0 || this.#isContainers(id)) return false;
     try {
       await this.#layers.remove(id);
       return true;

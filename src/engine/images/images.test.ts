@@ -218,7 +218,11 @@ describe("remove()", () => {
     // The container outlives its image: the layers stay until it goes.
     expect(await bed.images.remove(id, FORCE)).toEqual([{ Deleted: image.id }]);
     expect(bed.layerCount).toBe(1);
+    expect(await bed.deps.store.collectLayers()).toEqual([]);
     bed.snapshotter.remove("container");
+    if (image.topLayer !== null) bed.layersInUse.add(image.topLayer);
+    expect(await bed.deps.store.collectLayers()).toEqual([]);
+    bed.layersInUse.clear();
     expect(await bed.deps.store.collectLayers()).toEqual([...image.layers]);
   });
 

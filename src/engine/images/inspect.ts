@@ -1,7 +1,7 @@
-import { createdNs, type Image, platformOf } from "../../images/mod.ts";
+import { createdNs, type Image, manifestDescriptor, platformOf } from "../../images/mod.ts";
 import { DhowError, ZERO_TIME } from "../../lib/mod.ts";
-import type { ImageHistoryResponseItem, ImageInspect, OCIDescriptor } from "../../spec/engine/mod.ts";
-import { formatPlatform, MEDIA_TYPES, parsePlatform, platformMatches } from "../../spec/oci/mod.ts";
+import type { ImageHistoryResponseItem, ImageInspect } from "../../spec/engine/mod.ts";
+import { formatPlatform, parsePlatform, platformMatches } from "../../spec/oci/mod.ts";
 import type { ImageDeps } from "./deps.ts";
 
 /** Fields that older API versions show; versions.ts of the server takes them away where they don't belong. */
@@ -53,10 +53,6 @@ function graphDriver(deps: ImageDeps, image: Image): NonNullable<ImageInspect["G
   return { Name: deps.driver, Data: Object.keys(data).length > 0 ? data : null };
 }
 
-function descriptor(deps: ImageDeps, image: Image): OCIDescriptor {
-  return { mediaType: MEDIA_TYPES.config, digest: image.id, size: deps.store.configBytes(image.id).length };
-}
-
 /** Everything about an image. @throws notFound */
 export function inspectImage(deps: ImageDeps, ref: string, options: { readonly platform?: string | undefined }): ImageInspectFull {
   const image = resolveFor(deps, ref, options.platform);
@@ -82,7 +78,7 @@ export function inspectImage(deps: ImageDeps, ref: string, options: { readonly p
     GraphDriver: graphDriver(deps, image),
     RootFS: { Type: "layers", ...(config.rootfs.diff_ids.length > 0 ? { Layers: config.rootfs.diff_ids } : {}) },
     Metadata: { LastTagTime: image.lastTaggedAt ?? ZERO_TIME },
-    Descriptor: descriptor(deps, image),
+    Descriptor: manifestDescriptor(image, deps.store, deps.layers),
   };
 }
 

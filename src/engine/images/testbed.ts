@@ -18,6 +18,7 @@ export class Testbed implements AsyncDisposable {
   readonly root = mkdtempSync(join(tmpdir(), "dhow-images-"));
   readonly events: EngineEvent[] = [];
   readonly users = new Map<Digest, ImageUser[]>();
+  readonly layersInUse = new Set<ChainId>();
   readonly snapshotter: Snapshotter;
   readonly blobs: BlobStore;
   readonly deps: ImageDeps;
@@ -32,7 +33,7 @@ export class Testbed implements AsyncDisposable {
     const layers = new LayerStore({ table: new LayersTable(this.#db), snapshotter: this.snapshotter, log: silentLogger });
     this.blobs = new BlobStore(join(this.root, "content"));
     this.deps = {
-      store: new ImageStore({ db: this.#db, blobs: this.blobs, layers, log: silentLogger }),
+      store: new ImageStore({ db: this.#db, blobs: this.blobs, layers, layersInUse: () => this.layersInUse, log: silentLogger }),
       layers,
       driver: this.snapshotter.driver,
       temporary: join(this.root, "tmp"),
@@ -46,7 +47,13 @@ export class Testbed implements AsyncDisposable {
 
   /** The store as after a restart. */
   reopen(): ImageStore {
-    return new ImageStore({ db: this.#db, blobs: this.blobs, layers: this.deps.layers, log: silentLogger });
+    return new ImageStore({
+      db: this.#db,
+      blobs: this.blobs,
+      layers: this.deps.layers,
+      layersInUse: () => this.layersInUse,
+      log: silentLogger,
+    });
   }
 
   get layerCount(): number {

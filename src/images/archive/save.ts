@@ -49,6 +49,12 @@ function describe(saved: SavedImage, store: ImageStore, layerStore: LayerStore):
   return { ...saved, config, layers, manifest, descriptor };
 }
 
+/** The descriptor of the manifest that `saveArchive` writes for an image. */
+export function manifestDescriptor(image: Image, store: ImageStore, layerStore: LayerStore): OciDescriptor {
+  const { platform: _, ...descriptor } = describe({ image, names: [] }, store, layerStore).descriptor;
+  return descriptor;
+}
+
 function indexOf(images: readonly Described[]): OciIndex {
   const manifests = images.flatMap(({ names, descriptor }): OciDescriptor[] => {
     if (names.length === 0) return [descriptor];

@@ -96,7 +96,8 @@ async function* debootstrapTar(program: string, planned: Plan, options: ToolOpti
   const mirror = sources[0]?.replace(/^deb (\[[^\]]*\] )?/, "").split(" ")[0];
   const keyring = KEYRINGS[spec.distro];
   const command = [
-    program,
+    // It tells its progress on standard output.
+    ...["sh", "-c", 'exec "$0" "$@" 1>&2', program],
     "--variant=minbase",
     ...(existsSync(keyring) ? [`--keyring=${keyring}`] : []),
     ...(include.length > 0 ? [`--include=${include.join(",")}`] : []),
