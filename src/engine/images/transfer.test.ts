@@ -8,6 +8,7 @@ import { MEDIA_TYPES } from "../../spec/oci/mod.ts";
 import { collect, messages, pieces, Testbed, tarOf } from "./testbed.ts";
 
 const LOAD = { quiet: false };
+const hasMmdebstrap = spawnSync("mmdebstrap", ["--version"]).status === 0;
 const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
 
 function run(command: string, ...args: string[]): string {
@@ -350,6 +351,18 @@ describe("pull()", () => {
     ]);
     expect(bed.emitted).toEqual(["tag distro/busybox:latest", "pull distro/busybox", "pull distro/busybox"]);
     expect(bed.leftovers).toEqual([]);
+  });
+
+  test.skipIf(!hasMmdebstrap || process.getuid?.() !== 0)("leaves nothing when it is cancelled", async () => {
+    await using bed = new Testbed();
+    const abort = new AbortController();
+    const said = [];
+    for await (const message of await bed.transfer.pull("distro/debian:bookworm", { signal: abort.signal })) {
+      said.push(message);
+      if (message.id === "index") abort.abort(new Error("context canceled"));
+    }
+    expect(said.at(-1)?.error).toBe("context canceled");
+    expect([bed.leftovers, bed.layerCount, bed.deps.store.list()]).toEqual([[], 0, []]);
   });
 
   test("says what to do about any other image", async () => {
