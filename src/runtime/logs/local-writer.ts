@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
-import { ftruncate, O_CREAT, O_RDWR, pread, read, SPLICE_F_NONBLOCK, splice } from "../../linux/mod.ts";
+import { fionread, ftruncate, O_CREAT, O_RDWR, pread, read, SPLICE_F_NONBLOCK, splice } from "../../linux/mod.ts";
 import type { StdStream } from "../../spec/engine/mod.ts";
 import type { ClockNs, LogMark, LogWriter } from "./driver.ts";
 import { decodeRecord, encodeRecord, listSegments, RECORD_BYTES, segmentPath } from "./segment.ts";
@@ -32,7 +32,8 @@ export class LocalWriter implements LogWriter {
   readonly #maxSize: number;
   readonly #record = Buffer.alloc(RECORD_BYTES);
   #scratch: Uint8Array | undefined;
-  #segment = 1;
+  /** 0 while nothing was ever written. */
+  #segment = 0;
   #out = -1;
   #err = -1;
   #idx = -1;
@@ -45,10 +46,8 @@ export class LocalWriter implements LogWriter {
   constructor(options: LocalWriterOptions) {
     this.#options = options;
     this.#maxSize = Math.min(options.maxSizeBytes, SEGMENT_LIMIT);
-    mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-    this.#segment = listSegments(options.dir).at(-1) ?? 1;
-    this.#openSegment();
-    this.#repair();
+    // many containers write nothing: their log makes no files
+    if (existsSync(options.dir)) this.#openLast();
   }
 
   get mark(): LogMark {
@@ -57,10 +56,13 @@ export class LocalWriter implements LogWriter {
 
   pump(pipe: number, stream: StdStream, length: number, into: Uint8Array | null): number {
     if (this.#fullUntilMs > 0 && this.#isFull()) return this.#drop(pipe, length, into);
-    const fd = this.#dataFd(stream);
-    const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
+    if (this.#segment === 0 && fionread(pipe) === 0) return -1;
+    let fd: number;
+    let end: number;
     let count: number;
     try {
+      fd = this.#dataFd(stream);
+      end = stream === "stdout" ? this.#outEnd : this.#errEnd;
       count = splice(pipe, fd, end, into === null ? length : Math.min(length, into.length), SPLICE_F_NONBLOCK);
     } catch (error) {
       this.#noSpace(error);
@@ -74,9 +76,9 @@ export class LocalWriter implements LogWriter {
 
   append(stream: StdStream, data: Uint8Array): void {
     if (data.length === 0 || (this.#fullUntilMs > 0 && this.#isFull())) return;
-    const fd = this.#dataFd(stream);
-    const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
     try {
+      const fd = this.#dataFd(stream);
+      const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
       for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, end + done);
     } catch (error) {
       this.#noSpace(error);
@@ -115,6 +117,7 @@ export class LocalWriter implements LogWriter {
   }
 
   #dataFd(stream: StdStream): number {
+    if (this.#segment === 0) this.#openLast();
     if (stream === "stdout") {
       if (this.#out < 0) this.#out = openSync(segmentPath(this.#options.dir, this.#segment, "out"), O_RDWR | O_CREAT, 0o600);
       return this.#out;
@@ -123,11 +126,12 @@ export class LocalWriter implements LogWriter {
     return this.#err;
   }
 
-  #openSegment(): void {
-    this.#idx = openSync(segmentPath(this.#options.dir, this.#segment, "idx"), O_RDWR | O_CREAT, 0o600);
-    this.#outEnd = 0;
-    this.#errEnd = 0;
-    this.#idxEnd = 0;
+  #openLast(): void {
+    mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 });
+    const segment = listSegments(this.#options.dir).at(-1) ?? 1;
+    this.#idx = openSync(segmentPath(this.#options.dir, segment, "idx"), O_RDWR | O_CREAT, 0o600);
+    this.#segment = segment;
+    this.#repair();
   }
 
   #rotate(): void {

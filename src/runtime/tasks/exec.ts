@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   EPOLLIN,
@@ -18,7 +18,7 @@ import {
   type Watch,
 } from "../../linux/mod.ts";
 import { openTerminal } from "./console.ts";
-import { BUNDLE, pollPid } from "./holder.ts";
+import { BUNDLE, makeEmptyDir, pollPid } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 import { execFailure, readRuntimeErrors } from "./oci-error.ts";
 import type { RuntimeCommand } from "./runtimes.ts";
@@ -105,8 +105,7 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
 }
 
 function makeExecDir(dir: string, options: ExecOptions): void {
-  rmSync(dir, { recursive: true, force: true });
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeEmptyDir(dir);
   writeFileSync(join(dir, "process.json"), JSON.stringify(options.process), { mode: 0o600 });
   mkfifo(join(dir, BUNDLE.control));
 }

@@ -71,14 +71,24 @@ export interface HolderEnds {
 
 /** Makes an empty bundle directory with the configuration and the FIFOs. */
 export function makeBundle(dir: string, config: string, options: { readonly tty: boolean; readonly openStdin: boolean }): void {
-  rmSync(dir, { recursive: true, force: true });
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeEmptyDir(dir);
   writeFileSync(join(dir, BUNDLE.config), config, { mode: 0o600 });
   mkfifo(join(dir, BUNDLE.control));
   if (options.tty) return;
   mkfifo(join(dir, BUNDLE.stdout));
   mkfifo(join(dir, BUNDLE.stderr));
   if (options.openStdin) mkfifo(join(dir, BUNDLE.stdin));
+}
+
+/** Makes `dir`, without what a former run left there. */
+export function makeEmptyDir(dir: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch {
+    // it is there, or its parents are not
+    rmSync(dir, { recursive: true, force: true });
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
 }
 
 /** Starts the shell that runs the runtime in the foreground, in a session of its own, so that it outlives this process. */

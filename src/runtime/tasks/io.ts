@@ -1,7 +1,7 @@
 import { closeSync } from "node:fs";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
 import { dup, EPOLLET, EPOLLIN, isErrno, type Reactor, read, setWinsize, type Watch } from "../../linux/mod.ts";
-import type { AttachSession, LogSession, StdStream } from "../../spec/engine/mod.ts";
+import type { AttachSession, LogSession, OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import type { LogDriver, LogReadOptions, LogWriter } from "../logs/driver.ts";
 import { BUFFER_BYTES, type BufferPool } from "./buffers.ts";
 import { type IoAttachOptions, IoSession } from "./session.ts";
@@ -13,6 +13,7 @@ const QUICK_TURNS = 8;
 const QUICK_MS = 0.5;
 const SMALL_BYTES = 16 * 1024;
 const REST_MS = 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const WATCHED = (EPOLLIN | EPOLLET) >>> 0;
 
 /** The daemon's ends of a process's streams; they are owned by the ContainerIo from `begin` on. */
@@ -92,7 +93,9 @@ export class ContainerIo {
 
   /** Reads the log. @throws unsupported when the driver keeps none */
   logs(options: LogReadOptions): LogSession {
-    return { tty: this.options.tty, output: this.options.driver.read({ ...options, follow: options.follow && this.isLive }) };
+    const { driver, tty } = this.options;
+    if (!options.follow || !this.isLive) return { tty, output: driver.read({ ...options, follow: false }) };
+    return { tty, output: options.untilNs > 0n ? readUntil(driver, options) : driver.read(options) };
   }
 
   /** Takes the streams of a process that runs. */
@@ -152,11 +155,13 @@ export class ContainerIo {
 
   /** For sessions: bytes for the process. */
   writeStdin(data: Uint8Array): Promise<void> {
-    return this.options.openStdin || this.options.tty ? this.#stdin.write(data) : Promise.resolve();
+    return this.options.openStdin ? this.#stdin.write(data) : Promise.resolve();
   }
 
   /** For sessions: a client's stdin ended. */
   endStdin(session: IoSession): void {
+    if (!this.options.openStdin) return;
+    // with a terminal there is no half-close: docker ends the session
     if (this.options.stdinOnce && !this.options.tty) this.#stdin.end();
     else session.detach();
   }
@@ -338,5 +343,18 @@ export class ContainerIo {
     } catch (error) {
       this.options.log.warn("stdin could not be closed", { code: errnoCode(error) });
     }
+  }
+}
+
+/** Follows a log until a time that may come without any output. */
+async function* readUntil(driver: LogDriver, options: LogReadOptions): AsyncGenerator<OutputChunk> {
+  const abort = new AbortController();
+  const leftMs = Number(options.untilNs / 1_000_000n) - Date.now();
+  const timer = setTimeout(() => abort.abort(), Math.min(Math.max(leftMs, 0), MAX_TIMER_MS));
+  const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
+  try {
+    yield* driver.read({ ...options, signal });
+  } finally {
+    clearTimeout(timer);
   }
 }

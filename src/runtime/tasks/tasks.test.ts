@@ -109,7 +109,7 @@ describe.skipIf(!isRoot || isHybrid)("tasks", () => {
   });
 
   test("a terminal has its first size, is resized, and gets ctrl-c", async () => {
-    const io = fixture.io("tty", { tty: true });
+    const io = fixture.io("tty", { tty: true, openStdin: true });
     const session = io.attach(ATTACH);
     const output = collect(session.output);
     const script = "stty size; read x; stty size; trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.1; done";
@@ -148,7 +148,7 @@ describe.skipIf(!isRoot || isHybrid)("tasks", () => {
   });
 
   test("detach keys end the session and not the process", async () => {
-    const io = fixture.io("detach", { tty: true });
+    const io = fixture.io("detach", { tty: true, openStdin: true });
     const session = io.attach(ATTACH);
     const output = collect(session.output);
     const task = await fixture.tasks.run({ id: "detach", spec: fixture.spec(["cat"], { tty: true }), io, runtime: "crun" });
@@ -189,6 +189,49 @@ describe.skipIf(!isRoot || isHybrid)("tasks", () => {
     expect(await readLog(io, { tail: 1 })).toBe("2000000\n");
     await task.gone;
     fixture.tasks.cleanup("slow");
+  });
+
+  test("logs that are followed end with the process, and at a time", async () => {
+    const io = fixture.io("follow");
+    const task = await fixture.tasks.run({
+      id: "follow",
+      spec: fixture.spec(["sh", "-c", "echo one; sleep 0.5; echo two"]),
+      io,
+      runtime: "crun",
+    });
+    const whole = readLog(io, { follow: true });
+    const untilNs = BigInt(Date.now() + 200) * 1_000_000n;
+    expect(await readLog(io, { follow: true, untilNs })).toBe("one\n");
+    expect(task.isRunning).toBe(true);
+    expect(await whole).toBe("one\ntwo\n");
+    await task.gone;
+    fixture.tasks.cleanup("follow");
+  });
+
+  test("runc runs containers and execs, with terminals too", async () => {
+    const io = fixture.io("runc", { tty: true, openStdin: true });
+    const session = io.attach(ATTACH);
+    const output = collect(session.output);
+    const spec = fixture.spec(["sh", "-c", "stty size; read x; stty size; exit 4"], { tty: true, size: { height: 33, width: 99 } });
+    const task = await fixture.tasks.run({ id: "runc", spec, io, runtime: "runc" });
+    await untilLog(io, "\n");
+    const execIo = fixture.execIo({ tty: true });
+    const execOutput = collect(execIo.attach(ATTACH).output);
+    const process = { ...spec.process, args: ["sh", "-c", "test -t 0 && exit 5"] };
+    const exec = await fixture.tasks.exec({ containerId: "runc", execId: "r1", process, io: execIo, runtime: "runc" });
+    expect(await exec.exited).toBe(5);
+    await execOutput;
+    io.resize(40, 120);
+    await Bun.sleep(50);
+    await session.write(Buffer.from("go\n"));
+    expect((await output).stdout).toEndWith("go\r\n40 120\r\n");
+    expect((await task.exited).exitCode).toBe(4);
+    await task.gone;
+    fixture.tasks.cleanup("runc");
+    const error: unknown = await fixture.tasks
+      .run({ id: "runc", spec: fixture.spec(["nope"]), io, runtime: "runc" })
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ details: { exitCode: 127 } });
   });
 
   test("the json-file driver writes docker's lines and keeps an unfinished one", async () => {
