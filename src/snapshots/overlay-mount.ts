@@ -40,9 +40,13 @@ export interface OverlayMount {
  */
 export function mountOverlay(how: OverlayMount): void {
   const flags = how.upper === null ? MS_RDONLY : 0;
-  const data = dataOf(how, `${how.root}/`);
   // a comma, colon or backslash in the root would need a quoting that differs between kernels
-  if (data.length <= DATA_MAX && !/[,:\\]/.test(how.root)) {
+  if (/[,:\\]/.test(how.root)) {
+    mountRelative(how, flags);
+    return;
+  }
+  const data = dataOf(how, `${how.root}/`);
+  if (data.length <= DATA_MAX) {
     mountOptional(data, (text) => mount("overlay", how.target, "overlay", flags, text));
     return;
   }
@@ -55,7 +59,7 @@ export function mountOverlay(how: OverlayMount): void {
 }
 
 /** The working directory belongs to the whole process: it is changed and restored without an await in between. */
-function mountRelative(how: OverlayMount, flags: number): void {
+export function mountRelative(how: OverlayMount, flags: number): void {
   const before = process.cwd();
   process.chdir(how.root);
   try {

@@ -7,7 +7,6 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
-  rmdirSync,
   rmSync,
   type Stats,
   statSync,
@@ -297,9 +296,5 @@ function makeRoot(path: string, like: { readonly mode: number; readonly uid: num
 
 /** Lets a volatile overlay be mounted once more. What a crash may have damaged is the container's, which is ephemeral. */
 function forgetVolatile(work: string): void {
-  try {
-    rmdirSync(join(work, "work", "incompat", "volatile"));
-  } catch (error) {
-    if (errnoCode(error) !== "ENOENT") throw error;
-  }
+  rmSync(join(work, "work", "incompat", "volatile"), { recursive: true, force: true });
 }

@@ -21,7 +21,7 @@ export interface UnpackOptions {
 /**
  * Unpacks a layer's tar into `tree` and notes in `recipe` how to make it again; reads `tar` to its end.
  * Returns the sum of the files' sizes as docker counts it: links by the length of their target, hard links once.
- * @throws invalid, or what the file system says, with the entry's name in front
+ * @throws invalid for what is wrong with the archive, unavailable for a full disk; the entry's name is in front
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#applying-changesets
  */
 export async function unpack(tar: AsyncIterable<Uint8Array>, tree: Tree, recipe: RecipeWriter, options: UnpackOptions): Promise<number> {
@@ -47,7 +47,10 @@ export async function unpack(tar: AsyncIterable<Uint8Array>, tree: Tree, recipe:
 
 function named(error: unknown, header: TarHeader, signal: AbortSignal): unknown {
   if (signal.aborted) return error;
-  return new DhowError(errorKind(error), `${JSON.stringify(header.name)}: ${errorMessage(error)}`, { cause: error });
+  const kind = errorKind(error);
+  // what an entry asks for and the file system refuses is the archive's fault, unless the machine has run out of something
+  const isOurs = kind === "unavailable" || kind === "unsupported" || kind === "internal";
+  return new DhowError(isOurs ? kind : "invalid", `${JSON.stringify(header.name)}: ${errorMessage(error)}`, { cause: error });
 }
 
 /** Puts one entry into the tree; returns the bytes it counts. */
