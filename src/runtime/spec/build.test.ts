@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { DhowError } from "../../lib/mod.ts";
 import type { HostConfig } from "../../spec/engine/mod.ts";
 import { buildSpec, execProcess, type SpecInput } from "./build.ts";
@@ -63,10 +63,12 @@ const CASES: Readonly<Record<string, Case>> = {
 for (const [name, { hostConfig, more }] of Object.entries(CASES)) {
   test(`buildSpec() makes the configuration of testdata/${name}.json`, () => {
     const { spec } = buildSpec(specInput(withHostConfigDefaults(hostConfig, FACTS), FACTS, more));
-    const text = `${JSON.stringify(spec, null, 1)}\n`;
+    const made = JSON.parse(JSON.stringify(spec));
+    // The long list stands in one file only.
+    if (name !== "default" && made.linux.seccomp) made.linux.seccomp.syscalls = made.linux.seccomp.syscalls.length;
     const file = `${import.meta.dir}/testdata/${name}.json`;
-    if (process.argv.includes("--update") || process.env["UPDATE_GOLDEN"] === "1" || !existsSync(file)) writeFileSync(file, text);
-    expect(text).toBe(readFileSync(file, "utf8"));
+    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, `${JSON.stringify(made, null, 2)}\n`);
+    expect(made).toEqual(JSON.parse(readFileSync(file, "utf8")));
   });
 }
 
