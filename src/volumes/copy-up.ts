@@ -97,12 +97,8 @@ function copyMeta(from: number, to: number, stat: FileStat): void {
 
 /** Where the next data of a sparse file begins; undefined when only a hole is left. */
 function nextData(fd: number, offset: number): number | undefined {
-  try {
-    return lseek(fd, offset, SEEK_DATA);
-  } catch (error) {
-    if (errnoCode(error) === "ENXIO") return undefined;
-    throw error;
-  }
+  const found = lseek(fd, offset, SEEK_DATA);
+  return found < 0 ? undefined : found;
 }
 
 function copyChunk(from: number, to: number, offset: number, length: number, buffer: () => Uint8Array): number {

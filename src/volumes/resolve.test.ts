@@ -1,0 +1,156 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { errorMessage, silentLogger } from "../lib/mod.ts";
+import { isMountPoint, MNT_DETACH, MS_PRIVATE, MS_SHARED, mount, umount } from "../linux/mod.ts";
+import { Database, VolumesTable, volumeMigrations } from "../metadata/mod.ts";
+import type { HostConfig } from "../spec/engine/mod.ts";
+import { type ContainerMount, inspectMounts, type MountPlan, planMounts } from "./plan.ts";
+import { type ResolvedMounts, resolveMounts } from "./resolve.ts";
+import { Volumes } from "./volumes.ts";
+
+let root: string;
+let db: Database;
+let volumes: Volumes;
+
+beforeEach(() => {
+  root = mkdtempSync(`${tmpdir()}/dhow-resolve-`);
+  db = Database.open(":memory:", volumeMigrations);
+  volumes = new Volumes({ table: new VolumesTable(db), root: `${root}/volumes`, log: silentLogger, references: () => [] });
+});
+afterEach(() => {
+  db[Symbol.dispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+function plan(
+  hostConfig: HostConfig,
+  declared: readonly string[] = [],
+  others: Readonly<Record<string, readonly ContainerMount[]>> = {},
+): MountPlan {
+  return planMounts({ hostConfig, declared, volumes, mountsOf: (name) => others[name] ?? [] });
+}
+
+function resolve(mounts: readonly ContainerMount[], tmpfs: Readonly<Record<string, string>> = {}): ResolvedMounts {
+  return resolveMounts({ containerId: "c1", mounts, tmpfs, volumes, recursiveReadOnly: true, scratch: `${root}/scratch` });
+}
+
+describe("planMounts()", () => {
+  test("lets binds win over volumes-from, and both over declared volumes", () => {
+    const first = plan({ Binds: ["one:/a", "two:/b"] });
+    const { mounts, created } = plan({ Binds: ["three:/a"], VolumesFrom: ["first:ro"], Tmpfs: { "/t": "" } }, ["/a", "/b", "/t/", "/d"], {
+      first: first.mounts,
+    });
+    const shown = Object.fromEntries(mounts.map((m) => [m.destination, [m.isAnonymous ? "anonymous" : m.volume, m.isReadOnly]]));
+    expect(shown).toEqual({ "/a": ["three", false], "/b": ["two", true], "/d": ["anonymous", false] });
+    expect(created.length).toBe(2);
+  });
+
+  test("refuses two mounts at one place and leaves no volume behind", () => {
+    const refused = (config: HostConfig): string => {
+      try {
+        plan(config);
+        return "";
+      } catch (error) {
+        return errorMessage(error);
+      }
+    };
+    expect(refused({ Binds: ["one:/a", "two:/a/"] })).toBe("Duplicate mount point: /a");
+    expect(refused({ Binds: ["one:/a"], Tmpfs: { "/a": "" } })).toBe("Duplicate mount point: /a");
+    expect(refused({ Binds: ["one:/a"], Mounts: [{ Type: "tmpfs", Target: "/a" }] })).toBe("Duplicate mount point: /a");
+    expect(volumes.list()).toEqual([]);
+  });
+
+  test("is shown by inspect as docker shows it", () => {
+    const { mounts } = plan({ Binds: ["/srv:/s:ro", "vol:/v"], Mounts: [{ Type: "tmpfs", Target: "/t" }] }, ["/d"]);
+    const [bind, named, tmpfs, declared] = inspectMounts(mounts);
+    expect(bind).toEqual({ Type: "bind", Source: "/srv", Destination: "/s", Mode: "ro", RW: false, Propagation: "rprivate" });
+    expect(named).toEqual({
+      Type: "volume",
+      Name: "vol",
+      Source: `${root}/volumes/vol/_data`,
+      Destination: "/v",
+      Driver: "local",
+      Mode: "z",
+      RW: true,
+      Propagation: "",
+    });
+    expect(tmpfs).toEqual({ Type: "tmpfs", Source: "", Destination: "/t", Mode: "", RW: true, Propagation: "" });
+    expect(declared).toMatchObject({ Type: "volume", Destination: "/d", Mode: "", RW: true });
+  });
+
+  test("takes its new volumes back on undo()", () => {
+    volumes.create({ name: "old" });
+    plan({ Binds: ["old:/o", "new:/n"] }, ["/d"]).undo();
+    expect(volumes.list().map((v) => v.name)).toEqual(["old"]);
+  });
+});
+
+describe("resolveMounts()", () => {
+  test("sorts by depth and lets HostConfig.Tmpfs win", () => {
+    const { mounts } = resolve(
+      plan({ Binds: [`${root}/s:/a/b/c`, "vol:/a:ro", "hidden:/t/x"] }).mounts.filter((m) => m.volume !== "none"),
+      { "/t/x": "size=1m" },
+    );
+    expect(mounts.map((m) => m.destination)).toEqual(["/a", "/t/x", "/a/b/c"]);
+    expect(mounts[0]).toEqual({
+      destination: "/a",
+      type: "bind",
+      source: `${root}/volumes/vol/_data`,
+      options: ["rbind", "ro", "rprivate"],
+    });
+    expect(mounts[1]?.options).toEqual(["noexec", "nosuid", "nodev", "rprivate", "size=1m"]);
+  });
+
+  test("makes a missing source of -v, refuses one of --mount", () => {
+    resolve(plan({ Binds: [`${root}/made/here:/x:ro`] }).mounts);
+    expect(existsSync(`${root}/made/here`)).toBe(true);
+    const { mounts } = plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x" }] });
+    const vanished = mounts.map((m) => ({ ...m, source: `${root}/nothing` }));
+    expect(() => resolve(vanished)).toThrow(`invalid mount config for type "bind": bind source path does not exist: ${root}/nothing`);
+  });
+
+  test("makes binds read-only with everything below, unless told otherwise", () => {
+    const options = (mount: object): readonly string[] | undefined =>
+      resolve(plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x", ...mount }] }).mounts).mounts[0]?.options;
+    expect(options({ ReadOnly: true })).toEqual(["rbind", "rro", "rprivate"]);
+    expect(options({ ReadOnly: true, BindOptions: { ReadOnlyNonRecursive: true } })).toEqual(["rbind", "ro", "rprivate"]);
+    expect(options({ BindOptions: { NonRecursive: true, Propagation: "private" } })).toEqual(["bind", "private"]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("asks for a shared source mount where a bind is to be shared (root only)", () => {
+    const source = `${root}/tree`;
+    mkdirSync(source);
+    mount("tmpfs", source, "tmpfs");
+    try {
+      mount(null, source, null, MS_PRIVATE);
+      const { mounts } = plan({ Binds: [`${source}:/x:rshared`] });
+      expect(() => resolve(mounts)).toThrow(`path ${source} is mounted on ${source} but it is not a shared mount`);
+      expect(() => resolve(plan({ Binds: [`${source}:/x:rslave`] }).mounts)).toThrow("but it is not a shared or slave mount");
+      mount(null, source, null, MS_SHARED);
+      expect(resolve(mounts).mounts[0]?.options).toEqual(["rbind", "rshared"]);
+    } finally {
+      umount(source, MNT_DETACH);
+    }
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("pins a volume's subpath and never follows it out of the volume (root only)", () => {
+    const { volume } = volumes.create({ name: "vol" });
+    mkdirSync(`${volume.path}/sub`);
+    writeFileSync(`${volume.path}/sub/f`, "inside");
+    symlinkSync("/etc", `${volume.path}/out`);
+    const at = (Subpath: string): MountPlan =>
+      plan({ Mounts: [{ Type: "volume", Source: "vol", Target: "/x", VolumeOptions: { Subpath } }] });
+    const resolved = resolve(at("sub").mounts);
+    const source = resolved.mounts[0]?.source ?? "";
+    try {
+      expect(isMountPoint(source)).toBe(true);
+      expect(readFileSync(`${source}/f`, "utf8")).toBe("inside");
+    } finally {
+      resolved.dispose();
+    }
+    expect(existsSync(source)).toBe(false);
+    expect(() => resolve(at("out").mounts)).toThrow(`cannot access path ${volume.path}/out`);
+    expect(() => resolve(at("missing").mounts)).toThrow(`cannot access path ${volume.path}/missing: no such file or directory`);
+  });
+});
