@@ -54,7 +54,7 @@ import {
 } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
-import { BufferPool, createClockNs, hostFacts, type OciRuntime, removeEmptyParent, Tasks } from "./runtime/mod.ts";
+import { BufferPool, createClockNs, hostFacts, type OciRuntime, removeEmptyParent, SeccompCache, Tasks } from "./runtime/mod.ts";
 import { type ApiServer, createServer, type ListenAddress } from "./server/mod.ts";
 import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
@@ -313,6 +313,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
     volumes,
     network,
     tasks,
+    seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
     reactor,
     buffers,
     clock,

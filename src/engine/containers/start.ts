@@ -62,9 +62,11 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   try {
     await using undo = new AsyncDisposableStack();
     const { plugged, built } = prepare(deps, container, undo);
-    for (const warning of built.spec ? built.warnings : []) deps.log.warn(warning, { container: container.id });
+    for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
-    const task = await deps.tasks.run({ id: container.id, spec: built.spec, io: live.io, runtime });
+    // crun alone takes a compiled filter; compiling it takes longer than all else at a start
+    const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
+    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime });
     undo.move();
     begin(deps, container, { live, task, plugged });
   } catch (error) {
