@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import type { HostConfig } from "../../spec/engine/mod.ts";
 import { capabilityNames, DEFAULT_CAPABILITIES } from "./capabilities.ts";
+import { mountShm, unmountShm } from "./shm.ts";
 import { cannotRun, type RunResult, Sandbox } from "./test-support.ts";
 
 let box: Sandbox;
@@ -212,5 +213,43 @@ describe.skipIf(cannotRun !== undefined)(`containers of crun${cannotRun === unde
       { mounts: [tmpfs] },
     );
     expect(stdout).toBe("1\n0\n0");
+  });
+
+  test("get mount points made inside the root, whatever links the image has", () => {
+    const source = `${box.directory}/source`;
+    const outside = `${box.directory}/outside`;
+    mkdirSync(source);
+    mkdirSync(outside);
+    mkdirSync(`${box.rootfs}${outside}`, { recursive: true });
+    writeFileSync(`${source}/f`, "bound");
+    symlinkSync(outside, `${box.rootfs}/absolute`);
+    symlinkSync("../../../../../../../../../../..", `${box.rootfs}/climbing`);
+    const at = (destination: string) => ({ destination, type: "bind", source, options: ["rbind", "rro", "rprivate"] });
+    const mounts = ["/absolute/new/deep", `/climbing${outside}/other`, "/fresh"].map(at);
+    const script = "cat /absolute/new/deep/f /fresh/f; touch /fresh/g 2>/dev/null || echo -ro";
+    const { stdout, stderr } = box.run(script, {}, { mounts });
+    expect({ stdout, stderr }).toEqual({ stdout: "boundbound-ro", stderr: "" });
+    expect(readdirSync(outside)).toEqual([]);
+    expect(readdirSync(`${box.rootfs}${outside}`).sort()).toEqual(["new", "other"]);
+  });
+
+  test("share /dev/shm when it is mounted for them", () => {
+    const shm = `${box.directory}/shm`;
+    mountShm(shm, 2 << 20);
+    try {
+      expect(box.run("echo here > /dev/shm/x", { IpcMode: "shareable" }, { shmPath: shm }).exitCode).toBe(0);
+      expect(box.run("cat /dev/shm/x; df -k /dev/shm | tail -1", { IpcMode: "shareable" }, { shmPath: shm }).stdout).toMatch(
+        /^here\nshm\s+2048 /,
+      );
+    } finally {
+      unmountShm(shm);
+    }
+    expect(existsSync(shm)).toBe(false);
+  });
+
+  test("keep their filter in an exec", () => {
+    const { id } = box.start("sleep 1000");
+    const result = Bun.spawnSync(["crun", "--root", `${box.directory}/crun`, "exec", id, "cat", "/proc/self/status"]);
+    expect(/^Seccomp:\t2$/m.test(result.stdout.toString())).toBe(true);
   });
 });

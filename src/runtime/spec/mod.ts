@@ -7,4 +7,5 @@ export { containerResources } from "./resources.ts";
 export { defaultSeccomp, parseSeccomp, type SeccompContext } from "./seccomp.ts";
 export { SeccompCache } from "./seccomp-cache.ts";
 export { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
+export { mountShm, unmountShm } from "./shm.ts";
 export * from "./validate.ts";
