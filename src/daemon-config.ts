@@ -348,7 +348,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     areContainersConnected: isOn("icc", true),
     isIpForward: isOn("ip-forward", true),
     defaultAddressPools: all("default-address-pool").map(parsePool),
-    sandboxPool: int(last("sandbox-pool", "8"), "sandbox-pool"),
+    sandboxPool: int(last("sandbox-pool", "16"), "sandbox-pool"),
     defaultRuntime: last("default-runtime", "crun"),
     runtimes: Object.fromEntries(all("add-runtime").map(parseRuntime)),
     storageDriver: last("storage-driver", ""),

@@ -86,6 +86,8 @@ function hideHybridCgroup(): void {
   const parent = mounts.find((m) => m.mountId === unified.parentId);
   if (parent) mount(null, parent.mountPoint, null, MS_PRIVATE | MS_REC);
   umount(unified.mountPoint, MNT_DETACH);
+  // crun makes its directories there all the same, in what the host would see of the mount below
+  mount("none", unified.mountPoint, "tmpfs", 0, "mode=755,size=1m");
 }
 
 /**

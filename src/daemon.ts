@@ -54,7 +54,16 @@ import {
 } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
-import { BufferPool, createClockNs, hostFacts, type OciRuntime, removeEmptyParent, SeccompCache, Tasks } from "./runtime/mod.ts";
+import {
+  BufferPool,
+  createClockNs,
+  hostFacts,
+  MigrationWarmer,
+  type OciRuntime,
+  removeEmptyParent,
+  SeccompCache,
+  Tasks,
+} from "./runtime/mod.ts";
 import { type ApiServer, createServer, type ListenAddress } from "./server/mod.ts";
 import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
@@ -314,6 +323,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
     network,
     tasks,
     seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
+    warmer: stack.use(new MigrationWarmer(facts)),
     reactor,
     buffers,
     clock,
@@ -351,7 +361,15 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
   await recoverContainers(deps);
   stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${daemonId}`, facts));
 
-  const imageDeps = { store: images, layers, driver: snapshots.driver, temporary: join(dataRoot, "tmp"), imageUsers: (id: string) => store.usersOf(id), emit, log };
+  const imageDeps = {
+    store: images,
+    layers,
+    driver: snapshots.driver,
+    temporary: join(dataRoot, "tmp"),
+    imageUsers: (id: string) => store.usersOf(id),
+    emit,
+    log,
+  };
   const imageApi = new Images(imageDeps);
   const sizes = async (container: {
     readonly id: string;

@@ -452,7 +452,7 @@ export class Networking {
 
   #discard(waste: Waste): void {
     this.#waste.push(waste);
-    this.#pool?.touch();
+    this.#pool?.ended();
     if (this.#sweep !== undefined) return;
     this.#sweep = setTimeout(() => this.#sweepWaste(), TEARDOWN_DELAY_MS);
     this.#sweep.unref();

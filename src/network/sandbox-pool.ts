@@ -42,8 +42,9 @@ export interface SandboxPoolOptions {
   readonly size: Readonly<Record<SandboxKind, number>>;
 }
 
-/** No refill while something happened within so many ms, unless the pool runs low. */
-const IDLE_MS = 60;
+/** No refill for so long after a sandbox was taken: its container starts. Less after one was given back: the client has yet to ask again. */
+const START_MS = 60;
+const END_MS = 6;
 /** Pause between two makings: each blocks this thread for 1 to 3 ms. */
 const PACE_MS = 4;
 const RETRY_MS = 5000;
@@ -53,7 +54,7 @@ export class SandboxPool {
   readonly #o: SandboxPoolOptions;
   readonly #ready: Record<SandboxKind, PooledSandbox[]> = { bridge: [], none: [] };
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #lastUse = 0;
+  #quietUntil = 0;
   #isClosed = false;
 
   constructor(options: SandboxPoolOptions) {
@@ -67,14 +68,20 @@ export class SandboxPool {
 
   /** A ready sandbox; made now when none is (2 ms). @throws {NetlinkError} conflict when the addresses are used up */
   take(kind: SandboxKind): PooledSandbox {
-    this.touch();
+    this.#putOff(START_MS);
     return this.#ready[kind].shift() ?? this.make(kind);
   }
 
-  /** Something that must not be disturbed happens: puts the refill off. */
-  touch(): void {
-    this.#lastUse = performance.now();
-    this.fill(this.#isLow() ? PACE_MS : IDLE_MS);
+  /** A container has ended: a good moment for the refill follows. */
+  ended(): void {
+    this.#putOff(END_MS);
+  }
+
+  #putOff(ms: number): void {
+    this.#quietUntil = performance.now() + ms;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.fill(this.#ready.bridge.length + this.#ready.none.length === 0 ? PACE_MS : ms);
   }
 
   /** Begins to fill the pool in the background. */
@@ -84,9 +91,8 @@ export class SandboxPool {
     this.#timer.unref();
   }
 
-  #isLow(): boolean {
-    const { size } = this.#o;
-    return (["bridge", "none"] as const).some((kind) => this.#wanted(kind) > 0 && this.#ready[kind].length * 3 < size[kind]);
+  #isEmpty(kind: SandboxKind): boolean {
+    return this.#ready[kind].length === 0;
   }
 
   #wanted(kind: SandboxKind): number {
@@ -102,9 +108,9 @@ export class SandboxPool {
     this.#timer = undefined;
     const kind = this.#missing();
     if (this.#isClosed || kind === undefined) return;
-    const isIdle = performance.now() - this.#lastUse >= IDLE_MS;
-    if (!isIdle && !this.#isLow()) {
-      this.fill(IDLE_MS);
+    const waitMs = this.#quietUntil - performance.now();
+    if (waitMs > 0 && !this.#isEmpty(kind)) {
+      this.fill(waitMs);
       return;
     }
     try {

@@ -22,20 +22,23 @@ function collect(incoming: IncomingMessage): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
-    const tooLarge = new DhowError("invalid", `invalid JSON: request body too large: limit is ${MAX_JSON_BYTES} bytes`);
+    // made when needed: an error costs milliseconds where its stack is mapped to sources
+    const tooLarge = (): DhowError => new DhowError("invalid", `invalid JSON: request body too large: limit is ${MAX_JSON_BYTES} bytes`);
     if (Number(incoming.headers["content-length"] ?? 0) > MAX_JSON_BYTES) {
-      reject(tooLarge);
+      reject(tooLarge());
       return;
     }
     incoming.on("data", (chunk: Buffer) => {
       sizeBytes += chunk.length;
       if (sizeBytes > MAX_JSON_BYTES) {
         chunks.length = 0;
-        reject(tooLarge);
+        reject(tooLarge());
       } else chunks.push(chunk);
     });
     incoming.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
-    const cut = (): void => reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
+    const cut = (): void => {
+      if (!incoming.readableEnded) reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
+    };
     incoming.on("error", cut);
     incoming.on("close", cut);
   });

@@ -34,6 +34,7 @@ export async function createContainer(
   options: ContainerCreateOptions,
 ): Promise<ContainerCreateResponse> {
   const { store } = deps;
+  deps.warmer.touch();
   const id = randomId();
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
   const asked = request.HostConfig ?? {};

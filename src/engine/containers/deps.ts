@@ -2,7 +2,7 @@ import type { Image } from "../../images/mod.ts";
 import type { ChainId, Digest, KeyedMutex, Logger } from "../../lib/mod.ts";
 import type { Reactor } from "../../linux/mod.ts";
 import type { Networking } from "../../network/mod.ts";
-import type { BufferPool, ClockNs, HostFacts, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
+import type { BufferPool, ClockNs, HostFacts, MigrationWarmer, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
 import type { Snapshotter } from "../../snapshots/mod.ts";
 import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
@@ -48,6 +48,7 @@ export interface ContainerDeps {
   readonly network: Networking;
   readonly tasks: Tasks;
   readonly seccomp: SeccompCache;
+  readonly warmer: MigrationWarmer;
   readonly reactor: Reactor;
   readonly buffers: BufferPool;
   readonly clock: ClockNs;

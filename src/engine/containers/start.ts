@@ -17,7 +17,7 @@ import {
   umount,
 } from "../../linux/mod.ts";
 import { type BuiltSpec, buildSpec, cgroupsPathFor, OomWatch, resolveUser, type Task } from "../../runtime/mod.ts";
-import { releaseMounts, resolveMounts } from "../../volumes/mod.ts";
+import { prepareMountPoints, releaseMounts, resolveMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
@@ -55,6 +55,7 @@ export async function startContainer(deps: ContainerDeps, container: Container):
 
 /** Starts the container's process; what fails is rolled back and noted in its state. */
 export async function launch(deps: ContainerDeps, container: Container): Promise<void> {
+  deps.warmer.touch();
   const live = deps.live.of(container);
   // the same id can't run twice: crun must have forgotten the last run
   if (live.task) await live.task.gone;
@@ -150,6 +151,8 @@ function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposabl
   undo.defer(() => releaseMounts(spec.mounts, id, deps.volumes));
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
+  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, dir)];
+  prepareMountPoints(rootfs, mounts);
   const built = buildSpec({
     id,
     rootfs,
@@ -162,7 +165,7 @@ function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposabl
     terminal: config.Tty ?? false,
     consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
     hostConfig,
-    mounts: [...resolved.mounts, ...etcFiles(deps, container, plugged, dir)],
+    mounts,
     network: plugged.network,
     ...sharedNamespaces(deps, container, undo),
     cgroupsPath: cgroupPath(deps, container),

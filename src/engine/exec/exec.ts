@@ -40,6 +40,7 @@ export class Execs implements ExecApi {
   }
 
   async create(containerRef: string, request: ExecCreateRequest): Promise<{ readonly Id: string }> {
+    this.#deps.warmer.touch();
     const container = this.#runningContainer(containerRef);
     if (!request.Cmd?.length) throw new DhowError("invalid", "no exec command specified");
     const id = randomId();
