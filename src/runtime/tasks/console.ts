@@ -4,6 +4,7 @@ import {
   acceptUnix,
   EPOLLIN,
   type Fd,
+  isErrno,
   listenUnix,
   makeRaw,
   O_DIRECTORY,
@@ -11,14 +12,18 @@ import {
   open,
   openPty,
   pidfdGetFd,
+  pidfdOpen,
   type Reactor,
   receiveFd,
   setNonblocking,
+  setWinsize,
   type Watch,
 } from "../../linux/mod.ts";
 import { BUNDLE, openRecorded } from "./holder.ts";
 
 const KEPT_FD = 3;
+/** Descriptor of the console socket in a holder. */
+const LISTENER_FD = 4;
 
 /**
  * Receives the master end of a container's terminal from the runtime, which connects to `<dir>/console` and sends it.
@@ -40,6 +45,11 @@ export class ConsoleSocket implements Disposable {
     using directory = open(dir, O_RDONLY | O_DIRECTORY);
     this.#listener = listenUnix(`/proc/self/fd/${directory.fd}/${BUNDLE.console}`);
     this.#watch = reactor.watch(this.#listener.fd, EPOLLIN, () => this.#accept());
+  }
+
+  /** The listening socket; whoever holds it keeps what was sent and not yet received. */
+  get fd(): number {
+    return this.#listener.fd;
   }
 
   [Symbol.dispose](): void {
@@ -73,17 +83,35 @@ export class ConsoleSocket implements Disposable {
 
 /**
  * Starts a process that does nothing but hold `master` (as descriptor 3), so that the terminal outlives this process. Its pid goes
- * to `<dir>/keeper`. It stops itself at once and waits to be killed.
+ * to `<dir>/keeper`. It stops itself at once and waits to be killed. Returns its pidfd.
  */
-export function startKeeper(dir: string, master: number): void {
-  const child = Bun.spawn(["/bin/sh", "-c", "kill -STOP $$", "dhow-keeper", dir], {
+export function startKeeper(dir: string, master: number): Fd {
+  const child = Bun.spawn(["/bin/sh", "-c", "echo $$ >$1/keeper; kill -STOP $$", "dhow-keeper", dir], {
     cwd: "/",
     env: {},
     detached: true,
     stdio: ["ignore", "ignore", "ignore", master],
   });
   child.unref();
+  // both write it: it must be there even if this process dies now, and at once if it doesn't
   writeFileSync(join(dir, BUNDLE.keeper), String(child.pid));
+  return pidfdOpen(child.pid);
+}
+
+/** Receives the terminal's master end that a former daemon had no time to; undefined when it never came, or was lost with that daemon. */
+export function takeFromHolder(holder: number): Fd | undefined {
+  try {
+    using listener = pidfdGetFd(holder, LISTENER_FD);
+    using connection = acceptUnix(listener.fd);
+    const master = connection === undefined ? undefined : receiveFd(connection.fd);
+    if (master === undefined || master === null) return undefined;
+    setNonblocking(master.fd);
+    return master;
+  } catch (error) {
+    // the holder has no such descriptor, or is ending
+    if (isErrno(error, "EBADF", "ESRCH", "EINVAL", "ENOTSOCK")) return undefined;
+    throw error;
+  }
 }
 
 /** Takes the terminal's master end back from the keeper of `dir`; undefined when there is none. */
@@ -101,17 +129,37 @@ export interface Terminal extends Disposable {
   readonly master: Promise<Fd>;
   /** For a runtime that passes on between its own terminal and the container's. */
   readonly slavePath: string | undefined;
+  /** The socket on which it will come, otherwise. */
+  readonly listener: number | undefined;
 }
 
-/** crun hands the container's terminal over; others want one of their own in the foreground. */
-export function openTerminal(reactor: Reactor, dir: string, runtime: { readonly isCrun: boolean }): Terminal {
+/** crun hands the container's terminal over; others want one of their own in the foreground. `onMaster` is called at once when it is there. */
+export function openTerminal(
+  reactor: Reactor,
+  dir: string,
+  runtime: { readonly isCrun: boolean },
+  onMaster: (master: Fd) => void = () => {},
+): Terminal {
   if (!runtime.isCrun) {
     const { master, slave, slavePath } = openPty();
     setNonblocking(master.fd);
     makeRaw(slave.fd);
-    return { master: Promise.resolve(master), slavePath, [Symbol.dispose]: () => slave.close() };
+    onMaster(master);
+    return { master: Promise.resolve(master), slavePath, listener: undefined, [Symbol.dispose]: () => slave.close() };
   }
   const received = Promise.withResolvers<Fd>();
-  const socket = new ConsoleSocket(reactor, dir, (master) => received.resolve(master));
-  return { master: received.promise, slavePath: undefined, [Symbol.dispose]: () => socket[Symbol.dispose]() };
+  const socket = new ConsoleSocket(reactor, dir, (master) => {
+    onMaster(master);
+    received.resolve(master);
+  });
+  return { master: received.promise, slavePath: undefined, listener: socket.fd, [Symbol.dispose]: () => socket[Symbol.dispose]() };
+}
+
+/** Gives a terminal the size that the OCI process asks for; not every runtime does. */
+export function setFirstSize(
+  master: Fd,
+  process: { readonly consoleSize?: { readonly height: number; readonly width: number } | undefined } | undefined,
+): void {
+  const size = process?.consoleSize;
+  if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(master.fd, size.height, size.width);
 }

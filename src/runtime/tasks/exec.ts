@@ -14,11 +14,10 @@ import {
   pidfdSendSignal,
   type Reactor,
   read,
-  setWinsize,
   type Watch,
 } from "../../linux/mod.ts";
-import { openTerminal } from "./console.ts";
-import { BUNDLE, makeEmptyDir, pollPid } from "./holder.ts";
+import { openTerminal, setFirstSize } from "./console.ts";
+import { BUNDLE, makeEmptyDir, pollPid, readPidFile } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 import { execFailure, readRuntimeErrors } from "./oci-error.ts";
 import type { RuntimeCommand } from "./runtimes.ts";
@@ -73,7 +72,9 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
   cleanup.defer(() => rmSync(dir, { recursive: true, force: true }));
   makeExecDir(dir, options);
   const control = cleanup.use(open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK));
-  const terminal = io.options.tty ? cleanup.use(openTerminal(deps.reactor, dir, command)) : undefined;
+  const terminal = io.options.tty
+    ? cleanup.use(openTerminal(deps.reactor, dir, command, (master) => setFirstSize(master, options.process)))
+    : undefined;
   const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
   const line = command.exec(options.containerId, {
     process: join(dir, "process.json"),
@@ -91,10 +92,7 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     throw execFailure(message, options.process.args ?? []);
   }
   if (terminal !== undefined) {
-    const fd = await terminal.master;
-    const size = options.process.consoleSize;
-    if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(fd.fd, size.height, size.width);
-    io.begin({ kind: "tty", master: fd.release() });
+    io.begin({ kind: "tty", master: (await terminal.master).release() });
   } else io.begin({ kind: "pipes", ...ends.release(), closeStdin: () => {} });
   const exited = child.exited.then(async (code) => {
     // children that keep the pipe open do not hold this up
@@ -178,7 +176,9 @@ function firstOf(child: Child, source: PidSource, reactor: Reactor): Promise<num
   return new Promise((resolve) => {
     const buffer = Buffer.alloc(32);
     const pidNow = (): number | undefined => {
-      const count = source.isPolled ? 0 : read(source.control, buffer);
+      // a short process may have ended before its pid was asked for
+      if (source.isPolled) return readPidFile(source.pidFile);
+      const count = read(source.control, buffer);
       return count > 0 ? Number(buffer.toString("latin1", 0, count)) : undefined;
     };
     const ended = Promise.withResolvers<void>();

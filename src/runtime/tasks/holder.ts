@@ -39,8 +39,9 @@ export const BUNDLE = {
 // "$@" is the runtime's command line. The pid comes from the runtime by its --pid-file, which is the control FIFO (descriptor 3),
 // the exit code from here. The shell then stops and waits to be killed: it keeps the pipes open until the daemon has read them.
 const TAIL = 'echo $c >exit; echo " $c" >&3; kill -STOP $$';
-const PLAIN = `echo $$ >holder; "$@" 3>&-; c=$?; ${TAIL}`;
+const PLAIN = `echo $$ >holder; (exec "$@" 3>&- 4>&-); c=$?; ${TAIL}`;
 // A shell gives /dev/null as stdin to what it starts in the background, hence descriptor 5.
+// In the subshell the descriptors can be closed without the shell moving its own out of the way.
 // With stdin the shell also holds a write end (descriptor 4), so that a daemon that dies is no end of input; USR1 lets go of it.
 const WITH_STDIN = `trap 'exec 4>&-' USR1; echo $$ >holder; "$@" <&5 5<&- 3>&- 4>&- & exec 5<&-; p=$!; while :; do wait $p; c=$?; kill -0 $p 2>/dev/null || break; done; ${TAIL}`;
 
@@ -59,6 +60,8 @@ export interface HolderOptions {
   readonly openStdin: boolean;
   /** Path of a terminal for the runtime itself, when it does not hand over the container's. */
   readonly terminal?: string | undefined;
+  /** The console socket: the holder keeps it (descriptor 4), so that a terminal on its way is not lost with this process. */
+  readonly listener?: number | undefined;
 }
 
 /** What `startHolder` gives: the daemon's ends. */
@@ -100,7 +103,12 @@ export function startHolder(options: HolderOptions): HolderEnds {
   const argv = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
   if (options.tty) {
     const env = options.terminal === undefined ? {} : { DHOW_TTY: options.terminal };
-    const child = Bun.spawn(argv, { cwd: options.dir, env, detached: true, stdio: ["ignore", "ignore", "ignore", control.fd] });
+    const child = Bun.spawn(argv, {
+      cwd: options.dir,
+      env,
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", control.fd, options.listener ?? "ignore"],
+    });
     child.unref();
     const ends = { pid: child.pid, control: control.fd, pipes: undefined };
     control.release();
@@ -247,12 +255,28 @@ export function readExit(dir: string): { readonly exitCode: number; readonly exi
 
 const PID_POLL_MS = 2;
 
+/** The pid in a pid file; undefined while there is none. */
+export function readPidFile(path: string): number | undefined {
+  const pid = Number(existsSync(path) ? readFileSync(path, "utf8") : 0);
+  return pid > 0 ? pid : undefined;
+}
+
 /** Waits for a pid file that the runtime puts in place by renaming, which a FIFO can't tell of; until `end` settles. */
 export function pollPid(path: string, end: Promise<unknown>, onPid: (pid: number) => void): void {
   const timer = setInterval(() => {
-    const pid = Number(existsSync(path) ? readFileSync(path, "utf8") : 0);
-    if (pid > 0) onPid(pid);
+    const pid = readPidFile(path);
+    if (pid !== undefined) onPid(pid);
   }, PID_POLL_MS);
   const stop = (): void => clearInterval(timer);
   end.then(stop, stop);
+}
+
+/** Whether a holder has the control FIFO of `dir` open: also one that is so young that it has not written its pid yet. */
+export function isHeld(dir: string): boolean {
+  try {
+    open(join(dir, BUNDLE.control), O_WRONLY | O_NONBLOCK).close();
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -22,6 +22,8 @@ export interface TaskOptions {
   readonly log: Logger;
   readonly holder: Fd;
   readonly control: number;
+  /** For a runtime whose pid file is polled: what is in it now. */
+  readonly pidNow?: (() => number | undefined) | undefined;
   /** Called at the end of the runtime when it left its state behind. */
   readonly onLeftOver: () => Promise<void>;
 }
@@ -127,6 +129,8 @@ export class Task {
   }
 
   #onRuntimeExit(exitCode: number): void {
+    const late = this.#pid === 0 ? this.#options.pidNow?.() : undefined;
+    if (late !== undefined) this.#onPid(late);
     if (this.#pid === 0) this.#started.reject(exitCode);
     else this.#finish({ exitCode, exitedAt: new Date() });
     this.#onGone();

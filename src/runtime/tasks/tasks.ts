@@ -1,17 +1,19 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
-import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, setWinsize } from "../../linux/mod.ts";
-import { openTerminal, startKeeper, type Terminal, takeFromKeeper } from "./console.ts";
+import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor } from "../../linux/mod.ts";
+import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
   BUNDLE,
   endProcess,
   type HolderEnds,
+  isHeld,
   makeBundle,
   openRecorded,
   pollPid,
   readExit,
+  readPidFile,
   releaseStdin,
   reopenPipes,
   startHolder,
@@ -20,6 +22,11 @@ import type { ContainerIo } from "./io.ts";
 import { createFailure, readRuntimeErrors } from "./oci-error.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { Task, type TaskExit } from "./task.ts";
+
+const SIGKILL = 9;
+const UNKNOWN_EXIT_CODE = 255;
+const HOLDER_POLL_MS = 5;
+const HOLDER_WAIT_MS = 2000;
 
 /** The part of an OCI configuration that a task looks at. */
 export interface TaskSpec {
@@ -75,6 +82,7 @@ export interface TasksOptions {
  */
 export class Tasks {
   readonly #options: TasksOptions;
+  readonly #keepers = new Map<string, Fd>();
   readonly #commands = new Map<string, RuntimeCommand>();
 
   constructor(options: TasksOptions) {
@@ -112,21 +120,25 @@ export class Tasks {
     let pipes: HolderEnds["pipes"];
     try {
       makeBundle(dir, JSON.stringify(spec), { tty, openStdin });
-      if (tty) terminal = openTerminal(this.#options.reactor, dir, command);
+      if (tty)
+        terminal = openTerminal(this.#options.reactor, dir, command, (master) => {
+          this.#keep(dir, master);
+          setFirstSize(master, spec.process);
+        });
       const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
       const line = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
-      const ends = startHolder({ dir, command: line, tty, openStdin, terminal: terminal?.slavePath });
+      const ends = startHolder({ dir, command: line, tty, openStdin, terminal: terminal?.slavePath, listener: terminal?.listener });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
       if (!command.isCrun) pollPid(pidFile, task.started, (pid) => task?.assumePid(pid));
       await task.started;
-      if (terminal !== undefined) this.#beginTty(dir, io, await terminal.master, spec);
+      if (terminal !== undefined) io.begin({ kind: "tty", master: (await terminal.master).release() });
       else if (ends.pipes !== undefined) {
         io.begin({ kind: "pipes", ...ends.pipes, closeStdin: () => releaseHolderStdin(dir) });
         pipes = undefined;
       }
-      void task.exited.then(() => io.drain());
+      drainAtEnd(task, io, command);
       return task;
     } catch (error) {
       void terminal?.master.then((master) => master.close());
@@ -147,36 +159,38 @@ export class Tasks {
     const dir = this.bundleDir(id);
     if (!existsSync(dir)) return undefined;
     const command = this.command(options.runtime);
-    const holder = openRecorded(dir, BUNDLE.holder);
+    const holder = await findHolder(dir);
     const exit = readExit(dir);
     if (holder === undefined) {
       if (exit === undefined) await this.#removeLeftOver(command, id);
       this.#endKeeper(dir);
       return exit === undefined ? undefined : { kind: "exited", exit };
     }
+    using pidfd = holder.pidfd;
     if (exit !== undefined) {
-      this.#resumeIo(dir, io);
+      this.#resumeIo(dir, io, pidfd.fd);
       await io.drain();
-      endProcess(holder.pidfd.fd);
-      holder.pidfd.close();
+      endProcess(pidfd.fd);
       this.#endKeeper(dir);
       return { kind: "exited", exit };
     }
     const control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK).release();
     const task = this.#task({ id, dir, io, command, pid: holder.pid, control });
-    holder.pidfd.close();
     const known = this.#pidFromState(command, id);
     if (known !== undefined) task.assumePid(known);
     try {
       await task.started;
     } catch (error) {
-      return {
-        kind: "exited",
-        exit: { exitCode: typeof error === "number" ? error : 255, exitedAt: new Date(), error: errorMessage(error) },
-      };
+      const exitCode = typeof error === "number" ? error : UNKNOWN_EXIT_CODE;
+      return { kind: "exited", exit: { exitCode, exitedAt: new Date(), error: errorMessage(error) } };
     }
-    this.#resumeIo(dir, io);
-    void task.exited.then(() => io.drain());
+    if (!this.#resumeIo(dir, io, pidfd.fd)) {
+      task.signal(SIGKILL);
+      const lost = await task.exited;
+      await task.gone;
+      return { kind: "exited", exit: { ...lost, error: "the terminal was lost with the daemon that started the container" } };
+    }
+    drainAtEnd(task, io, command);
     return { kind: "running", task };
   }
 
@@ -206,34 +220,40 @@ export class Tasks {
   }): Task {
     const { reactor, log } = this.#options;
     const { id, dir, io, control } = start;
+    const pidNow = start.command.isCrun ? undefined : (): number | undefined => readPidFile(join(dir, BUNDLE.pid));
     const onLeftOver = (): Promise<void> => this.#removeLeftOver(start.command, id);
-    const task = new Task({ id, io, reactor, log, holder: pidfdOpen(start.pid), control, onLeftOver });
+    const task = new Task({ id, io, reactor, log, holder: pidfdOpen(start.pid), control, pidNow, onLeftOver });
     void task.gone.then(() => io.drained).then(() => this.#endKeeper(dir));
     return task;
   }
 
-  #beginTty(dir: string, io: ContainerIo, master: Fd, spec: TaskSpec): void {
-    startKeeper(dir, master.fd);
-    const size = spec.process?.consoleSize;
-    if (size !== undefined && size.height > 0 && size.width > 0) setWinsize(master.fd, size.height, size.width);
-    io.begin({ kind: "tty", master: master.release() });
-  }
-
-  #resumeIo(dir: string, io: ContainerIo): void {
+  /** Takes a living holder's streams; false when it had a terminal that is lost. */
+  #resumeIo(dir: string, io: ContainerIo, holder: number): boolean {
     if (!io.options.tty) {
       io.begin({ kind: "pipes", ...reopenPipes(dir, io.options.openStdin), closeStdin: () => releaseHolderStdin(dir) });
-      return;
+      return true;
     }
-    const master = takeFromKeeper(dir);
-    if (master === undefined) return;
+    let master = takeFromKeeper(dir);
+    if (master === undefined) {
+      master = takeFromHolder(holder);
+      if (master === undefined) return false;
+      this.#keep(dir, master);
+    }
     io.begin({ kind: "tty", master: master.release() });
+    return true;
+  }
+
+  #keep(dir: string, master: Fd): void {
+    this.#keepers.set(dir, startKeeper(dir, master.fd));
   }
 
   #endKeeper(dir: string): void {
-    const keeper = openRecorded(dir, BUNDLE.keeper);
-    if (keeper === undefined) return;
-    endProcess(keeper.pidfd.fd);
-    keeper.pidfd.close();
+    // one that was started just now has no command line yet by which it could be known
+    const pidfd = this.#keepers.get(dir) ?? openRecorded(dir, BUNDLE.keeper)?.pidfd;
+    this.#keepers.delete(dir);
+    if (pidfd === undefined) return;
+    endProcess(pidfd.fd);
+    pidfd.close();
   }
 
   #pidFromState(command: RuntimeCommand, id: string): number | undefined {
@@ -264,6 +284,20 @@ export class Tasks {
     if (typeof error !== "number") return error;
     const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${error}`;
     return createFailure(command.label, message, args);
+  }
+}
+
+/** The output ends with the process; a runtime that passes it on between two terminals has to end first, and then the task drains. */
+function drainAtEnd(task: Task, io: ContainerIo, command: RuntimeCommand): void {
+  if (command.isCrun || !io.options.tty) void task.exited.then(() => io.drain());
+}
+
+/** A holder may be so young that it has not written its pid. */
+async function findHolder(dir: string): Promise<ReturnType<typeof openRecorded>> {
+  for (let waitedMs = 0; ; waitedMs += HOLDER_POLL_MS) {
+    const holder = openRecorded(dir, BUNDLE.holder);
+    if (holder !== undefined || waitedMs >= HOLDER_WAIT_MS || !isHeld(dir)) return holder;
+    await Bun.sleep(HOLDER_POLL_MS);
   }
 }
 
