@@ -12,6 +12,8 @@ export interface OciRuntime {
 export interface RuntimeCommand {
   /** As it is called in error texts. */
   readonly label: string;
+  /** Where its own state is: `<root>/<id>/`. */
+  readonly root: string;
   /** Whether it writes --pid-file in place (so that it may be a FIFO) and takes --console-socket in the foreground. */
   readonly isCrun: boolean;
   run(
@@ -36,6 +38,7 @@ export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeComman
   const consoleArgs = (path: string | undefined): string[] => (path === undefined ? [] : ["--console-socket", path]);
   return {
     label,
+    root,
     isCrun,
     run: (bundle, id, { pidFile, log, console }) => [
       ...logged(log),

@@ -257,13 +257,12 @@ export class Tasks {
   }
 
   #pidFromState(command: RuntimeCommand, id: string): number | undefined {
-    const root = command.delete(id)[command.delete(id).indexOf("--root") + 1] ?? "";
     for (const [file, key] of [
       ["status", "pid"],
       ["state.json", "init_process_pid"],
     ] as const) {
       try {
-        const state: unknown = JSON.parse(readFileSync(join(root, id, file), "utf8"));
+        const state: unknown = JSON.parse(readFileSync(join(command.root, id, file), "utf8"));
         if (typeof state === "object" && state !== null && key in state) return Number((state as Record<string, unknown>)[key]);
       } catch {
         // the runtime has not come so far

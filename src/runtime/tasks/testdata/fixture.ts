@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, type Logger } from "../../../lib/mod.ts";
@@ -48,6 +48,17 @@ export class Fixture implements Disposable {
       reactor: this.reactor,
       log: this.log,
     });
+  }
+
+  /** What a failed test left running. */
+  #killLeftOvers(): void {
+    for (const runtime of ["crun", "runc"]) {
+      const { root, delete: deleteCommand } = this.tasks.command(runtime);
+      for (const id of existsSync(root) ? readdirSync(root) : [])
+        Bun.spawnSync(deleteCommand(id), { stdio: ["ignore", "ignore", "ignore"] });
+    }
+    const pids = Bun.spawnSync(["pgrep", "-f", this.directory]).stdout.toString().split("\n");
+    for (const pid of pids) if (Number(pid) > 1 && Number(pid) !== process.pid) process.kill(Number(pid), "SIGKILL");
   }
 
   get rootfs(): string {
@@ -126,6 +137,7 @@ export class Fixture implements Disposable {
 
   [Symbol.dispose](): void {
     this.reactor.close();
+    if (this.#isOwner) this.#killLeftOvers();
     if (this.#isOwner) rmSync(this.directory, { recursive: true, force: true });
   }
 }
