@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, type Logger } from "../../../lib/mod.ts";
@@ -58,6 +58,12 @@ export class Fixture implements Disposable {
         Bun.spawnSync(deleteCommand(id), { stdio: ["ignore", "ignore", "ignore"] });
     }
     const pids = Bun.spawnSync(["pgrep", "-f", this.directory]).stdout.toString().split("\n");
+    // the runtime removes a container's own cgroup, not its parent
+    const cgroup = `dhow-test-${this.directory.slice(-6)}`;
+    for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
+      const path = join("/sys/fs/cgroup", hierarchy, cgroup);
+      if (existsSync(path)) rmdirSync(path);
+    }
     for (const pid of pids) if (Number(pid) > 1 && Number(pid) !== process.pid) process.kill(Number(pid), "SIGKILL");
   }
 
