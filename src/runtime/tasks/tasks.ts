@@ -210,6 +210,36 @@ export class Tasks {
     rmSync(dir, { recursive: true, force: true });
   }
 
+  /** When the run whose bundle is on disk was prepared; undefined when there is none. */
+  preparedAt(id: string): Date | undefined {
+    return statSync(join(this.bundleDir(id), BUNDLE.config), { throwIfNoEntry: false })?.mtime;
+  }
+
+  /** At the daemon's start, after every `adopt`: ends and removes the runs, and the runtimes' states, of containers that nobody knows. */
+  async sweep(isKnown: (id: string) => boolean): Promise<void> {
+    const { execRoot, runtimes } = this.#options;
+    for (const name of Object.keys(runtimes)) {
+      const command = this.command(name);
+      for (const id of entries(command.root)) {
+        // the runtime has removed its state when its process ends well
+        if (!existsSync(this.bundleDir(id)) || !isKnown(id)) await this.#removeLeftOver(command, id);
+      }
+    }
+    for (const id of entries(join(execRoot, "bundles"))) if (!isKnown(id)) await this.#discard(id);
+  }
+
+  /** What ran is killed already: waits for the runtime's end, so that it leaves nothing, and lets the holder go. */
+  async #discard(id: string): Promise<void> {
+    const dir = this.bundleDir(id);
+    const holder = await findHolder(dir);
+    for (let waitedMs = 0; holder && readExit(dir) === undefined && waitedMs < HOLDER_WAIT_MS; waitedMs += HOLDER_POLL_MS) {
+      await Bun.sleep(HOLDER_POLL_MS);
+    }
+    if (holder) endProcess(holder.pidfd.fd);
+    holder?.pidfd.close();
+    this.cleanup(id);
+  }
+
   #task(start: {
     readonly id: string;
     readonly dir: string;
@@ -297,6 +327,15 @@ async function findHolder(dir: string): Promise<ReturnType<typeof openRecorded>>
     const holder = openRecorded(dir, BUNDLE.holder);
     if (holder !== undefined || waitedMs >= HOLDER_WAIT_MS || !isHeld(dir)) return holder;
     await Bun.sleep(HOLDER_POLL_MS);
+  }
+}
+
+function entries(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if (errnoCode(error) === "ENOENT") return [];
+    throw error;
   }
 }
 

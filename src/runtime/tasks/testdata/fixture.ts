@@ -58,11 +58,13 @@ export class Fixture implements Disposable {
         Bun.spawnSync(deleteCommand(id), { stdio: ["ignore", "ignore", "ignore"] });
     }
     const pids = Bun.spawnSync(["pgrep", "-f", this.directory]).stdout.toString().split("\n");
-    // the runtime removes a container's own cgroup, not its parent
+    // crun removes a container's own cgroup, not its parent, and leaves a plain directory where `unified` is not mounted
     const cgroup = `dhow-test-${this.directory.slice(-6)}`;
     for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
       const path = join("/sys/fs/cgroup", hierarchy, cgroup);
-      if (existsSync(path)) rmdirSync(path);
+      if (!existsSync(path)) continue;
+      for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(join(path, entry.name));
+      rmdirSync(path);
     }
     for (const pid of pids) if (Number(pid) > 1 && Number(pid) !== process.pid) process.kill(Number(pid), "SIGKILL");
   }
