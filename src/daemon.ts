@@ -57,6 +57,7 @@ import { Networking } from "./network/mod.ts";
 import {
   BufferPool,
   createClockNs,
+  type HostFacts,
   hostFacts,
   MigrationWarmer,
   type OciRuntime,
@@ -160,8 +161,11 @@ class Daemon implements AsyncDisposable {
     prepareNamespace(config.dataRoot, config.execRoot);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
-    const engine = await startEngine(config, log, stack);
-    const server = createServer({ api: engine, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION });
+    const facts = hostFacts();
+    const warmer = stack.use(new MigrationWarmer(facts));
+    const engine = await startEngine(config, { facts, warmer, log, stack });
+    const onRequest = (): void => warmer.touch();
+    const server = createServer({ api: engine, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
     stack.defer(() => server.close({ drainMs: DRAIN_MS }));
     await listenAll(server, config, log);
     const stop = Promise.withResolvers<void>();
@@ -266,13 +270,19 @@ function forgetLastBoot(execRoot: string): void {
   writeFileSync(file, boot);
 }
 
-async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDisposableStack): Promise<EngineApi> {
+interface Base {
+  readonly facts: HostFacts;
+  readonly warmer: MigrationWarmer;
+  readonly log: Logger;
+  readonly stack: AsyncDisposableStack;
+}
+
+async function startEngine(config: DaemonConfig, { facts, warmer, log, stack }: Base): Promise<EngineApi> {
   const { dataRoot, execRoot } = config;
   forgetLastBoot(execRoot);
   for (const dir of ["content", "snapshots", "containers", "volumes", "tmp"])
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
   for (const name of readdirSync(join(dataRoot, "tmp"))) rmSync(join(dataRoot, "tmp", name), { recursive: true, force: true });
-  const facts = hostFacts();
   const daemonId = digestHex(digestOf(execRoot)).slice(0, 8);
   const db = stack.use(Database.open(join(dataRoot, "db.sqlite"), MIGRATIONS));
   const reactor = stack.use(new Reactor(log));
@@ -289,7 +299,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
   const volumeUsers = (name: string): string[] =>
     store
       .list()
-      .filter((c) => c.spec.mounts.some((m) => m.volume === name))
+      .filter((c) => c.state.status !== "removing" && c.spec.mounts.some((m) => m.volume === name))
       .map((c) => c.id);
   const volumes = new Volumes({ table: new VolumesTable(db), root: join(dataRoot, "volumes"), log, references: volumeUsers });
   volumes.recover();
@@ -325,7 +335,7 @@ async function startEngine(config: DaemonConfig, log: Logger, stack: AsyncDispos
     network,
     tasks,
     seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
-    warmer: stack.use(new MigrationWarmer(facts)),
+    warmer,
     reactor,
     buffers,
     clock,

@@ -19,6 +19,8 @@ export interface ServerOptions {
   /** Which builder clients should take: "1" = classic, "2" = BuildKit. */
   readonly builderVersion?: string | undefined;
   readonly now?: (() => number) | undefined;
+  /** Called at every request, before it is looked at: a client is there, more will come. */
+  readonly onRequest?: (() => void) | undefined;
 }
 
 /** The Docker Engine API on any number of addresses. */
@@ -40,6 +42,7 @@ export function createServer(options: ServerOptions): ApiServer {
 
 class HttpApiServer implements ApiServer {
   readonly #log: Logger;
+  readonly #onRequest: () => void;
   readonly #router: Router;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #listeners: { readonly server: Server; readonly listener: Listener }[] = [];
@@ -48,6 +51,7 @@ class HttpApiServer implements ApiServer {
 
   constructor(options: ServerOptions) {
     this.#log = options.log;
+    this.#onRequest = options.onRequest ?? (() => {});
     this.#router = new Router(routes(options.api, { builderVersion: options.builderVersion ?? "1", now: options.now ?? Date.now }));
     this.#headers = {
       "Api-Version": API_VERSION,
@@ -125,6 +129,7 @@ class HttpApiServer implements ApiServer {
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#onRequest();
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     for (const key in this.#headers) response.setHeader(key, this.#headers[key] ?? "");
     response.on("error", () => {});
@@ -166,6 +171,7 @@ class HttpApiServer implements ApiServer {
   }
 
   async #takeOver(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#onRequest();
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     this.#taken.add(socket);
     socket.on("close", () => this.#taken.delete(socket));

@@ -8,7 +8,7 @@ import { restartDelay } from "./restart.ts";
 import { launch, releaseShm } from "./start.ts";
 import type { Container } from "./store.ts";
 
-/** A container's process ended: notes how, gives back what it held, and does what its policies ask for. Synchronous up to the answers. */
+/** A container's process ended: notes how, gives back what it held, and does what its policies ask for. */
 export function onExit(deps: ContainerDeps, container: Container, task: Task, exit: TaskExit): void {
   const live = deps.live.of(container);
   if (live.task !== task) return;
@@ -33,14 +33,16 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
     network: null,
   });
-  releaseRun(deps, container);
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
   deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
   if (isRemoved) {
+    // a removal that is under way goes on by itself
     if (spec.hostConfig.AutoRemove) finishRemoval(deps, container);
     return;
   }
+  // whoever waits gets the answer first; no other request is looked at before
+  setImmediate(() => releaseRun(deps, container));
   void task.gone.then(() => live.io.drained).then(() => forgetRun(deps, container, task));
   if (delayMs !== undefined) scheduleRestart(deps, container, delayMs);
 }
@@ -53,9 +55,8 @@ function forgetRun(deps: ContainerDeps, container: Container, task: Task): void 
 }
 
 /** Gives back what a run held: watches, network, volumes, the mounted root file system. */
-export function releaseRun(deps: ContainerDeps, container: Container): void {
+export function releaseRun(deps: ContainerDeps, container: Container, live = deps.live.peek(container.id)): void {
   const { id, spec } = container;
-  const live = deps.live.peek(id);
   live?.oom?.[Symbol.dispose]();
   live?.health?.[Symbol.dispose]();
   if (live) {

@@ -1,10 +1,12 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, isDigest } from "../../lib/mod.ts";
 import { cgroupOf, destroyCgroup } from "../../runtime/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
+import { releaseRun } from "./exit.ts";
+import type { Live } from "./live.ts";
 import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
@@ -46,27 +48,32 @@ export async function removeContainer(deps: ContainerDeps, container: Container,
   if (deps.store.get(id) === container) finishRemoval(deps, container);
 }
 
-/** Takes everything away that belongs to a container whose process has ended. Synchronous; deletes big things in the background. */
+/**
+ * Takes everything away that belongs to a container whose process has ended. What the container held is given back after those who wait
+ * have been answered, and before another request is looked at; a daemon that dies in between finds it at its start, known to nobody.
+ */
 export function finishRemoval(deps: ContainerDeps, container: Container): void {
   const { id, spec, state } = container;
   const live = deps.live.peek(id);
-  deps.snapshots.remove(id);
-  deps.store.delete(container);
   if (state.isRemovingVolumes) removeAnonymousVolumes(deps, container);
+  deps.store.delete(container);
   emitContainer(deps.emit, "destroy", container);
   deps.waiters.removed(id, state.exitCode);
-  void removeFiles(deps, container).catch((error: unknown) => {
-    deps.log.warn("files of a removed container stay until the next start", { container: id, error });
-  });
   deps.live.forget(id);
-  const isImageGone = spec.topLayer !== null && !deps.images.tryGet(spec.imageId as never);
-  if (isImageGone) void deps.images.collectLayers().catch((error: unknown) => deps.log.warn("layers could not be collected", { error }));
-  void live;
+  setImmediate(() => {
+    releaseRun(deps, container, live);
+    deps.snapshots.remove(id);
+    void removeFiles(deps, container, live).catch((error: unknown) => {
+      deps.log.warn("files of a removed container stay until the next start", { container: id, error });
+    });
+    if (spec.topLayer === null || (isDigest(spec.imageId) && deps.images.tryGet(spec.imageId))) return;
+    void deps.images.collectLayers().catch((error: unknown) => deps.log.warn("layers could not be collected", { error }));
+  });
 }
 
-function removeAnonymousVolumes(deps: ContainerDeps, { spec }: Container): void {
+function removeAnonymousVolumes(deps: ContainerDeps, { id, spec }: Container): void {
   for (const mount of spec.mounts) {
-    if (mount.kind !== "volume" || !mount.isAnonymous || deps.volumes.references(mount.volume).length > 0) continue;
+    if (mount.kind !== "volume" || !mount.isAnonymous || deps.volumes.references(mount.volume).some((user) => user !== id)) continue;
     try {
       deps.volumes.remove(mount.volume, { force: true });
       deps.emit({ type: "volume", action: "destroy", id: mount.volume, attributes: { driver: mount.driver } });
@@ -77,8 +84,7 @@ function removeAnonymousVolumes(deps: ContainerDeps, { spec }: Container): void 
 }
 
 /** After the runtime has gone: bundle, cgroup and the container's own directory. */
-async function removeFiles(deps: ContainerDeps, container: Container): Promise<void> {
-  const live = deps.live.peek(container.id);
+async function removeFiles(deps: ContainerDeps, container: Container, live: Live | undefined): Promise<void> {
   if (live?.task) await live.task.gone;
   await live?.io.drained;
   deps.tasks.cleanup(container.id);
