@@ -97,9 +97,9 @@ function hideHybridCgroup(): void {
  */
 export function readOnlyCopy(program: string, place: string): string {
   mkdirSync(dirname(place), { recursive: true, mode: 0o711 });
-  closeSync(openSync(place, "a"));
   // an update of the program puts a new file in its place
   if (isMountPoint(place)) umount(place, MNT_DETACH);
+  closeSync(openSync(place, "a"));
   mount(program, place, null, MS_BIND);
   mount(null, place, null, MS_BIND | MS_REMOUNT | MS_RDONLY);
   return place;

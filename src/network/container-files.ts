@@ -131,7 +131,9 @@ function extraHostLines(input: Pick<HostsInput, "extraHosts" | "hostGateway">): 
 /** A container's /etc/hosts. @throws invalid for a malformed extra host */
 export function buildHosts(input: HostsInput): string {
   const { hostname, domainname, ipAddress } = input;
-  const names = domainname === "" ? hostname : `${hostname}.${domainname} ${hostname}`;
+  const fqdn = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const dot = fqdn.indexOf(".");
+  const names = dot < 0 ? fqdn : `${fqdn} ${fqdn.slice(0, dot)}`;
   const own = ipAddress === undefined ? [] : [`${ipAddress}\t${names}`];
   return `${[...HOSTS_HEAD, ...extraHostLines(input), ...own].join("\n")}\n`;
 }

@@ -66,10 +66,15 @@ export class Containers implements ContainersApi {
     const container = store.find(ref);
     return locks.run(container.id, () => {
       if (newName === "") throw new DhowError("invalid", "Neither old nor new names may be empty");
-      const name = parseName(newName);
       const oldName = container.name;
-      if (name === oldName) throw new DhowError("invalid", "Renaming a container with the same name as its current name");
-      store.rename(container, name);
+      const asked = newName.startsWith("/") ? newName : `/${newName}`;
+      if (asked === `/${oldName}`) throw new DhowError("invalid", "Renaming a container with the same name as its current name");
+      try {
+        store.rename(container, parseName(asked));
+      } catch (error) {
+        if (!(error instanceof DhowError)) throw error;
+        throw new DhowError(error.kind, `Error when allocating new name: ${error.message}`, { cause: error });
+      }
       emitContainer(emit, "rename", container, { oldName: `/${oldName}` });
     });
   }

@@ -23,6 +23,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { generateName, parseName } from "./names.ts";
 import { emptyEndpoint } from "./networking.ts";
+import { forgetNoted, noteVolume } from "./new-volumes.ts";
 import type { Container } from "./store.ts";
 
 const MILLISECOND_NS = 1_000_000;
@@ -46,7 +47,7 @@ export async function createContainer(
   const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host);
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
-  const endpoints = checkNetworks(deps, request, hostConfig);
+  const endpoints = checkNetworks(request, hostConfig);
   store.reserveName(name, id);
   try {
     const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, endpoints });
@@ -102,18 +103,11 @@ function resolveImage(deps: ContainerDeps, ref: string, platform: string): Image
   return image;
 }
 
-function checkNetworks(deps: ContainerDeps, request: ContainerCreateRequest, hostConfig: HostConfig): Record<string, EndpointSettings> {
+function checkNetworks(request: ContainerCreateRequest, hostConfig: HostConfig): Record<string, EndpointSettings> {
   const mode = networkMode(hostConfig);
   const asked = request.NetworkingConfig?.EndpointsConfig ?? {};
-  if (mode.startsWith("container:")) {
-    deps.store.find(mode.slice("container:".length));
-    return {};
-  }
-  for (const name of [mode, ...Object.keys(asked)]) {
-    const known = name === "default" ? "bridge" : name;
-    if (!deps.network.networks().some((n) => n.name === known || n.id === known))
-      throw new DhowError("notFound", `network ${name} not found`);
-  }
+  // a network or a container that is missing is no matter before the start: clients take a 404 here for a missing image
+  if (mode.startsWith("container:")) return {};
   const own = asked[mode] ?? asked["default"];
   const ipam = own?.IPAMConfig;
   if (ipam?.IPv4Address || ipam?.IPv6Address) {
@@ -157,6 +151,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
     declared: Object.keys(config.Volumes ?? {}),
     volumes: deps.volumes,
     mountsOf: (ref) => store.find(ref).spec.mounts,
+    onCreate: (volume) => noteVolume(dir, volume),
   });
   undo.defer(plan.undo);
   for (const volume of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver: "local" } });
@@ -186,6 +181,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   undo.defer(() => deps.live.forget(id));
   store.add(container);
   undo.move();
+  if (plan.created.length > 0) forgetNoted(dir);
   return container;
 }
 

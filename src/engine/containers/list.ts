@@ -134,6 +134,9 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
   for (const health of filters["health"] ?? []) {
     if (!["starting", "healthy", "unhealthy", "none"].includes(health)) throw new DhowError("invalid", `invalid filter 'health=${health}'`);
   }
+  for (const value of filters["is-task"] ?? []) {
+    if (!/^(0|1|true|false)$/.test(value)) throw new DhowError("invalid", `invalid filter 'is-task=[${value}]'`);
+  }
   const exited = parseExited(filters["exited"]);
   const publish = parsePorts(filters["publish"]);
   const expose = parsePorts(filters["expose"]);

@@ -58,6 +58,16 @@ export function runningDonor(deps: ContainerDeps, ref: string, what: string): Co
   return donor;
 }
 
+/** A container in another one's network has that one's name, too: inspect shows it from the start on. @throws conflict, notFound */
+export function inheritHostname(deps: ContainerDeps, container: Container): void {
+  const mode = networkMode(container.spec.hostConfig);
+  if (!mode.startsWith("container:")) return;
+  const { Hostname = "", Domainname = "" } = runningDonor(deps, mode.slice("container:".length), "network").spec.config;
+  const { config } = container.spec;
+  if (config.Hostname === Hostname && config.Domainname === Domainname) return;
+  deps.store.updateSpec(container, { config: { ...config, Hostname, Domainname } });
+}
+
 /** Plugs a container into its network. @throws what `Networking.acquire` throws, conflict, notFound */
 export function plugIn(deps: ContainerDeps, container: Container): Plugged {
   const { hostConfig, config } = container.spec;
@@ -78,6 +88,7 @@ export function plugIn(deps: ContainerDeps, container: Container): Plugged {
     });
     return { network: { kind: "host" }, state, sandbox: undefined, joined: undefined };
   }
+  if (!deps.network.networks().some((n) => n.name === mode || n.id === mode)) throw new DhowError("notFound", `network ${mode} not found`);
   const isNone = mode === "none" || config.NetworkDisabled === true;
   const specs = parsePortSpecs({
     exposedPorts: config.ExposedPorts,

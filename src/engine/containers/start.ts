@@ -18,14 +18,15 @@ import {
 } from "../../linux/mod.ts";
 import { type BuiltSpec, buildSpec, cgroupsPathFor, OomWatch, resolveUser, type Task } from "../../runtime/mod.ts";
 import { prepareMountPoints, releaseMounts, resolveMounts } from "../../volumes/mod.ts";
-import { isRunning } from "./container.ts";
+import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { onExit } from "./exit.ts";
 import { startHealth } from "./health-probe.ts";
 import type { Live } from "./live.ts";
-import { etcFiles, type Plugged, plugIn, runningDonor } from "./networking.ts";
+import { etcFiles, inheritHostname, type Plugged, plugIn, runningDonor } from "./networking.ts";
 import { removeContainer } from "./remove.ts";
+import { markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,6 +61,8 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   // the same id can't run twice: crun must have forgotten the last run
   if (live.task) await live.task.gone;
   await live.io.drained;
+  // from here on the bundle is the next run's: the end of the last one must not take it away
+  live.task = undefined;
   try {
     await using undo = new AsyncDisposableStack();
     const { plugged, built } = prepare(deps, container, undo);
@@ -130,10 +133,12 @@ interface Prepared {
 
 /** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
 function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposableStack): Prepared {
+  inheritHostname(deps, container);
   const { id, spec } = container;
   const { config, hostConfig } = spec;
   const rootfs = deps.snapshots.mount(id);
   undo.defer(() => deps.snapshots.unmount(id));
+  if (container.state.startedAt === INITIAL_STATE.startedAt) markRoot(rootfs);
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";

@@ -3,7 +3,7 @@ import { logAttributes, validateLogOptions } from "./options.ts";
 
 test.each([
   ["nosuch", {}, "logger: no log driver named 'nosuch' is registered"],
-  ["local", { x: "1" }, "unknown log opt 'x' for local log driver"],
+  ["local", { x: "1" }, "unknown log opt 'x' for log driver local"],
   ["json-file", { "max-files": "1" }, "unknown log opt 'max-files' for json-file log driver"],
   ["json-file", { "max-size": "big" }, "invalid size: 'big'"],
   ["json-file", { "max-size": "0" }, "max-size must be a positive number"],

@@ -26,7 +26,8 @@ export function validateLogOptions(driver: string, options: LogOptions): void {
   if (known === undefined) throw new DhowError("invalid", `logger: no log driver named '${driver}' is registered`);
   validateMode(options);
   for (const key of Object.keys(options)) {
-    if (!BUILT_IN.has(key) && !known.has(key)) throw new DhowError("invalid", `unknown log opt '${key}' for ${driver} log driver`);
+    if (BUILT_IN.has(key) || known.has(key)) continue;
+    throw new DhowError("invalid", `unknown log opt '${key}' for ${driver === "local" ? "log driver local" : `${driver} log driver`}`);
   }
   parseRotation(driver, options);
 }
