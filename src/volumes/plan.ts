@@ -20,6 +20,8 @@ export interface PlanInput {
   readonly volumes: Volumes;
   /** The mounts of another container, for `--volumes-from`. @throws when there is no such container */
   readonly mountsOf: (container: string) => readonly ContainerMount[];
+  /** Told the name of each volume right before it is made. */
+  readonly onCreate?: ((volume: string) => void) | undefined;
 }
 
 export interface MountPlan {
@@ -30,9 +32,9 @@ export interface MountPlan {
   readonly undo: () => void;
 }
 
-function volumeMount(spec: MountSpec, volumes: Volumes, created: string[]): ContainerMount {
+function volumeMount(spec: MountSpec, { volumes, onCreate }: PlanInput, created: string[]): ContainerMount {
   const { driverOptions, labels, ...rest } = spec;
-  const made = volumes.create({ name: spec.source, driver: spec.driver, options: driverOptions ?? null, labels: labels ?? null });
+  const made = volumes.create({ name: spec.source, driver: spec.driver, options: driverOptions ?? null, labels: labels ?? null }, onCreate);
   if (made.created) created.push(made.volume.name);
   return {
     ...rest,
@@ -53,7 +55,7 @@ function plainMount(spec: MountSpec): ContainerMount {
 
 function declaredMount(destination: string, input: PlanInput, created: string[]): ContainerMount {
   const spec = parseBind(destination);
-  return { ...volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input.volumes, created), mode: "" };
+  return { ...volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input, created), mode: "" };
 }
 
 /**
@@ -87,7 +89,7 @@ export function planMounts(input: PlanInput): MountPlan {
     const place = (spec: MountSpec, refused: boolean): void => {
       if (refused || taken.has(spec.destination)) throw new DhowError("invalid", `Duplicate mount point: ${spec.destination}`);
       taken.add(spec.destination);
-      points.set(spec.destination, spec.kind === "volume" ? volumeMount(spec, volumes, news) : plainMount(spec));
+      points.set(spec.destination, spec.kind === "volume" ? volumeMount(spec, from, news) : plainMount(spec));
     };
     for (const text of hostConfig.Binds ?? []) {
       const spec = parseBind(text, hostConfig.VolumeDriver ?? "");

@@ -97,8 +97,8 @@ export class Volumes {
     return this.#deps.references(name);
   }
 
-  /** The volume of that name, made when there is none; a random name when none is given. @throws invalid, notFound (driver), conflict (driver) */
-  create(request: VolumeRequest): { readonly volume: LocalVolume; readonly created: boolean } {
+  /** The volume of that name, made when there is none (`onCreate` is told before); a random name when none is given. @throws invalid, notFound (driver), conflict (driver) */
+  create(request: VolumeRequest, onCreate: (name: string) => void = () => {}): { readonly volume: LocalVolume; readonly created: boolean } {
     const name = request.name || randomId();
     const driver = request.driver ?? "";
     const existing = this.tryGet(name);
@@ -122,6 +122,7 @@ export class Volumes {
       labels: labels === null ? null : JSON.stringify(labels),
       options: options === null ? null : JSON.stringify(options),
     };
+    onCreate(name);
     this.#deps.table.insert(row);
     try {
       this.#makeDirectory(name);
@@ -195,6 +196,11 @@ export class Volumes {
     this.#users.delete(name);
     const volume = this.tryGet(name);
     if (volume) this.#unmount(volume);
+  }
+
+  /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. */
+  unmountUnused(): void {
+    for (const volume of this.list()) if (!this.#users.has(volume.name)) this.#unmount(volume);
   }
 
   #unmount(volume: LocalVolume): void {

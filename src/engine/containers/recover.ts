@@ -1,16 +1,24 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { errnoCode, formatTime, nowNs } from "../../lib/mod.ts";
-import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, type TaskExit } from "../../runtime/mod.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { errnoCode, formatTime, parseTime } from "../../lib/mod.ts";
+import { MNT_DETACH, readMountInfo, umount } from "../../linux/mod.ts";
+import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { releaseRun } from "./exit.ts";
 import { sandboxState } from "./networking.ts";
+import { forgetNoted, removeNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
-import { launch, watchTask } from "./start.ts";
+import { cgroupPath, launch, watchTask } from "./start.ts";
 import type { Container } from "./store.ts";
+
+const SIGKILL = 9;
+const MILLISECOND_NS = 1_000_000n;
+/** How long a runtime takes at most to clean up after a process that has ended. */
+const ENDS_SOON_MS = 2000;
 
 /** What a daemon without a record of its exit says of a container that is gone: the host was restarted. */
 const LOST: TaskExit = { exitCode: 255, exitedAt: new Date(0) };
@@ -27,44 +35,61 @@ function entries(dir: string): string[] {
 /**
  * Takes up what the last daemon left: running containers go on under this one, ended ones get their exit code, begun removals and
  * automatic ones are finished, and whatever no container knows is deleted. Then restart policies have their say.
+ * What goes wrong with one container is logged and leaves the others alone.
  */
 export async function recoverContainers(deps: ContainerDeps): Promise<void> {
   const alive = new Map<string, number>();
   const ended: Container[] = [];
   for (const container of deps.store.list()) {
-    const { status } = container.state;
-    const adopted = isRunning(container.state) || status === "removing" || status === "created" ? await adopt(deps, container) : undefined;
-    if (adopted === "running") alive.set(container.id, container.state.pid);
-    else ended.push(container);
+    try {
+      if ((await adopt(deps, container)) === "ended") ended.push(container);
+    } catch (error) {
+      deps.log.error("container could not be taken up", { container: container.id, error });
+    }
+    if (isRunning(container.state)) alive.set(container.id, container.state.pid);
   }
   deps.network.adopt(alive);
-  for (const container of ended) tidy(deps, container);
+  for (const container of ended) await attempt(deps, "end a container's last run", () => tidy(deps, container));
   await sweep(deps);
   for (const container of deps.store.list()) resume(deps, container);
 }
 
-/** Finds out what became of a container that was running. */
+/**
+ * Finds out what became of a container's last run. The record may be behind: the last daemon died between the start or the end of the
+ * process and its note of it, or before all output was in the log.
+ */
 async function adopt(deps: ContainerDeps, container: Container): Promise<"running" | "ended"> {
   const { id, spec, state } = container;
+  const preparedAt = deps.tasks.preparedAt(id);
+  if (preparedAt === undefined) {
+    if (isRunning(state)) markExited(deps, container, { ...LOST, exitedAt: new Date() });
+    return "ended";
+  }
   const live = deps.live.of(container);
   const found = await deps.tasks.adopt({ id, io: live.io, runtime: spec.hostConfig.Runtime ?? "crun" });
+  const isRecorded = !isRunning(state) && preparedAt.getTime() <= Number((parseTime(state.finishedAt) ?? 0n) / MILLISECOND_NS);
+  const startedAt = isRunning(state) ? state.startedAt : formatTime(BigInt(preparedAt.getTime()) * MILLISECOND_NS);
   if (found?.kind !== "running") {
-    if (isRunning(state)) markExited(deps, container, found?.exit ?? { ...LOST, exitedAt: new Date() });
+    const exit = found?.exit ?? (isRunning(state) ? { ...LOST, exitedAt: new Date() } : undefined);
+    if (exit && !isRecorded && state.status !== "removing") markExited(deps, container, exit, startedAt);
     return "ended";
   }
   const { task } = found;
   live.task = task;
+  const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
   if (state.status === "removing") {
-    task.signal(9);
-    await task.exited;
+    cgroup.setFrozen(false);
+    task.signal(SIGKILL);
+    await task.gone;
     return "ended";
   }
+  // its process has ended and the runtime is about to
+  if (isRecorded && (await endsSoon(task))) return "ended";
   const sandbox = deps.network.sandbox(id);
   deps.store.update(container, {
-    status: state.status === "paused" ? "paused" : "running",
+    status: cgroup.freezeState() === "thawed" ? "running" : "paused",
     pid: task.pid,
-    // a daemon that died between the start and its record of it
-    ...(state.status === "created" ? { startedAt: formatTime(nowNs()) } : {}),
+    startedAt,
     network: sandbox ? sandboxState(sandbox, task.pid) : state.network,
   });
   adoptMounts(spec.mounts, id, deps.volumes);
@@ -72,13 +97,22 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   return "running";
 }
 
-function markExited(deps: ContainerDeps, container: Container, exit: TaskExit): void {
+async function endsSoon(task: Task): Promise<boolean> {
+  const timeout = new AbortController();
+  const late = sleep(ENDS_SOON_MS, false, { signal: timeout.signal }).catch(() => false);
+  const isEnded = await Promise.race([task.gone.then(() => true), late]);
+  timeout.abort();
+  return isEnded;
+}
+
+function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, startedAt = container.state.startedAt): void {
   deps.store.update(container, {
     status: "exited",
     pid: 0,
     exitCode: exit.exitCode,
     error: exit.error ?? "",
-    finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
+    startedAt,
+    finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * MILLISECOND_NS),
     network: null,
   });
 }
@@ -97,39 +131,56 @@ function tidy(deps: ContainerDeps, container: Container): void {
   }
 }
 
-/** Deletes what no container knows: snapshots, directories, bundles, cgroups. */
-async function sweep(deps: ContainerDeps): Promise<void> {
-  const { store, settings, facts } = deps;
-  const isKnown = (id: string): boolean => store.get(id) !== undefined;
-  deps.snapshots.sweep(isKnown);
-  for (const id of entries(join(settings.dataRoot, "containers"))) {
-    if (!isKnown(id)) rmSync(join(settings.dataRoot, "containers", id), { recursive: true, force: true });
-  }
-  mkdirSync(join(settings.dataRoot, "containers"), { recursive: true, mode: 0o710 });
-  for (const id of entries(join(settings.execRoot, "bundles"))) if (!isKnown(id)) await sweepBundle(deps, id);
-  rmSync(join(settings.execRoot, "execs"), { recursive: true, force: true });
-  const parent = cgroupsPathFor("", { daemonId: settings.daemonId, daemonParent: settings.cgroupParent }).replace(/\/$/, "");
-  const running = new Set(
-    store
-      .list()
-      .filter((c) => isRunning(c.state))
-      .map((c) => c.id),
-  );
-  for (const id of groupsIn(parent, facts)) {
-    if (!running.has(id)) await destroyCgroup(cgroupOf(`${parent}/${id}`, facts));
+/** Does one step of the cleaning; what stays behind for now must not keep the daemon from starting. */
+async function attempt(deps: ContainerDeps, what: string, work: () => void | Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    deps.log.error("cleaning up after the last daemon failed", { step: what, error });
   }
 }
 
-/** A bundle without a container: the daemon died between the removal of one and the end of its runtime. */
-async function sweepBundle(deps: ContainerDeps, id: string): Promise<void> {
-  const path = cgroupsPathFor(id, { daemonId: deps.settings.daemonId, daemonParent: deps.settings.cgroupParent });
-  await destroyCgroup(cgroupOf(path, deps.facts));
-  deps.tasks.cleanup(id);
+/** Deletes what no container knows: snapshots, directories, volumes of unfinished creations, bundles, cgroups, layers. */
+async function sweep(deps: ContainerDeps): Promise<void> {
+  const { store, settings, facts } = deps;
+  const isKnown = (id: string): boolean => store.get(id) !== undefined;
+  await attempt(deps, "delete snapshots", () => deps.snapshots.sweep(isKnown));
+  const containers = join(settings.dataRoot, "containers");
+  for (const id of entries(containers)) {
+    await attempt(deps, "delete what an unfinished creation left", () => {
+      if (!isKnown(id)) removeNoted(join(containers, id), deps.volumes);
+      forgetNoted(join(containers, id));
+      if (!isKnown(id)) rmSync(join(containers, id), { recursive: true, force: true });
+    });
+  }
+  mkdirSync(containers, { recursive: true, mode: 0o710 });
+  await attempt(deps, "unmount volumes", () => deps.volumes.unmountUnused());
+  await attempt(deps, "end runs of unknown containers", () => deps.tasks.sweep(isKnown));
+  for (const name of ["execs", "scratch", "shm"]) {
+    for (const id of entries(join(settings.execRoot, name))) {
+      const owner = name === "execs" ? undefined : store.get(id);
+      if (!owner || !isRunning(owner.state)) await attempt(deps, `delete ${name}`, () => removeTree(join(settings.execRoot, name, id)));
+    }
+  }
+  const parent = cgroupsPathFor("", { daemonId: settings.daemonId, daemonParent: settings.cgroupParent }).replace(/\/$/, "");
+  for (const id of groupsIn(parent, facts)) {
+    const owner = store.get(id);
+    if (!owner || !isRunning(owner.state)) await attempt(deps, "remove cgroups", () => destroyCgroup(cgroupOf(`${parent}/${id}`, facts)));
+  }
+  await attempt(deps, "collect layers", () => deps.images.collectLayers());
+}
+
+/** Deletes a directory after unmounting what is mounted in it. */
+function removeTree(dir: string): void {
+  for (const { mountPoint } of readMountInfo().reverse()) {
+    if (mountPoint === dir || mountPoint.startsWith(`${dir}/`)) umount(mountPoint, MNT_DETACH);
+  }
+  rmSync(dir, { recursive: true, force: true });
 }
 
 function resume(deps: ContainerDeps, container: Container): void {
   const { state, spec, id } = container;
-  if (isRunning(state) || state.status === "created") return;
+  if (isRunning(state) || state.status === "created" || state.status === "removing") return;
   const policy = spec.hostConfig.RestartPolicy ?? {};
   const wasRestarting = state.status === "restarting";
   const delay = restartDelay({ ...state, policy, ranMs: 0, lastDelayMs: 0 });

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
+import { DhowError, errnoCode, errorMessage, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
@@ -221,8 +221,10 @@ export class Tasks {
     for (const name of Object.keys(runtimes)) {
       const command = this.command(name);
       for (const id of entries(command.root)) {
-        // the runtime has removed its state when its process ends well
-        if (!existsSync(this.bundleDir(id)) || !isKnown(id)) await this.#removeLeftOver(command, id);
+        // a runtime that ended well has removed its state
+        if (existsSync(this.bundleDir(id)) && isKnown(id)) continue;
+        await this.#removeLeftOver(command, id);
+        rmSync(join(command.root, id), { recursive: true, force: true });
       }
     }
     for (const id of entries(join(execRoot, "bundles"))) if (!isKnown(id)) await this.#discard(id);
