@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, type Logger } from "../../../lib/mod.ts";
@@ -58,14 +58,10 @@ export class Fixture implements Disposable {
         Bun.spawnSync(deleteCommand(id), { stdio: ["ignore", "ignore", "ignore"] });
     }
     const pids = Bun.spawnSync(["pgrep", "-f", this.directory]).stdout.toString().split("\n");
-    // crun removes a container's own cgroup, not its parent, and leaves a plain directory where `unified` is not mounted
-    const cgroup = `dhow-test-${this.directory.slice(-6)}`;
-    for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
-      const path = join("/sys/fs/cgroup", hierarchy, cgroup);
-      if (!existsSync(path)) continue;
-      for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(join(path, entry.name));
-      rmdirSync(path);
-    }
+    // crun removes a container's own cgroup, not its parent, and leaves plain files where `unified` is not mounted
+    const script =
+      'find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} +; cd /sys/fs/cgroup/unified && ! test -e cgroup.procs && rm -rf "./$1"';
+    Bun.spawnSync(["sh", "-c", script, "sh", `dhow-test-${this.directory.slice(-6)}`], { stdio: ["ignore", "ignore", "ignore"] });
     for (const pid of pids) if (Number(pid) > 1 && Number(pid) !== process.pid) process.kill(Number(pid), "SIGKILL");
   }
 
