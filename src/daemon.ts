@@ -17,6 +17,7 @@ import {
   ImageTransfer,
   isRunning,
   LiveContainers,
+  markBytes,
   NetworksService,
   networkMode,
   recoverContainers,
@@ -387,7 +388,9 @@ async function startEngine(config: DaemonConfig, { facts, warmer, log, stack }: 
     readonly id: string;
     readonly spec: { readonly imageId: string };
   }): Promise<{ rw: number; rootFs: number }> => {
-    const { sizeBytes } = await snapshots.usage(container.id);
+    const usage = await snapshots.usage(container.id);
+    const { upper } = snapshots.paths(container.id);
+    const sizeBytes = usage.sizeBytes - (upper ? markBytes(upper) : 0);
     return { rw: sizeBytes, rootFs: sizeBytes + (images.tryGet(container.spec.imageId as never)?.sizeBytes ?? 0) };
   };
   const descendants = (ref: string): ReadonlySet<string> => {

@@ -148,7 +148,7 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults): Hos
     DeviceRequests: request.DeviceRequests ?? null,
     MemoryReservation: request.MemoryReservation ?? 0,
     MemorySwap: Memory > 0 && MemorySwap === 0 ? Memory * 2 : MemorySwap,
-    MemorySwappiness: request.MemorySwappiness === -1 ? undefined : request.MemorySwappiness,
+    ...optional("MemorySwappiness", request.MemorySwappiness === -1 ? undefined : request.MemorySwappiness),
     OomKillDisable: request.OomKillDisable ?? false,
     PidsLimit: request.PidsLimit && request.PidsLimit > 0 ? request.PidsLimit : null,
     Ulimits: request.Ulimits ?? [],

@@ -1,8 +1,10 @@
 import { formatTime, parseTime } from "../../lib/mod.ts";
 import type { Task, TaskExit } from "../../runtime/mod.ts";
 import { releaseMounts } from "../../volumes/mod.ts";
+import type { NetworkState } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
+import { emptyEndpoint } from "./networking.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
 import { launch, releaseShm } from "./start.ts";
@@ -31,7 +33,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     error: exit.error ?? "",
     oomKilled,
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
-    network: null,
+    network: unplugged(state.network),
   });
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
@@ -45,6 +47,13 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
   setImmediate(() => releaseRun(deps, container));
   void task.gone.then(() => live.io.drained).then(() => forgetRun(deps, container, task));
   if (delayMs !== undefined) scheduleRestart(deps, container, delayMs);
+}
+
+/** What stays of a network once its container has left it: inspect goes on naming it. */
+function unplugged(network: NetworkState | null): NetworkState | null {
+  if (!network) return null;
+  const networks = Object.entries(network.networks).map(([name, { NetworkID = "" }]) => [name, { ...emptyEndpoint(), NetworkID }]);
+  return { sandboxId: "", sandboxKey: "", ports: {}, networks: Object.fromEntries(networks) };
 }
 
 function forgetRun(deps: ContainerDeps, container: Container, task: Task): void {

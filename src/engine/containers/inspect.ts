@@ -59,7 +59,8 @@ export function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
-    HostConfig: spec.hostConfig,
+    // null is how docker says that it leaves this to the kernel; the specification knows numbers only
+    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),

@@ -211,7 +211,9 @@ async function summary(deps: ListDeps, container: Container, options: ContainerL
     Command: commandOf(container),
     Created: Number((parseTime(spec.created) ?? 0n) / 1_000_000_000n),
     Ports: portSummaries(state.network?.ports),
-    ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
+    // in a list docker leaves a size of nothing out
+    ...(size?.rw ? { SizeRw: size.rw } : {}),
+    ...(size?.rootFs ? { SizeRootFs: size.rootFs } : {}),
     Labels: spec.config.Labels ?? {},
     State: state.status,
     Status: statusText(state, now, health),

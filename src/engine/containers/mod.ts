@@ -4,5 +4,6 @@ export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.t
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { LiveContainers } from "./live.ts";
 export { recoverContainers } from "./recover.ts";
+export { markBytes } from "./root-marks.ts";
 export { type Container, ContainerStore } from "./store.ts";
 export { Waiters } from "./wait.ts";

@@ -31,7 +31,6 @@ function empty(container: Container): ContainerStatsResponse {
     cpu_stats: NO_CPU,
     precpu_stats: NO_CPU,
     memory_stats: {},
-    networks: {},
   };
 }
 
