@@ -89,6 +89,6 @@ async function removeFiles(deps: ContainerDeps, container: Container, live: Live
   await live?.io.drained;
   deps.tasks.cleanup(container.id);
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
-  if (cgroup.exists()) await destroyCgroup(cgroup);
+  if (!cgroup.tryRemove()) await destroyCgroup(cgroup);
   rmSync(join(deps.settings.dataRoot, "containers", container.id), { recursive: true, force: true });
 }
