@@ -26,7 +26,7 @@ async function main(name: string, argv: readonly string[]): Promise<number> {
     const load = INTERNAL[first];
     if (load !== undefined) return (await load())(argv.slice(1));
   }
-  return (await import("./cli/mod.ts")).runCli(argv);
+  return (await import("./cli/mod.ts")).runCli(argv, name);
 }
 
 process.exitCode = await main(calledName(), process.argv.slice(2));

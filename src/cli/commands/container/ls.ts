@@ -1,0 +1,38 @@
+import { command, NO_ARGS } from "../../command.ts";
+import { BOOLEAN, FILTER, INT, STRING } from "../../flag-kinds.ts";
+import { CONTAINER_HEADERS, CONTAINER_TABLE, containerRow } from "../../format/container-row.ts";
+import { FORMAT_HELP } from "../../format/help-text.ts";
+import { formatRows } from "../../format/table.ts";
+
+export const containerLs = command({
+  use: "[OPTIONS]",
+  short: "List containers",
+  aliases: ["container ls", "container list", "container ps", "ps"],
+  args: NO_ARGS,
+  flags: {
+    all: { kind: BOOLEAN, short: "a", help: "Show all containers (default shows just running)" },
+    filter: { kind: FILTER, short: "f", help: "Filter output based on conditions provided" },
+    format: { kind: STRING, help: FORMAT_HELP },
+    last: { kind: INT, short: "n", initial: -1, help: "Show n last created containers (includes all states) (default -1)" },
+    latest: { kind: BOOLEAN, short: "l", help: "Show the latest created container (includes all states)" },
+    "no-trunc": { kind: BOOLEAN, help: "Don't truncate output" },
+    quiet: { kind: BOOLEAN, short: "q", help: "Only display container IDs" },
+    size: { kind: BOOLEAN, short: "s", help: "Display total file sizes" },
+  },
+  run: async (ctx, _args, flags) => {
+    const table = `${CONTAINER_TABLE}${flags.size ? "\t{{.Size}}" : ""}`;
+    let format = flags.format === "" || flags.format === "table" ? table : flags.format;
+    if (flags.quiet) {
+      if (flags.format !== "") ctx.warn("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+      format = "{{.ID}}";
+    }
+    const containers = await ctx.api.containers.list({
+      all: flags.all,
+      limit: flags.latest && flags.last === -1 ? 1 : flags.last,
+      size: flags.size || (!flags.quiet && /\.Size\b/.test(flags.format)),
+      filters: flags.filter,
+    });
+    const rows = containers.map((container) => containerRow(container, !flags["no-trunc"]));
+    ctx.stdout.write(formatRows({ format, headers: CONTAINER_HEADERS, rows }));
+  },
+});

@@ -1,0 +1,13 @@
+import { command, exactArgs } from "../../command.ts";
+
+export const rename = command({
+  use: "CONTAINER NEW_NAME",
+  short: "Rename a container",
+  aliases: ["container rename", "rename"],
+  args: exactArgs(2),
+  flags: {},
+  run: async (ctx, [ref = "", name = ""]) => {
+    if (ref.trim() === "" || name.trim() === "") throw new Error("Error: Neither old nor new names may be empty");
+    await ctx.api.containers.rename(ref.trim(), name.trim());
+  },
+});

@@ -1,0 +1,33 @@
+import { isKind } from "../../../lib/mod.ts";
+import { command, ExitError, minArgs } from "../../command.ts";
+import { errorText } from "../../error-text.ts";
+import { BOOLEAN } from "../../flag-kinds.ts";
+
+export const rm = command({
+  use: "[OPTIONS] CONTAINER [CONTAINER...]",
+  short: "Remove one or more containers",
+  aliases: ["container rm", "container remove", "rm"],
+  args: minArgs(1),
+  flags: {
+    force: { kind: BOOLEAN, short: "f", help: "Force the removal of a running container (uses SIGKILL)" },
+    link: { kind: BOOLEAN, short: "l", help: "Remove the specified link" },
+    volumes: { kind: BOOLEAN, short: "v", help: "Remove anonymous volumes associated with the container" },
+  },
+  run: async (ctx, args, { force, link, volumes }) => {
+    const remove = async (name: string) => {
+      const ref = name.replace(/^\/+|\/+$/g, "");
+      if (ref === "") throw new Error("Container name cannot be empty");
+      await ctx.api.containers.remove(ref, { force, volumes, link });
+    };
+    const failures: string[] = [];
+    const results = await Promise.allSettled(args.map(remove));
+    results.forEach((result, i) => {
+      if (result.status === "fulfilled") return ctx.out(args[i] ?? "");
+      const text = errorText(result.reason);
+      // What isn't there is what --force wants.
+      if (force && isKind(result.reason, "notFound")) return ctx.warn(text);
+      failures.push(text);
+    });
+    if (failures.length > 0) throw new ExitError(1, failures.join("\n"));
+  },
+});

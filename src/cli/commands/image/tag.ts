@@ -1,0 +1,20 @@
+import { familiarName, parseReference, withDefaultTag } from "../../../spec/reference.ts";
+import { command, exactArgs } from "../../command.ts";
+
+export const tag = command({
+  use: "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+  short: "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+  aliases: ["image tag", "tag"],
+  args: exactArgs(2),
+  flags: {},
+  run: async (ctx, [source = "", target = ""]) => {
+    let reference: ReturnType<typeof parseReference>;
+    try {
+      reference = parseReference(target);
+    } catch (error) {
+      throw new Error(`error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`);
+    }
+    if (reference.digest !== null) throw new Error("refusing to create a tag with a digest reference");
+    await ctx.api.images.tag(source, { repo: familiarName(reference), tag: withDefaultTag(reference).tag ?? "latest" });
+  },
+});

@@ -1,0 +1,30 @@
+import { command, ExitError, maxArgs } from "../../command.ts";
+import { LIST, MAP, STRING } from "../../flag-kinds.ts";
+
+export const volumeCreate = command({
+  use: "[OPTIONS] [VOLUME]",
+  short: "Create a volume",
+  args: maxArgs(1),
+  flags: {
+    driver: { kind: STRING, short: "d", initial: "local", help: 'Specify volume driver name (default "local")' },
+    label: { kind: LIST, help: "Set metadata for a volume" },
+    name: { kind: STRING, isHidden: true, help: "Specify volume name" },
+    opt: { kind: MAP, short: "o", help: "Set driver specific options (default map[])" },
+  },
+  run: async (ctx, [argument], flags) => {
+    if (argument !== undefined && flags.name !== "") {
+      throw new ExitError(1, "conflicting options: cannot specify a volume-name through both --name and as a positional arg");
+    }
+    const labels = flags.label.map((text): readonly [string, string] => {
+      const at = text.indexOf("=");
+      return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+    });
+    const { Name = "" } = await ctx.api.volumes.create({
+      Name: argument ?? flags.name,
+      Driver: flags.driver,
+      DriverOpts: flags.opt,
+      Labels: Object.fromEntries(labels),
+    });
+    ctx.out(Name);
+  },
+});

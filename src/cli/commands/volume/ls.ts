@@ -1,0 +1,25 @@
+import { command, NO_ARGS } from "../../command.ts";
+import { BOOLEAN, FILTER, STRING } from "../../flag-kinds.ts";
+import { FORMAT_HELP } from "../../format/help-text.ts";
+import { naturalCompare } from "../../format/names.ts";
+import { formatRows } from "../../format/table.ts";
+import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
+
+export const volumeLs = command({
+  use: "[OPTIONS]",
+  short: "List volumes",
+  aliases: ["volume ls", "volume list"],
+  args: NO_ARGS,
+  flags: {
+    filter: { kind: FILTER, short: "f", help: 'Provide filter values (e.g. "dangling=true")' },
+    format: { kind: STRING, help: FORMAT_HELP },
+    quiet: { kind: BOOLEAN, short: "q", help: "Only display volume names" },
+  },
+  run: async (ctx, _args, flags) => {
+    const { Volumes } = await ctx.api.volumes.list(flags.filter);
+    const volumes = [...(Volumes ?? [])].sort((a, b) => naturalCompare(a.Name ?? "", b.Name ?? ""));
+    const isDefault = flags.format === "" || flags.format === "table";
+    const format = isDefault ? (flags.quiet ? "{{.Name}}" : "table {{.Driver}}\t{{.Name}}") : flags.format;
+    ctx.stdout.write(formatRows({ format, headers: VOLUME_HEADERS, rows: volumes.map(volumeRow) }));
+  },
+});

@@ -1,0 +1,269 @@
+import type { ContainerCreateRequest, EndpointSettings, HostConfig, PortBinding, RestartPolicy } from "../../spec/engine/mod.ts";
+import { readEnvFile, readLabelFile } from "../env-file.ts";
+import type { FlagValues } from "../flags.ts";
+import type { CONTAINER_FLAGS } from "./container-flags.ts";
+import { isCdiDevice, parseDevice, throttleDevice, weightDevice } from "./devices.ts";
+import { parseHealth } from "./health.ts";
+import type { NetworkAttachment } from "./networks.ts";
+import { parseExpose, parsePublish, shortPublish } from "./ports.ts";
+import { parseSecurityOptions } from "./security.ts";
+import { parseVolumes } from "./volumes.ts";
+
+export type ContainerFlags = FlagValues<typeof CONTAINER_FLAGS>;
+
+/** What the command line says beside its flags. */
+export interface RequestInput {
+  readonly flags: ContainerFlags;
+  readonly changed: ReadonlySet<string>;
+  readonly image: string;
+  readonly args: readonly string[];
+  /** `run -d`: nothing is attached by default. */
+  readonly isDetached: boolean;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+function pairs(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    list.map((text) => {
+      const at = text.indexOf("=");
+      return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+}
+
+function attachOf({ flags, isDetached }: RequestInput): { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } {
+  const given = flags.attach;
+  if (given.length > 0) return { stdin: given.includes("stdin"), stdout: given.includes("stdout"), stderr: given.includes("stderr") };
+  return { stdin: !isDetached && flags.interactive, stdout: !isDetached, stderr: !isDetached };
+}
+
+function restartPolicy(text: string): RestartPolicy {
+  if (text === "") return { Name: "", MaximumRetryCount: 0 };
+  const [name = "", count, ...rest] = text.split(":");
+  if (count !== undefined && name === "") throw new Error("invalid restart policy format: no policy provided before colon");
+  if (rest.length > 0) throw new Error("invalid restart policy format: maximum retry count must be an integer");
+  if (count !== undefined && !/^[+-]?\d+$/.test(count)) {
+    throw new Error("invalid restart policy format: maximum retry count must be an integer");
+  }
+  return { Name: name as RestartPolicy["Name"], MaximumRetryCount: count === undefined ? 0 : Number(count) };
+}
+
+interface Ports {
+  readonly exposed: Readonly<Record<string, object>>;
+  readonly bindings: Readonly<Record<string, PortBinding[]>>;
+}
+
+function portsOf(flags: ContainerFlags): Ports {
+  const exposed: Record<string, object> = {};
+  const bindings: Record<string, PortBinding[]> = {};
+  for (const mapping of flags.publish.map(shortPublish).flatMap(parsePublish)) {
+    exposed[mapping.port] = {};
+    (bindings[mapping.port] ??= []).push({ HostIp: mapping.hostIp, HostPort: mapping.hostPort });
+  }
+  for (const port of flags.expose.flatMap(parseExpose)) exposed[port] ??= {};
+  return { exposed, bindings };
+}
+
+function loggingOptions(driver: string, given: readonly string[]): Labels {
+  if (driver === "none" && given.length > 0) throw new Error(`invalid logging opts for driver ${driver}`);
+  return pairs(given);
+}
+
+function storageOptions(given: readonly string[]): Labels | undefined {
+  for (const text of given) if (!text.includes("=")) throw new Error("invalid storage option");
+  return given.length === 0 ? undefined : pairs(given);
+}
+
+/** Docker's checks of modes that name another container, in its order. */
+function checkModes(flags: ContainerFlags): void {
+  const isContainerMode = (text: string) => /^container:.+/.test(text);
+  if (!["", "host"].includes(flags.pid) && !isContainerMode(flags.pid)) throw new Error("--pid: invalid PID mode");
+  if (!["", "host"].includes(flags.uts)) throw new Error("--uts: invalid UTS mode");
+  if (!["", "host"].includes(flags.userns)) throw new Error("--userns: invalid USER mode");
+  if (!["", "host", "private"].includes(flags.cgroupns)) throw new Error("--cgroupns: invalid CGROUP mode");
+}
+
+function endpoint(network: NetworkAttachment, flags: ContainerFlags, isFirst: boolean): EndpointSettings {
+  const aliases = [...network.aliases, ...(isFirst ? flags["network-alias"] : [])];
+  const ipv4 = network.ipv4 || (isFirst ? flags.ip : "");
+  const ipv6 = network.ipv6 || (isFirst ? flags.ip6 : "");
+  const linkLocal = [...network.linkLocalIps, ...(isFirst ? flags["link-local-ip"] : [])];
+  const hasIpam = ipv4 !== "" || ipv6 !== "" || linkLocal.length > 0;
+  const links = isFirst && !["", "default", "bridge"].includes(network.target) && flags.link.length > 0 ? flags.link : null;
+  return {
+    IPAMConfig: hasIpam
+      ? { ...(ipv4 && { IPv4Address: ipv4 }), ...(ipv6 && { IPv6Address: ipv6 }), ...(linkLocal.length > 0 && { LinkLocalIPs: linkLocal }) }
+      : null,
+    Links: links,
+    Aliases: aliases.length > 0 ? aliases : null,
+    MacAddress: network.macAddress || (isFirst ? flags["mac-address"] : ""),
+    DriverOpts: Object.keys(network.driverOptions).length > 0 ? network.driverOptions : null,
+    GwPriority: network.gatewayPriority,
+    NetworkID: "",
+    EndpointID: "",
+    Gateway: "",
+    IPAddress: "",
+    IPPrefixLen: 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+  };
+}
+
+function networksOf(flags: ContainerFlags): { readonly mode: string; readonly endpoints: Readonly<Record<string, EndpointSettings>> } {
+  const given: readonly NetworkAttachment[] =
+    flags.network.length > 0
+      ? flags.network
+      : [{ target: "default", aliases: [], driverOptions: {}, ipv4: "", ipv6: "", linkLocalIps: [], macAddress: "", gatewayPriority: 0 }];
+  const endpoints: Record<string, EndpointSettings> = {};
+  given.forEach((network, i) => {
+    if (network.target === "") throw new Error("no name set for network");
+    if (Object.hasOwn(endpoints, network.target)) throw new Error(`network ${JSON.stringify(network.target)} is specified multiple times`);
+    if (i === 0 && network.aliases.length > 0 && flags["network-alias"].length > 0) {
+      throw new Error("conflicting options: cannot specify both --network-alias and per-network alias");
+    }
+    if (i === 0 && flags["network-alias"].length > 0 && isBuiltIn(network.target)) {
+      throw new Error("network-scoped aliases are only supported for user-defined networks");
+    }
+    if (!network.target.startsWith("container:")) endpoints[network.target] = endpoint(network, flags, i === 0);
+  });
+  return { mode: given[0]?.target ?? "default", endpoints };
+}
+
+function isBuiltIn(target: string): boolean {
+  return ["default", "bridge", "host", "none"].includes(target) || target.startsWith("container:");
+}
+
+/** The image's command is replaced by what follows the image; `--entrypoint ""` takes the image's away. */
+function entrypointOf({ flags, changed }: RequestInput): readonly string[] | null {
+  if (flags.entrypoint !== "") return [flags.entrypoint];
+  return changed.has("entrypoint") ? [""] : null;
+}
+
+function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig {
+  const security = parseSecurityOptions(flags["security-opt"]);
+  const volumes = parseVolumes(flags.volume, flags.tmpfs);
+  const devices = flags.device.filter((text) => !isCdiDevice(text)).map(parseDevice);
+  const cdi = flags.device.filter(isCdiDevice);
+  const requests = [...flags.gpus, ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : [])];
+  const swappiness = flags["memory-swappiness"];
+  if (swappiness !== -1 && (swappiness < 0 || swappiness > 100)) {
+    throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+  }
+  const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length > 0 ? list : null);
+  const storage = storageOptions(flags["storage-opt"]);
+  return {
+    Binds: orNull(volumes.binds),
+    ContainerIDFile: flags.cidfile,
+    LogConfig: { Type: flags["log-driver"], Config: loggingOptions(flags["log-driver"], flags["log-opt"]) },
+    NetworkMode: networksOf(flags).mode,
+    PortBindings: ports.bindings,
+    RestartPolicy: restartPolicy(flags.restart),
+    AutoRemove: flags.rm,
+    VolumeDriver: flags["volume-driver"],
+    VolumesFrom: orNull(flags["volumes-from"]),
+    ...(Object.keys(flags.annotation).length > 0 && { Annotations: flags.annotation }),
+    ConsoleSize: [0, 0],
+    CapAdd: orNull(flags["cap-add"]),
+    CapDrop: orNull(flags["cap-drop"]),
+    CgroupnsMode: flags.cgroupns as HostConfig["CgroupnsMode"],
+    Dns: flags.dns,
+    DnsOptions: flags["dns-option"],
+    DnsSearch: flags["dns-search"],
+    ExtraHosts: orNull(flags["add-host"]),
+    GroupAdd: orNull(flags["group-add"]),
+    IpcMode: flags.ipc,
+    Links: orNull(flags.link),
+    OomScoreAdj: flags["oom-score-adj"],
+    PidMode: flags.pid,
+    Privileged: flags.privileged,
+    PublishAllPorts: flags["publish-all"],
+    ReadonlyRootfs: flags["read-only"],
+    SecurityOpt: orNull(security.options),
+    ...(storage && { StorageOpt: storage }),
+    ...(Object.keys(volumes.tmpfs).length > 0 && { Tmpfs: volumes.tmpfs }),
+    UTSMode: flags.uts,
+    UsernsMode: flags.userns,
+    ShmSize: flags["shm-size"],
+    ...(Object.keys(flags.sysctl).length > 0 && { Sysctls: flags.sysctl }),
+    ...(flags.runtime !== "" && { Runtime: flags.runtime }),
+    Isolation: flags.isolation as HostConfig["Isolation"],
+    CpuShares: flags["cpu-shares"],
+    Memory: flags.memory,
+    NanoCpus: flags.cpus,
+    CgroupParent: flags["cgroup-parent"],
+    BlkioWeight: flags["blkio-weight"],
+    BlkioWeightDevice: flags["blkio-weight-device"].map(weightDevice),
+    BlkioDeviceReadBps: flags["device-read-bps"].map(throttleDevice),
+    BlkioDeviceWriteBps: flags["device-write-bps"].map(throttleDevice),
+    BlkioDeviceReadIOps: flags["device-read-iops"].map(throttleDevice),
+    BlkioDeviceWriteIOps: flags["device-write-iops"].map(throttleDevice),
+    CpuPeriod: flags["cpu-period"],
+    CpuQuota: flags["cpu-quota"],
+    CpuRealtimePeriod: flags["cpu-rt-period"],
+    CpuRealtimeRuntime: flags["cpu-rt-runtime"],
+    CpusetCpus: flags["cpuset-cpus"],
+    CpusetMems: flags["cpuset-mems"],
+    Devices: devices,
+    DeviceCgroupRules: orNull(flags["device-cgroup-rule"]),
+    DeviceRequests: orNull(requests),
+    ...(flags["kernel-memory"] !== 0 && { KernelMemory: flags["kernel-memory"] }),
+    MemoryReservation: flags["memory-reservation"],
+    MemorySwap: flags["memory-swap"],
+    MemorySwappiness: swappiness,
+    OomKillDisable: flags["oom-kill-disable"],
+    PidsLimit: flags["pids-limit"],
+    Ulimits: flags.ulimit,
+    CpuCount: flags["cpu-count"],
+    CpuPercent: flags["cpu-percent"],
+    IOMaximumIOps: flags["io-maxiops"],
+    IOMaximumBandwidth: flags["io-maxbandwidth"],
+    ...(flags.mount.length > 0 && { Mounts: flags.mount }),
+    ...(security.maskedPaths !== undefined ? { MaskedPaths: security.maskedPaths } : { MaskedPaths: null }),
+    ...(security.readonlyPaths !== undefined ? { ReadonlyPaths: security.readonlyPaths } : { ReadonlyPaths: null }),
+    ...(changed.has("init") && { Init: flags.init }),
+  } as HostConfig;
+}
+
+/** The body of POST /containers/create for a command line, as docker's own client makes it. @throws Error in docker's words */
+export function containerRequest(input: RequestInput): ContainerCreateRequest {
+  const { flags, changed, image, args } = input;
+  if (flags.rm && flags.restart !== "" && flags.restart !== "no") {
+    throw new Error("conflicting options: cannot specify both --restart and --rm");
+  }
+  const attach = attachOf(input);
+  const ports = portsOf(flags);
+  checkModes(flags);
+  const env = [...flags["env-file"].flatMap(readEnvFile), ...flags.env];
+  const labels = pairs([...flags["label-file"].flatMap(readLabelFile), ...flags.label]);
+  const health = parseHealth(flags);
+  const host = hostConfig(input, ports);
+  const { anonymous } = parseVolumes(flags.volume, flags.tmpfs);
+  return {
+    Hostname: flags.hostname,
+    Domainname: flags.domainname,
+    User: flags.user,
+    AttachStdin: attach.stdin,
+    AttachStdout: attach.stdout,
+    AttachStderr: attach.stderr,
+    ...(Object.keys(ports.exposed).length > 0 && { ExposedPorts: ports.exposed }),
+    Tty: flags.tty,
+    OpenStdin: flags.interactive,
+    StdinOnce: flags.interactive && attach.stdin,
+    Env: env.length > 0 ? env : null,
+    Cmd: args.length > 0 ? args : null,
+    ...(health && { Healthcheck: health }),
+    Image: image,
+    Volumes: anonymous,
+    WorkingDir: flags.workdir,
+    Entrypoint: entrypointOf(input),
+    OnBuild: null,
+    Labels: labels,
+    ...(flags["stop-signal"] !== "" && { StopSignal: flags["stop-signal"] }),
+    ...(changed.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
+    HostConfig: host,
+    NetworkingConfig: { EndpointsConfig: networksOf(flags).endpoints },
+  } as ContainerCreateRequest;
+}

@@ -1,0 +1,279 @@
+import type { FunctionSpec } from "./functions.ts";
+import { type Command, type Node, type Operand, type Pipe, TemplateError } from "./syntax.ts";
+import { isTrue, Nil, Struct, toText } from "./value.ts";
+
+export interface ExecuteOptions {
+  readonly name: string;
+  readonly source: string;
+  readonly functions: Readonly<Record<string, FunctionSpec>>;
+  /** A key that a map doesn't have is an error, instead of "<no value>". */
+  readonly isMissingKeyError: boolean;
+}
+
+interface Variable {
+  readonly name: string;
+  value: unknown;
+}
+
+class Break extends Error {}
+class Continue extends Error {}
+
+/** Runs a template on `data`. @throws TemplateError in Go's words */
+export function execute(nodes: readonly Node[], data: unknown, options: ExecuteOptions): string {
+  const run = new Execution(options, data);
+  run.walk(nodes, data);
+  return run.text();
+}
+
+class Execution {
+  readonly #options: ExecuteOptions;
+  readonly #out: string[] = [];
+  #variables: Variable[];
+
+  constructor(options: ExecuteOptions, data: unknown) {
+    this.#options = options;
+    this.#variables = [{ name: "$", value: data }];
+  }
+
+  text(): string {
+    return this.#out.join("");
+  }
+
+  /** Where a failing piece stands, and its text: `1:2: executing "" at <.Foo>`. */
+  #fail(at: number, shown: string, message: string): never {
+    const { name, source } = this.#options;
+    const before = source.slice(0, at);
+    const line = before.split("\n").length;
+    const column = Buffer.byteLength(before.slice(before.lastIndexOf("\n") + 1));
+    throw new TemplateError(`template: ${name}:${line}:${column}: executing ${JSON.stringify(name)} at <${shown}>: ${message}`);
+  }
+
+  walk(nodes: readonly Node[], dot: unknown): void {
+    for (const node of nodes) {
+      switch (node.kind) {
+        case "text":
+          this.#out.push(node.text);
+          break;
+        case "action": {
+          const value = this.#pipe(node.pipe, dot);
+          if (node.pipe.variables.length === 0) this.#out.push(toText(value));
+          break;
+        }
+        case "if":
+        case "with": {
+          const scope = this.#variables.length;
+          const value = this.#pipe(node.pipe, dot);
+          if (isTrue(value)) this.walk(node.body, node.kind === "with" ? value : dot);
+          else this.walk(node.otherwise, dot);
+          this.#variables.length = scope;
+          break;
+        }
+        case "range":
+          this.#range(node, dot);
+          break;
+        case "break":
+          throw new Break();
+        case "continue":
+          throw new Continue();
+        default: {
+          const never: never = node;
+          return never;
+        }
+      }
+    }
+  }
+
+  #range(node: Node & { readonly kind: "range" | "if" | "with" }, dot: unknown): void {
+    const scope = this.#variables.length;
+    const value = this.#pipe({ ...node.pipe, variables: [] }, dot);
+    const entries = this.#entries(value, node.pipe);
+    const { variables, isAssignment } = node.pipe;
+    for (const [key, item] of entries) {
+      const mark = this.#variables.length;
+      const values = variables.length === 2 ? [key, item] : [item];
+      variables.forEach((name, i) => {
+        this.#assign(name, values[i], isAssignment);
+      });
+      try {
+        this.walk(node.body, item);
+      } catch (error) {
+        if (error instanceof Break) break;
+        if (!(error instanceof Continue)) throw error;
+      } finally {
+        this.#variables.length = mark;
+      }
+    }
+    if (entries.length === 0) this.walk(node.otherwise, dot);
+    this.#variables.length = scope;
+  }
+
+  #entries(value: unknown, pipe: Pipe): readonly (readonly [unknown, unknown])[] {
+    if (value === null || value === undefined || value instanceof Nil) return [];
+    if (Array.isArray(value)) return value.map((item, i) => [i, item]);
+    if (typeof value === "number") return Array.from({ length: value }, (_, i) => [i, i]);
+    if (typeof value === "object" && !(value instanceof Struct)) return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return this.#fail(pipe.at, pipeText(pipe), `range can't iterate over ${toText(value)}`);
+  }
+
+  #assign(name: string, value: unknown, isAssignment: boolean): void {
+    const existing = isAssignment ? this.#variables.findLast((variable) => variable.name === name) : undefined;
+    if (existing) existing.value = value;
+    else this.#variables.push({ name, value });
+  }
+
+  #pipe(pipe: Pipe, dot: unknown): unknown {
+    let value: unknown;
+    pipe.commands.forEach((command, i) => {
+      value = this.#command(command, dot, i > 0, value);
+    });
+    for (const name of pipe.variables) this.#assign(name, value, pipe.isAssignment);
+    return value;
+  }
+
+  #command(command: Command, dot: unknown, hasFinal: boolean, final: unknown): unknown {
+    const [first, ...rest] = command.operands;
+    if (first === undefined) return undefined;
+    if (first.kind === "function") return this.#call(first, rest, dot, hasFinal, final);
+    if (first.kind === "field" || first.kind === "variable" || first.kind === "chain") {
+      const args = () => [...rest.map((operand) => this.#operand(operand, dot)), ...(hasFinal ? [final] : [])];
+      return this.#access(first, dot, rest.length > 0 || hasFinal ? args : undefined);
+    }
+    if (rest.length > 0 || hasFinal) this.#fail(first.at, operandText(first), `can't give argument to non-function ${operandText(first)}`);
+    return this.#operand(first, dot);
+  }
+
+  #call(
+    operand: Operand & { readonly kind: "function" },
+    rest: readonly Operand[],
+    dot: unknown,
+    hasFinal: boolean,
+    final: unknown,
+  ): unknown {
+    const { name, at } = operand;
+    const spec = this.#options.functions[name];
+    if (spec === undefined) return this.#fail(at, name, `${JSON.stringify(name)} is not a defined function`);
+    const count = rest.length + (hasFinal ? 1 : 0);
+    if (count < spec.min || count > spec.max) {
+      const want = spec.max === spec.min ? `${spec.min}` : `at least ${spec.min}`;
+      this.#fail(at, name, `wrong number of args for ${name}: want ${want} got ${count}`);
+    }
+    if (name === "and" || name === "or") {
+      let value: unknown;
+      for (const next of rest) {
+        value = this.#operand(next, dot);
+        if (isTrue(value) === (name === "or")) return value;
+      }
+      return hasFinal ? final : value;
+    }
+    const args = rest.map((next) => this.#operand(next, dot));
+    if (hasFinal) args.push(final);
+    try {
+      return spec.call(...args);
+    } catch (error) {
+      if (error instanceof TemplateError) throw error;
+      const shown = [name, ...rest.map(operandText)].join(" ");
+      return this.#fail(at, shown, `error calling ${name}: ${(error as Error).message}`);
+    }
+  }
+
+  #operand(operand: Operand, dot: unknown): unknown {
+    switch (operand.kind) {
+      case "dot":
+        return dot;
+      case "nil":
+        return null;
+      case "literal":
+        return operand.value;
+      case "pipe":
+        return this.#pipe(operand, dot);
+      case "function":
+        return this.#call(operand, [], dot, false, undefined);
+      default:
+        return this.#access(operand, dot, undefined);
+    }
+  }
+
+  #access(
+    operand: Operand & { readonly kind: "field" | "variable" | "chain" },
+    dot: unknown,
+    args: (() => readonly unknown[]) | undefined,
+  ): unknown {
+    let value = dot;
+    if (operand.kind === "variable") {
+      value = this.#variables.findLast((variable) => variable.name === operand.name)?.value;
+      if (operand.names.length === 0 && args) this.#fail(operand.at, operand.name, `can't give argument to non-function ${operand.name}`);
+    }
+    if (operand.kind === "chain") value = this.#pipe(operand.pipe, dot);
+    operand.names.forEach((name, i) => {
+      const isLast = i === operand.names.length - 1;
+      value = this.#field(operand, value, name, isLast ? args : undefined);
+    });
+    return value;
+  }
+
+  #field(operand: Operand, value: unknown, name: string, args: (() => readonly unknown[]) | undefined): unknown {
+    const shown = operandText(operand);
+    if (value instanceof Nil && value.text === "map[]") return undefined;
+    if (value === undefined || value === null || value instanceof Nil) {
+      if (!this.#options.isMissingKeyError && value === undefined) return undefined;
+      return this.#fail(operand.at, shown, `nil pointer evaluating interface {}.${name}`);
+    }
+    if (value instanceof Struct) {
+      const method = value.methods[name];
+      if (method !== undefined) {
+        const given = args?.() ?? [];
+        if (given.length !== method.length && method.length > 0)
+          this.#fail(operand.at, name, `wrong number of args for ${name}: want ${method.length} got ${given.length}`);
+        return method(...given);
+      }
+      if (!Object.hasOwn(value.fields, name)) this.#fail(operand.at, shown, `can't evaluate field ${name} in type ${value.typeName}`);
+      if (args) this.#fail(operand.at, name, `wrong number of args for ${name}: want 0 got ${args().length}`);
+      return value.get(name);
+    }
+    if (typeof value !== "object" || Array.isArray(value)) {
+      const type = Array.isArray(value)
+        ? "[]interface {}"
+        : typeof value === "string"
+          ? "string"
+          : typeof value === "number"
+            ? "json.Number"
+            : "bool";
+      return this.#fail(operand.at, shown, `can't evaluate field ${name} in type ${Array.isArray(value) ? type : "interface {}"}`);
+    }
+    if (Object.hasOwn(value, name)) {
+      if (args) this.#fail(operand.at, shown, `${name} is not a method but has arguments`);
+      return (value as Record<string, unknown>)[name];
+    }
+    if (this.#options.isMissingKeyError) this.#fail(operand.at, shown, `map has no entry for key ${JSON.stringify(name)}`);
+    return undefined;
+  }
+}
+
+function operandText(operand: Operand): string {
+  switch (operand.kind) {
+    case "dot":
+      return ".";
+    case "nil":
+      return "nil";
+    case "literal":
+      return operand.text;
+    case "field":
+      return operand.names.map((name) => `.${name}`).join("");
+    case "variable":
+      return operand.name + operand.names.map((name) => `.${name}`).join("");
+    case "function":
+      return operand.name;
+    case "chain":
+      return `(${pipeText(operand.pipe)})${operand.names.map((name) => `.${name}`).join("")}`;
+    case "pipe":
+      return `(${pipeText(operand)})`;
+    default: {
+      const never: never = operand;
+      return never;
+    }
+  }
+}
+
+function pipeText(pipe: Pipe): string {
+  return pipe.commands.map(({ operands }) => operands.map(operandText).join(" ")).join(" | ");
+}

@@ -1,0 +1,23 @@
+import { execute } from "./execute.ts";
+import { FUNCTIONS, type FunctionSpec } from "./functions.ts";
+import { parse } from "./parse.ts";
+
+export { HEADER_FUNCTIONS } from "./functions.ts";
+export { TemplateError } from "./syntax.ts";
+export { Nil, Struct, toJson } from "./value.ts";
+
+export interface TemplateOptions {
+  /** The name in errors. */
+  readonly name?: string;
+  readonly functions?: Readonly<Record<string, FunctionSpec>>;
+  readonly isMissingKeyError?: boolean;
+}
+
+/** A parsed Go template: gives the text for a value. */
+export type Template = (data: unknown) => string;
+
+/** Parses a Go template with docker's functions. @throws TemplateError; the template throws it, too */
+export function template(source: string, { name = "", functions = FUNCTIONS, isMissingKeyError = false }: TemplateOptions = {}): Template {
+  const nodes = parse(source, name, new Set(Object.keys(functions)));
+  return (data) => execute(nodes, data, { name, source, functions, isMissingKeyError });
+}

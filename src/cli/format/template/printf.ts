@@ -1,0 +1,79 @@
+import { toText } from "./value.ts";
+
+const VERB = /%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?([a-zA-Z%])/g;
+
+function typeOf(value: unknown): string {
+  if (typeof value === "string") return "string";
+  if (typeof value === "number") return Number.isInteger(value) ? "int" : "float64";
+  if (typeof value === "boolean") return "bool";
+  if (value === null || value === undefined) return "<nil>";
+  return Array.isArray(value) ? "[]interface {}" : "map[string]interface {}";
+}
+
+function hex(text: string): string {
+  return Buffer.from(text).toString("hex");
+}
+
+function integerText(value: number, verb: string): string {
+  const base = { d: 10, x: 16, X: 16, o: 8, b: 2 }[verb] ?? 10;
+  const text = value.toString(base);
+  return verb === "X" ? text.toUpperCase() : text;
+}
+
+function one(verb: string, value: unknown, flags: string, precision: number | undefined): string {
+  const wrong = () => `%!${verb}(${typeOf(value)}=${toText(value, true)})`;
+  switch (verb) {
+    case "v":
+      return toText(value, true);
+    case "s": {
+      if (typeof value === "number" || typeof value === "boolean") return wrong();
+      const text = toText(value, true);
+      return precision === undefined ? text : [...text].slice(0, precision).join("");
+    }
+    case "q":
+      if (typeof value === "string") return JSON.stringify(value);
+      return Array.isArray(value) ? `[${value.map((item) => one("q", item, flags, precision)).join(" ")}]` : wrong();
+    case "d":
+    case "o":
+    case "b":
+    case "x":
+    case "X":
+      if (typeof value === "string" && (verb === "x" || verb === "X")) return verb === "x" ? hex(value) : hex(value).toUpperCase();
+      if (typeof value !== "number" || !Number.isInteger(value)) return wrong();
+      return (flags.includes("+") && value >= 0 ? "+" : "") + integerText(value, verb);
+    case "c":
+      return typeof value === "number" ? String.fromCodePoint(value) : wrong();
+    case "f":
+    case "F":
+    case "e":
+    case "g":
+      if (typeof value !== "number") return wrong();
+      if (verb === "g") return precision === undefined ? String(value) : String(Number(value.toPrecision(precision)));
+      return verb === "e" ? value.toExponential(precision ?? 6) : value.toFixed(precision ?? 6);
+    case "t":
+      return typeof value === "boolean" ? String(value) : wrong();
+    case "T":
+      return typeOf(value);
+    default:
+      return wrong();
+  }
+}
+
+/** Go's fmt.Sprintf for the values of templates. */
+export function printf(format: string, values: readonly unknown[]): string {
+  let next = 0;
+  const text = format.replace(VERB, (_, flags: string, width: string | undefined, precision: string | undefined, verb: string) => {
+    if (verb === "%") return "%";
+    const number = (digits: string | undefined) =>
+      digits === "*" ? Number(values[next++]) : digits === undefined ? undefined : Number(digits);
+    const columns = number(width) ?? 0;
+    const places = number(precision);
+    if (next >= values.length) return `%!${verb}(MISSING)`;
+    const shown = one(verb, values[next++], flags, places);
+    if (flags.includes("-")) return shown.padEnd(columns);
+    return flags.includes("0") && !shown.startsWith("%!") ? shown.padStart(columns, "0") : shown.padStart(columns);
+  });
+  if (next >= values.length) return text;
+  const extra = values.slice(next).map((value) => `${typeOf(value)}=${toText(value, true)}`);
+  return `${text}%!(EXTRA ${extra.join(", ")})`;
+}

@@ -1,0 +1,86 @@
+/** A Go struct with methods, as templates see docker's rows: fields by name, methods that take arguments apart from them. */
+export class Struct {
+  /** `*formatter.ContainerContext`: shown in errors. */
+  readonly typeName: string;
+  /** A function is called when its field is asked for. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly methods: Readonly<Record<string, (...args: readonly unknown[]) => unknown>>;
+
+  constructor(
+    typeName: string,
+    fields: Readonly<Record<string, unknown>>,
+    methods: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {},
+  ) {
+    this.typeName = typeName;
+    this.fields = fields;
+    this.methods = methods;
+  }
+
+  get(name: string): unknown {
+    const value = this.fields[name];
+    return typeof value === "function" ? value() : value;
+  }
+}
+
+/** A nil of a known Go type: prints as that does, counts as empty. */
+export class Nil {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+const HTML: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026" };
+
+/** Go's encoding/json of rows: keys sorted, characters of HTML escaped. */
+function structJson(value: Struct): string {
+  const names = Object.keys(value.fields).sort();
+  const members = names.map((name) => `${JSON.stringify(name)}:${toJson(value.get(name))}`);
+  return `{${members.join(",")}}`.replace(/[<>&]/g, (char) => HTML[char] ?? char);
+}
+
+/** Go's json.Marshal, without escapes for HTML. */
+export function toJson(value: unknown): string {
+  if (value instanceof Struct) return structJson(value);
+  if (value instanceof Nil) return "null";
+  if (Array.isArray(value)) return `[${value.map(toJson).join(",")}]`;
+  if (typeof value === "object" && value !== null) {
+    const members = Object.entries(value).filter(([, member]) => member !== undefined);
+    return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${toJson(member)}`).join(",")}}`;
+  }
+  return JSON.stringify(value) ?? "null";
+}
+
+/** Go's %v. */
+export function toText(value: unknown, isNested = false): string {
+  if (value === null || value === undefined) return isNested ? "<nil>" : "<no value>";
+  if (value instanceof Nil) return value.text;
+  if (value instanceof Struct)
+    return `{${Object.keys(value.fields)
+      .map((name) => toText(value.get(name), true))
+      .join(" ")}}`;
+  if (Array.isArray(value)) return `[${value.map((item) => toText(item, true)).join(" ")}]`;
+  if (typeof value === "object") {
+    const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return `map[${members.map(([name, member]) => `${name}:${toText(member, true)}`).join(" ")}]`;
+  }
+  if (typeof value === "number") return numberText(value);
+  return String(value);
+}
+
+function numberText(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e21) return BigInt(value).toString();
+  const exponent = Math.floor(Math.log10(Math.abs(value)));
+  if (exponent < -4 || exponent >= 21) return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  return String(value);
+}
+
+/** Whether a value counts as true in `if`. */
+export function isTrue(value: unknown): boolean {
+  if (value === null || value === undefined || value instanceof Nil || value === false || value === 0 || value === "" || value === 0n)
+    return false;
+  if (Array.isArray(value)) return value.length > 0;
+  if (typeof value === "object" && !(value instanceof Struct)) return Object.keys(value).length > 0;
+  return true;
+}

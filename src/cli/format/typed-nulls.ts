@@ -1,0 +1,74 @@
+import { Nil } from "./template/mod.ts";
+
+/** Fields that are maps in Docker's own types. */
+const MAPS = new Set([
+  "Annotations",
+  "Config",
+  "Containers",
+  "Data",
+  "DriverOpts",
+  "ExposedPorts",
+  "Labels",
+  "Networks",
+  "Options",
+  "PortBindings",
+  "Ports",
+  "Status",
+  "StorageOpt",
+  "Sysctls",
+  "Tmpfs",
+  "Volumes",
+]);
+
+/** Fields that are pointers there. */
+const POINTERS = new Set([
+  "ClusterVolume",
+  "Descriptor",
+  "Health",
+  "Healthcheck",
+  "IPAMConfig",
+  "ImageManifestDescriptor",
+  "Init",
+  "MemorySwappiness",
+  "OomKillDisable",
+  "PidsLimit",
+  "SizeRootFs",
+  "SizeRw",
+  "StopTimeout",
+  "UsageData",
+]);
+
+/** What Docker leaves out of a container's JSON when it is empty, and templates may still ask for. */
+const OMITTED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  State: { Health: null },
+  Config: {
+    ExposedPorts: null,
+    Healthcheck: null,
+    ArgsEscaped: false,
+    NetworkDisabled: false,
+    MacAddress: "",
+    StopSignal: "",
+    StopTimeout: null,
+    Shell: null,
+  },
+  HostConfig: { Annotations: null, StorageOpt: null, Tmpfs: null, Sysctls: null, Runtime: "", Mounts: null, Init: null },
+};
+
+function nilFor(key: string): Nil {
+  return new Nil(MAPS.has(key) ? "map[]" : POINTERS.has(key) ? "<nil>" : "[]");
+}
+
+/** JSON of the API with Docker's types in place of null, so that templates print `[]`, `map[]` or `<nil>`. */
+export function withTypedNulls(value: unknown, key = ""): unknown {
+  if (value === null) return nilFor(key);
+  if (Array.isArray(value)) return value.map((item) => withTypedNulls(item, key));
+  if (typeof value !== "object") return value;
+  const entries = Object.entries({ ...value, ...missing(value as Record<string, unknown>, key) });
+  return Object.fromEntries(entries.map(([name, member]) => [name, withTypedNulls(member, name)]));
+}
+
+function missing(value: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
+  const fields = OMITTED[key];
+  if (fields === undefined || (key === "Config" && !Object.hasOwn(value, "Cmd"))) return {};
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !Object.hasOwn(value, name)));
+}

@@ -1,0 +1,152 @@
+import type { Command } from "./command.ts";
+
+type Load = () => Promise<Command>;
+
+/** A group of commands: `dhow container …`. */
+export interface Group {
+  readonly short: string;
+  readonly commands: Readonly<Record<string, Load>>;
+}
+
+const attach: Load = async () => (await import("./commands/container/attach.ts")).attach;
+const create: Load = async () => (await import("./commands/container/create.ts")).create;
+const exec: Load = async () => (await import("./commands/container/exec.ts")).exec;
+const containerInspect: Load = async () => (await import("./commands/container/inspect.ts")).containerInspect;
+const kill: Load = async () => (await import("./commands/container/kill.ts")).kill;
+const logs: Load = async () => (await import("./commands/container/logs.ts")).logs;
+const ps: Load = async () => (await import("./commands/container/ls.ts")).containerLs;
+const pause: Load = async () => (await import("./commands/container/pause.ts")).pause;
+const port: Load = async () => (await import("./commands/container/port.ts")).port;
+const containerPrune: Load = async () => (await import("./commands/container/prune.ts")).containerPrune;
+const rename: Load = async () => (await import("./commands/container/rename.ts")).rename;
+const restart: Load = async () => (await import("./commands/container/stop.ts")).restart;
+const rm: Load = async () => (await import("./commands/container/rm.ts")).rm;
+const run: Load = async () => (await import("./commands/container/run.ts")).run;
+const start: Load = async () => (await import("./commands/container/start.ts")).start;
+const stats: Load = async () => (await import("./commands/container/stats.ts")).stats;
+const stop: Load = async () => (await import("./commands/container/stop.ts")).stop;
+const top: Load = async () => (await import("./commands/container/top.ts")).top;
+const unpause: Load = async () => (await import("./commands/container/pause.ts")).unpause;
+const wait: Load = async () => (await import("./commands/container/wait.ts")).wait;
+const bootstrap: Load = async () => (await import("./commands/image/bootstrap.ts")).bootstrap;
+const history: Load = async () => (await import("./commands/image/history.ts")).history;
+const imageImport: Load = async () => (await import("./commands/image/import.ts")).imageImport;
+const imageInspect: Load = async () => (await import("./commands/image/inspect.ts")).imageInspect;
+const load: Load = async () => (await import("./commands/image/load.ts")).load;
+const images: Load = async () => (await import("./commands/image/ls.ts")).imageLs;
+const imagePrune: Load = async () => (await import("./commands/image/prune.ts")).imagePrune;
+const pull: Load = async () => (await import("./commands/image/pull.ts")).pull;
+const rmi: Load = async () => (await import("./commands/image/rm.ts")).imageRm;
+const save: Load = async () => (await import("./commands/image/save.ts")).save;
+const tag: Load = async () => (await import("./commands/image/tag.ts")).tag;
+const networkInspect: Load = async () => (await import("./commands/network/inspect.ts")).networkInspect;
+const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
+const networkPrune: Load = async () => (await import("./commands/network/prune.ts")).networkPrune;
+const volumeCreate: Load = async () => (await import("./commands/volume/create.ts")).volumeCreate;
+const volumeInspect: Load = async () => (await import("./commands/volume/inspect.ts")).volumeInspect;
+const volumeLs: Load = async () => (await import("./commands/volume/ls.ts")).volumeLs;
+const volumePrune: Load = async () => (await import("./commands/volume/prune.ts")).volumePrune;
+const volumeRm: Load = async () => (await import("./commands/volume/rm.ts")).volumeRm;
+const df: Load = async () => (await import("./commands/system/df.ts")).df;
+const events: Load = async () => (await import("./commands/system/events.ts")).events;
+const info: Load = async () => (await import("./commands/system/info.ts")).info;
+const inspect: Load = async () => (await import("./commands/system/inspect.ts")).inspect;
+const systemPrune: Load = async () => (await import("./commands/system/prune.ts")).systemPrune;
+const version: Load = async () => (await import("./commands/system/version.ts")).version;
+
+/** `dhow <group> <command>` */
+export const GROUPS: Readonly<Record<string, Group>> = {
+  container: {
+    short: "Manage containers",
+    commands: {
+      attach,
+      create,
+      exec,
+      inspect: containerInspect,
+      kill,
+      logs,
+      ls: ps,
+      pause,
+      port,
+      prune: containerPrune,
+      rename,
+      restart,
+      rm,
+      run,
+      start,
+      stats,
+      stop,
+      top,
+      unpause,
+      wait,
+    },
+  },
+  image: {
+    short: "Manage images",
+    commands: {
+      bootstrap,
+      history,
+      import: imageImport,
+      inspect: imageInspect,
+      load,
+      ls: images,
+      prune: imagePrune,
+      pull,
+      rm: rmi,
+      save,
+      tag,
+    },
+  },
+  network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
+  system: { short: "Manage Docker", commands: { df, events, info, prune: systemPrune } },
+  volume: {
+    short: "Manage volumes",
+    commands: { create: volumeCreate, inspect: volumeInspect, ls: volumeLs, prune: volumePrune, rm: volumeRm },
+  },
+};
+
+/** Other names of commands in groups. */
+export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  container: { list: "ls", ps: "ls", remove: "rm" },
+  image: { list: "ls", remove: "rm" },
+  network: { list: "ls" },
+  system: {},
+  volume: { list: "ls", remove: "rm" },
+};
+
+/** `dhow <command>` */
+export const COMMANDS: Readonly<Record<string, Load>> = {
+  attach,
+  create,
+  events,
+  exec,
+  history,
+  images,
+  import: imageImport,
+  info,
+  inspect,
+  kill,
+  load,
+  logs,
+  pause,
+  port,
+  ps,
+  pull,
+  rename,
+  restart,
+  rm,
+  rmi,
+  run,
+  save,
+  start,
+  stats,
+  stop,
+  tag,
+  top,
+  unpause,
+  version,
+  wait,
+};
+
+/** What the overview shows first. */
+export const COMMON_COMMANDS: readonly string[] = ["run", "exec", "ps", "pull", "images", "version", "info"];

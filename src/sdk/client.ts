@@ -1,0 +1,438 @@
+import { type DhowError, MIN_API_VERSION } from "../lib/mod.ts";
+import type {
+  AttachOptions,
+  AttachSession,
+  ContainerWaitResponse,
+  DiskUsage,
+  EngineApi,
+  EventMessage,
+  EventsOptions,
+  ExecStartRequest,
+  Filters,
+  LogSession,
+  LogsOptions,
+  ProgressMessage,
+} from "../spec/engine/mod.ts";
+import { type Address, parseAddress } from "./address.ts";
+import { responseError } from "./errors.ts";
+import { demultiplex, rawOutput } from "./frames.ts";
+import { HttpClient, type HttpRequest, type HttpResponse } from "./http.ts";
+import { jsonLines } from "./ndjson.ts";
+import { attachSession } from "./session.ts";
+
+/** The newest API version that this client speaks. */
+export const CLIENT_API_VERSION = "1.51";
+/** From here on the content type of output says whether it is multiplexed. */
+const MULTIPLEXED_TYPE_SINCE = 42;
+
+/** What `GET /_ping` says about an engine. */
+export interface Pong {
+  readonly apiVersion: string;
+  readonly osType: string;
+  readonly builderVersion: string;
+  readonly isExperimental: boolean;
+}
+
+export interface ClientOptions {
+  /** `unix:///path` or `tcp://host:port`. */
+  readonly host: string;
+  /** A fixed API version; without it the newest that both sides speak. */
+  readonly version?: string | undefined;
+  /** Asked when nothing listens there; true means: try again. */
+  readonly onUnreachable?: (() => Promise<boolean>) | undefined;
+}
+
+/** What is known about a stream before it is opened; without it the client asks the engine where the answer doesn't say. */
+interface TtyHint {
+  readonly tty?: boolean | undefined;
+}
+
+/** An engine behind its HTTP API. */
+export interface EngineClient extends EngineApi {
+  readonly address: Address;
+  ping(): Promise<Pong>;
+  /** The version in use; asks the engine at the first call. */
+  apiVersion(): Promise<string>;
+  /** A call in the API's own terms; `target` is path and query below the version. @throws what a status from 400 on stands for */
+  call(request: HttpRequest): Promise<HttpResponse>;
+  /** A response's body as text. */
+  text(request: HttpRequest): Promise<string>;
+  attach(ref: string, options: AttachOptions & TtyHint): Promise<AttachSession>;
+  logs(ref: string, options: LogsOptions & TtyHint): Promise<LogSession>;
+  /** Closes idle connections. */
+  close(): void;
+}
+
+type QueryValue = string | number | boolean | undefined | null | readonly string[];
+
+/** Path and query; what is undefined, false or empty is left out. */
+export function target(path: string, query: Readonly<Record<string, QueryValue>> = {}): string {
+  const parts: string[] = [];
+  const add = (name: string, value: string) => parts.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined || value === null || value === false || value === "") continue;
+    if (value === true) add(name, "1");
+    else if (typeof value === "object") for (const item of value) add(name, item);
+    else add(name, String(value));
+  }
+  return parts.length === 0 ? path : `${path}?${parts.join("&")}`;
+}
+
+/** The `filters` parameter in its map form, which every version understands. */
+export function filtersParameter(filters: Filters): string | undefined {
+  const keys = Object.keys(filters);
+  if (keys.length === 0) return undefined;
+  return JSON.stringify(
+    Object.fromEntries(keys.map((key) => [key, Object.fromEntries((filters[key] ?? []).map((value) => [value, true]))])),
+  );
+}
+
+function segment(ref: string): string {
+  return encodeURIComponent(ref);
+}
+
+/** An image's name within a path: its slashes stay. */
+export function imagePath(ref: string): string {
+  return ref.split("/").map(encodeURIComponent).join("/").replace(/%3A/g, ":").replace(/%40/g, "@");
+}
+
+function minor(version: string): number {
+  return Number(version.split(".")[1] ?? 0);
+}
+
+function lower(a: string, b: string): string {
+  return minor(a) < minor(b) ? a : b;
+}
+
+function seconds(ns: bigint): string {
+  return `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}`;
+}
+
+class Transport {
+  readonly http: HttpClient;
+  readonly #fixedVersion: string | undefined;
+  #version: Promise<string> | undefined;
+
+  constructor({ host, version, onUnreachable }: ClientOptions) {
+    this.http = new HttpClient(parseAddress(host), onUnreachable);
+    this.#fixedVersion = version?.replace(/^v/, "") || undefined;
+  }
+
+  async ping(): Promise<Pong> {
+    const response = await this.http.request({ method: "HEAD", target: "/_ping" });
+    for await (const _ of response.body);
+    const { headers } = response;
+    return {
+      apiVersion: headers["api-version"] ?? "",
+      osType: headers["ostype"] ?? "",
+      builderVersion: headers["builder-version"] ?? "",
+      isExperimental: headers["docker-experimental"] === "true",
+    };
+  }
+
+  version(): Promise<string> {
+    if (this.#fixedVersion !== undefined) return Promise.resolve(this.#fixedVersion);
+    this.#version ??= this.ping().then(({ apiVersion }) => lower(apiVersion || MIN_API_VERSION, CLIENT_API_VERSION));
+    return this.#version;
+  }
+
+  async call(request: HttpRequest): Promise<HttpResponse> {
+    const version = await this.version();
+    const response = await this.http.request({ ...request, target: `/v${version}${request.target}` });
+    if (response.status < 400 && response.status !== 304) return response;
+    throw responseError(response.status, await bodyText(response));
+  }
+
+  async text(request: HttpRequest): Promise<string> {
+    return bodyText(await this.call(request));
+  }
+
+  async json<T>(request: HttpRequest): Promise<T> {
+    return JSON.parse(await this.text(request)) as T;
+  }
+
+  get<T>(path: string, query?: Readonly<Record<string, QueryValue>>): Promise<T> {
+    return this.json<T>({ method: "GET", target: target(path, query) });
+  }
+
+  post<T>(path: string, query: Readonly<Record<string, QueryValue>>, body?: unknown): Promise<T> {
+    return this.json<T>({ method: "POST", target: target(path, query), ...jsonBody(body) });
+  }
+
+  /** A call whose answer has no body that matters. */
+  async send(method: "POST" | "DELETE", path: string, query: Readonly<Record<string, QueryValue>> = {}, body?: unknown): Promise<void> {
+    await this.text({ method, target: target(path, query), ...jsonBody(body) });
+  }
+}
+
+function jsonBody(body: unknown): Pick<HttpRequest, "headers" | "body"> {
+  return body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+async function bodyText(response: HttpResponse): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function containers(t: Transport): EngineApi["containers"] {
+  return {
+    create: (request, { name, platform, signal }) =>
+      t.json({ method: "POST", target: target("/containers/create", { name, platform }), ...jsonBody(request), signal }),
+    list: ({ all, limit, size, filters, signal }) =>
+      t.json({
+        method: "GET",
+        target: target("/containers/json", { all, limit: limit > 0 ? limit : undefined, size, filters: filtersParameter(filters) }),
+        signal,
+      }),
+    inspect: (ref, { size }) => t.get(`/containers/${segment(ref)}/json`, { size }),
+    rename: (ref, name) => t.send("POST", `/containers/${segment(ref)}/rename`, { name }),
+    remove: (ref, { force, volumes, link }) => t.send("DELETE", `/containers/${segment(ref)}`, { v: volumes, link, force }),
+    prune: (filters) => t.post("/containers/prune", { filters: filtersParameter(filters) }),
+  };
+}
+
+function lifecycle(t: Transport): EngineApi["lifecycle"] {
+  const signalAndTime = (options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }) => ({
+    t: options.timeoutS,
+    signal: options.signal,
+  });
+  return {
+    start: (ref, { detachKeys }) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/start`, { detachKeys })),
+    stop: (ref, options) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/stop`, signalAndTime(options))),
+    restart: (ref, options) => t.send("POST", `/containers/${segment(ref)}/restart`, signalAndTime(options)),
+    kill: (ref, signal) => t.send("POST", `/containers/${segment(ref)}/kill`, { signal }),
+    pause: (ref) => t.send("POST", `/containers/${segment(ref)}/pause`),
+    unpause: (ref) => t.send("POST", `/containers/${segment(ref)}/unpause`),
+    wait: async (ref, condition, { signal }) => {
+      const response = await t.call({ method: "POST", target: target(`/containers/${segment(ref)}/wait`, { condition }), signal });
+      const exit = bodyText(response).then((text): ContainerWaitResponse => JSON.parse(text));
+      exit.catch(() => {});
+      return { exit };
+    },
+  };
+}
+
+async function notModifiedIsFine(call: Promise<void>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if ((error as DhowError).kind !== "notModified") throw error;
+  }
+}
+
+class Streams {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Whether a container's output is raw: by the answer's content type, by the hint, else by asking the engine. */
+  async #isTty(ref: string, hint: boolean | undefined, contentType: string | undefined): Promise<boolean> {
+    if (contentType === "application/vnd.docker.multiplexed-stream") return false;
+    if (hint !== undefined) return hint;
+    if (minor(await this.#transport.version()) >= MULTIPLEXED_TYPE_SINCE) return true;
+    const { Config } = await this.#transport.get<{ Config: { Tty: boolean } }>(`/containers/${segment(ref)}/json`);
+    return Config.Tty;
+  }
+
+  async attach(ref: string, options: AttachOptions & TtyHint): Promise<AttachSession> {
+    const { logs, stream, stdin, stdout, stderr, detachKeys, signal } = options;
+    const response = await this.#transport.call({
+      method: "POST",
+      target: target(`/containers/${segment(ref)}/attach`, { detachKeys, logs, stdin, stdout, stderr, stream }),
+      headers: { "Content-Type": "text/plain" },
+      upgrade: true,
+      signal,
+    });
+    return attachSession(response, await this.#isTty(ref, options.tty, response.headers["content-type"]));
+  }
+
+  async logs(
+    ref: string,
+    options: Parameters<EngineApi["streams"]["logs"]>[1] & TtyHint,
+  ): Promise<Awaited<ReturnType<EngineApi["streams"]["logs"]>>> {
+    const { follow, stdout, stderr, timestamps, details, sinceNs, untilNs, tail } = options;
+    const query = {
+      follow,
+      stdout,
+      stderr,
+      timestamps,
+      details,
+      since: sinceNs > 0n ? seconds(sinceNs) : undefined,
+      until: untilNs > 0n ? seconds(untilNs) : undefined,
+      tail: tail < 0 ? undefined : String(tail),
+    };
+    const response = await this.#transport.call({
+      method: "GET",
+      target: target(`/containers/${segment(ref)}/logs`, query),
+      signal: options.signal,
+    });
+    const tty = await this.#isTty(ref, options.tty, response.headers["content-type"]);
+    return { tty, output: tty ? rawOutput(response.body) : demultiplex(response.body) };
+  }
+
+  resize(ref: string, { rows, columns }: { readonly rows: number; readonly columns: number }): Promise<void> {
+    return this.#transport.send("POST", `/containers/${segment(ref)}/resize`, { h: rows, w: columns });
+  }
+
+  top: EngineApi["streams"]["top"] = (ref, psArgs) => this.#transport.get(`/containers/${segment(ref)}/top`, { ps_args: psArgs });
+
+  stats: EngineApi["streams"]["stats"] = async (ref, { stream, oneShot, signal }) => {
+    const query = { stream: stream ? "1" : "0", "one-shot": oneShot ? "1" : undefined };
+    const response = await this.#transport.call({ method: "GET", target: target(`/containers/${segment(ref)}/stats`, query), signal });
+    return jsonLines(response.body);
+  };
+}
+
+function exec(t: Transport): EngineApi["exec"] {
+  return {
+    create: (ref, request) => t.post(`/containers/${segment(ref)}/exec`, {}, request),
+    start: async (id: string, request: ExecStartRequest, { signal }) => {
+      if (request.Detach) {
+        await t.send("POST", `/exec/${segment(id)}/start`, {}, request);
+        return null;
+      }
+      const path = `/exec/${segment(id)}/start`;
+      const response = await t.call({ method: "POST", target: path, ...jsonBody(request), upgrade: true, signal });
+      return attachSession(response, request.Tty === true);
+    },
+    inspect: (id) => t.get(`/exec/${segment(id)}/json`),
+    resize: (id, { rows, columns }) => t.send("POST", `/exec/${segment(id)}/resize`, { h: rows, w: columns }),
+  };
+}
+
+function images(t: Transport): EngineApi["images"] {
+  return {
+    list: ({ all, digests, sharedSize, manifests, filters, signal }) =>
+      t.json({
+        method: "GET",
+        target: target("/images/json", { all, digests, "shared-size": sharedSize, manifests, filters: filtersParameter(filters) }),
+        signal,
+      }),
+    inspect: (ref, { platform, manifests }) => t.get(`/images/${imagePath(ref)}/json`, { platform, manifests }),
+    history: (ref, { platform }) => t.get(`/images/${imagePath(ref)}/history`, { platform }),
+    tag: (ref, { repo, tag }) => t.send("POST", `/images/${imagePath(ref)}/tag`, { repo, tag }),
+    remove: (ref, { force, noPrune }) =>
+      t.json({ method: "DELETE", target: target(`/images/${imagePath(ref)}`, { force, noprune: noPrune }) }),
+    prune: (filters) => t.post("/images/prune", { filters: filtersParameter(filters) }),
+  };
+}
+
+/** Docker's `fromImage` and `tag`: a digest goes where the tag does. */
+function pullQuery(reference: string): { readonly fromImage: string; readonly tag: string } {
+  const at = reference.indexOf("@");
+  if (at >= 0) return { fromImage: reference.slice(0, at).replace(/:[^/:]*$/, ""), tag: reference.slice(at + 1) };
+  const colon = reference.lastIndexOf(":");
+  if (colon > reference.lastIndexOf("/")) return { fromImage: reference.slice(0, colon), tag: reference.slice(colon + 1) };
+  return { fromImage: reference, tag: "latest" };
+}
+
+function transfer(t: Transport): EngineApi["transfer"] {
+  const progress = async (request: HttpRequest): Promise<AsyncIterable<ProgressMessage>> => jsonLines((await t.call(request)).body);
+  return {
+    pull: (reference, { platform, authHeader, signal }) =>
+      progress({
+        method: "POST",
+        target: target("/images/create", { ...pullQuery(reference), platform }),
+        headers: authHeader === undefined ? {} : { "X-Registry-Auth": authHeader },
+        signal,
+      }),
+    bootstrap: ({ source, include, tags, signal }) =>
+      progress({ method: "POST", target: target("/images/bootstrap", { source, include, t: tags }), signal }),
+    load: (archive, { quiet, platforms, signal }) =>
+      progress({
+        method: "POST",
+        target: target("/images/load", { quiet: quiet ? "1" : "0", platform: platforms }),
+        headers: { "Content-Type": "application/x-tar" },
+        body: archive,
+        signal,
+      }),
+    save: async (refs, { platforms, signal }) =>
+      (await t.call({ method: "GET", target: target("/images/get", { names: refs, platform: platforms }), signal })).body,
+    import: (rootfs, { repo, tag, message, changes, platform, signal }) =>
+      progress({
+        method: "POST",
+        target: target("/images/create", { fromSrc: "-", repo, tag, message, changes, platform }),
+        headers: { "Content-Type": "application/x-tar" },
+        body: rootfs,
+        signal,
+      }),
+  };
+}
+
+function volumes(t: Transport): EngineApi["volumes"] {
+  return {
+    create: (request) => t.post("/volumes/create", {}, request),
+    list: (filters) => t.get("/volumes", { filters: filtersParameter(filters) }),
+    inspect: (name) => t.get(`/volumes/${segment(name)}`),
+    remove: (name, { force }) => t.send("DELETE", `/volumes/${segment(name)}`, { force }),
+    prune: (filters) => t.post("/volumes/prune", { filters: filtersParameter(filters) }),
+  };
+}
+
+function networks(t: Transport): EngineApi["networks"] {
+  return {
+    list: (filters) => t.get("/networks", { filters: filtersParameter(filters) }),
+    inspect: (ref, { verbose, scope }) => t.get(`/networks/${segment(ref)}`, { verbose, scope }),
+    prune: (filters) => t.post("/networks/prune", { filters: filtersParameter(filters) }),
+  };
+}
+
+/** JSON numbers lose nanoseconds: the field keeps its text beside it. */
+export interface PreciseEvent extends EventMessage {
+  readonly timeNanoText?: string;
+}
+
+async function* events(t: Transport, { sinceNs, untilNs, filters, signal }: EventsOptions): AsyncGenerator<PreciseEvent> {
+  const query = {
+    since: sinceNs === undefined ? undefined : seconds(sinceNs),
+    until: untilNs === undefined ? undefined : seconds(untilNs),
+    filters: filtersParameter(filters),
+  };
+  const response = await t.call({ method: "GET", target: target("/events", query), signal });
+  yield* jsonLines<PreciseEvent>(response.body, (line) => {
+    const timeNanoText = /"timeNano":(\d+)/.exec(line)?.[1];
+    return { ...(JSON.parse(line) as EventMessage), ...(timeNanoText !== undefined && { timeNanoText }) };
+  });
+}
+
+function system(t: Transport): EngineApi["system"] {
+  return {
+    version: () => t.get("/version"),
+    info: () => t.get("/info"),
+    events: (options) => events(t, options),
+    diskUsage: async (types) => withoutNulls(await t.get<DiskUsage>("/system/df", { type: types })),
+  };
+}
+
+function withoutNulls(usage: DiskUsage): DiskUsage {
+  const { LayersSize, Images, Containers, Volumes, BuildCache } = usage;
+  return { LayersSize, Images: Images ?? [], Containers: Containers ?? [], Volumes: Volumes ?? [], BuildCache: BuildCache ?? [] };
+}
+
+/** A client of the engine at `options.host`. Connects at the first call. @throws invalid for an address that is none */
+export function createClient(options: ClientOptions): EngineClient {
+  const t = new Transport(options);
+  const streams = new Streams(t);
+  return {
+    address: t.http.address,
+    ping: () => t.ping(),
+    apiVersion: () => t.version(),
+    call: (request) => t.call(request),
+    text: (request) => t.text(request),
+    attach: (ref, attachOptions) => streams.attach(ref, attachOptions),
+    logs: (ref, logsOptions) => streams.logs(ref, logsOptions),
+    close: () => t.http.close(),
+    containers: containers(t),
+    lifecycle: lifecycle(t),
+    streams,
+    exec: exec(t),
+    images: images(t),
+    transfer: transfer(t),
+    volumes: volumes(t),
+    networks: networks(t),
+    system: system(t),
+  };
+}

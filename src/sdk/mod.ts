@@ -1,0 +1,3 @@
+export * from "./address.ts";
+export * from "./client.ts";
+export type { HttpRequest, HttpResponse } from "./http.ts";
