@@ -132,7 +132,7 @@ function tidy(deps: ContainerDeps, container: Container): void {
 }
 
 /** Does one step of the cleaning; what stays behind for now must not keep the daemon from starting. */
-async function attempt(deps: ContainerDeps, what: string, work: () => void | Promise<unknown>): Promise<void> {
+async function attempt(deps: ContainerDeps, what: string, work: () => unknown): Promise<void> {
   try {
     await work();
   } catch (error) {
