@@ -24,10 +24,11 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     ranMs: exit.exitedAt.getTime() - Number((parseTime(state.startedAt) ?? 0n) / 1_000_000n),
     lastDelayMs: live.lastDelayMs,
   });
-  const isRemoved = (spec.hostConfig.AutoRemove ?? false) || state.status === "removing";
+  const isAutomatic = (spec.hostConfig.AutoRemove ?? false) && !live.isRestarting;
+  const isRemoved = isAutomatic || state.status === "removing";
   deps.store.update(container, {
     status: isRemoved ? "removing" : delayMs === undefined ? "exited" : "restarting",
-    isRemovingVolumes: state.isRemovingVolumes || (spec.hostConfig.AutoRemove ?? false),
+    isRemovingVolumes: state.isRemovingVolumes || isAutomatic,
     pid: 0,
     exitCode: exit.exitCode,
     error: exit.error ?? "",
@@ -40,11 +41,15 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
   deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
   if (isRemoved) {
     // a removal that is under way goes on by itself
-    if (spec.hostConfig.AutoRemove) finishRemoval(deps, container);
+    if (isAutomatic) finishRemoval(deps, container);
     return;
   }
-  // whoever waits gets the answer first; no other request is looked at before
-  setImmediate(() => releaseRun(deps, container));
+  // whoever waits gets the answer first; a start that comes before this does it itself
+  live.release = () => {
+    live.release = undefined;
+    releaseRun(deps, container);
+  };
+  setImmediate(() => live.release?.());
   void task.gone.then(() => live.io.drained).then(() => forgetRun(deps, container, task));
   if (delayMs !== undefined) scheduleRestart(deps, container, delayMs);
 }

@@ -14,6 +14,10 @@ export interface Live {
   /** The wait before the restart policy starts it again. */
   restartTimer: ReturnType<typeof setTimeout> | undefined;
   lastDelayMs: number;
+  /** Gives back what the last run held, once; set while that is still to be done. */
+  release: (() => void) | undefined;
+  /** A restart is under way: the end of the process is not the end of a `--rm` container. */
+  isRestarting: boolean;
   readonly execIds: Set<string>;
 }
 
@@ -45,6 +49,8 @@ export class LiveContainers {
       health: undefined,
       restartTimer: undefined,
       lastDelayMs: 0,
+      release: undefined,
+      isRestarting: false,
       execIds: new Set(),
     };
     this.#byId.set(container.id, live);

@@ -61,6 +61,7 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   // the same id can't run twice: crun must have forgotten the last run
   if (live.task) await live.task.gone;
   await live.io.drained;
+  live.release?.();
   // from here on the bundle is the next run's: the end of the last one must not take it away
   live.task = undefined;
   try {

@@ -109,15 +109,15 @@ export async function killContainer(deps: ContainerDeps, container: Container, s
 
 /** POST /containers/{id}/restart: also starts what doesn't run. */
 export async function restartContainer(deps: ContainerDeps, container: Container, options: StopOptions): Promise<void> {
-  if (container.spec.hostConfig.AutoRemove && isRunning(container.state)) {
-    // docker keeps a container that is restarted, though it ends in between
-    deps.store.updateSpec(container, { hostConfig: { ...container.spec.hostConfig, AutoRemove: false } });
+  if (isRunning(container.state) || container.state.status === "restarting") {
+    const live = deps.live.of(container);
+    live.isRestarting = true;
     try {
       await stopContainer(deps, container, options);
     } finally {
-      deps.store.updateSpec(container, { hostConfig: { ...container.spec.hostConfig, AutoRemove: true } });
+      live.isRestarting = false;
     }
-  } else if (isRunning(container.state) || container.state.status === "restarting") await stopContainer(deps, container, options);
+  }
   await startContainer(deps, container);
   emitContainer(deps.emit, "restart", container);
 }
