@@ -1,0 +1,11 @@
+import type { Row } from "../measure.ts";
+import { loadRow, saveRow } from "./archive.ts";
+import { execRow } from "./exec.ts";
+import { fleetRow } from "./fleet.ts";
+import { logsRow } from "./logs.ts";
+import { psRow } from "./ps.ts";
+import { runRows } from "./run.ts";
+import { stdoutRow } from "./stdout.ts";
+
+/** All rows, in the table's order. */
+export const rows: readonly Row[] = [...runRows, execRow, fleetRow, logsRow, stdoutRow, loadRow, saveRow, psRow];
