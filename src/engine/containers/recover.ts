@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errnoCode, formatTime, parseTime } from "../../lib/mod.ts";
+import { errnoCode, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
 import { MNT_DETACH, readMountInfo, umount } from "../../linux/mod.ts";
 import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
@@ -12,7 +12,7 @@ import { sandboxState } from "./networking.ts";
 import { forgetNoted, removeNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
-import { cgroupPath, launch, watchTask } from "./start.ts";
+import { cgroupPath, launch, startExitCode, watchTask } from "./start.ts";
 import type { Container } from "./store.ts";
 
 const SIGKILL = 9;
@@ -66,9 +66,13 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
     return "ended";
   }
   const live = deps.live.of(container);
-  const found = await deps.tasks.adopt({ id, io: live.io, runtime: spec.hostConfig.Runtime ?? "crun" });
+  const found = await deps.tasks.adopt({ id, io: live.io, runtime: spec.hostConfig.Runtime ?? "crun", hasRun: isRunning(state) });
   const isRecorded = !isRunning(state) && preparedAt.getTime() <= Number((parseTime(state.finishedAt) ?? 0n) / MILLISECOND_NS);
   const startedAt = isRunning(state) ? state.startedAt : formatTime(BigInt(preparedAt.getTime()) * MILLISECOND_NS);
+  if (found?.kind === "failed") {
+    noteFailure(deps, container, found.error);
+    return "ended";
+  }
   if (found?.kind !== "running") {
     const exit = found?.exit ?? (isRunning(state) ? { ...LOST, exitedAt: new Date() } : undefined);
     if (exit && !isRecorded && state.status !== "removing") markExited(deps, container, exit, startedAt);
@@ -103,6 +107,19 @@ async function endsSoon(task: Task): Promise<boolean> {
   const isEnded = await Promise.race([task.gone.then(() => true), late]);
   timeout.abort();
   return isEnded;
+}
+
+/** The start that was under way went wrong: as if the last daemon had seen it. */
+function noteFailure(deps: ContainerDeps, container: Container, error: unknown): void {
+  const { status } = container.state;
+  deps.store.update(container, {
+    status: status === "created" && container.spec.hostConfig.AutoRemove ? "removing" : isRunning(container.state) ? "exited" : status,
+    isRemovingVolumes: container.spec.hostConfig.AutoRemove ?? false,
+    exitCode: startExitCode(error),
+    error: errorMessage(error),
+    pid: 0,
+    network: null,
+  });
 }
 
 function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, startedAt = container.state.startedAt): void {

@@ -111,8 +111,13 @@ export function watchTask(deps: ContainerDeps, container: Container, live: Live,
   void task.exited.then((exit) => onExit(deps, container, task, exit));
 }
 
+/** The exit code that a container has whose start failed. */
+export function startExitCode(error: unknown): number {
+  return error instanceof DhowError && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : START_FAILED;
+}
+
 function fail(deps: ContainerDeps, container: Container, error: unknown): void {
-  const exitCode = error instanceof DhowError && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : START_FAILED;
+  const exitCode = startExitCode(error);
   deps.store.update(container, {
     status: container.state.status === "restarting" ? "exited" : container.state.status,
     exitCode,

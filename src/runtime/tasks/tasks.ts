@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errnoCode, errorMessage, type Logger } from "../../lib/mod.ts";
-import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor } from "../../linux/mod.ts";
+import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
@@ -24,7 +24,6 @@ import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes
 import { Task, type TaskExit } from "./task.ts";
 
 const SIGKILL = 9;
-const UNKNOWN_EXIT_CODE = 255;
 const HOLDER_POLL_MS = 5;
 const HOLDER_WAIT_MS = 2000;
 
@@ -50,10 +49,15 @@ export interface AdoptOptions {
   readonly id: string;
   readonly io: ContainerIo;
   readonly runtime: string;
+  /** The former daemon noted that the process ran; without it a failed start is told from a run that ended. Default true. */
+  readonly hasRun?: boolean | undefined;
 }
 
-/** What became of a container's process while no daemon was there. */
-export type Adopted = { readonly kind: "running"; readonly task: Task } | { readonly kind: "exited"; readonly exit: TaskExit };
+/** What became of a container's process while no daemon was there; `failed`: it never ran, for the error's reason. */
+export type Adopted =
+  | { readonly kind: "running"; readonly task: Task }
+  | { readonly kind: "exited"; readonly exit: TaskExit }
+  | { readonly kind: "failed"; readonly error: unknown };
 
 export interface TasksOptions {
   readonly runtimes: Readonly<Record<string, OciRuntime>>;
@@ -167,6 +171,12 @@ export class Tasks {
       return exit === undefined ? undefined : { kind: "exited", exit };
     }
     using pidfd = holder.pidfd;
+    if (exit !== undefined && options.hasRun === false && !hasPid(dir) && readRuntimeErrors(join(dir, BUNDLE.log)).length > 0) {
+      // what the runtime said is in its pipes, too, and no concern of the container's log
+      endProcess(pidfd.fd);
+      this.#endKeeper(dir);
+      return { kind: "failed", error: this.#describe(exit.exitCode, dir, command, []) };
+    }
     if (exit !== undefined) {
       this.#resumeIo(dir, io, pidfd.fd);
       await io.drain();
@@ -181,8 +191,7 @@ export class Tasks {
     try {
       await task.started;
     } catch (error) {
-      const exitCode = typeof error === "number" ? error : UNKNOWN_EXIT_CODE;
-      return { kind: "exited", exit: { exitCode, exitedAt: new Date(), error: errorMessage(error) } };
+      return { kind: "failed", error: this.#describe(error, dir, command, []) };
     }
     if (!this.#resumeIo(dir, io, pidfd.fd)) {
       task.signal(SIGKILL);
@@ -321,6 +330,13 @@ export class Tasks {
 /** The output ends with the process; a runtime that passes it on between two terminals has to end first, and then the task drains. */
 function drainAtEnd(task: Task, io: ContainerIo, command: RuntimeCommand): void {
   if (command.isCrun || !io.options.tty) void task.exited.then(() => io.drain());
+}
+
+/** Whether the runtime wrote a pid to the control FIFO that nobody has read; looks at it without keeping it. */
+function hasPid(dir: string): boolean {
+  using control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK);
+  const buffer = Buffer.alloc(32);
+  return read(control.fd, buffer) > 0 && /^\d/.test(buffer.toString("latin1"));
 }
 
 /** A holder may be so young that it has not written its pid. */
