@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError, errnoCode, errorMessage, type Logger } from "../../lib/mod.ts";
+import { DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";

@@ -15,6 +15,7 @@ if (mode === "run") {
   const adopted = await fixture.tasks.adopt({ id, io, runtime: "crun" });
   if (adopted === undefined) say("nothing");
   else if (adopted.kind === "exited") say(`was ${adopted.exit.exitCode}`);
+  else if (adopted.kind === "failed") say(`failed ${adopted.error}`);
   else {
     say(`adopted ${adopted.task.pid}`);
     const { exitCode } = await adopted.task.exited;
