@@ -18,6 +18,8 @@ export interface CommandSpec<F extends FlagTable> {
   /** What follows the command's name in its usage: `[OPTIONS] CONTAINER`. */
   readonly use: string;
   readonly short: string;
+  /** What `--help` says instead of `short`. */
+  readonly long?: string;
   /** Every name of the command, in the order of its help; one or none needs no list. */
   readonly aliases?: readonly string[];
   readonly args: ArgsRule;

@@ -3,7 +3,7 @@ import type { Context } from "./context.ts";
 import { errorText } from "./error-text.ts";
 
 /** Does one thing after the other, all of them; what failed goes to stderr at the end and makes the exit code 1. */
-export async function forEachArg(ctx: Context, args: readonly string[], work: (arg: string) => Promise<void>): Promise<void> {
+export async function forEachArg(args: readonly string[], work: (arg: string) => Promise<void>): Promise<void> {
   const failures: string[] = [];
   for (const arg of args) {
     try {

@@ -73,14 +73,13 @@ class Parser {
     if (name === "" || name.startsWith("-") || name.startsWith("=")) throw new FlagError(`bad flag syntax: ${arg}`);
     const flag = Object.hasOwn(this.#table, name) ? this.#table[name] : undefined;
     if (flag === undefined) {
-      if (name === "help") return this.#help(equals < 0 ? "true" : arg.slice(equals + 1));
-      throw new FlagError(`unknown flag: --${name}`);
+      if (name !== "help") throw new FlagError(`unknown flag: --${name}`);
+      this.#help(equals < 0 ? "true" : arg.slice(equals + 1));
+      return;
     }
-    if (equals >= 0) return this.#set(name, flag, arg.slice(equals + 1));
-    if (flag.kind.bare !== undefined) return this.#set(name, flag, flag.kind.bare);
-    const next = rest.shift();
-    if (next === undefined) throw new FlagError(`flag needs an argument: --${name}`);
-    this.#set(name, flag, next);
+    const text = equals >= 0 ? arg.slice(equals + 1) : (flag.kind.bare ?? rest.shift());
+    if (text === undefined) throw new FlagError(`flag needs an argument: --${name}`);
+    this.#set(name, flag, text);
   }
 
   #help(text: string): void {
@@ -100,16 +99,16 @@ class Parser {
         if (letter === "h") throw new HelpRequest(true);
         throw new FlagError(`unknown shorthand flag: '${letter}' in -${letters}`);
       }
-      if (letters.charAt(1) === "=" && letters.length > 2) return this.#set(name, flag, letters.slice(2));
-      if (flag.kind.bare !== undefined) {
+      const hasEquals = letters.charAt(1) === "=" && letters.length > 2;
+      if (flag.kind.bare !== undefined && !hasEquals) {
         this.#set(name, flag, flag.kind.bare);
         letters = letters.slice(1);
         continue;
       }
-      if (letters.length > 1) return this.#set(name, flag, letters.slice(1));
-      const next = rest.shift();
-      if (next === undefined) throw new FlagError(`flag needs an argument: '${letter}' in -${letters}`);
-      return this.#set(name, flag, next);
+      const text = hasEquals ? letters.slice(2) : letters.length > 1 ? letters.slice(1) : rest.shift();
+      if (text === undefined) throw new FlagError(`flag needs an argument: '${letter}' in -${letters}`);
+      this.#set(name, flag, text);
+      return;
     }
   }
 

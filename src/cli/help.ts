@@ -53,7 +53,7 @@ export function flagUsages(table: FlagTable, columns: number): string {
 
 /** A command's `--help`. */
 export function commandHelp(program: string, path: string, command: Command, columns: number): string {
-  const parts = [`Usage:  ${program} ${path}${command.use === "" ? "" : ` ${command.use}`}\n\n${command.short}\n`];
+  const parts = [`Usage:  ${program} ${path}${command.use === "" ? "" : ` ${command.use}`}\n\n${command.long ?? command.short}\n`];
   if (command.aliases !== undefined && command.aliases.length > 1) {
     parts.push(`\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`);
   }

@@ -73,7 +73,7 @@ class Invocation {
       return parsed;
     } catch (error) {
       if (error instanceof HelpRequest) {
-        if (error.isShorthand) stderr.write("Flag shorthand -h has been deprecated, use --help\n");
+        if (error.isShorthand) stdout.write("Flag shorthand -h has been deprecated, use --help\n");
         stdout.write(await help());
         return 0;
       }
@@ -109,7 +109,7 @@ class Invocation {
     const text = async () => (await import("./overview.ts")).groupHelp(name, found.path);
     const flags = await this.#flags(found.path, "", () => parseFlags({}, found.rest), text);
     if (typeof flags === "number") return flags;
-    stdout.write(await text());
+    stderr.write(await text());
     return 0;
   }
 
@@ -169,8 +169,10 @@ function globalMistake({ values, changed }: ParsedFlags): string | undefined {
     return `Unable to parse logging level: ${level}`;
   }
   if (changed.has("host") && changed.has("context")) return "conflicting options: cannot specify both --host and --context";
-  if ((values["host"] as readonly string[]).length > 1) return "Specify only one -H";
-  return undefined;
+  const prefix = "Failed to initialize: unable to resolve docker endpoint:";
+  if ((values["host"] as readonly string[]).length > 1) return `${prefix} Specify only one -H`;
+  const context = String(values["context"]);
+  return context === "" || context === "default" ? undefined : `${prefix} context ${JSON.stringify(context)}: context not found`;
 }
 
 class CommandContext implements Context {

@@ -59,7 +59,7 @@ export interface EngineClient extends EngineApi {
   text(request: HttpRequest): Promise<string>;
   attach(ref: string, options: AttachOptions & TtyHint): Promise<AttachSession>;
   logs(ref: string, options: LogsOptions & TtyHint): Promise<LogSession>;
-  /** Closes idle connections. */
+  /** Gives every connection up. */
   close(): void;
 }
 

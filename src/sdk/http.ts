@@ -156,6 +156,7 @@ export class HttpClient {
   readonly address: Address;
   readonly #onUnreachable: (() => Promise<boolean>) | undefined;
   #idle: Connection[] = [];
+  readonly #sockets = new Set<Socket>();
 
   /** `onUnreachable` is asked once per failed connection whether to try again: it may have started the engine meanwhile. */
   constructor(address: Address, onUnreachable?: () => Promise<boolean>) {
@@ -163,9 +164,10 @@ export class HttpClient {
     this.#onUnreachable = onUnreachable;
   }
 
-  /** Closes the connections that wait for another request. */
+  /** Gives every connection up, also those in use. */
   close(): void {
-    for (const { socket } of this.#idle.splice(0)) socket.destroy();
+    this.#idle = [];
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async #connect(): Promise<Connection> {
@@ -191,6 +193,8 @@ export class HttpClient {
       socket.once("error", fail);
       socket.once("connect", () => {
         socket.off("error", fail);
+        this.#sockets.add(socket);
+        socket.once("close", () => this.#sockets.delete(socket));
         if (address.kind === "tcp") socket.setNoDelay(true);
         resolve({ socket, reader: new ByteReader(socket) });
       });
@@ -291,7 +295,7 @@ export class HttpClient {
         : length !== undefined
           ? take(reader, Number(length))
           : takeAll(reader);
-    const idle = this.#idle;
+    const release = () => this.#idle.push(connection);
     const { signal } = request;
     async function* body(): AsyncGenerator<Uint8Array> {
       let isComplete = false;
@@ -305,7 +309,7 @@ export class HttpClient {
       } finally {
         if (isComplete && canStay) {
           await finish();
-          idle.push(connection);
+          release();
         } else {
           socket.destroy();
           await finish();

@@ -127,7 +127,7 @@ export const CONTAINER_FLAGS = {
   label: { kind: listOf(checkLabel), short: "l", help: "Set meta data on a container" },
   "label-file": { kind: LIST, help: "Read in a line delimited file of labels" },
   link: { kind: listOf(checkLink), help: "Add link to another container" },
-  "link-local-ip": { kind: listOf(checkIp), help: "Container IPv4/IPv6 link-local addresses" },
+  "link-local-ip": { kind: LIST, help: "Container IPv4/IPv6 link-local addresses" },
   "log-driver": { kind: STRING, help: "Logging driver for the container" },
   "log-opt": { kind: LIST, help: "Log driver options" },
   "mac-address": { kind: STRING, help: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },

@@ -1,6 +1,7 @@
 import type { ContainerCreateRequest, EndpointSettings, HostConfig, PortBinding, RestartPolicy } from "../../spec/engine/mod.ts";
 import { readEnvFile, readLabelFile } from "../env-file.ts";
 import type { FlagValues } from "../flags.ts";
+import { effectiveCapabilities } from "./capabilities.ts";
 import type { CONTAINER_FLAGS } from "./container-flags.ts";
 import { isCdiDevice, parseDevice, throttleDevice, weightDevice } from "./devices.ts";
 import { parseHealth } from "./health.ts";
@@ -59,7 +60,7 @@ function portsOf(flags: ContainerFlags): Ports {
   const bindings: Record<string, PortBinding[]> = {};
   for (const mapping of flags.publish.map(shortPublish).flatMap(parsePublish)) {
     exposed[mapping.port] = {};
-    (bindings[mapping.port] ??= []).push({ HostIp: mapping.hostIp, HostPort: mapping.hostPort });
+    bindings[mapping.port] = [...(bindings[mapping.port] ?? []), { HostIp: mapping.hostIp, HostPort: mapping.hostPort }];
   }
   for (const port of flags.expose.flatMap(parseExpose)) exposed[port] ??= {};
   return { exposed, bindings };
@@ -127,7 +128,8 @@ function networksOf(flags: ContainerFlags): { readonly mode: string; readonly en
     if (i === 0 && flags["network-alias"].length > 0 && isBuiltIn(network.target)) {
       throw new Error("network-scoped aliases are only supported for user-defined networks");
     }
-    if (!network.target.startsWith("container:")) endpoints[network.target] = endpoint(network, flags, i === 0);
+    const hasNoEndpoint = network.target.startsWith("container:") || network.target === "host" || network.target === "none";
+    if (!hasNoEndpoint) endpoints[network.target] = endpoint(network, flags, i === 0);
   });
   return { mode: given[0]?.target ?? "default", endpoints };
 }
@@ -145,6 +147,7 @@ function entrypointOf({ flags, changed }: RequestInput): readonly string[] | nul
 function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig {
   const security = parseSecurityOptions(flags["security-opt"]);
   const volumes = parseVolumes(flags.volume, flags.tmpfs);
+  const capabilities = effectiveCapabilities(flags["cap-add"], flags["cap-drop"]);
   const devices = flags.device.filter((text) => !isCdiDevice(text)).map(parseDevice);
   const cdi = flags.device.filter(isCdiDevice);
   const requests = [...flags.gpus, ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : [])];
@@ -166,8 +169,8 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     VolumesFrom: orNull(flags["volumes-from"]),
     ...(Object.keys(flags.annotation).length > 0 && { Annotations: flags.annotation }),
     ConsoleSize: [0, 0],
-    CapAdd: orNull(flags["cap-add"]),
-    CapDrop: orNull(flags["cap-drop"]),
+    CapAdd: orNull(capabilities.add),
+    CapDrop: orNull(capabilities.drop),
     CgroupnsMode: flags.cgroupns as HostConfig["CgroupnsMode"],
     Dns: flags.dns,
     DnsOptions: flags["dns-option"],
@@ -175,13 +178,14 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     ExtraHosts: orNull(flags["add-host"]),
     GroupAdd: orNull(flags["group-add"]),
     IpcMode: flags.ipc,
+    Cgroup: "",
     Links: orNull(flags.link),
     OomScoreAdj: flags["oom-score-adj"],
     PidMode: flags.pid,
     Privileged: flags.privileged,
     PublishAllPorts: flags["publish-all"],
     ReadonlyRootfs: flags["read-only"],
-    SecurityOpt: orNull(security.options),
+    SecurityOpt: flags["security-opt"].length > 0 ? security.options : null,
     ...(storage && { StorageOpt: storage }),
     ...(Object.keys(volumes.tmpfs).length > 0 && { Tmpfs: volumes.tmpfs }),
     UTSMode: flags.uts,
@@ -209,7 +213,6 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     Devices: devices,
     DeviceCgroupRules: orNull(flags["device-cgroup-rule"]),
     DeviceRequests: orNull(requests),
-    ...(flags["kernel-memory"] !== 0 && { KernelMemory: flags["kernel-memory"] }),
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
     MemorySwappiness: swappiness,

@@ -23,7 +23,7 @@ function bool(key: string, value: string): boolean {
 }
 
 /** Comma-separated fields, where quotes protect commas. */
-function fields(text: string): readonly string[] {
+export function fields(text: string): readonly string[] {
   const result: string[] = [];
   for (const match of text.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)) {
     const [whole = "", field = ""] = match;
@@ -70,8 +70,13 @@ function recursion(draft: Draft, value: string): void {
 }
 
 function setDriverOption(draft: Draft, update: (config: Record<string, unknown>) => void): void {
-  const config = (draft.volume["DriverConfig"] ??= {}) as Record<string, unknown>;
-  update(config);
+  update(memberOf(draft.volume, "DriverConfig"));
+}
+
+/** The object at `name`, made when it isn't there. */
+function memberOf(parent: Record<string, unknown>, name: string): Record<string, unknown> {
+  parent[name] ??= {};
+  return parent[name] as Record<string, unknown>;
 }
 
 function addPair(map: Record<string, unknown>, value: string): void {
@@ -111,12 +116,13 @@ function setValue(draft: Draft, key: string, value: string, field: string): void
       break;
     case "volume-subpath":
       draft.volume["Subpath"] = value;
+      memberOf(draft.volume, "DriverConfig");
       break;
     case "volume-nocopy":
       draft.volume["NoCopy"] = bool(key, value);
       break;
     case "volume-label":
-      addPair((draft.volume["Labels"] ??= {}) as Record<string, unknown>, value);
+      addPair(memberOf(draft.volume, "Labels"), value);
       break;
     case "volume-driver":
       setDriverOption(draft, (config) => {
@@ -124,7 +130,7 @@ function setValue(draft: Draft, key: string, value: string, field: string): void
       });
       break;
     case "volume-opt":
-      setDriverOption(draft, (config) => addPair((config["Options"] ??= {}) as Record<string, unknown>, value));
+      setDriverOption(draft, (config) => addPair(memberOf(config, "Options"), value));
       break;
     case "image-subpath":
       draft.image["Subpath"] = value;
@@ -152,10 +158,6 @@ function hasAny(options: Options): boolean {
 function finish(draft: Draft): Mount {
   const { Type, Source, Target, ReadOnly, Consistency, bind, volume, tmpfs, image } = draft;
   if (Type === "") throw new Error("type is required");
-  if (Type === "volume" && volume["DriverConfig"] !== undefined) {
-    const config = volume["DriverConfig"] as Record<string, unknown>;
-    config["Name"] ??= "";
-  }
   if (Target === "") throw new Error("target is required");
   if (hasAny(bind) && Type !== "bind") throw new Error(`cannot mix 'bind-*' options with mount type '${Type}'`);
   if (hasAny(volume) && Type !== "volume") throw new Error(`cannot mix 'volume-*' options with mount type '${Type}'`);

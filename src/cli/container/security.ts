@@ -33,7 +33,7 @@ export function parseSecurityOptions(given: readonly string[]): SecurityOptions 
     }
     const separator = option.includes("=") ? "=" : ":";
     const at = option.indexOf(separator);
-    if (at < 0 && option !== "no-new-privileges") throw new Error(`invalid --security-opt: ${JSON.stringify(option)}`);
+    if (at < 0 && option !== "no-new-privileges") throw new Error(`Invalid --security-opt: ${JSON.stringify(option)}`);
     options.push(option.slice(0, at) === "seccomp" ? seccomp(option.slice(at + 1)) : option);
   }
   return { options, maskedPaths: isUnconfined ? [] : undefined, readonlyPaths: isUnconfined ? [] : undefined };

@@ -38,7 +38,7 @@ export function parseUlimit(text: string): Ulimit {
   const value = text.slice(at + 1);
   if (!NAMES.has(Name)) throw new Error(`invalid ulimit type: ${Name}`);
   const limits = value.split(":");
-  if (limits.length > 2) throw new Error(`too many limit values - ${value}, can only have up to two, \`soft[:hard]\``);
+  if (limits.length > 2) throw new Error(`too many limit value arguments - ${value}, can only have up to two, \`soft[:hard]\``);
   const [Soft = 0, Hard = Soft] = limits.map(limit);
   if (Hard !== -1 && (Soft === -1 || Soft > Hard)) {
     throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`);
@@ -52,6 +52,6 @@ export const ULIMITS: Kind<readonly Ulimit[]> = {
   word: "ulimit",
   parse: (text, previous) => {
     const ulimit = parseUlimit(text);
-    return [...previous.filter(({ Name }) => Name !== ulimit.Name), ulimit];
+    return [...previous.filter(({ Name }) => Name !== ulimit.Name), ulimit].sort((a, b) => (a.Name < b.Name ? -1 : 1));
   },
 };

@@ -54,6 +54,17 @@ const OMITTED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   HostConfig: { Annotations: null, StorageOpt: null, Tmpfs: null, Sysctls: null, Runtime: "", Mounts: null, Init: null },
 };
 
+const SIZES = { SizeRw: null, SizeRootFs: null };
+
+/** Maps whose values are empty structs. */
+const SETS = new Set(["ExposedPorts", "Volumes"]);
+
+function set(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const isEmpty = (member: unknown) => typeof member === "object" && member !== null && Object.keys(member).length === 0;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, isEmpty(member) ? new Nil("{}", "{}") : member]));
+}
+
 function nilFor(key: string): Nil {
   return new Nil(MAPS.has(key) ? "map[]" : POINTERS.has(key) ? "<nil>" : "[]");
 }
@@ -61,6 +72,7 @@ function nilFor(key: string): Nil {
 /** JSON of the API with Docker's types in place of null, so that templates print `[]`, `map[]` or `<nil>`. */
 export function withTypedNulls(value: unknown, key = ""): unknown {
   if (value === null) return nilFor(key);
+  if (SETS.has(key)) return set(value);
   if (Array.isArray(value)) return value.map((item) => withTypedNulls(item, key));
   if (typeof value !== "object") return value;
   const entries = Object.entries({ ...value, ...missing(value as Record<string, unknown>, key) });
@@ -68,7 +80,8 @@ export function withTypedNulls(value: unknown, key = ""): unknown {
 }
 
 function missing(value: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
-  const fields = OMITTED[key];
+  const isContainer = key === "" && Object.hasOwn(value, "State");
+  const fields = isContainer ? SIZES : OMITTED[key];
   if (fields === undefined || (key === "Config" && !Object.hasOwn(value, "Cmd"))) return {};
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !Object.hasOwn(value, name)));
 }

@@ -22,12 +22,9 @@ export interface SessionOptions {
 /** How a session ended. */
 export type SessionEnd = "ended" | "detached";
 
-/** The bytes of the keys that detach: the flag's, the config file's, or docker's own. @throws Error for keys that are none */
-export function detachKeysOf(flag: string | undefined): Uint8Array {
-  if (!flag) return DEFAULT_DETACH_KEYS;
-  const keys = parseDetachKeys(flag);
-  if (keys === undefined) throw new Error(`invalid detach keys (${flag}): Unknown character: '${flag}'`);
-  return keys;
+/** The bytes of the keys that detach: the flag's or docker's own. What is no key sequence is the engine's to refuse. */
+function detachKeysOf(flag: string | undefined): Uint8Array {
+  return (flag ? parseDetachKeys(flag) : undefined) ?? DEFAULT_DETACH_KEYS;
 }
 
 /** Connects the process's own streams with a session until its output ends or the user detaches. */
@@ -53,9 +50,10 @@ async function copyOutput(ctx: Context, session: AttachSession, { stdout = true,
 /** Never resolves when stdin ends in another way. */
 function untilDetached(ended: Promise<string>): Promise<SessionEnd> {
   return new Promise((resolve) => {
-    ended.then((end) => {
+    const settle = (end: string) => {
       if (end === "detached") resolve("detached");
-    });
+    };
+    ended.then(settle, () => {});
   });
 }
 

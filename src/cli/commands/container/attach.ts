@@ -17,9 +17,9 @@ export const attach = command({
   run: async (ctx, [ref = ""], flags) => {
     const { lifecycle, streams, containers } = ctx.api;
     const { State, Config } = await containers.inspect(ref, { size: false });
-    if (!State?.Running) throw new ExitError(1, "cannot attach to a stopped container, start it first");
-    if (State.Paused) throw new ExitError(1, "cannot attach to a paused container, unpause it first");
-    if (State.Restarting) throw new ExitError(1, "cannot attach to a restarting container, wait until it is running");
+    if (!State?.Running) throw new ExitError(1, "You cannot attach to a stopped container, start it first");
+    if (State.Paused) throw new ExitError(1, "You cannot attach to a paused container, unpause it first");
+    if (State.Restarting) throw new ExitError(1, "You cannot attach to a restarting container, wait until it is running");
     const tty = Config?.Tty === true;
     const stdin = !flags["no-stdin"] && Config?.OpenStdin === true;
     if (stdin && tty && !isStdinTerminal()) throw new ExitError(1, "the input device is not a TTY");

@@ -29,7 +29,7 @@ export const containerLs = command({
     const containers = await ctx.api.containers.list({
       all: flags.all,
       limit: flags.latest && flags.last === -1 ? 1 : flags.last,
-      size: flags.size || (!flags.quiet && /\.Size\b/.test(flags.format)),
+      size: flags.size || (!flags.quiet && /\.Size\b|json \. *\}\}/.test(flags.format)),
       filters: flags.filter,
     });
     const rows = containers.map((container) => containerRow(container, !flags["no-trunc"]));

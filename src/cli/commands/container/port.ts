@@ -12,9 +12,11 @@ export const port = command({
     const ports = NetworkSettings?.Ports ?? {};
     if (wanted !== undefined) {
       const [number = "", proto = "tcp"] = wanted.split("/");
-      if (!/^\d+$/.test(number) || Number(number) > 65535) throw new Error(`Error: invalid port (${number})`);
+      const problem = /^\d+$/.test(number) ? "value out of range" : "invalid syntax";
+      if (!/^\d+$/.test(number) || Number(number) > 65535)
+        throw new Error(`Error: invalid port (${number}): strconv.ParseUint: parsing ${JSON.stringify(number)}: ${problem}`);
       const bindings = ports[`${Number(number)}/${proto.toLowerCase()}`];
-      if (!bindings || bindings.length === 0) throw new Error(`no public port '${wanted}' published for ${ref}`);
+      if (!bindings || bindings.length === 0) throw new Error(`Error: No public port '${wanted}' published for ${ref}`);
       for (const line of bindings.map(({ HostIp = "", HostPort = "" }) => joinHostPort(HostIp, HostPort)).sort()) ctx.out(line);
       return;
     }

@@ -21,13 +21,12 @@ export const rm = command({
     };
     const failures: string[] = [];
     const results = await Promise.allSettled(args.map(remove));
-    results.forEach((result, i) => {
-      if (result.status === "fulfilled") return ctx.out(args[i] ?? "");
-      const text = errorText(result.reason);
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") ctx.out(args[i] ?? "");
       // What isn't there is what --force wants.
-      if (force && isKind(result.reason, "notFound")) return ctx.warn(text);
-      failures.push(text);
-    });
+      else if (force && isKind(result.reason, "notFound")) ctx.warn(errorText(result.reason));
+      else failures.push(errorText(result.reason));
+    }
     if (failures.length > 0) throw new ExitError(1, failures.join("\n"));
   },
 });

@@ -9,7 +9,7 @@ import { startExitCode } from "../../container/start-error.ts";
 import type { Context } from "../../context.ts";
 import { errorText } from "../../error-text.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
-import { detachKeysOf, followSize, runSession, type SessionEnd } from "../../terminal/session.ts";
+import { followSize, runSession, type SessionEnd } from "../../terminal/session.ts";
 import { proxySignals } from "../../terminal/signals.ts";
 import { isStdinTerminal } from "../../terminal/stdin.ts";
 
@@ -118,7 +118,6 @@ export const run = command({
     const base = prepare(ctx, args, flags, changed);
     if (flags.detach && flags.attach.length > 0) throw new ExitError(1, "conflicting options: cannot specify both --attach and --detach");
     if (!flags.detach && base.AttachStdin && base.Tty && !isStdinTerminal()) throw new ExitError(1, "the input device is not a TTY");
-    detachKeysOf(flags["detach-keys"]);
     const size = base.Tty ? ctx.stdout.size : undefined;
     const request =
       size && base.HostConfig ? { ...base, HostConfig: { ...base.HostConfig, ConsoleSize: [size.rows, size.columns] } } : base;

@@ -8,7 +8,7 @@ export const wait = command({
   args: minArgs(1),
   flags: {},
   run: (ctx, args) =>
-    forEachArg(ctx, args, async (ref) => {
+    forEachArg(args, async (ref) => {
       const { exit } = await ctx.api.lifecycle.wait(ref, "not-running", {});
       const { StatusCode = 0, Error: failure } = await exit;
       if (failure?.Message) throw new Error(failure.Message);

@@ -12,7 +12,7 @@ export const tag = command({
     try {
       reference = parseReference(target);
     } catch (error) {
-      throw new Error(`error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`);
+      throw new Error(`Error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`);
     }
     if (reference.digest !== null) throw new Error("refusing to create a tag with a digest reference");
     await ctx.api.images.tag(source, { repo: familiarName(reference), tag: withDefaultTag(reference).tag ?? "latest" });

@@ -136,7 +136,7 @@ export const version = command({
     const { server, api, error } = await fetchServer(ctx);
     const client = clientInfo(api);
     if (compiled === undefined) ctx.stdout.write(clientText(client) + (server === null ? "" : serverText(server)));
-    else ctx.out(compiled({ Client: client, Server: server }));
+    else ctx.out(server === null ? "" : compiled({ Client: client, Server: server }));
     if (error !== undefined) throw new ExitError(1, errorText(error));
   },
 });

@@ -19,7 +19,7 @@ export const volumePrune = command({
     if (flags.all && flags.filter["all"] !== undefined) {
       throw new ExitError(1, "conflicting options: cannot specify both --all and --filter all=1");
     }
-    const what = isAnonymousOnly ? "anonymous local volumes" : "local volumes";
+    const what = isAnonymousOnly ? "anonymous local volumes" : "all local volumes";
     await confirmPrune(ctx, flags.force, `WARNING! This will remove ${what} not used by at least one container.`);
     const { VolumesDeleted, SpaceReclaimed } = await ctx.api.volumes.prune({ ...flags.filter, ...(flags.all && { all: ["true"] }) });
     const deleted = VolumesDeleted ?? [];

@@ -75,10 +75,8 @@ class Execution {
           throw new Break();
         case "continue":
           throw new Continue();
-        default: {
-          const never: never = node;
-          return never;
-        }
+        default:
+          node satisfies never;
       }
     }
   }
@@ -223,11 +221,11 @@ class Execution {
       if (method !== undefined) {
         const given = args?.() ?? [];
         if (given.length !== method.length && method.length > 0)
-          this.#fail(operand.at, name, `wrong number of args for ${name}: want ${method.length} got ${given.length}`);
+          this.#fail(operand.at, shown, `wrong number of args for ${name}: want ${method.length} got ${given.length}`);
         return method(...given);
       }
       if (!Object.hasOwn(value.fields, name)) this.#fail(operand.at, shown, `can't evaluate field ${name} in type ${value.typeName}`);
-      if (args) this.#fail(operand.at, name, `wrong number of args for ${name}: want 0 got ${args().length}`);
+      if (args) this.#fail(operand.at, shown, `wrong number of args for ${name}: want 0 got ${args().length}`);
       return value.get(name);
     }
     if (typeof value !== "object" || Array.isArray(value)) {

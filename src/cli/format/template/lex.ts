@@ -105,55 +105,55 @@ class Lexer {
   }
 
   #token(rest: string): void {
+    const [kind, length] = this.#match(rest);
+    if (kind === "(") this.#depth++;
+    if (kind === ")" && --this.#depth < 0) this.#fail("unexpected right paren");
+    this.#push(kind, this.#at + length);
+  }
+
+  /** What `rest` begins with, and how long that is. */
+  #match(rest: string): readonly [TokenKind, number] {
     const char = rest.charAt(0);
     const space = /^[ \t\r\n]+?(?=[ \t\r\n]-\}\}|[^ \t\r\n]|$)/.exec(rest);
-    if (space) return this.#push("space", this.#at + space[0].length);
-    if (rest.startsWith(":=")) return this.#push(":=", this.#at + 2);
-    if (char === "=" || char === "," || char === "(" || char === ")") {
-      if (char === "(") this.#depth++;
-      if (char === ")" && --this.#depth < 0) this.#fail("unexpected right paren");
-      return this.#push(char, this.#at + 1);
-    }
-    if (char === "|") return this.#push("pipe", this.#at + 1);
-    if (char === '"') return this.#quoted(rest, /^"(?:[^"\\\n]|\\.)*"/, "unterminated quoted string", "string");
-    if (char === "`") return this.#quoted(rest, /^`[^`]*`/, "unterminated raw quoted string", "string");
-    if (char === "'") return this.#quoted(rest, /^'(?:[^'\\\n]|\\.)+'/, "unterminated character constant", "char");
-    if (char === "$") return this.#word(/^\$[\p{L}\p{Nd}_]*/u.exec(rest)?.[0] ?? "$", "variable");
+    if (space) return ["space", space[0].length];
+    if (rest.startsWith(":=")) return [":=", 2];
+    if (char === "=" || char === "," || char === "(" || char === ")") return [char, 1];
+    if (char === "|") return ["pipe", 1];
+    if (char === '"') return ["string", this.#quoted(rest, /^"(?:[^"\\\n]|\\.)*"/, "unterminated quoted string")];
+    if (char === "`") return ["string", this.#quoted(rest, /^`[^`]*`/, "unterminated raw quoted string")];
+    if (char === "'") return ["char", this.#quoted(rest, /^'(?:[^'\\\n]|\\.)+'/, "unterminated character constant")];
+    if (char === "$") return ["variable", this.#word(/^\$[\p{L}\p{Nd}_]*/u.exec(rest)?.[0] ?? "$")];
     if (char === "." && !/^\.\d/.test(rest)) {
       const field = /^\.[\p{L}\p{Nd}_]+/u.exec(rest);
-      return field ? this.#word(field[0], "field") : this.#push("dot", this.#at + 1);
+      return field ? ["field", this.#word(field[0])] : ["dot", 1];
     }
-    if (/^[+-]?\.?\d/.test(rest)) return this.#number(rest);
+    if (/^[+-]?\.?\d/.test(rest)) return ["number", this.#number(rest)];
     const word = /^[\p{L}\p{Nd}_]+/u.exec(rest);
-    if (word) return this.#word(word[0], "identifier");
-    const code = char.codePointAt(0) ?? 0;
-    this.#fail(
-      `unexpected ${JSON.stringify(char)} in command`.replace(
-        /^unexpected .*$/,
-        `unrecognized character in action: U+${code.toString(16).toUpperCase().padStart(4, "0")} '${char}'`,
-      ),
-    );
+    if (word) return ["identifier", this.#word(word[0])];
+    return this.#fail(`unrecognized character in action: ${codePoint(char)}`);
   }
 
-  #quoted(rest: string, form: RegExp, failure: string, kind: TokenKind): void {
-    const match = form.exec(rest);
-    if (!match) this.#fail(failure);
-    this.#push(kind, this.#at + match[0].length);
+  #quoted(rest: string, form: RegExp, failure: string): number {
+    return form.exec(rest)?.[0].length ?? this.#fail(failure);
   }
 
-  #number(rest: string): void {
-    const match = /^[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/.exec(rest);
-    const text = match?.[0] ?? "";
+  #number(rest: string): number {
+    const form = /^[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/;
+    const text = form.exec(rest)?.[0] ?? "";
     const after = rest.charAt(text.length);
     if (text === "" || WORD.test(after)) this.#fail(`bad number syntax: ${JSON.stringify(text + after)}`);
-    this.#push("number", this.#at + text.length);
+    return text.length;
   }
 
-  #word(text: string, kind: TokenKind): void {
+  #word(text: string): number {
     const after = this.#source.slice(this.#at + text.length);
     const next = after.charAt(0);
-    if (after !== "" && !TERMINATORS.has(next) && !after.startsWith("}}"))
-      this.#fail(`bad character U+${(next.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")} '${next}'`);
-    this.#push(kind, this.#at + text.length);
+    if (after !== "" && !TERMINATORS.has(next) && !after.startsWith("}}")) this.#fail(`bad character ${codePoint(next)}`);
+    return text.length;
   }
+}
+
+/** `U+0023 '#'` */
+function codePoint(char: string): string {
+  return `U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")} '${char}'`;
 }

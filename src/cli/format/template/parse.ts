@@ -12,10 +12,10 @@ const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", a
 export function unquote(text: string): string {
   const inner = text.slice(1, -1);
   if (text.startsWith("`")) return inner;
-  return inner.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs, (_, escape: string) => {
-    const first = escape.charAt(0);
-    if (/[xuU]/.test(first) && escape.length > 1) return String.fromCodePoint(Number.parseInt(escape.slice(1), 16));
-    if (/^[0-7]{3}$/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
+  return inner.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs, (_, code: string) => {
+    const first = code.charAt(0);
+    if (/[xuU]/.test(first) && code.length > 1) return String.fromCodePoint(Number.parseInt(code.slice(1), 16));
+    if (/^[0-7]{3}$/.test(code)) return String.fromCodePoint(Number.parseInt(code, 8));
     return ESCAPES[first] ?? first;
   });
 }

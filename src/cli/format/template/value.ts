@@ -25,9 +25,11 @@ export class Struct {
 /** A nil of a known Go type: prints as that does, counts as empty. */
 export class Nil {
   readonly text: string;
+  readonly json: string;
 
-  constructor(text: string) {
+  constructor(text: string, json = "null") {
     this.text = text;
+    this.json = json;
   }
 }
 
@@ -43,7 +45,7 @@ function structJson(value: Struct): string {
 /** Go's json.Marshal, without escapes for HTML. */
 export function toJson(value: unknown): string {
   if (value instanceof Struct) return structJson(value);
-  if (value instanceof Nil) return "null";
+  if (value instanceof Nil) return value.json;
   if (Array.isArray(value)) return `[${value.map(toJson).join(",")}]`;
   if (typeof value === "object" && value !== null) {
     const members = Object.entries(value).filter(([, member]) => member !== undefined);
