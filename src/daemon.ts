@@ -1,5 +1,5 @@
 /** The composition root: the one place that constructs everything; start, drain, stop. */
-import { mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BlobStore } from "./content/mod.ts";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
@@ -29,6 +29,7 @@ import { ImageStore } from "./images/mod.ts";
 import {
   createLogger,
   DhowError,
+  type Digest,
   DOCKER_VERSION,
   digestHex,
   digestOf,
@@ -45,13 +46,16 @@ import {
   fsTypeName,
   isAlive,
   LOCK_EX,
+  MNT_DETACH,
   madviseTrim,
   O_CLOEXEC,
   O_CREAT,
   O_RDWR,
   open,
   Reactor,
+  readMountInfo,
   statfs,
+  umount,
 } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
@@ -197,6 +201,35 @@ function lockRoot(dataRoot: string): Fd {
   throw new DhowError("conflict", `lock ${dataRoot}: another daemon uses it; give this one a --data-root of its own`);
 }
 
+/** Whether a process is a daemon: after a kill another program may have got the number. */
+function isDaemon(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
+      .split("\0")
+      .some((word) => word === "daemon" || word.endsWith("dockerd"));
+  } catch {
+    return false;
+  }
+}
+
+/** Empties the directory of temporary files, after ending the tools that a killed daemon left working there. */
+function clearTemporary(dir: string): void {
+  const names = readdirSync(dir);
+  if (names.length === 0) return;
+  for (const pid of readdirSync("/proc").map(Number)) {
+    if (!(pid > 1) || pid === process.pid) continue;
+    try {
+      const places = ["cwd", "root"].map((link) => readlinkSync(`/proc/${pid}/${link}`));
+      const texts = [readFileSync(`/proc/${pid}/cmdline`, "utf8"), ...places];
+      if (names.some((name) => texts.some((text) => text.includes(join(dir, name))))) process.kill(pid, "SIGKILL");
+    } catch {
+      // it has ended
+    }
+  }
+  for (const { mountPoint } of readMountInfo().reverse()) if (mountPoint.startsWith(`${dir}/`)) umount(mountPoint, MNT_DETACH);
+  for (const name of names) rmSync(join(dir, name), { recursive: true, force: true });
+}
+
 /** @throws conflict in dockerd's words when the process of the file is alive */
 function writePidfile(path: string): void {
   let pid = 0;
@@ -205,7 +238,7 @@ function writePidfile(path: string): void {
   } catch (error) {
     if (errnoCode(error) !== "ENOENT") throw error;
   }
-  if (pid > 0 && pid !== process.pid && isAlive(pid)) {
+  if (pid > 0 && pid !== process.pid && isAlive(pid) && isDaemon(pid)) {
     throw new DhowError("conflict", `ensure dhow is not running or delete ${path}: process with PID ${pid} is still running`);
   }
   writeFileSync(path, String(process.pid));
@@ -283,7 +316,7 @@ async function startEngine(config: DaemonConfig, { facts, warmer, log, stack }: 
   forgetLastBoot(execRoot);
   for (const dir of ["content", "snapshots", "containers", "volumes", "tmp"])
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
-  for (const name of readdirSync(join(dataRoot, "tmp"))) rmSync(join(dataRoot, "tmp", name), { recursive: true, force: true });
+  clearTemporary(join(dataRoot, "tmp"));
   const daemonId = digestHex(digestOf(execRoot)).slice(0, 8);
   const db = stack.use(Database.open(join(dataRoot, "db.sqlite"), MIGRATIONS));
   const reactor = stack.use(new Reactor(log));
@@ -394,12 +427,13 @@ async function startEngine(config: DaemonConfig, { facts, warmer, log, stack }: 
     return { rw: sizeBytes, rootFs: sizeBytes + (images.tryGet(container.spec.imageId as never)?.sizeBytes ?? 0) };
   };
   const descendants = (ref: string): ReadonlySet<string> => {
-    const image = images.tryResolve(ref);
+    const id = imageIdOf(ref);
+    const image = id === undefined ? undefined : images.tryGet(id);
     if (!image) return new Set();
     const found = images.list().filter((other) => image.layers.every((layer, index) => other.layers[index] === layer));
     return new Set([image.id, ...(image.layers.length > 0 ? found.map((other) => other.id) : [])]);
   };
-  const imageIdOf = (ref: string): string | undefined => {
+  const imageIdOf = (ref: string): Digest | undefined => {
     try {
       return images.resolveId(ref);
     } catch {
