@@ -1,8 +1,9 @@
 import { mkdirSync, rmSync } from "node:fs";
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Image } from "../../images/mod.ts";
-import { DhowError, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
+import { DhowError, errorMessage, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { parsePortSpecs } from "../../network/mod.ts";
 import { validateConflicts, validateHostConfig, validateLogOptions } from "../../runtime/mod.ts";
@@ -16,7 +17,7 @@ import type {
   HostConfig,
   ImageConfig,
 } from "../../spec/engine/mod.ts";
-import { type ContainerMount, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
+import { type ContainerMount, parseVolumesFrom, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
 import { fillHostConfig, mergeConfig } from "./config.ts";
 import { INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -48,6 +49,7 @@ export async function createContainer(
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
   const endpoints = checkNetworks(request, hostConfig);
+  checkDonors(deps, hostConfig);
   store.reserveName(name, id);
   try {
     const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, endpoints });
@@ -71,12 +73,41 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
   }
   validateConflicts(hostConfig, { hostname: request.Hostname, exposedPorts: request.ExposedPorts });
   validateMounts(hostConfig);
+  checkExtraHosts(hostConfig.ExtraHosts ?? []);
   const runtime = hostConfig.Runtime ?? "";
   if (runtime !== "" && !deps.settings.runtimes.includes(runtime)) {
     throw new DhowError("invalid", `unknown or invalid runtime name: ${runtime}`);
   }
   if (hostConfig.AutoRemove && !["", "no", undefined].includes(hostConfig.RestartPolicy?.Name)) {
     throw new DhowError("invalid", "can't create 'AutoRemove' container with restart policy");
+  }
+}
+
+/** Other containers that the request names have to be there; docker calls the request bad when they are not. */
+function checkDonors(deps: ContainerDeps, { IpcMode = "", PidMode = "", VolumesFrom, Links }: HostConfig): void {
+  const find = (ref: string, prefix = ""): void => {
+    try {
+      deps.store.find(ref);
+    } catch (error) {
+      throw new DhowError("invalid", `${prefix}${errorMessage(error)}`, { cause: error });
+    }
+  };
+  for (const mode of [IpcMode, PidMode]) if (mode.startsWith("container:")) find(mode.slice("container:".length));
+  for (const text of VolumesFrom ?? []) find(parseVolumesFrom(text).container);
+  for (const link of Links ?? []) {
+    const name = link.split(":")[0] ?? "";
+    find(name, `could not get container for ${name}: `);
+  }
+}
+
+function checkExtraHosts(hosts: readonly string[]): void {
+  for (const text of hosts) {
+    const at = text.indexOf(":");
+    if (at <= 0) throw new DhowError("invalid", `bad format for add-host: ${JSON.stringify(text)}`);
+    const address = text.slice(at + 1);
+    if (address !== "host-gateway" && isIP(address.replace(/^\[(.*)\]$/, "$1")) === 0) {
+      throw new DhowError("invalid", `invalid IP address in add-host: ${JSON.stringify(address)}`);
+    }
   }
 }
 

@@ -44,10 +44,10 @@ export class ImageTransfer implements ImageTransferApi {
 
   async pull(text: string, options: PullOptions): Promise<AsyncIterable<ProgressMessage>> {
     const reference = withDefaultTag(parseReference(text));
+    const platform = options.platform === undefined || options.platform === "" ? hostPlatform() : parsePlatform(options.platform);
     if (!isDistroReference(reference)) throw unreachable(reference);
     return progressStream(options.signal, async (report, signal) => {
       report({ status: `Pulling from ${familiarName(reference)}`, id: reference.tag ?? "" });
-      const platform = options.platform === undefined || options.platform === "" ? hostPlatform() : parsePlatform(options.platform);
       const isNew = await this.#makeOnce(reference, { include: [], names: [reference], report, signal, platform });
       report({ status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${familiarString(reference)}` });
       const image = this.#deps.store.resolve(familiarString(reference));
