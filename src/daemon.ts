@@ -51,6 +51,7 @@ import {
   O_CLOEXEC,
   O_CREAT,
   O_RDWR,
+  OrphanReaper,
   open,
   Reactor,
   readMountInfo,
@@ -77,6 +78,8 @@ import { Volumes } from "./volumes/mod.ts";
 
 const SYSTEMD_FIRST_FD = 3;
 const TRIM_EVERY_MS = 1000;
+/** For those whose end nothing waits for. */
+const ORPHANS_EVERY_MS = 5000;
 /** Below it the daemon did nothing in a second but look at the clock. */
 const TRIM_BUSY_US = 3000;
 const DRAIN_MS = 2000;
@@ -354,7 +357,8 @@ async function startEngine(config: DaemonConfig, { facts, warmer, log, stack }: 
   network.start();
   stack.defer(() => network.stop({ removeAll: true }));
   const runtimes = openRuntimes(config, log);
-  const tasks = new Tasks({ runtimes, execRoot, reactor, log });
+  const orphans = stack.use(new OrphanReaper(ORPHANS_EVERY_MS));
+  const tasks = new Tasks({ runtimes, execRoot, reactor, log, onOrphan: () => orphans.look() });
   const buffers = new BufferPool();
   const clock = createClockNs();
   const initPath = config.initPath || firstExisting(INIT_PATHS);

@@ -54,6 +54,8 @@ export interface ExecDeps {
   readonly dir: string;
   readonly command: RuntimeCommand;
   readonly reactor: Reactor;
+  /** Called when the runtime may have left a dead process in the container, which holds up the container's end. */
+  readonly onOrphan: () => void;
 }
 
 interface Child {
@@ -87,7 +89,9 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
   ends.closeChildEnds();
   const pid = await firstOf(child, { control: control.fd, pidFile, isPolled: !command.isCrun }, deps.reactor);
   if (pid === undefined) {
-    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${await child.exited}`;
+    const exitCode = await child.exited;
+    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${exitCode}`;
+    deps.onOrphan();
     io.abort();
     throw execFailure(message, options.process.args ?? []);
   }

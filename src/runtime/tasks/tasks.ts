@@ -65,6 +65,8 @@ export interface TasksOptions {
   readonly execRoot: string;
   readonly reactor: Reactor;
   readonly log: Logger;
+  /** Called when a runtime that failed may have left a dead process to this one, and the container's end waits for that to be reaped. */
+  readonly onOrphan?: () => void;
 }
 
 /**
@@ -208,8 +210,8 @@ export class Tasks {
    * @throws invalid in docker's words; `details.exitCode` is 126 or 127
    */
   exec(options: ExecOptions): Promise<ExecTask> {
-    const { reactor, execRoot } = this.#options;
-    return startExec(options, { dir: join(execRoot, "execs", options.execId), command: this.command(options.runtime), reactor });
+    const { reactor, execRoot, onOrphan = () => {} } = this.#options;
+    return startExec(options, { dir: join(execRoot, "execs", options.execId), command: this.command(options.runtime), reactor, onOrphan });
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */

@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlin
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, type Logger } from "../../../lib/mod.ts";
-import { Reactor } from "../../../linux/mod.ts";
+import { OrphanReaper, Reactor } from "../../../linux/mod.ts";
 import type { AttachOptions, OutputChunk } from "../../../spec/engine/mod.ts";
 import { createClockNs, LocalLog, type LogDriver, type LogReadOptions, NoLog, WHOLE_LOG } from "../../logs/mod.ts";
 import { BufferPool, ContainerIo, Tasks } from "../mod.ts";
@@ -35,6 +35,8 @@ export class Fixture implements Disposable {
   readonly buffers = new BufferPool();
   readonly clock = createClockNs();
   readonly tasks: Tasks;
+  // as in the daemon: the tests' init may be one that waits for no orphan
+  readonly #orphans = new OrphanReaper(20);
   readonly #isOwner: boolean;
 
   constructor(directory?: string) {
@@ -47,6 +49,7 @@ export class Fixture implements Disposable {
       execRoot,
       reactor: this.reactor,
       log: this.log,
+      onOrphan: () => this.#orphans.look(),
     });
   }
 
@@ -141,6 +144,7 @@ export class Fixture implements Disposable {
 
   [Symbol.dispose](): void {
     this.reactor.close();
+    this.#orphans[Symbol.dispose]();
     if (this.#isOwner) this.#killLeftOvers();
     if (this.#isOwner) rmSync(this.directory, { recursive: true, force: true });
   }
