@@ -83,6 +83,7 @@ const ORPHANS_EVERY_MS = 5000;
 /** Below it the daemon did nothing in a second but look at the clock. */
 const TRIM_BUSY_US = 3000;
 const DRAIN_MS = 2000;
+const LOCK_FILE = "lock";
 const INIT_PATHS = ["/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexec/docker/docker-init", "/usr/bin/tini"];
 
 /** Runs the daemon until it is told to stop. Returns the exit code. */
@@ -165,7 +166,8 @@ class Daemon implements AsyncDisposable {
   static async start(config: DaemonConfig, log: Logger): Promise<Daemon> {
     await using stack = new AsyncDisposableStack();
     for (const dir of [config.dataRoot, config.execRoot, dirname(config.pidfile)]) mkdirSync(dir, { recursive: true, mode: 0o711 });
-    stack.use(lockRoot(config.dataRoot));
+    stack.use(lockRoot(config.dataRoot, "--data-root"));
+    stack.use(lockRoot(config.execRoot, "--exec-root"));
     prepareNamespace(config.dataRoot, config.execRoot);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
@@ -196,12 +198,12 @@ function removeQuietly(path: string): void {
   }
 }
 
-/** Two daemons on one data root would destroy each other's work. @throws conflict */
-function lockRoot(dataRoot: string): Fd {
-  const fd = open(join(dataRoot, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
+/** Two daemons on one root would destroy each other's work. @throws conflict */
+function lockRoot(root: string, flag: string): Fd {
+  const fd = open(join(root, LOCK_FILE), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
   if (flock(fd.fd, LOCK_EX)) return fd;
   fd.close();
-  throw new DhowError("conflict", `lock ${dataRoot}: another daemon uses it; give this one a --data-root of its own`);
+  throw new DhowError("conflict", `lock ${root}: another daemon uses it; give this one a ${flag} of its own`);
 }
 
 /** Whether a process is a daemon: after a kill another program may have got the number. */
@@ -303,7 +305,8 @@ function forgetLastBoot(execRoot: string): void {
   } catch (error) {
     if (errnoCode(error) !== "ENOENT") throw error;
   }
-  if (last !== boot) for (const name of readdirSync(execRoot)) rmSync(join(execRoot, name), { recursive: true, force: true });
+  if (last !== boot)
+    for (const name of readdirSync(execRoot)) if (name !== LOCK_FILE) rmSync(join(execRoot, name), { recursive: true, force: true });
   writeFileSync(file, boot);
 }
 
