@@ -9,11 +9,10 @@ function sorted(names: readonly string[]): readonly string[] {
   return unique.has("ALL") ? ["ALL"] : [...unique].sort();
 }
 
-/** `--cap-add` and `--cap-drop` as they count: in one form, sorted, and what is added isn't dropped. */
+/** `--cap-add` and `--cap-drop` as they count: in one form, sorted, each once. */
 export function effectiveCapabilities(
   add: readonly string[],
   drop: readonly string[],
 ): { readonly add: readonly string[]; readonly drop: readonly string[] } {
-  const added = sorted(add);
-  return { add: added, drop: sorted(drop).filter((name) => !added.includes(name)) };
+  return { add: sorted(add), drop: sorted(drop) };
 }

@@ -128,8 +128,11 @@ function networksOf(flags: ContainerFlags): { readonly mode: string; readonly en
     if (i === 0 && flags["network-alias"].length > 0 && isBuiltIn(network.target)) {
       throw new Error("network-scoped aliases are only supported for user-defined networks");
     }
-    const hasNoEndpoint = network.target.startsWith("container:") || network.target === "host" || network.target === "none";
-    if (!hasNoEndpoint) endpoints[network.target] = endpoint(network, flags, i === 0);
+    const settings = endpoint(network, flags, i === 0);
+    const hasOptions =
+      settings.IPAMConfig !== null || settings.Aliases !== null || settings.MacAddress !== "" || settings.DriverOpts !== null;
+    const isNeeded = flags.network.length === 0 || !isBuiltIn(network.target) || hasOptions;
+    if (isNeeded && !network.target.startsWith("container:")) endpoints[network.target] = settings;
   });
   return { mode: given[0]?.target ?? "default", endpoints };
 }
@@ -150,7 +153,10 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
   const capabilities = effectiveCapabilities(flags["cap-add"], flags["cap-drop"]);
   const devices = flags.device.filter((text) => !isCdiDevice(text)).map(parseDevice);
   const cdi = flags.device.filter(isCdiDevice);
-  const requests = [...flags.gpus, ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : [])];
+  const requests = [
+    ...flags.gpus,
+    ...(cdi.length > 0 ? [{ Driver: "cdi", Count: 0, DeviceIDs: cdi, Capabilities: null, Options: null }] : []),
+  ];
   const swappiness = flags["memory-swappiness"];
   if (swappiness !== -1 && (swappiness < 0 || swappiness > 100)) {
     throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);

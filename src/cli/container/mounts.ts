@@ -116,7 +116,7 @@ function setValue(draft: Draft, key: string, value: string, field: string): void
       break;
     case "volume-subpath":
       draft.volume["Subpath"] = value;
-      memberOf(draft.volume, "DriverConfig");
+
       break;
     case "volume-nocopy":
       draft.volume["NoCopy"] = bool(key, value);
@@ -158,6 +158,7 @@ function hasAny(options: Options): boolean {
 function finish(draft: Draft): Mount {
   const { Type, Source, Target, ReadOnly, Consistency, bind, volume, tmpfs, image } = draft;
   if (Type === "") throw new Error("type is required");
+  if (hasAny(volume)) memberOf(volume, "DriverConfig");
   if (Target === "") throw new Error("target is required");
   if (hasAny(bind) && Type !== "bind") throw new Error(`cannot mix 'bind-*' options with mount type '${Type}'`);
   if (hasAny(volume) && Type !== "volume") throw new Error(`cannot mix 'volume-*' options with mount type '${Type}'`);

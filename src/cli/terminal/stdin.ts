@@ -85,8 +85,8 @@ export async function pumpStdin(session: AttachSession, { tty, detachKeys }: Std
     const { output, isDetached } = filter?.push(chunk) ?? { output: chunk, isDetached: false };
     if (output.length > 0) await session.write(output);
     if (isDetached) {
-      stop();
       settle("detached");
+      stop();
     } else if (!isStopped) stdin.resume();
   };
   const onEnd = () => {
@@ -101,7 +101,7 @@ export async function pumpStdin(session: AttachSession, { tty, detachKeys }: Std
     stdin.off("end", onEnd);
     stdin.off("error", onEnd);
     stdin.pause();
-    stdin.unref?.();
+    stdin.destroy();
     process.off("exit", restore);
     restore();
     settle("closed");

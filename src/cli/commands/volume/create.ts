@@ -15,15 +15,16 @@ export const volumeCreate = command({
     if (argument !== undefined && flags.name !== "") {
       throw new ExitError(1, "conflicting options: cannot specify a volume-name through both --name and as a positional arg");
     }
+    const name = argument ?? flags.name;
     const labels = flags.label.map((text): readonly [string, string] => {
       const at = text.indexOf("=");
       return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
     });
     const { Name = "" } = await ctx.api.volumes.create({
-      Name: argument ?? flags.name,
+      ...(name !== "" && { Name: name }),
       Driver: flags.driver,
-      DriverOpts: flags.opt,
-      Labels: Object.fromEntries(labels),
+      ...(Object.keys(flags.opt).length > 0 && { DriverOpts: flags.opt }),
+      ...(labels.length > 0 && { Labels: Object.fromEntries(labels) }),
     });
     ctx.out(Name);
   },
