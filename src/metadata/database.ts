@@ -1,10 +1,17 @@
 import { Database as Sqlite } from "bun:sqlite";
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { DhowError } from "../lib/mod.ts";
 
 /** One step of the schema; steps run once, in the order of `MIGRATIONS`, and are never changed after a release. */
 export interface Migration {
   readonly id: string;
   readonly sql: string;
+}
+
+/** Containers' environments are in it, and what is secret in them; SQLite gives its other files the same mode. */
+function makePrivate(path: string): void {
+  closeSync(openSync(path, "a", 0o600));
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
 }
 
 /**
@@ -20,6 +27,7 @@ export class Database implements Disposable {
 
   /** Opens or makes the database at `path` (`:memory:` for tests) and brings its schema up to date. @throws internal */
   static open(path: string, migrations: readonly Migration[]): Database {
+    if (path !== ":memory:") makePrivate(path);
     const sqlite = new Sqlite(path, { create: true, strict: true });
     sqlite.run("PRAGMA journal_mode = WAL");
     sqlite.run("PRAGMA synchronous = NORMAL");
@@ -29,9 +37,15 @@ export class Database implements Disposable {
     sqlite.run("CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY) WITHOUT ROWID");
     const db = new Database(sqlite);
     const known = new Set(migrations.map((m) => m.id));
-    const done = new Set(sqlite.query<{ id: string }, []>("SELECT id FROM migrations").all().map((row) => row.id));
+    const done = new Set(
+      sqlite
+        .query<{ id: string }, []>("SELECT id FROM migrations")
+        .all()
+        .map((row) => row.id),
+    );
     for (const id of done) {
-      if (!known.has(id)) throw new DhowError("internal", `open ${path}: it was written by a newer version (schema step ${JSON.stringify(id)})`);
+      if (!known.has(id))
+        throw new DhowError("internal", `open ${path}: it was written by a newer version (schema step ${JSON.stringify(id)})`);
     }
     for (const step of migrations) {
       if (done.has(step.id)) continue;
