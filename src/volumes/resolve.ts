@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, w
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import {
   fstat,
+  isMountPoint,
   MNT_DETACH,
   type MountInfo,
   MS_BIND,
@@ -97,6 +98,8 @@ function pinSubpath(root: string, m: ContainerMount, place: string): void {
     using base = open(root, O_PATH | O_DIRECTORY);
     using found = openat2(base.fd, m.subpath, { flags: O_PATH, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
     mkdirSync(place.slice(0, place.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+    // left by a daemon that was killed in the middle of a start
+    if (existsSync(place)) unpin(place);
     if ((fstat(found.fd).mode & S_IFMT) === S_IFDIR) mkdirSync(place);
     else writeFileSync(place, "", { flag: "wx" });
     mount(procFdPath(found.fd), place, null, MS_BIND | MS_REC);
@@ -107,7 +110,7 @@ function pinSubpath(root: string, m: ContainerMount, place: string): void {
 }
 
 function unpin(place: string): void {
-  umount(place, MNT_DETACH);
+  if (isMountPoint(place)) umount(place, MNT_DETACH);
   if (statSync(place).isDirectory()) rmdirSync(place);
   else unlinkSync(place);
 }
@@ -124,7 +127,9 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
   const undo: (() => void)[] = [];
   const pins: string[] = [];
   const dispose = (): void => {
+    if (pins.length === 0) return;
     for (const place of pins.splice(0)) unpin(place);
+    rmdirSync(input.scratch);
   };
   const tmpfs = Object.entries(input.tmpfs ?? {}).map(([path, data]) => ({ destination: cleanPath(path), data }));
   const covered = new Set(tmpfs.map((t) => t.destination));

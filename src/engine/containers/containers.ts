@@ -86,8 +86,8 @@ export class Containers implements ContainersApi {
     if (container.state.status === "removing") {
       throw new DhowError("conflict", `removal of container ${container.id} is already in progress`);
     }
-    // a stop that waits for its timeout must not hold a forced removal up
-    if (options.force) return removeContainer(this.#deps, container, options);
+    // A stop that waits for its timeout must not hold a forced removal up; a start has to come to its end before it.
+    if (options.force && isRunning(container.state)) return removeContainer(this.#deps, container, options);
     return locks.run(container.id, () => removeContainer(this.#deps, container, options));
   }
 

@@ -36,7 +36,8 @@ async function probe(deps: ContainerDeps, container: Container, args: readonly s
   const output = collect(session.output);
   const task = await deps.tasks.exec({ containerId: container.id, execId, process, io, runtime: hostConfig.Runtime ?? "crun" });
   const kill = (): void => void task.signal(SIGKILL);
-  signal.addEventListener("abort", kill, { once: true });
+  if (signal.aborted) kill();
+  else signal.addEventListener("abort", kill, { once: true });
   const exitCode = await task.exited;
   signal.removeEventListener("abort", kill);
   if (signal.aborted) throw new DhowError("unavailable", "health check was stopped");

@@ -87,6 +87,8 @@ function removeAnonymousVolumes(deps: ContainerDeps, { id, spec }: Container): v
 async function removeFiles(deps: ContainerDeps, container: Container, live: Live | undefined): Promise<void> {
   if (live?.task) await live.task.gone;
   await live?.io.drained;
+  // clients that attached to what never ran, or no longer did
+  live?.io.abort();
   deps.tasks.cleanup(container.id);
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
   if (!cgroup.tryRemove()) await destroyCgroup(cgroup);

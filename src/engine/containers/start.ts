@@ -66,14 +66,16 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   live.task = undefined;
   try {
     await using undo = new AsyncDisposableStack();
-    const { plugged, built } = prepare(deps, container, undo);
+    const { plugged, built, releasePins } = prepare(deps, container, undo);
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
     const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime });
-    undo.move();
+    undo.defer(() => task.abandon());
+    releasePins();
     begin(deps, container, { live, task, plugged });
+    undo.move();
   } catch (error) {
     fail(deps, container, error);
     throw error;
@@ -118,6 +120,8 @@ export function startExitCode(error: unknown): number {
 
 function fail(deps: ContainerDeps, container: Container, error: unknown): void {
   const exitCode = startExitCode(error);
+  const { io } = deps.live.of(container);
+  if (!io.isLive) io.abort();
   deps.store.update(container, {
     status: container.state.status === "restarting" ? "exited" : container.state.status,
     exitCode,
@@ -135,6 +139,8 @@ function fail(deps: ContainerDeps, container: Container, error: unknown): void {
 interface Prepared {
   readonly plugged: Plugged;
   readonly built: BuiltSpec;
+  /** Gives up what only the runtime's start needs. */
+  readonly releasePins: () => void;
 }
 
 /** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
@@ -183,7 +189,7 @@ function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposabl
     facts: deps.facts,
     defaults: deps.settings.spec,
   });
-  return { plugged, built };
+  return { plugged, built, releasePins: resolved.dispose };
 }
 
 /** The environment of a container's process, in docker's order. */

@@ -130,7 +130,17 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
     throw new DhowError("conflict", `container ${id} is restarting, wait until the container is running`);
   }
   if (!isRunning(state)) throw new DhowError("conflict", `container ${id} is not running`);
-  await freeze(cgroupOf(cgroupPath(deps, container), deps.facts));
+  const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
+  try {
+    await freeze(cgroup);
+  } catch (error) {
+    if (isRunning(container.state)) throw error;
+  }
+  if (container.state.status !== "running") {
+    // It ended meanwhile, or is being removed: what was killed while it froze dies only when it is let go.
+    thaw(cgroup);
+    throw new DhowError("conflict", `container ${id} is not running`);
+  }
   deps.store.update(container, { status: "paused" });
   emitContainer(deps.emit, "pause", container);
 }
