@@ -58,8 +58,8 @@ export class RecipeWriter implements Disposable {
   raw(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#add(Buffer.from([RAW, ...leb128(bytes.length)]));
-    // a small view would keep its whole chunk in memory until the block is full
-    this.#add(bytes.length < 16384 ? Buffer.from(bytes) : bytes);
+    // a view would keep its whole chunk in memory until the block is full, and the chunk may be lent
+    this.#add(Buffer.from(bytes));
     this.#flushIfFull();
   }
 

@@ -115,7 +115,7 @@ function* entries(images: readonly Described[], layerStore: LayerStore): Generat
       written.add(name);
       yield {
         entry: { type: "file", name, mode: 0o644, size: layer.tarSizeBytes, mtimeNs: secondsOf(image) },
-        payload: layerStore.tar(layer.chainId),
+        payload: layerStore.tar(layer.chainId, { lent: true }),
       };
     }
   }
@@ -128,6 +128,7 @@ function secondsOf(image: Image): bigint {
 }
 
 /**
+ * Each chunk is good until the next one is asked for.
  * A docker archive that is an OCI layout too, as docker writes it since version 25, with each layer once; the same images give the same bytes.
  * ```
  * blobs/sha256/<digest>   configs, manifests, then layers (uncompressed, base first)
