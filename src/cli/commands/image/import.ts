@@ -1,6 +1,5 @@
 import { createReadStream, statSync } from "node:fs";
-import { target } from "../../../sdk/mod.ts";
-import { jsonLines } from "../../../sdk/ndjson.ts";
+import { jsonLines, target } from "../../../sdk/mod.ts";
 import type { ProgressMessage } from "../../../spec/engine/mod.ts";
 import { parseReference } from "../../../spec/reference.ts";
 import { command, minArgs } from "../../command.ts";
