@@ -18,6 +18,8 @@ export interface Live {
   release: (() => void) | undefined;
   /** A restart is under way: the end of the process is not the end of a `--rm` container. */
   isRestarting: boolean;
+  /** Its processes are being frozen; a SIGKILL that comes meanwhile says no to that. */
+  isPausing: boolean;
   readonly execIds: Set<string>;
 }
 
@@ -51,6 +53,7 @@ export class LiveContainers {
       lastDelayMs: 0,
       release: undefined,
       isRestarting: false,
+      isPausing: false,
       execIds: new Set(),
     };
     this.#byId.set(container.id, live);

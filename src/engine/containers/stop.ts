@@ -80,9 +80,11 @@ export async function stopContainer(deps: ContainerDeps, container: Container, o
 
 function send(deps: ContainerDeps, container: Container, task: Task, signal: number): void {
   // a frozen process takes no signal before it is let go
-  if (container.state.status === "paused") {
+  const live = deps.live.of(container);
+  if (container.state.status === "paused" || live.isPausing) {
+    live.isPausing = false;
     thaw(cgroupOf(cgroupPath(deps, container), deps.facts));
-    deps.store.update(container, { status: "running" });
+    if (container.state.status === "paused") deps.store.update(container, { status: "running" });
   }
   emitContainer(deps.emit, "kill", container, { signal: String(signal) });
   task.signal(signal);
@@ -131,13 +133,18 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
   }
   if (!isRunning(state)) throw new DhowError("conflict", `container ${id} is not running`);
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
+  const live = deps.live.of(container);
+  live.isPausing = true;
   try {
     await freeze(cgroup);
   } catch (error) {
+    live.isPausing = false;
     if (isRunning(container.state)) throw error;
   }
-  if (container.state.status !== "running") {
-    // It ended meanwhile, or is being removed: what was killed while it froze dies only when it is let go.
+  const isWanted = live.isPausing;
+  live.isPausing = false;
+  if (!isWanted || container.state.status !== "running") {
+    // It ended meanwhile, or was killed or removed: what is killed while it freezes dies only when it is let go.
     thaw(cgroup);
     throw new DhowError("conflict", `container ${id} is not running`);
   }
