@@ -1,5 +1,4 @@
 /** The command line: finds the command, reads its flags, runs it, and turns what it throws into text and an exit code. */
-import { homedir } from "node:os";
 import type { EngineClient } from "../sdk/mod.ts";
 import { type Command, ExitError } from "./command.ts";
 import { connect } from "./connect.ts";
@@ -9,6 +8,7 @@ import { FlagError, HelpRequest, type ParsedFlags, parseFlags } from "./flags.ts
 import { GLOBAL_FLAGS } from "./global-flags.ts";
 import { commandHelp, usageHint } from "./help.ts";
 import { COMMANDS, GROUP_ALIASES, GROUPS } from "./registry.ts";
+import { isTerminal } from "./terminal/is-terminal.ts";
 import { Output } from "./terminal/output.ts";
 
 const EXIT_USAGE = 125;
@@ -43,7 +43,7 @@ async function find(words: readonly string[]): Promise<Found> {
 }
 
 function columns(): number {
-  return (process.stdin.isTTY && process.stdout.columns > 0 ? process.stdout.columns : DEFAULT_COLUMNS) - 1;
+  return (isTerminal(0) && process.stdout.columns > 0 ? process.stdout.columns : DEFAULT_COLUMNS) - 1;
 }
 
 function argsMistake(args: readonly string[], { min, max }: Command["args"]): readonly [string, string] | undefined {
@@ -196,7 +196,7 @@ class CommandContext implements Context {
   }
 
   get configDir(): string {
-    return String(this.#global.values["config"] || this.env["DOCKER_CONFIG"] || `${homedir()}/.docker`);
+    return String(this.#global.values["config"] || this.env["DOCKER_CONFIG"] || `${this.env["HOME"] || "/root"}/.docker`);
   }
 
   get api(): EngineClient {

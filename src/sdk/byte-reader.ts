@@ -1,11 +1,15 @@
-import type { Socket } from "node:net";
+/** What a reader needs of its connection: to hold the sender back. */
+export interface Pausable {
+  pause(): void;
+  resume(): void;
+}
 
-/** Above this many unread bytes the socket is paused. */
+/** Above this many unread bytes the sender is held back. */
 const HIGH_WATER_BYTES = 1 << 20;
 
-/** What a socket receives, read when the reader wants it; the sender is held back when nobody reads. */
+/** What a connection receives, read when the reader wants it. */
 export class ByteReader {
-  readonly #socket: Socket;
+  #source: Pausable | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #isPaused = false;
@@ -13,27 +17,27 @@ export class ByteReader {
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("data", (chunk: Uint8Array) => {
-      this.#queue.push(chunk);
-      this.#queuedBytes += chunk.length;
-      if (this.#queuedBytes > HIGH_WATER_BYTES && !this.#isPaused) {
-        this.#isPaused = true;
-        socket.pause();
-      }
-      this.#notify();
-    });
-    const end = () => {
-      this.#hasEnded = true;
-      this.#notify();
-    };
-    socket.on("end", end);
-    socket.on("close", end);
-    socket.on("error", (error) => {
-      this.#error = error;
-      end();
-    });
+  /** The connection, once there is one. */
+  attach(source: Pausable): void {
+    this.#source = source;
+  }
+
+  /** Takes bytes from the connection. */
+  push(chunk: Uint8Array): void {
+    this.#queue.push(chunk);
+    this.#queuedBytes += chunk.length;
+    if (this.#queuedBytes > HIGH_WATER_BYTES && !this.#isPaused && this.#source !== undefined) {
+      this.#isPaused = true;
+      this.#source.pause();
+    }
+    this.#notify();
+  }
+
+  /** No more comes. */
+  end(error?: Error): void {
+    this.#error ??= error;
+    this.#hasEnded = true;
+    this.#notify();
   }
 
   #notify(): void {
@@ -42,7 +46,7 @@ export class ByteReader {
     wake?.();
   }
 
-  /** The next bytes; null at the end. @throws what the socket failed with */
+  /** The next bytes; null at the end. @throws what the connection failed with */
   async read(): Promise<Uint8Array | null> {
     for (;;) {
       const chunk = this.#queue.shift();
@@ -50,7 +54,7 @@ export class ByteReader {
         this.#queuedBytes -= chunk.length;
         if (this.#isPaused && this.#queuedBytes < HIGH_WATER_BYTES / 2) {
           this.#isPaused = false;
-          this.#socket.resume();
+          this.#source?.resume();
         }
         return chunk;
       }
@@ -69,7 +73,7 @@ export class ByteReader {
     this.#queuedBytes += chunk.length;
   }
 
-  /** Whether the other side is gone: the connection can't be used again. */
+  /** Whether the connection can't be used for another request. */
   get isDone(): boolean {
     return this.#hasEnded || this.#error !== undefined || this.#queue.length > 0;
   }

@@ -1,7 +1,7 @@
-import { createConnection, type Socket } from "node:net";
 import { DhowError, errnoCode } from "../lib/mod.ts";
 import type { Address } from "./address.ts";
 import { ByteReader } from "./byte-reader.ts";
+import { connectWire, type Wire } from "./wire.ts";
 
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
@@ -38,7 +38,7 @@ export interface RawConnection {
 }
 
 interface Connection {
-  readonly socket: Socket;
+  readonly wire: Wire;
   readonly reader: ByteReader;
 }
 
@@ -49,23 +49,6 @@ interface Head {
 
 const CRLF2 = Buffer.from("\r\n\r\n");
 const MAX_HEAD_BYTES = 1 << 20;
-
-function drained(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      socket.off("drain", done);
-      socket.off("close", done);
-      resolve();
-    };
-    socket.on("drain", done);
-    socket.on("close", done);
-  });
-}
-
-async function send(socket: Socket, data: Uint8Array | string): Promise<void> {
-  if (socket.destroyed || socket.writableEnded) return;
-  if (!socket.write(data)) await drained(socket);
-}
 
 function parseHead(text: string): Head {
   const [first = "", ...lines] = text.split("\r\n");
@@ -150,13 +133,13 @@ async function* takeAll(reader: ByteReader): AsyncGenerator<Uint8Array> {
 
 /**
  * A small HTTP/1.1 client for one engine: keep-alive, streams both ways, and connections handed over for attach and exec.
- * `node:net` alone loads in half the time of `node:http`, and a command line's start is most of its run.
+ * `node:http` alone would double a command line's time to start.
  */
 export class HttpClient {
   readonly address: Address;
   readonly #onUnreachable: (() => Promise<boolean>) | undefined;
   #idle: Connection[] = [];
-  readonly #sockets = new Set<Socket>();
+  readonly #wires = new Set<Wire>();
 
   /** `onUnreachable` is asked once per failed connection whether to try again: it may have started the engine meanwhile. */
   constructor(address: Address, onUnreachable?: () => Promise<boolean>) {
@@ -167,13 +150,14 @@ export class HttpClient {
   /** Gives every connection up, also those in use. */
   close(): void {
     this.#idle = [];
-    for (const socket of this.#sockets) socket.destroy();
+    for (const wire of this.#wires) wire.destroy();
+    this.#wires.clear();
   }
 
   async #connect(): Promise<Connection> {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      if (!idle.reader.isDone && !idle.socket.destroyed) return idle;
-      idle.socket.destroy();
+      if (!idle.reader.isDone && idle.wire.isOpen) return idle;
+      idle.wire.destroy();
     }
     try {
       return await this.#open();
@@ -184,21 +168,17 @@ export class HttpClient {
     }
   }
 
-  #open(): Promise<Connection> {
+  async #open(): Promise<Connection> {
     const { address } = this;
-    const where = address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port };
-    return new Promise((resolve, reject) => {
-      const socket = createConnection({ ...where, allowHalfOpen: true });
-      const fail = (error: Error) => reject(connectError(address, error));
-      socket.once("error", fail);
-      socket.once("connect", () => {
-        socket.off("error", fail);
-        this.#sockets.add(socket);
-        socket.once("close", () => this.#sockets.delete(socket));
-        if (address.kind === "tcp") socket.setNoDelay(true);
-        resolve({ socket, reader: new ByteReader(socket) });
-      });
-    });
+    const reader = new ByteReader();
+    try {
+      const wire = await connectWire(address, { data: (chunk) => reader.push(chunk), end: (error) => reader.end(error) });
+      reader.attach(wire);
+      this.#wires.add(wire);
+      return { wire, reader };
+    } catch (error) {
+      throw connectError(address, error);
+    }
   }
 
   #requestHead(request: HttpRequest): string {
@@ -222,16 +202,17 @@ export class HttpClient {
     return `${request.method} ${base}${request.target} HTTP/1.1\r\n${lines.join("")}\r\n`;
   }
 
-  async #sendBody(socket: Socket, body: HttpRequest["body"]): Promise<void> {
+  async #sendBody(wire: Wire, body: HttpRequest["body"]): Promise<void> {
     if (body === undefined || typeof body === "string" || body instanceof Uint8Array) return;
     for await (const chunk of body) {
-      if (socket.destroyed) return;
+      if (!wire.isOpen) return;
       if (chunk.length === 0) continue;
-      socket.write(`${chunk.length.toString(16)}\r\n`);
-      socket.write(chunk);
-      await send(socket, "\r\n");
+      // In order all the same: only the last one's acceptance is waited for.
+      void wire.write(`${chunk.length.toString(16)}\r\n`);
+      void wire.write(chunk);
+      await wire.write("\r\n");
     }
-    await send(socket, "0\r\n\r\n");
+    await wire.write("0\r\n\r\n");
   }
 
   /** Sends a request and waits for the head of its response, whatever its status. @throws unavailable when nobody answers */
@@ -242,15 +223,16 @@ export class HttpClient {
     for (;;) {
       const isReused = this.#idle.length > 0;
       const connection = await this.#connect();
-      const { socket, reader } = connection;
-      const abort = () => socket.destroy();
+      const { wire, reader } = connection;
+      const abort = () => wire.destroy();
       request.signal?.addEventListener("abort", abort, { once: true });
-      socket.write(this.#requestHead(request));
-      if (isWhole && body !== undefined && body.length > 0) socket.write(body);
+      const headText = this.#requestHead(request);
+      void wire.write(typeof body === "string" ? headText + body : headText);
+      if (body instanceof Uint8Array) void wire.write(body);
       let bodyError: unknown;
-      const sending = this.#sendBody(socket, body).catch((error: unknown) => {
+      const sending = this.#sendBody(wire, body).catch((error: unknown) => {
         bodyError = error;
-        socket.destroy();
+        wire.destroy();
       });
       let head: Head | null = null;
       try {
@@ -261,7 +243,7 @@ export class HttpClient {
         if (!(isReused && isWhole && errnoCode(error) !== undefined)) throw connectError(this.address, error);
       }
       if (head === null) {
-        socket.destroy();
+        wire.destroy();
         if (bodyError !== undefined) throw bodyError;
         request.signal?.throwIfAborted();
         // The server closed a connection that had waited: once more, on a new one.
@@ -276,10 +258,10 @@ export class HttpClient {
   }
 
   #response(request: HttpRequest, connection: Connection, head: Head, finish: () => Promise<void>): HttpResponse {
-    const { socket, reader } = connection;
+    const { wire, reader } = connection;
     const { status, headers } = head;
     const discard = () => {
-      socket.destroy();
+      wire.destroy();
     };
     if (request.upgrade && (status === 101 || status === 200)) {
       return { status, headers, body: takeAll(reader), connection: raw(connection), discard };
@@ -311,7 +293,7 @@ export class HttpClient {
           await finish();
           release();
         } else {
-          socket.destroy();
+          wire.destroy();
           await finish();
         }
       }
@@ -320,15 +302,15 @@ export class HttpClient {
   }
 }
 
-function raw({ socket, reader }: Connection): RawConnection {
+function raw({ wire, reader }: Connection): RawConnection {
   return {
     reader,
-    write: (data) => send(socket, data),
+    write: (data) => wire.write(data),
     end: () => {
-      socket.end();
+      wire.end();
     },
     destroy: () => {
-      socket.destroy();
+      wire.destroy();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
-import { isatty } from "node:tty";
 import { errnoCode } from "../../lib/mod.ts";
+import { isTerminal } from "./is-terminal.ts";
 
 const RETRY_MS = 2;
 
@@ -12,7 +12,7 @@ export class Output {
 
   constructor(fd: number) {
     this.#fd = fd;
-    this.isTerminal = isatty(fd);
+    this.isTerminal = isTerminal(fd);
   }
 
   /** Writes text; blocks. After the reader is gone it does nothing. */

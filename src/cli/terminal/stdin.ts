@@ -1,5 +1,5 @@
-import { isatty } from "node:tty";
 import type { AttachSession } from "../../spec/engine/mod.ts";
+import { isTerminal } from "./is-terminal.ts";
 
 /** How stdin goes to a session. */
 export interface StdinOptions {
@@ -67,12 +67,12 @@ export const DEFAULT_DETACH_KEYS = Uint8Array.of(16, 17);
 
 /** Whether stdin is a terminal. */
 export function isStdinTerminal(): boolean {
-  return isatty(0);
+  return isTerminal(0);
 }
 
 /** Sends stdin to `session`, with back-pressure, until it ends, the keys detach, or `stop`. */
 export async function pumpStdin(session: AttachSession, { tty, detachKeys }: StdinOptions): Promise<StdinPump> {
-  const restore = tty && isatty(0) ? (await import("../../linux/mod.ts")).makeRaw(0) : () => {};
+  const restore = tty && isTerminal(0) ? (await import("../../linux/mod.ts")).makeRaw(0) : () => {};
   process.once("exit", restore);
   const filter = tty ? new DetachFilter(detachKeys) : undefined;
   const { stdin } = process;
