@@ -3,7 +3,7 @@ import type { Task, TaskExit } from "../../runtime/mod.ts";
 import { releaseMounts } from "../../volumes/mod.ts";
 import type { NetworkState } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emitContainer } from "./emit.ts";
+import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { emptyEndpoint } from "./networking.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
@@ -38,6 +38,8 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
   });
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
+  emitNetworks(deps.emit, "disconnect", container, state.network);
+  emitVolumes(deps.emit, "unmount", container);
   deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
   if (isRemoved) {
     // a removal that is under way goes on by itself

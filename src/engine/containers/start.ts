@@ -20,7 +20,7 @@ import { type BuiltSpec, buildSpec, cgroupsPathFor, OomWatch, resolveUser, type 
 import { prepareMountPoints, releaseMounts, resolveMounts } from "../../volumes/mod.ts";
 import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emitContainer } from "./emit.ts";
+import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
 import { startHealth } from "./health-probe.ts";
 import type { Live } from "./live.ts";
@@ -99,6 +99,8 @@ function begin(
     network: plugged.state(task.pid),
   });
   watchTask(deps, container, live, task);
+  emitVolumes(deps.emit, "mount", container);
+  emitNetworks(deps.emit, "connect", container, container.state.network);
   emitContainer(deps.emit, "start", container);
 }
 
