@@ -89,6 +89,8 @@ export interface TasksOptions {
 export class Tasks {
   readonly #options: TasksOptions;
   readonly #keepers = new Map<string, Fd>();
+  /** The last run of each bundle directory. */
+  readonly #current = new Map<string, Task>();
   readonly #commands = new Map<string, RuntimeCommand>();
 
   constructor(options: TasksOptions) {
@@ -125,6 +127,8 @@ export class Tasks {
     let terminal: Terminal | undefined;
     let pipes: HolderEnds["pipes"];
     try {
+      // its pid is in the bundle that is about to be emptied
+      if (tty) this.#endKeeper(dir);
       makeBundle(dir, JSON.stringify(spec), { tty, openStdin });
       if (tty)
         terminal = openTerminal(this.#options.reactor, dir, command, (master) => {
@@ -266,7 +270,15 @@ export class Tasks {
     const pidNow = start.command.isCrun ? undefined : (): number | undefined => readPidFile(join(dir, BUNDLE.pid));
     const onLeftOver = (): Promise<void> => this.#removeLeftOver(start.command, id);
     const task = new Task({ id, io, reactor, log, holder: pidfdOpen(start.pid), control, pidNow, onLeftOver });
-    void task.gone.then(() => io.drained).then(() => this.#endKeeper(dir));
+    this.#current.set(dir, task);
+    void task.gone
+      .then(() => io.drained)
+      .then(() => {
+        // the next run may have begun: then it has ended this one's keeper, and has one of its own
+        if (this.#current.get(dir) !== task) return;
+        this.#current.delete(dir);
+        this.#endKeeper(dir);
+      });
     return task;
   }
 
