@@ -76,14 +76,15 @@ function ensureSource(m: ContainerMount): void {
   }
 }
 
-function bindOptions(m: ContainerMount, recursiveReadOnly: boolean): string[] {
+function bindOptions(m: ContainerMount, from: string, recursiveReadOnly: boolean): string[] {
   const options = [m.isNonRecursive ? "bind" : "rbind"];
   if (m.isReadOnly) {
     const recursive = recursiveReadOnly && !m.isReadOnlyNonRecursive && m.kind === "bind";
     if (m.isReadOnlyForceRecursive && !recursiveReadOnly) {
       throw new DhowError("invalid", "failed to setup recursive read-only mount: the kernel does not support it");
     }
-    options.push(recursive ? "rro" : "ro");
+    // crun 1.8 takes "rro" for directories only; nothing is mounted in a file anyway
+    options.push(recursive && statSync(from).isDirectory() ? "rro" : "ro");
   }
   options.push(m.propagation === "" ? "rprivate" : m.propagation);
   return options;
@@ -151,7 +152,7 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
     if (m.kind === "tmpfs") return { destination: m.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(m.tmpfs) };
     const from = source(m);
     checkPropagation(from, m.propagation);
-    return { destination: m.destination, type: "bind", source: from, options: bindOptions(m, input.recursiveReadOnly) };
+    return { destination: m.destination, type: "bind", source: from, options: bindOptions(m, from, input.recursiveReadOnly) };
   };
   try {
     const mounts: OciMount[] = input.mounts.filter((m) => !covered.has(m.destination)).map(toOci);

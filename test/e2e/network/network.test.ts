@@ -1,0 +1,156 @@
+import { afterAll, afterEach, expect, test } from "bun:test";
+import { createSocket } from "node:dgram";
+import { connect, createServer } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { Daemon, until } from "../daemon.ts";
+
+const daemon = await Daemon.start();
+afterAll(() => daemon[Symbol.asyncDispose]());
+afterEach(() => daemon.removeContainers());
+
+/** A container that answers "pong" on a TCP port. */
+const server = (name: string, ...options: readonly string[]): Promise<string> =>
+  daemon.ok("run", "-d", "--name", name, ...options, "busybox", "nc", "-ll", "-p", "80", "-e", "echo", "pong");
+const portOf = async (name: string, port: string): Promise<number> =>
+  Number((await daemon.ok("port", name, port)).split("\n")[0]?.split(":").at(-1));
+
+/** What a TCP server says; empty when it says nothing. */
+function ask(host: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    const socket = connect({ host, port });
+    socket.on("data", (data) => {
+      text += data.toString();
+    });
+    socket.on("error", () => resolve(text));
+    socket.on("close", () => resolve(text));
+  });
+}
+const ownAddress = (): string | undefined =>
+  Object.entries(networkInterfaces())
+    .filter(([name]) => /^(eth|en)/.test(name))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .find((address) => address.family === "IPv4" && !address.internal)?.address;
+
+test("the default bridge: address, gateway, files, other containers", async () => {
+  await server("peer");
+  const { NetworkSettings } = await daemon.inspect<{
+    NetworkSettings: { Networks: Record<string, { IPAddress: string; Gateway: string; MacAddress: string }> };
+  }>("peer");
+  const endpoint = NetworkSettings.Networks["bridge"];
+  expect(endpoint?.Gateway).toBe(daemon.gateway);
+  expect(await daemon.ok("exec", "peer", "hostname", "-i")).toBe(endpoint?.IPAddress ?? "");
+  expect(await daemon.ok("exec", "peer", "cat", "/sys/class/net/eth0/address")).toBe(endpoint?.MacAddress ?? "");
+  expect(await daemon.ok("exec", "peer", "ip", "route")).toContain(`default via ${daemon.gateway}`);
+  await until(
+    "an answer",
+    async () => (await daemon.docker("run", "--rm", "busybox", "nc", endpoint?.IPAddress ?? "", "80")).stdout === "pong\n",
+  );
+  expect(await daemon.ok("network", "inspect", "bridge", "-f", "{{range .Containers}}{{.Name}}{{end}}")).toBe("peer");
+});
+
+test("-p: a port of the loopback, of every address, of another container's view", async () => {
+  await server("web", "-p", "80");
+  const port = await portOf("web", "80");
+  await until("an answer", async () => (await ask("127.0.0.1", port)) === "pong\n");
+  const own = ownAddress();
+  if (own) expect(await ask(own, port)).toBe("pong\n");
+  // hairpin: by way of the host, from another container and from itself
+  expect((await daemon.docker("run", "--rm", "busybox", "nc", daemon.gateway, String(port))).stdout).toBe("pong\n");
+  expect(await daemon.ok("exec", "web", "nc", daemon.gateway, String(port))).toBe("pong");
+  await daemon.ok("stop", "-t", "0", "web");
+  expect(await ask("127.0.0.1", port)).toBe("");
+  expect(await daemon.ok("ps", "-a", "--format", "{{.Ports}}")).toBe("");
+});
+
+test("-p with an address is there and nowhere else", async () => {
+  await server("web", "-p", "127.0.0.1::80");
+  const port = await portOf("web", "80");
+  await until("an answer", async () => (await ask("127.0.0.1", port)) === "pong\n");
+  const own = ownAddress();
+  if (own) expect(await ask(own, port)).toBe("");
+});
+
+test("-p udp", async () => {
+  await daemon.ok("run", "-d", "--name", "listener", "-p", "127.0.0.1::5353/udp", "busybox", "sleep", "1000");
+  const port = await portOf("listener", "5353/udp");
+  // no program of busybox answers UDP: the packets that arrive for a port on which nobody listens are counted
+  const arrived = async (): Promise<number> => {
+    const [titles = "", values = ""] = (await daemon.ok("exec", "listener", "grep", "^Udp:", "/proc/net/snmp")).split("\n");
+    return Number(values.split(" ")[titles.split(" ").indexOf("NoPorts")]);
+  };
+  const socket = createSocket("udp4");
+  const timer = setInterval(() => socket.send("ping", port, "127.0.0.1"), 50);
+  await until("a packet inside", async () => (await arrived()) > 0);
+  clearInterval(timer);
+  socket.close();
+});
+
+test("-P, ranges, and exposed ports without a binding", async () => {
+  await server("web", "-P", "--expose", "80", "--expose", "90-91");
+  const { NetworkSettings } = await daemon.inspect<{ NetworkSettings: { Ports: Record<string, unknown> } }>("web");
+  expect(Object.keys(NetworkSettings.Ports).sort()).toEqual(["80/tcp", "90/tcp", "91/tcp"]);
+  await daemon.ok("run", "-d", "--name", "shown", "--expose", "99", "busybox", "sleep", "1000");
+  expect((await daemon.inspect<{ NetworkSettings: { Ports: unknown } }>("shown")).NetworkSettings.Ports).toEqual({ "99/tcp": null });
+});
+
+test("a taken port: docker's words, and no leak", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  const { port } = taken.address() as { port: number };
+  const { stderr, exitCode } = await daemon.docker("run", "--name", "late", "-p", `127.0.0.1:${port}:80`, "busybox", "true");
+  expect(exitCode).toBe(125);
+  expect(stderr).toMatch(/failed to bind host port|address already in use|port is already allocated/);
+  taken.close();
+  await daemon.ok("start", "-a", "late");
+  await server("one", "-p", "127.0.0.1::80");
+  const used = await portOf("one", "80");
+  expect((await daemon.docker("run", "--rm", "-p", `127.0.0.1:${used}:80`, "busybox", "true")).stderr).toContain(
+    "port is already allocated",
+  );
+  expect((await daemon.docker("create", "-p", "99999:80", "busybox")).exitCode).not.toBe(0);
+});
+
+test("a port stays free for the next once its container has gone", async () => {
+  await server("one", "-p", "127.0.0.1::80");
+  const port = await portOf("one", "80");
+  await daemon.ok("rm", "-f", "one");
+  for (let i = 0; i < 3; i++) {
+    await server("again", "-p", `127.0.0.1:${port}:80`);
+    await until("an answer", async () => (await ask("127.0.0.1", port)) === "pong\n");
+    await daemon.ok("rm", "-f", "again");
+  }
+});
+
+test("--net none and host", async () => {
+  expect(await daemon.ok("run", "--rm", "--net", "none", "busybox", "ls", "/sys/class/net")).toBe("lo");
+  expect(await daemon.ok("run", "--rm", "--net", "host", "busybox", "ls", "/sys/class/net")).toContain(daemon.bridge);
+  expect(await daemon.ok("run", "--rm", "--net", "host", "busybox", "hostname")).toBe(hostname());
+  expect(await daemon.ok("run", "--rm", "--net", "none", "busybox", "cat", "/etc/hosts")).toContain("127.0.0.1\tlocalhost");
+});
+
+test("--mac-address, and what the default bridge refuses", async () => {
+  expect(await daemon.ok("run", "--rm", "--mac-address", "02:42:00:00:00:99", "busybox", "cat", "/sys/class/net/eth0/address")).toBe(
+    "02:42:00:00:00:99",
+  );
+  expect((await daemon.docker("run", "--rm", "--ip", "192.0.2.9", "busybox", "true")).stderr).toContain(
+    "user specified IP address is supported",
+  );
+});
+
+test("what the user mounts over /etc files wins; what the container writes there stays across a restart of it", async () => {
+  expect(await daemon.ok("run", "--rm", "-v", "/etc/hostname:/etc/hosts:ro", "busybox", "cat", "/etc/hosts")).toBe(hostname());
+  expect(await daemon.ok("run", "--rm", "busybox", "sh", "-c", "echo 192.0.2.7 own >> /etc/hosts && tail -n1 /etc/hosts")).toBe(
+    "192.0.2.7 own",
+  );
+});
+
+test("network ls and inspect", async () => {
+  expect((await daemon.ok("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}")).split("\n")).toEqual([
+    "bridge bridge local",
+    "host host local",
+    "none null local",
+  ]);
+  expect(await daemon.ok("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")).toBe(daemon.gateway);
+  expect((await daemon.docker("network", "inspect", "nosuch")).stderr).toContain("network nosuch not found");
+});
