@@ -5,7 +5,7 @@ import type { Wire, WireEvents } from "./wire.ts";
 /** A socket of Bun's; what the kernel didn't take yet waits here, in order. */
 class BunWire implements Wire {
   readonly #events: WireEvents;
-  #socket: Socket | undefined;
+  #socket: Socket<unknown> | undefined;
   #pending: Uint8Array[] = [];
   #isClosed = false;
   #isEnding = false;
@@ -19,7 +19,7 @@ class BunWire implements Wire {
     return !this.#isClosed;
   }
 
-  opened(socket: Socket): void {
+  opened(socket: Socket<unknown>): void {
     this.#socket = socket;
   }
 
@@ -98,8 +98,7 @@ class BunWire implements Wire {
 /** Connects with Bun's own sockets. */
 export async function connectBun(address: Address, events: WireEvents): Promise<Wire> {
   const wire = new BunWire(events);
-  const socket: SocketHandler<undefined, "uint8array"> = {
-    binaryType: "uint8array",
+  const socket: SocketHandler<unknown> = {
     open: (opened) => wire.opened(opened),
     data: (_, chunk) => wire.received(chunk),
     drain: () => wire.drained(),
@@ -107,7 +106,7 @@ export async function connectBun(address: Address, events: WireEvents): Promise<
     close: (_, error) => wire.closed(error),
     error: (_, error) => wire.closed(error),
   };
-  if (address.kind === "unix") await Bun.connect({ unix: address.path, allowHalfOpen: true, socket, data: undefined });
-  else await Bun.connect({ hostname: address.host, port: address.port, allowHalfOpen: true, socket, data: undefined });
+  if (address.kind === "unix") await Bun.connect<unknown>({ unix: address.path, allowHalfOpen: true, socket });
+  else await Bun.connect<unknown>({ hostname: address.host, port: address.port, allowHalfOpen: true, socket });
   return wire;
 }
