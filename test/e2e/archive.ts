@@ -34,7 +34,9 @@ export function imageArchive({ name, layers, diffIds, config }: ImageParts): Uin
     ...config,
   });
   const paths = layers.map((_, index) => `layer-${index}/layer.tar`);
-  const manifest = [{ Config: "config.json", RepoTags: name === undefined ? [] : [name], Layers: paths }];
+  const manifest = [
+    { Config: "config.json", RepoTags: name === undefined ? [] : [name.includes(":") ? name : `${name}:latest`], Layers: paths },
+  ];
   return tar([
     { name: "manifest.json", data: JSON.stringify(manifest) },
     { name: "config.json", data: text },
