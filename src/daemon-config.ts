@@ -30,7 +30,8 @@ export interface DaemonConfig {
   readonly runtimes: Readonly<Record<string, RuntimeConfig>>;
   readonly storageDriver: string;
   readonly cgroupParent: string;
-  readonly defaultCgroupnsMode: string;
+  /** Empty: docker's choice by the host's cgroup version. */
+  readonly defaultCgroupnsMode: "" | "host" | "private";
   readonly defaultShmSizeBytes: number;
   readonly defaultUlimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
   readonly initPath: string;
@@ -329,7 +330,8 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
   const format = last("log-format", "text");
   if (format !== "text" && format !== "json") throw invalid(`invalid log format: ${format}`);
   const cgroupns = last("default-cgroupns-mode", "");
-  if (!["", "host", "private"].includes(cgroupns)) throw invalid(`invalid default cgroup namespace (${cgroupns}), use "host" or "private"`);
+  if (cgroupns !== "" && cgroupns !== "host" && cgroupns !== "private")
+    throw invalid(`invalid default cgroup namespace (${cgroupns}), use "host" or "private"`);
   const hosts = all("host").map(checkHost);
   const config: DaemonConfig = {
     hosts: hosts.length > 0 ? hosts : [env["DHOW_HOST"] ?? "unix:///run/dhow.sock"],

@@ -121,6 +121,13 @@ export class ContainerStore {
     return found;
   }
 
+  /** Ids of the containers, running or not, that have the volume among their mounts; without those that are being removed. */
+  usersOfVolume(name: string): string[] {
+    return this.list()
+      .filter((c) => c.state.status !== "removing" && c.spec.mounts.some((m) => m.volume === name))
+      .map((c) => c.id);
+  }
+
   /** Containers made from an image. */
   usersOf(imageId: string): { readonly id: string; readonly name: string; readonly running: boolean }[] {
     return this.list()

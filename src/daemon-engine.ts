@@ -1,0 +1,379 @@
+/** Constructs the engine: every store, the network, the runtimes, and the front of interfaces over them. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BlobStore } from "./content/mod.ts";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { readOnlyCopy } from "./daemon-namespace.ts";
+import { prepareRoots } from "./daemon-roots.ts";
+import {
+  type ContainerDeps,
+  ContainerLifecycle,
+  ContainerStore,
+  ContainerStreams,
+  Containers,
+  EventHub,
+  Execs,
+  engineId,
+  Images,
+  ImageTransfer,
+  isRunning,
+  LiveContainers,
+  markBytes,
+  NetworksService,
+  networkMode,
+  recoverContainers,
+  System,
+  VolumesService,
+  Waiters,
+} from "./engine/mod.ts";
+import { ImageStore } from "./images/mod.ts";
+import { DhowError, type Digest, digestHex, digestOf, isDigest, KeyedMutex, type Logger, randomId } from "./lib/mod.ts";
+import { fsTypeName, OrphanReaper, Reactor, statfs } from "./linux/mod.ts";
+import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
+import { Networking } from "./network/mod.ts";
+import {
+  BufferPool,
+  createClockNs,
+  type HostFacts,
+  type MigrationWarmer,
+  type OciRuntime,
+  removeEmptyParent,
+  SeccompCache,
+  Tasks,
+} from "./runtime/mod.ts";
+import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
+import type { EngineApi } from "./spec/engine/mod.ts";
+import { Volumes } from "./volumes/mod.ts";
+
+/** For those whose end nothing waits for. */
+const ORPHANS_EVERY_MS = 5000;
+const INIT_PATHS = ["/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexec/docker/docker-init", "/usr/bin/tini"];
+
+/** What the engine stands on that is there before it. */
+export interface EngineBase {
+  readonly facts: HostFacts;
+  readonly warmer: MigrationWarmer;
+  readonly log: Logger;
+  /** Takes what has to be closed at the daemon's end. */
+  readonly stack: AsyncDisposableStack;
+}
+
+/** Makes the engine and takes up what the last daemon left. @throws what keeps the daemon from starting */
+export async function startEngine(config: DaemonConfig, base: EngineBase): Promise<EngineApi> {
+  prepareRoots(config.dataRoot, config.execRoot);
+  const stores = await openStores(config, base);
+  const network = startNetwork(config, stores, base);
+  const events = new EventHub();
+  const runtimes = openRuntimes(config, base.log);
+  const deps = containerDeps(config, base, { ...stores, network, events, runtimes });
+  await stores.images.recover();
+  await recoverContainers(deps);
+  base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
+  return engineApi(config, deps, { ...stores, network, events, runtimes });
+}
+
+interface Stores {
+  /** Tells this daemon's cgroups and tables from another's. */
+  readonly daemonId: string;
+  readonly db: Database;
+  readonly snapshots: Snapshotter;
+  readonly layers: LayerStore;
+  readonly store: ContainerStore;
+  readonly images: ImageStore;
+  readonly volumes: Volumes;
+}
+
+interface Parts extends Stores {
+  readonly network: Networking;
+  readonly events: EventHub;
+  readonly runtimes: Readonly<Record<string, OciRuntime>>;
+}
+
+/** Everything that lives in the data root. */
+async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, { log, stack }: EngineBase): Promise<Stores> {
+  const db = stack.use(Database.open(join(dataRoot, "db.sqlite"), MIGRATIONS));
+  const blobs = new BlobStore(join(dataRoot, "content"));
+  blobs.sweep();
+  const snapshots = openSnapshotter(storageDriver, join(dataRoot, "snapshots"), log);
+  const layers = new LayerStore({ table: new LayersTable(db), snapshotter: snapshots, log });
+  await layers.recover();
+  const store = new ContainerStore(new ContainersTable(db));
+  const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap((c) => c.spec.topLayer ?? []), log });
+  const volumes = new Volumes({
+    table: new VolumesTable(db),
+    root: join(dataRoot, "volumes"),
+    log,
+    references: (name) => store.usersOfVolume(name),
+  });
+  volumes.recover();
+  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, snapshots, layers, store, images, volumes };
+}
+
+function openSnapshotter(driver: string, root: string, log: Logger): Snapshotter {
+  switch (driver) {
+    case "overlay2":
+    case "overlayfs":
+      return new Overlay2(root, log);
+    case "native":
+    case "vfs":
+      return new Native(root, log);
+    case "":
+      if (isOverlaySupported(root)) return new Overlay2(root, log);
+      log.warn("the file system of the data root takes no overlays: every container gets a copy of its image", { root });
+      return new Native(root, log);
+    default:
+      throw new DhowError("invalid", `error initializing graphdriver: driver not supported: ${driver}`);
+  }
+}
+
+function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, stack }: EngineBase): Networking {
+  const network = new Networking({
+    db,
+    log,
+    bridgeName: config.bridge,
+    tableName: config.bridge === "none" ? `dhow-${daemonId}` : config.bridge,
+    bip: config.bip,
+    fixedCidr: config.fixedCidr,
+    mtu: config.mtu,
+    ipForward: config.isIpForward,
+    icc: config.areContainersConnected,
+    defaultAddressPools: config.defaultAddressPools.length > 0 ? config.defaultAddressPools : undefined,
+    poolSize: config.sandboxPool,
+  });
+  network.start();
+  stack.defer(() => network.stop({ removeAll: true }));
+  return network;
+}
+
+/** The runtimes by name; crun runs from a read-only mount, which spares it the copy of itself that it makes at every start otherwise. */
+function openRuntimes(config: DaemonConfig, log: Logger): Record<string, OciRuntime> {
+  const runtimes: Record<string, OciRuntime> = {};
+  for (const name of ["crun", "runc", "youki", "runsc"]) {
+    const path = Bun.which(name);
+    if (path !== null) runtimes[name] = { path };
+  }
+  for (const [name, { path, runtimeArgs }] of Object.entries(config.runtimes)) runtimes[name] = { path, args: runtimeArgs };
+  const crun = runtimes["crun"];
+  if (crun) {
+    try {
+      runtimes["crun"] = { ...crun, path: readOnlyCopy(crun.path, join(config.execRoot, "bin", "crun")) };
+    } catch (error) {
+      log.warn("crun can't be mounted read-only; it starts more slowly", { error });
+    }
+  }
+  if (!runtimes[config.defaultRuntime]) {
+    throw new DhowError(
+      "invalid",
+      `the default runtime ${JSON.stringify(config.defaultRuntime)} is not there: install it, or name another by --default-runtime`,
+    );
+  }
+  return runtimes;
+}
+
+/** What the verbs of containers stand on. */
+function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: EngineBase, parts: Parts): ContainerDeps {
+  const { dataRoot, execRoot } = config;
+  const { store, images, snapshots, volumes, network, events, runtimes } = parts;
+  const reactor = stack.use(new Reactor(log));
+  const orphans = stack.use(new OrphanReaper(ORPHANS_EVERY_MS));
+  const buffers = new BufferPool();
+  const clock = createClockNs();
+  return {
+    store,
+    live: new LiveContainers({ dataRoot, reactor, buffers, clock, log }),
+    locks: new KeyedMutex(),
+    waiters: new Waiters(),
+    images,
+    snapshots,
+    volumes,
+    network,
+    tasks: new Tasks({ runtimes, execRoot, reactor, log, onOrphan: () => orphans.look() }),
+    seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
+    warmer,
+    reactor,
+    buffers,
+    clock,
+    facts,
+    settings: containerSettings(config, facts, parts),
+    emit: events.emit,
+    log,
+  };
+}
+
+function containerSettings(config: DaemonConfig, facts: HostFacts, { daemonId, runtimes }: Parts): ContainerDeps["settings"] {
+  const cgroupnsMode = config.defaultCgroupnsMode || (facts.cgroup.version === 2 ? "private" : "host");
+  const initPath = initProgram(config);
+  return {
+    dataRoot: config.dataRoot,
+    execRoot: config.execRoot,
+    daemonId,
+    cgroupParent: config.cgroupParent,
+    host: {
+      logDriver: config.logDriver,
+      logOpts: config.logOpts,
+      runtime: config.defaultRuntime,
+      shmSizeBytes: config.defaultShmSizeBytes,
+      cgroupnsMode,
+      maskedPaths: facts.maskedPaths,
+      readonlyPaths: facts.readonlyPaths,
+    },
+    spec: { ulimits: config.defaultUlimits, init: config.isInitDefault, ...(initPath === undefined ? {} : { initPath }) },
+    dns: config.dns,
+    dnsSearch: config.dnsSearch,
+    dnsOptions: config.dnsOptions,
+    defaultHostIp: config.defaultHostIp,
+    runtimes: Object.keys(runtimes),
+  };
+}
+
+/** The program that `--init` puts in front of a container's own. */
+function initProgram(config: DaemonConfig): string | undefined {
+  return config.initPath || INIT_PATHS.find((path) => Bun.file(path).size > 0);
+}
+
+/** The interfaces that the front doors know. */
+function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): EngineApi {
+  const { store, images: imageStore, layers, snapshots, volumes, events } = parts;
+  const { emit, log } = deps;
+  const imageDeps = {
+    store: imageStore,
+    layers,
+    driver: snapshots.driver,
+    temporary: join(config.dataRoot, "tmp"),
+    imageUsers: (id: string) => store.usersOf(id),
+    emit,
+    log,
+  };
+  const images = new Images(imageDeps);
+  const containers = containersApi(config, deps, parts);
+  const volumesApi = new VolumesService({ volumes, emit });
+  const system = new System({
+    facts: deps.facts,
+    events,
+    images,
+    containers,
+    volumes: volumesApi,
+    volumeUsers: (name) => store.usersOfVolume(name).length,
+    layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
+    settings: systemSettings(config, parts),
+    counts: () => {
+      const all = store.list();
+      const running = all.filter((c) => c.state.status === "running").length;
+      const paused = all.filter((c) => c.state.status === "paused").length;
+      return { running, paused, stopped: all.length - running - paused, images: imageStore.list().length, listeners: events.listeners };
+    },
+  });
+  return {
+    containers,
+    lifecycle: new ContainerLifecycle(deps),
+    streams: new ContainerStreams(deps),
+    exec: new Execs(deps),
+    images,
+    transfer: new ImageTransfer(imageDeps),
+    volumes: volumesApi,
+    networks: networksApi(deps),
+    system,
+  };
+}
+
+type Sizes = ConstructorParameters<typeof Containers>[1]["sizes"];
+
+function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, { store, images, snapshots }: Parts): Containers {
+  const sizes: Sizes = async ({ id, spec }) => {
+    const usage = await snapshots.usage(id);
+    const { upper } = snapshots.paths(id);
+    const rw = usage.sizeBytes - (upper ? markBytes(upper) : 0);
+    const image = isDigest(spec.imageId) ? images.tryGet(spec.imageId) : undefined;
+    return { rw, rootFs: rw + (image?.sizeBytes ?? 0) };
+  };
+  const imageIdOf = (ref: string): Digest | undefined => {
+    try {
+      return images.resolveId(ref);
+    } catch {
+      // it is no reference at all
+      return undefined;
+    }
+  };
+  const descendants = (ref: string): ReadonlySet<string> => {
+    const id = imageIdOf(ref);
+    const image = id === undefined ? undefined : images.tryGet(id);
+    if (!image) return new Set();
+    const found = images.list().filter((other) => image.layers.every((layer, index) => other.layers[index] === layer));
+    return new Set([image.id, ...(image.layers.length > 0 ? found.map((other) => other.id) : [])]);
+  };
+  return new Containers(
+    deps,
+    { store, descendants, imageIdOf, sizes, healthOf: ({ id }) => deps.live.peek(id)?.health?.health?.Status ?? "" },
+    {
+      containerDir: (id) => join(dataRoot, "containers", id),
+      logPath: (container) => deps.live.of(container).io.options.driver.path,
+      execIds: (id) => {
+        const ids = deps.live.peek(id)?.execIds;
+        return ids && ids.size > 0 ? [...ids] : null;
+      },
+      graphDriver: ({ id }) => graphDriver(snapshots, id),
+      health: ({ id }) => deps.live.peek(id)?.health?.health,
+      appArmorProfile: () => "",
+    },
+  );
+}
+
+function networksApi({ network, store, emit }: ContainerDeps): NetworksService {
+  return new NetworksService({
+    networking: network,
+    containerName: (id) => store.get(id)?.name,
+    containersOn: (name) =>
+      store
+        .list()
+        .filter((c) => isRunning(c.state) && networkMode(c.spec.hostConfig) === name)
+        .map((c) => c.id),
+    emit,
+  });
+}
+
+type SystemSettings = ConstructorParameters<typeof System>[0]["settings"];
+
+/** What /info and /version say of the daemon's settings; the runtime is asked for its version once, in the background. */
+function systemSettings(config: DaemonConfig, { snapshots, runtimes, network }: Parts): SystemSettings {
+  const { dataRoot } = config;
+  const id = engineId(join(dataRoot, "engine-id"), () => {
+    const made = randomId().slice(0, 36);
+    writeFileSync(join(dataRoot, "engine-id"), made);
+    return made;
+  });
+  let runtimeVersion = "";
+  void versionOf(runtimes[config.defaultRuntime]?.path ?? "").then((version) => {
+    runtimeVersion = version;
+  });
+  const initPath = initProgram(config) ?? "";
+  return () => ({
+    id,
+    dataRoot,
+    storageDriver: snapshots.driver,
+    backingFilesystem: fsTypeName(statfs(dataRoot).type) ?? "unknown",
+    logDriver: config.logDriver,
+    defaultRuntime: config.defaultRuntime,
+    runtimes: Object.fromEntries(Object.entries(runtimes).map(([name, runtime]) => [name, runtime.path])),
+    labels: config.labels,
+    isDebug: config.isDebug,
+    initPath,
+    runtimeVersion,
+    warnings: network.warnings,
+  });
+}
+
+function graphDriver(snapshots: Snapshotter, id: string): { Name: string; Data: Record<string, string> | null } {
+  if (snapshots.driver !== "overlay2") return { Name: snapshots.driver, Data: null };
+  const { rootfs, upper, work, lowers } = snapshots.paths(id);
+  return { Name: snapshots.driver, Data: { LowerDir: lowers.join(":"), MergedDir: rootfs, UpperDir: upper, WorkDir: work ?? "" } };
+}
+
+/** Empty when the program can't be asked. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const child = Bun.spawn([path, "--version"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+    return /version (\S+)/.exec(await child.stdout.text())?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}
