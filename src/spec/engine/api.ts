@@ -143,7 +143,10 @@ export interface ContainerStreamsApi {
   resize(ref: string, size: { readonly rows: number; readonly columns: number }): Promise<void>;
   top(ref: string, psArgs: string): Promise<ContainerTopResponse>;
   /** One object per second with `stream`, else one and the end; `oneShot` skips the first (pre-)sample. */
-  stats(ref: string, options: { readonly stream: boolean; readonly oneShot: boolean } & CallOptions): Promise<AsyncIterable<ContainerStatsResponse>>;
+  stats(
+    ref: string,
+    options: { readonly stream: boolean; readonly oneShot: boolean } & CallOptions,
+  ): Promise<AsyncIterable<ContainerStatsResponse>>;
 }
 
 /** Body of POST /containers/{id}/exec. */
@@ -212,7 +215,10 @@ export interface ImageListOptions extends CallOptions {
 /** Images as objects. */
 export interface ImagesApi {
   list(options: ImageListOptions): Promise<ImageSummary[]>;
-  inspect(ref: string, options: { readonly platform?: string | undefined; readonly manifests?: boolean | undefined }): Promise<ImageInspect>;
+  inspect(
+    ref: string,
+    options: { readonly platform?: string | undefined; readonly manifests?: boolean | undefined },
+  ): Promise<ImageInspect>;
   history(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageHistoryResponseItem[]>;
   tag(ref: string, target: { readonly repo: string; readonly tag: string }): Promise<void>;
   remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]>;
@@ -222,16 +228,33 @@ export interface ImagesApi {
 /** Images on the move. Progress streams end with the error as their last message, as docker's do, once they have begun. */
 export interface ImageTransferApi {
   /** Makes the image of `reference` come into the store: `distro/…` is made from packages, else from a registry. */
-  pull(reference: string, options: { readonly platform?: string | undefined; readonly authHeader?: string | undefined } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
+  pull(
+    reference: string,
+    options: { readonly platform?: string | undefined; readonly authHeader?: string | undefined } & CallOptions,
+  ): Promise<AsyncIterable<ProgressMessage>>;
   /** A base image from the distribution's packages, with more of them, under a tag of the caller's. */
-  bootstrap(options: { readonly source: string; readonly include: readonly string[]; readonly tags: readonly string[] } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
+  bootstrap(
+    options: { readonly source: string; readonly include: readonly string[]; readonly tags: readonly string[] } & CallOptions,
+  ): Promise<AsyncIterable<ProgressMessage>>;
   /** A docker archive or an OCI layout, also compressed. */
-  load(archive: AsyncIterable<Uint8Array>, options: { readonly quiet: boolean; readonly platforms?: readonly string[] | undefined } & CallOptions): Promise<AsyncIterable<ProgressMessage>>;
-  save(refs: readonly string[], options: { readonly platforms?: readonly string[] | undefined } & CallOptions): Promise<AsyncIterable<Uint8Array>>;
+  load(
+    archive: AsyncIterable<Uint8Array>,
+    options: { readonly quiet: boolean; readonly platforms?: readonly string[] | undefined } & CallOptions,
+  ): Promise<AsyncIterable<ProgressMessage>>;
+  save(
+    refs: readonly string[],
+    options: { readonly platforms?: readonly string[] | undefined } & CallOptions,
+  ): Promise<AsyncIterable<Uint8Array>>;
   /** A root file system as one layer. */
   import(
     rootfs: AsyncIterable<Uint8Array>,
-    options: { readonly repo: string; readonly tag: string; readonly message: string; readonly changes: readonly string[]; readonly platform: string } & CallOptions,
+    options: {
+      readonly repo: string;
+      readonly tag: string;
+      readonly message: string;
+      readonly changes: readonly string[];
+      readonly platform: string;
+    } & CallOptions,
   ): Promise<AsyncIterable<ProgressMessage>>;
 }
 
