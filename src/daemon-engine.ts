@@ -214,8 +214,6 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, { daemonId, r
       runtime: config.defaultRuntime,
       shmSizeBytes: config.defaultShmSizeBytes,
       cgroupnsMode,
-      maskedPaths: facts.maskedPaths,
-      readonlyPaths: facts.readonlyPaths,
     },
     spec: { ulimits: config.defaultUlimits, init: config.isInitDefault, ...(initPath === undefined ? {} : { initPath }) },
     dns: config.dns,

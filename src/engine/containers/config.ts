@@ -1,4 +1,5 @@
 import { DhowError } from "../../lib/mod.ts";
+import { type HostFacts, withHostConfigDefaults } from "../../runtime/mod.ts";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig, ImageConfig } from "../../spec/engine/mod.ts";
 
 /** What the daemon puts where a request is silent. */
@@ -8,8 +9,6 @@ export interface HostDefaults {
   readonly runtime: string;
   readonly shmSizeBytes: number;
   readonly cgroupnsMode: "private" | "host";
-  readonly maskedPaths: readonly string[];
-  readonly readonlyPaths: readonly string[];
 }
 
 function envKey(entry: string): string {
@@ -83,12 +82,16 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
 }
 
 /** The request's HostConfig in the full form that inspect shows. */
-export function fillHostConfig(request: HostConfig, defaults: HostDefaults): HostConfig {
+export function fillHostConfig(request: HostConfig, defaults: HostDefaults, facts: HostFacts): HostConfig {
   const privileged = request.Privileged ?? false;
   const logType = request.LogConfig?.Type || defaults.logDriver;
   const isDefaultDriver = logType === defaults.logDriver;
-  const { Memory = 0, MemorySwap = 0 } = request;
   const mode = request.NetworkMode ?? "";
+  const { MemorySwap, ShmSize, IpcMode, CgroupnsMode, MaskedPaths, ReadonlyPaths, OomKillDisable } = withHostConfigDefaults(
+    request,
+    facts,
+    defaults,
+  );
   return {
     Binds: request.Binds ?? null,
     ContainerIDFile: request.ContainerIDFile ?? "",
@@ -104,13 +107,13 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults): Hos
     ...(request.Mounts?.length ? { Mounts: request.Mounts } : {}),
     CapAdd: request.CapAdd ?? null,
     CapDrop: request.CapDrop ?? null,
-    CgroupnsMode: request.CgroupnsMode || (privileged && defaults.cgroupnsMode === "host" ? "host" : defaults.cgroupnsMode),
+    ...optional("CgroupnsMode", CgroupnsMode),
     Dns: request.Dns ?? [],
     DnsOptions: request.DnsOptions ?? [],
     DnsSearch: request.DnsSearch ?? [],
     ExtraHosts: request.ExtraHosts ?? null,
     GroupAdd: request.GroupAdd ?? null,
-    IpcMode: request.IpcMode || "private",
+    ...optional("IpcMode", IpcMode),
     Cgroup: request.Cgroup ?? "",
     Links: request.Links ?? null,
     OomScoreAdj: request.OomScoreAdj ?? 0,
@@ -123,12 +126,12 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults): Hos
     ...(Object.keys(request.Tmpfs ?? {}).length > 0 ? { Tmpfs: request.Tmpfs } : {}),
     UTSMode: request.UTSMode ?? "",
     UsernsMode: request.UsernsMode ?? "",
-    ShmSize: request.ShmSize || defaults.shmSizeBytes,
+    ...optional("ShmSize", ShmSize),
     ...(Object.keys(request.Sysctls ?? {}).length > 0 ? { Sysctls: request.Sysctls } : {}),
     Runtime: request.Runtime || defaults.runtime,
     Isolation: request.Isolation ?? "",
     CpuShares: request.CpuShares ?? 0,
-    Memory,
+    Memory: request.Memory ?? 0,
     NanoCpus: request.NanoCpus ?? 0,
     CgroupParent: request.CgroupParent ?? "",
     BlkioWeight: request.BlkioWeight ?? 0,
@@ -147,9 +150,9 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults): Hos
     DeviceCgroupRules: request.DeviceCgroupRules ?? null,
     DeviceRequests: request.DeviceRequests ?? null,
     MemoryReservation: request.MemoryReservation ?? 0,
-    MemorySwap: Memory > 0 && MemorySwap === 0 ? Memory * 2 : MemorySwap,
+    ...optional("MemorySwap", MemorySwap),
     ...optional("MemorySwappiness", request.MemorySwappiness === -1 ? undefined : request.MemorySwappiness),
-    OomKillDisable: request.OomKillDisable ?? false,
+    ...optional("OomKillDisable", OomKillDisable),
     PidsLimit: request.PidsLimit && request.PidsLimit > 0 ? request.PidsLimit : null,
     Ulimits: request.Ulimits ?? [],
     CpuCount: request.CpuCount ?? 0,
@@ -157,7 +160,7 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults): Hos
     IOMaximumIOps: request.IOMaximumIOps ?? 0,
     IOMaximumBandwidth: request.IOMaximumBandwidth ?? 0,
     ...optional("Init", request.Init),
-    MaskedPaths: request.MaskedPaths ?? (privileged ? null : defaults.maskedPaths),
-    ReadonlyPaths: request.ReadonlyPaths ?? (privileged ? null : defaults.readonlyPaths),
+    MaskedPaths: MaskedPaths ?? null,
+    ReadonlyPaths: ReadonlyPaths ?? null,
   };
 }

@@ -45,7 +45,7 @@ export async function createContainer(
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
-  const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host);
+  const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts);
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
   const endpoints = checkNetworks(request, hostConfig);

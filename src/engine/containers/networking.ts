@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DhowError } from "../../lib/mod.ts";
+import { type Fd, O_RDONLY, open } from "../../linux/mod.ts";
 import {
   buildHostModeHosts,
   buildHostname,
@@ -58,6 +59,24 @@ export function runningDonor(deps: ContainerDeps, ref: string, what: string): Co
   return donor;
 }
 
+/**
+ * Path of a namespace of a running container, good until `held` is disposed of. By the time a runtime opens a path with a pid in it,
+ * the pid may be that of another process, one of the host's even; hence a descriptor, and a look whether the container still runs.
+ * @throws conflict
+ */
+export function namespacePath(deps: ContainerDeps, donor: Container, type: "net" | "pid" | "ipc", held: DisposableStack): string {
+  const ended = (cause?: unknown): DhowError =>
+    new DhowError("conflict", `cannot join ${type} namespace of a non running container: ${donor.id}`, { cause });
+  let fd: Fd;
+  try {
+    fd = held.use(open(`/proc/${donor.state.pid}/ns/${type}`, O_RDONLY));
+  } catch (error) {
+    throw ended(error);
+  }
+  if (!deps.live.of(donor).task?.signal(0)) throw ended();
+  return `/proc/${process.pid}/fd/${fd.fd}`;
+}
+
 /** A container in another one's network has that one's name, too: inspect shows it from the start on. @throws conflict, notFound */
 export function inheritHostname(deps: ContainerDeps, container: Container): void {
   const mode = networkMode(container.spec.hostConfig);
@@ -68,13 +87,13 @@ export function inheritHostname(deps: ContainerDeps, container: Container): void
   deps.store.updateSpec(container, { config: { ...config, Hostname, Domainname } });
 }
 
-/** Plugs a container into its network. @throws what `Networking.acquire` throws, conflict, notFound */
-export function plugIn(deps: ContainerDeps, container: Container): Plugged {
+/** Plugs a container into its network; `held` has to live until it runs. @throws what `Networking.acquire` throws, conflict, notFound */
+export function plugIn(deps: ContainerDeps, container: Container, held: DisposableStack): Plugged {
   const { hostConfig, config } = container.spec;
   const mode = networkMode(hostConfig);
   if (mode.startsWith("container:")) {
     const joined = runningDonor(deps, mode.slice("container:".length), "network");
-    const path = `/proc/${joined.state.pid}/ns/net`;
+    const path = namespacePath(deps, joined, "net", held);
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });
     return { network: { kind: "join", path }, state, sandbox: undefined, joined };
   }

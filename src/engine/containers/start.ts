@@ -1,22 +1,17 @@
-import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errorMessage, formatTime, nowNs } from "../../lib/mod.ts";
+import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
 import {
-  isErrno,
-  MNT_DETACH,
-  MS_NODEV,
-  MS_NOEXEC,
-  MS_NOSUID,
-  mkdirat,
-  mount,
-  O_DIRECTORY,
-  O_PATH,
-  open,
-  openat2,
-  RESOLVE_IN_ROOT,
-  umount,
-} from "../../linux/mod.ts";
-import { type BuiltSpec, buildSpec, cgroupsPathFor, OomWatch, resolveUser, type Task } from "../../runtime/mod.ts";
+  type BuiltSpec,
+  buildSpec,
+  cgroupsPathFor,
+  joinedContainer,
+  mountShm,
+  OomWatch,
+  resolveUser,
+  type Task,
+  unmountShm,
+} from "../../runtime/mod.ts";
 import { prepareMountPoints, releaseMounts, resolveMounts } from "../../volumes/mod.ts";
 import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -24,7 +19,7 @@ import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
 import { startHealth } from "./health-probe.ts";
 import type { Live } from "./live.ts";
-import { etcFiles, inheritHostname, type Plugged, plugIn, runningDonor } from "./networking.ts";
+import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
 import { removeContainer } from "./remove.ts";
 import { markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
@@ -66,7 +61,8 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   live.task = undefined;
   try {
     await using undo = new AsyncDisposableStack();
-    const { plugged, built, releasePins } = prepare(deps, container, undo);
+    using held = new DisposableStack();
+    const { plugged, built, releasePins } = prepare(deps, container, { undo, held });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
@@ -145,8 +141,16 @@ interface Prepared {
   readonly releasePins: () => void;
 }
 
+interface Scope {
+  /** What to do when the start fails. */
+  readonly undo: AsyncDisposableStack;
+  /** What is needed until the process runs. */
+  readonly held: DisposableStack;
+}
+
 /** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
-function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposableStack): Prepared {
+function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepared {
+  const { undo, held } = scope;
   inheritHostname(deps, container);
   const { id, spec } = container;
   const { config, hostConfig } = spec;
@@ -157,7 +161,7 @@ function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposabl
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";
   if (cwd !== "/") ensureDirectory(rootfs, cwd);
-  const plugged = plugIn(deps, container);
+  const plugged = plugIn(deps, container, held);
   undo.defer(() => deps.network.release(id));
   const resolved = resolveMounts({
     containerId: id,
@@ -186,7 +190,7 @@ function prepare(deps: ContainerDeps, container: Container, undo: AsyncDisposabl
     hostConfig,
     mounts,
     network: plugged.network,
-    ...sharedNamespaces(deps, container, undo),
+    ...sharedNamespaces(deps, container, scope),
     cgroupsPath: cgroupPath(deps, container),
     facts: deps.facts,
     defaults: deps.settings.spec,
@@ -219,37 +223,34 @@ function shmDir(deps: ContainerDeps, id: string): string {
   return join(deps.settings.execRoot, "shm", id);
 }
 
-function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, undo: AsyncDisposableStack): SharedNamespaces {
+function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, held }: Scope): SharedNamespaces {
   const { IpcMode = "", PidMode = "", ShmSize = 0 } = spec.hostConfig;
-  const pidPath = PidMode.startsWith("container:")
-    ? { pidPath: `/proc/${runningDonor(deps, PidMode.slice("container:".length), "PID").state.pid}/ns/pid` }
-    : {};
-  if (IpcMode.startsWith("container:")) {
-    const donor = runningDonor(deps, IpcMode.slice("container:".length), "IPC");
+  const pidDonor = joinedContainer(PidMode);
+  const pid = pidDonor === undefined ? {} : { pidPath: namespacePath(deps, runningDonor(deps, pidDonor, "PID"), "pid", held) };
+  const ipcDonor = joinedContainer(IpcMode);
+  if (ipcDonor !== undefined) {
+    const donor = runningDonor(deps, ipcDonor, "IPC");
     if (donor.spec.hostConfig.IpcMode !== "shareable") {
       throw new DhowError(
         "invalid",
         `can't join IPC of container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
       );
     }
-    return { ...pidPath, ipcPath: `/proc/${donor.state.pid}/ns/ipc`, shmPath: shmDir(deps, donor.id) };
+    return { ...pid, ipcPath: namespacePath(deps, donor, "ipc", held), shmPath: shmDir(deps, donor.id) };
   }
-  if (IpcMode !== "shareable") return pidPath;
+  if (IpcMode !== "shareable") return pid;
   const shmPath = shmDir(deps, id);
-  mkdirSync(shmPath, { recursive: true, mode: 0o700 });
-  mount("shm", shmPath, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, `mode=1777,size=${ShmSize}`);
   undo.defer(() => releaseShm(deps, id));
-  return { ...pidPath, shmPath };
+  mountShm(shmPath, ShmSize);
+  return { ...pid, shmPath };
 }
 
 /** Takes away what a shareable container's /dev/shm was on the host. */
 export function releaseShm(deps: ContainerDeps, id: string): void {
-  const path = shmDir(deps, id);
   try {
-    umount(path, MNT_DETACH);
-    rmdirSync(path);
+    unmountShm(shmDir(deps, id));
   } catch (error) {
-    if (!isErrno(error, "ENOENT", "EINVAL")) deps.log.warn("/dev/shm could not be unmounted", { container: id, error });
+    deps.log.warn("/dev/shm could not be unmounted", { container: id, error });
   }
 }
 
