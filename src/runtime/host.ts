@@ -313,7 +313,7 @@ export function hostFacts(): HostFacts {
     boundingCapabilities: statusMask(status, "CapBnd"),
     effectiveCapabilities: statusMask(status, "CapEff"),
     seccomp: /^Seccomp:/m.test(status) && existsSync("/proc/sys/kernel/seccomp/actions_avail"),
-    apparmor: existsSync("/sys/kernel/security/apparmor/profiles"),
+    apparmor: existsSync("/sys/kernel/security/apparmor") && read("/sys/module/apparmor/parameters/enabled").startsWith("Y"),
     selinux: existsSync("/sys/fs/selinux/enforce"),
     arch: GO_ARCH[arch()] ?? arch(),
     machine: MACHINE[arch()] ?? arch(),

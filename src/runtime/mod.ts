@@ -1,3 +1,4 @@
+export { appArmorProfileText, DEFAULT_APPARMOR_PROFILE, loadDefaultAppArmorProfile } from "./apparmor.ts";
 export * from "./cgroup/mod.ts";
 export * from "./host.ts";
 export * from "./logs/mod.ts";

@@ -109,10 +109,15 @@ function seccomp(input: SpecInput, options: SecurityOptions, capabilities: reado
   return daemonProfile === "" || daemonProfile === "builtin" ? defaultSeccomp(context) : parseSeccomp(daemonProfile, context);
 }
 
-function apparmor(input: SpecInput, options: SecurityOptions): string | undefined {
-  if (!input.facts.apparmor) return undefined;
-  if (options.apparmor !== "") return options.apparmor;
-  return input.hostConfig.Privileged ? "unconfined" : input.defaults?.apparmorProfile;
+/**
+ * The AppArmor profile that a container runs under: the one it names, else `unconfined` for a privileged one, else the default. Undefined
+ * on a host without AppArmor, and where there is no default.
+ * @throws invalid for security options that are none
+ */
+export function appArmorProfileOf(hostConfig: HostConfig, facts: HostFacts, defaultProfile: string | undefined): string | undefined {
+  if (!facts.apparmor) return undefined;
+  const { apparmor } = parseSecurityOptions(hostConfig.SecurityOpt);
+  return apparmor || (hostConfig.Privileged ? "unconfined" : defaultProfile);
 }
 
 const wantsInit = (input: SpecInput): boolean =>
@@ -182,7 +187,7 @@ export function buildSpec(input: SpecInput): BuiltSpec {
     capabilities: capabilitySets(capabilities),
     ...(limits.rlimits.length > 0 ? { rlimits: limits.rlimits } : {}),
     ...(options.noNewPrivileges ? { noNewPrivileges: true } : {}),
-    ...some("apparmorProfile", apparmor(input, options)),
+    ...some("apparmorProfile", appArmorProfileOf(hostConfig, facts, defaults.apparmorProfile)),
     ...some("oomScoreAdj", oom.value),
   };
   const spec: OciSpec = {
@@ -231,7 +236,8 @@ export function execProcess(container: OciProcess, exec: ExecProcessInput, facts
     capabilities: exec.privileged ? capabilitySets(capabilityNames(facts.boundingCapabilities)) : container.capabilities,
     ...some("rlimits", rlimits),
     ...some("noNewPrivileges", noNewPrivileges),
-    ...some("apparmorProfile", exec.privileged && apparmorProfile ? "unconfined" : apparmorProfile),
+    // docker leaves a privileged exec in the profile of its container, too
+    ...some("apparmorProfile", apparmorProfile),
     ...some("oomScoreAdj", oomScoreAdj),
   };
 }
