@@ -5,7 +5,7 @@ import { compileSeccomp, libseccompVersion } from "../../linux/mod.ts";
 import type { OciSeccomp, OciSpec, OciUint64 } from "../../spec/oci-runtime/mod.ts";
 
 /** crun takes a finished filter from here, in base64, instead of compiling `linux.seccomp`. @see crun(1), run.oci.seccomp_bpf_data */
-const ANNOTATION = "run.oci.seccomp_bpf_data";
+export const SECCOMP_ANNOTATION = "run.oci.seccomp_bpf_data";
 const KEPT = 8;
 
 const toBigInt = (value: OciUint64 | undefined): bigint =>
@@ -58,7 +58,7 @@ export class SeccompCache {
     if (data === null) return spec;
     const { flags } = profile;
     const closed: OciSeccomp = { defaultAction: "SCMP_ACT_ERRNO", ...(flags === undefined ? {} : { flags }) };
-    return { ...spec, annotations: { ...spec.annotations, [ANNOTATION]: data }, linux: { ...spec.linux, seccomp: closed } };
+    return { ...spec, annotations: { ...spec.annotations, [SECCOMP_ANNOTATION]: data }, linux: { ...spec.linux, seccomp: closed } };
   }
 
   #get(profile: OciSeccomp): string | null {

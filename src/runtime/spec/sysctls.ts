@@ -19,6 +19,8 @@ export function validateSysctls(config: HostConfig): void {
   for (const given of Object.keys(config.Sysctls ?? {})) {
     const name = given.replaceAll("/", ".");
     const quoted = JSON.stringify(given);
+    // a runtime that keeps slashes would climb out of the tree that the first part allows
+    if (name.includes("..")) throw new DhowError("invalid", `sysctl ${quoted} is not in a separate kernel namespace`);
     if (IPC.has(name) || name.startsWith("fs.mqueue.")) {
       if (isHostMode(config.IpcMode)) throw new DhowError("invalid", `sysctl ${quoted} is not allowed in the hosts ipc namespace`);
     } else if (name.startsWith("net.")) {

@@ -45,10 +45,15 @@ const REFUSED: readonly (readonly [HostConfig, string])[] = [
   [{ CapDrop: ["nope"] }, 'invalid CapDrop: unknown capability: "CAP_NOPE"'],
   [{ SecurityOpt: ["a=b"] }, 'invalid --security-opt 2: "a=b"'],
   [{ Annotations: { "": "x" } }, "invalid Annotations: the empty string is not permitted as an annotation key"],
+  [
+    { Annotations: { "run.oci.seccomp_bpf_data": "AAAA" } },
+    "invalid Annotations: run.oci.seccomp_bpf_data is the engine's own; use --security-opt seccomp=<profile>",
+  ],
   [{ Ulimits: [{ Name: "nofile", Soft: 9, Hard: 8 }] }, "ulimit soft limit must be less than or equal to hard limit: 9 > 8"],
   [{ Ulimits: [{ Name: "as", Soft: 1, Hard: 1 }] }, "invalid ulimit type: as"],
   [{ NetworkMode: "host", Sysctls: { "net.core.somaxconn": "1" } }, 'sysctl "net.core.somaxconn" not allowed in host network namespace'],
   [{ Sysctls: { "kernel.panic": "1" } }, 'sysctl "kernel.panic" is not in a separate kernel namespace'],
+  [{ Sysctls: { "net/../kernel/panic": "1" } }, 'sysctl "net/../kernel/panic" is not in a separate kernel namespace'],
 ];
 
 for (const [config, message] of REFUSED) {

@@ -5,6 +5,7 @@ import { CAPABILITY_NAMES, capabilityNames, normalizeCapabilities } from "./capa
 import { parseDeviceRule } from "./devices.ts";
 import { ULIMIT_NAMES, type Ulimit } from "./limits.ts";
 import { isHostMode, isValidIpcMode, isValidPidMode, joinedContainer } from "./modes.ts";
+import { SECCOMP_ANNOTATION } from "./seccomp-cache.ts";
 import { parseSecurityOptions } from "./security-options.ts";
 import { validateSysctls } from "./sysctls.ts";
 
@@ -315,6 +316,10 @@ export function validateHostConfig(
   if (!ISOLATIONS.includes(isolation.toLowerCase())) refuse(`invalid isolation '${isolation}' on linux`);
   if (Object.hasOwn(config.Annotations ?? {}, "")) {
     refuse("invalid Annotations: the empty string is not permitted as an annotation key");
+  }
+  if (Object.hasOwn(config.Annotations ?? {}, SECCOMP_ANNOTATION)) {
+    // it would take the place of the profile that inspect shows, see docs/decisions/0007
+    refuse(`invalid Annotations: ${SECCOMP_ANNOTATION} is the engine's own; use --security-opt seccomp=<profile>`);
   }
   memory(draft);
   cpu(draft);
