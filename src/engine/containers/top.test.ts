@@ -18,3 +18,8 @@ test("top() shows this very process", async () => {
   expect(result.Titles).toEqual(["PID", "COMMAND"]);
   expect(result.Processes?.[0]?.[0]).toBe(String(process.pid));
 });
+
+test("top() refuses to call another column PID", async () => {
+  await expect(top([process.pid], "-o ppid=PID -o comm")).rejects.toThrow('specifying "ppid=PID" is not allowed');
+  expect((await top([process.pid], "-o pid=PID -o comm")).Titles).toEqual(["PID", "COMMAND"]);
+});

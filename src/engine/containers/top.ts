@@ -21,13 +21,17 @@ export function parsePs(output: string, pids: ReadonlySet<number>): ContainerTop
   return { Titles: titles, Processes: rows };
 }
 
-/** Runs the host's `ps` and keeps what belongs to `pids`. @throws invalid for arguments that would run code or that ps refuses */
-export async function top(pids: readonly number[], psArgs: string): Promise<ContainerTopResponse> {
-  const args = psArgs.split(/\s+/).filter((arg) => arg !== "");
-  for (const arg of args) {
-    // ps would read its own list of processes instead of showing ours
-    if (/\s/.test(arg)) throw new DhowError("invalid", `invalid argument for ps: ${JSON.stringify(arg)}`);
+/** A column of another name that calls itself PID would decide which of the host's processes are shown. @throws internal, as docker */
+function checkArguments(psArgs: string): void {
+  for (const [, key = "", value = ""] of psArgs.matchAll(/\s+(\S*)=\s*(PID\S*)/g)) {
+    if (key !== "pid") throw new DhowError("internal", `specifying "${key}=${value}" is not allowed`);
   }
+}
+
+/** Runs the host's `ps` and keeps what belongs to `pids`. @throws internal for arguments that ps refuses */
+export async function top(pids: readonly number[], psArgs: string): Promise<ContainerTopResponse> {
+  checkArguments(psArgs);
+  const args = psArgs.split(/\s+/).filter((arg) => arg !== "");
   let child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   try {
     child = Bun.spawn(["ps", ...(args.length > 0 ? args : ["-ef"])], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
