@@ -1,5 +1,5 @@
 export { type ApplyOptions, type Layer, type LayerRecords, LayerStore, type LayerStoreOptions } from "./layers.ts";
 export { Native } from "./native.ts";
 export { isOverlaySupported } from "./overlay-mount.ts";
-export { Overlay2 } from "./overlay2.ts";
+export { Overlay2, spreadDirectories } from "./overlay2.ts";
 export type { LayerDisk, LayerDraft, PrepareOptions, SnapshotPaths, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
