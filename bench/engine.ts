@@ -50,6 +50,13 @@ export class Docker {
     return child.stdout.toString().trim();
   }
 
+  /** How many bytes a docker command writes to stdout. @throws when it fails */
+  outputBytes(engine: Engine, args: readonly string[]): number {
+    const child = Bun.spawnSync([this.path, ...args], { stdio: ["ignore", "pipe", "pipe"], env: this.#env(engine) });
+    if (child.exitCode !== 0) throw failure(engine, args, child.exitCode, child.stderr.toString());
+    return child.stdout.length;
+  }
+
   /** Runs a docker command beside others. @throws when it fails */
   async start(engine: Engine, args: readonly string[]): Promise<void> {
     const child = Bun.spawn([this.path, ...args], { stdio: ["ignore", "ignore", "pipe"], env: this.#env(engine) });

@@ -33,6 +33,8 @@ export interface Row {
   readonly warmUps?: number;
   readonly prepare?: (bench: Bench, engine: Engine) => void | Promise<void>;
   readonly sample: (bench: Bench, engine: Engine) => Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
+  /** Looks, outside of the measured time, whether the work was really done. @throws when it wasn't */
+  readonly verify?: (bench: Bench, engine: Engine) => void;
   readonly cleanUp?: (bench: Bench, engine: Engine) => void;
 }
 
@@ -61,6 +63,7 @@ export async function measure(bench: Bench, row: Row): Promise<readonly Result[]
     for (let round = 0; round < (row.rounds ?? bench.rounds); round++) {
       await both(async (engine) => samples[engine.name].push(await row.sample(bench, engine)));
     }
+    await both((engine) => row.verify?.(bench, engine));
   } finally {
     for (const engine of [bench.dhow, bench.dockerd]) row.cleanUp?.(bench, engine);
   }

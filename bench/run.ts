@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 import { startDhow, startDockerd } from "./daemons.ts";
 import { Docker } from "./engine.ts";
 import { provideImages } from "./images.ts";
-import { describeMachine } from "./machine.ts";
+import { describeCommit, describeMachine, describeNeighbours } from "./machine.ts";
 import { type Bench, measure } from "./measure.ts";
 import { rows } from "./rows/mod.ts";
 import { type Result, renderTable } from "./statistics.ts";
@@ -81,13 +81,15 @@ async function runBench(options: Options, stack: AsyncDisposableStack, signal: A
   mkdirSync(scratch);
   const sleep = (ms: number): Promise<void> => setTimeout(ms, undefined, { signal });
   const bench: Bench = { docker, dhow, dockerd, binary, scratch, archives, rounds: options.rounds, progress, signal, sleep };
+  const subject = options.binary ?? describeCommit(ROOT);
+  const neighbours = describeNeighbours(dockerd);
   const results: Result[] = [];
   for (const row of rows) {
     if (options.only.length > 0 && !options.only.includes(row.key)) continue;
     progress(`${row.key} …\n`);
     results.push(...(await measure(bench, row)));
   }
-  process.stdout.write(`${describeMachine(docker, dockerd, ROOT)}\n\n${renderTable(results)}\n`);
+  process.stdout.write(`${describeMachine(docker, dockerd, subject)}\n- ${neighbours}\n\n${renderTable(results)}\n`);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
 }
 

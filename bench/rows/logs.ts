@@ -20,5 +20,10 @@ export const logsRow: Row = {
     const read = timed(() => docker.run(engine, ["logs", BOX])) / 1000;
     return { write, read };
   },
+  verify: ({ docker }, engine) => {
+    const found = docker.outputBytes(engine, ["logs", BOX]);
+    const wanted = LINES * (LINE.length + 1);
+    if (found !== wanted) throw new Error(`the log of ${engine.name} has ${found} bytes, ${wanted} were written`);
+  },
   cleanUp: ({ docker }, engine) => docker.run(engine, ["rm", "-f", BOX], { check: false }),
 };
