@@ -121,7 +121,9 @@ function networksOf(flags: ContainerFlags): { readonly mode: string; readonly en
   const endpoints: Record<string, EndpointSettings> = {};
   given.forEach((network, i) => {
     if (network.target === "") throw new Error("no name set for network");
-    if (Object.hasOwn(endpoints, network.target)) throw new Error(`network ${JSON.stringify(network.target)} is specified multiple times`);
+    if (given.slice(0, i).some(({ target }) => target === network.target)) {
+      throw new Error(`network ${JSON.stringify(network.target)} is specified multiple times`);
+    }
     if (i === 0 && network.aliases.length > 0 && flags["network-alias"].length > 0) {
       throw new Error("conflicting options: cannot specify both --network-alias and per-network alias");
     }

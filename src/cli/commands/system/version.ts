@@ -82,7 +82,7 @@ function componentText(name: string, version: string, details: Readonly<Record<s
     [DETAIL_NAMES["ApiVersion"] ?? "", `${ApiVersion} (minimum version ${MinAPIVersion})`],
     ["Go version", GoVersion],
     ["Git commit", GitCommit],
-    ["Built", built],
+    ["Built", built || undefined],
     ["OS/Arch", `${Os}/${Arch}`],
     ["Experimental", Experimental],
   ])}`;

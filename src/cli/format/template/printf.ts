@@ -20,6 +20,20 @@ function integerText(value: number, verb: string): string {
   return verb === "X" ? text.toUpperCase() : text;
 }
 
+/** As toFixed, but a number exactly between two goes to the even one, as in Go. */
+function fixed(value: number, places: number): string {
+  const text = value.toFixed(places);
+  const isTie = /^50*$/.test(
+    value
+      .toFixed(Math.min(100, places + 40))
+      .split(".")[1]
+      ?.slice(places) ?? "",
+  );
+  if (!isTie || Number(text.at(-1)) % 2 === 0) return text;
+  const unit = 10 ** -places;
+  return (value - Math.sign(value) * (unit / 4)).toFixed(places);
+}
+
 function one(verb: string, value: unknown, flags: string, precision: number | undefined): string {
   const wrong = () => `%!${verb}(${typeOf(value)}=${toText(value, true)})`;
   switch (verb) {
@@ -49,7 +63,7 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
     case "g":
       if (typeof value !== "number") return wrong();
       if (verb === "g") return precision === undefined ? String(value) : String(Number(value.toPrecision(precision)));
-      return verb === "e" ? value.toExponential(precision ?? 6) : value.toFixed(precision ?? 6);
+      return verb === "e" ? value.toExponential(precision ?? 6) : fixed(value, precision ?? 6);
     case "t":
       return typeof value === "boolean" ? String(value) : wrong();
     case "T":

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "bun:test";
+import { Nil, Struct, template } from "./mod.ts";
+
+const row = new Struct(
+  "*formatter.Row",
+  { Name: "web-1", Size: 5, List: ["a", "b"], Map: { k: "v" } },
+  { Label: (name: unknown) => `<${name}>` },
+);
+
+/** Templates on `row`, and what Go makes of them. */
+const CASES: readonly (readonly [string, string])[] = [
+  ["{{.Name}}", "web-1"],
+  ["{{.Size}}|{{.List}}|{{.Map}}", "5|[a b]|map[k:v]"],
+  ['{{.Label "x"}}', "<x>"],
+  ['{{"x" | .Label}}', "<x>"],
+  ["a {{- .Name -}} b", "aweb-1b"],
+  ["{{/* nothing */}}x", "x"],
+  ['{{if eq .Name "web-1"}}yes{{else}}no{{end}}', "yes"],
+  ["{{if and .Size (gt .Size 4) (lt .Size 6)}}in{{end}}", "in"],
+  ["{{if not .Name}}a{{else if eq .Size 5}}b{{else}}c{{end}}", "b"],
+  ["{{range .List}}[{{.}}]{{end}}", "[a][b]"],
+  ["{{range $i, $e := .List}}{{$i}}={{$e}};{{end}}", "0=a;1=b;"],
+  ["{{range $k, $v := .Map}}{{$k}}{{$v}}{{end}}", "kv"],
+  ['{{range .List}}{{if eq . "b"}}{{break}}{{end}}{{.}}{{end}}', "a"],
+  ["{{range .List}}{{.}}{{else}}none{{end}}", "ab"],
+  ["{{with .Map}}{{.k}}{{end}}", "v"],
+  ["{{$x := .Name}}{{with .Map}}{{$x}}{{$.Size}}{{end}}", "web-15"],
+  ["{{$n := 1}}{{range .List}}{{$n = 2}}{{end}}{{$n}}", "2"],
+  ['{{printf "%-6s|%5.1f|%q|%v|%03d" .Name 1.25 "a" .List 7}}', 'web-1 |  1.2|"a"|[a b]|007'],
+  ["{{json .List}} {{json .Name}}", '["a","b"] "web-1"'],
+  ['{{join .List ","}} {{index .List 1}} {{len .Name}} {{index (split .Name "-") 1}}', "a,b b 5 1"],
+  ["{{upper .Name}} {{title .Name}} {{truncate .Name 3}} {{pad .Name 1 2}}|", "WEB-1 Web-1 web  web-1  |"],
+  ['{{println "a" 1}}{{print "a" 1 2 "b"}}', "a 1\na1 2b"],
+  ["{{(index .List 0) | upper}}", "A"],
+  ['{{or "" "x"}}{{and 1 0}}', "x0"],
+];
+
+/** Templates that fail, and Go's words. */
+const FAILURES: readonly (readonly [string, string])[] = [
+  ["{{.Nope}}", `template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type *formatter.Row`],
+  ["{{.Name", "template: :1: unclosed action"],
+  ["{{nope .}}", 'template: :1: function "nope" not defined'],
+  ["{{if .Name}}", "template: :1: unexpected EOF"],
+  ["{{end}}", "template: :1: unexpected {{end}}"],
+  ["{{json}}", 'template: :1:2: executing "" at <json>: wrong number of args for json: want 1 got 0'],
+  ["{{.Label}}", 'template: :1:2: executing "" at <.Label>: wrong number of args for Label: want 1 got 0'],
+  ["{{$x}}", 'template: :1: undefined variable "$x"'],
+  ["{{eq .Name 1}}", 'template: :1:2: executing "" at <eq .Name 1>: error calling eq: incompatible types for comparison'],
+];
+
+describe("template()", () => {
+  for (const [source, text] of CASES) test(`renders ${source}`, () => expect(template(source)(row)).toBe(text));
+
+  for (const [source, message] of FAILURES) {
+    test(`refuses ${source}`, () => expect(() => template(source)(row)).toThrow(new Error(message)));
+  }
+
+  test("names a missing key where that is an error", () => {
+    const strict = template("{{.A.B}}", { isMissingKeyError: true });
+    expect(() => strict({ A: {} })).toThrow('template: :1:4: executing "" at <.A.B>: map has no entry for key "B"');
+    expect(template("{{.A.B}}")({ A: {} })).toBe("<no value>");
+  });
+
+  test("prints a nil as its type does", () => {
+    const data = { Map: new Nil("map[]"), Pointer: new Nil("<nil>"), List: new Nil("[]") };
+    expect(template("{{.Map}}{{.Pointer}}{{.List}}{{json .List}}{{len .List}}{{if .Map}}x{{end}}")(data)).toBe("map[]<nil>[]null0");
+  });
+
+  test("marshals a row with sorted keys and escaped HTML", () => {
+    expect(template("{{json .}}")(new Struct("r", { B: "<none>", A: 1 }))).toBe('{"A":1,"B":"\\u003cnone\\u003e"}');
+  });
+});
