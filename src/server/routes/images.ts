@@ -106,6 +106,10 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
         ),
       );
     }),
+    // Not Docker's: a base image from a distribution's packages, with more of them than `pull` takes.
+    route("POST", "/images/bootstrap", async ({ query, signal }) =>
+      progress(await transfer.bootstrap({ source: query.text("source"), include: query.all("include"), tags: query.all("t"), signal })),
+    ),
     route("POST", "/images/load", async (request) => {
       const options = { quiet: request.query.flag("quiet", true), platforms: platformsOf(request), signal: request.signal };
       try {
