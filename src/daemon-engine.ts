@@ -97,7 +97,7 @@ async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, {
   const snapshots = openSnapshotter(storageDriver, join(dataRoot, "snapshots"), log);
   const layers = new LayerStore({ table: new LayersTable(db), snapshotter: snapshots, log });
   await layers.recover();
-  const store = new ContainerStore(new ContainersTable(db));
+  const store = new ContainerStore(new ContainersTable(db), log);
   const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap((c) => c.spec.topLayer ?? []), log });
   const volumes = new Volumes({
     table: new VolumesTable(db),

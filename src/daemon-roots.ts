@@ -5,6 +5,8 @@ import { DhowError, errnoCode } from "./lib/mod.ts";
 import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "./linux/mod.ts";
 
 const LOCK_FILE = "lock";
+const LOCK_POLL_MS = 20;
+const LOCK_WAIT_MS = 5000;
 
 /** Makes what is missing in the roots; empties what is of no use after the last daemon's end. */
 export function prepareRoots(dataRoot: string, execRoot: string): void {
@@ -15,9 +17,13 @@ export function prepareRoots(dataRoot: string, execRoot: string): void {
 }
 
 /** Two daemons on one root would destroy each other's work. @throws conflict */
-export function lockRoot(root: string, flag: string): Fd {
+export async function lockRoot(root: string, flag: string): Promise<Fd> {
   const fd = open(join(root, LOCK_FILE), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
-  if (flock(fd.fd, LOCK_EX)) return fd;
+  // a process that a killed daemon was just about to start holds the lock until it has begun
+  for (let waitedMs = 0; waitedMs < LOCK_WAIT_MS; waitedMs += LOCK_POLL_MS) {
+    if (flock(fd.fd, LOCK_EX)) return fd;
+    await Bun.sleep(LOCK_POLL_MS);
+  }
   fd.close();
   throw new DhowError("conflict", `lock ${root}: another daemon uses it; give this one a ${flag} of its own`);
 }

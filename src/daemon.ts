@@ -106,8 +106,8 @@ class Daemon implements AsyncDisposable {
   static async start(config: DaemonConfig, log: Logger): Promise<Daemon> {
     await using stack = new AsyncDisposableStack();
     for (const dir of [config.dataRoot, config.execRoot, dirname(config.pidfile)]) mkdirSync(dir, { recursive: true, mode: 0o711 });
-    stack.use(lockRoot(config.dataRoot, "--data-root"));
-    stack.use(lockRoot(config.execRoot, "--exec-root"));
+    stack.use(await lockRoot(config.dataRoot, "--data-root"));
+    stack.use(await lockRoot(config.execRoot, "--exec-root"));
     prepareNamespace(config.dataRoot, config.execRoot);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));

@@ -1,5 +1,5 @@
 import type { Statement } from "bun:sqlite";
-import { DhowError } from "../lib/mod.ts";
+import { DhowError, errnoCode } from "../lib/mod.ts";
 import type { Database, Migration } from "./database.ts";
 
 export const containerMigrations: readonly Migration[] = [
@@ -50,6 +50,7 @@ export class ContainersTable {
     try {
       this.#insert.run(row.id, row.name, row.imageId, row.spec, row.state);
     } catch (cause) {
+      if (!errnoCode(cause)?.startsWith("SQLITE_CONSTRAINT")) throw cause;
       throw new DhowError("conflict", `the container name ${JSON.stringify(`/${row.name}`)} is already in use`, { cause });
     }
   }

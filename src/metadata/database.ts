@@ -1,6 +1,7 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { DhowError } from "../lib/mod.ts";
+import { reserveRoom } from "./reserve.ts";
 
 /** One step of the schema; steps run once, in the order of `MIGRATIONS`, and are never changed after a release. */
 export interface Migration {
@@ -54,6 +55,7 @@ export class Database implements Disposable {
         sqlite.query("INSERT INTO migrations (id) VALUES (?)").run(step.id);
       });
     }
+    if (path !== ":memory:") reserveRoom(path);
     return db;
   }
 

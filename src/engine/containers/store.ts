@@ -1,6 +1,8 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, type Logger } from "../../lib/mod.ts";
 import type { ContainersTable } from "../../metadata/mod.ts";
 import { type ContainerSpec, type ContainerState, isRunning } from "./container.ts";
+
+const RETRY_MS = 1000;
 
 /** A container in memory; `spec` and `state` are replaced, never changed in place. */
 export interface Container {
@@ -13,13 +15,18 @@ export interface Container {
 /** The containers of this engine: in memory, every change written through to the metadata. */
 export class ContainerStore {
   readonly #table: ContainersTable;
+  readonly #log: Logger | undefined;
+  /** What the disk does not know yet. */
+  readonly #unwritten = new Set<Container>();
+  #retry: ReturnType<typeof setTimeout> | undefined;
   readonly #byId = new Map<string, Container>();
   readonly #idByName = new Map<string, string>();
   /** Names given to containers that are still being made. */
   readonly #reserved = new Map<string, string>();
 
-  constructor(table: ContainersTable) {
+  constructor(table: ContainersTable, log?: Logger) {
     this.#table = table;
+    this.#log = log;
     for (const row of table.all()) {
       const container: Container = {
         id: row.id,
@@ -65,10 +72,23 @@ export class ContainerStore {
     this.#reserved.delete(container.name);
   }
 
-  /** Replaces parts of a container's state, in memory and on disk. */
+  /** Replaces parts of a container's state, in memory and on disk; on disk later when that is full. What happened has happened. */
   update(container: Container, change: Partial<ContainerState>): void {
     container.state = { ...container.state, ...change };
-    this.#table.setState(container.id, JSON.stringify(container.state));
+    try {
+      this.#table.setState(container.id, JSON.stringify(container.state));
+      this.#unwritten.delete(container);
+    } catch (error) {
+      this.#log?.error("container's state could not be written, will be tried again", { container: container.id, error });
+      this.#unwritten.add(container);
+      this.#retry ??= setTimeout(() => this.#writeAgain(), RETRY_MS);
+      this.#retry.unref();
+    }
+  }
+
+  #writeAgain(): void {
+    this.#retry = undefined;
+    for (const container of [...this.#unwritten]) this.update(container, {});
   }
 
   updateSpec(container: Container, change: Partial<ContainerSpec>): void {
@@ -91,6 +111,7 @@ export class ContainerStore {
 
   delete(container: Container): void {
     this.#table.delete(container.id);
+    this.#unwritten.delete(container);
     this.#byId.delete(container.id);
     this.#idByName.delete(container.name);
   }
