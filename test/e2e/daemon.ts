@@ -115,8 +115,11 @@ function entries(dir: string): readonly string[] {
 /** The docker command line that the tests use. */
 export const dockerCli = findDocker();
 
+/** Its major version. */
+export const dockerCliMajor = Number(/version (\d+)/.exec(Bun.spawnSync([dockerCli, "--version"]).stdout.toString())?.[1]);
+
 /** Debian's docker 20.10 command line; undefined where it isn't installed. */
-export const oldDockerCli: string | undefined = ["/usr/bin/docker"].find(
+export const oldDockerCli: string | undefined = ["/usr/bin/docker", dockerCli].find(
   (path) => existsSync(path) && Bun.spawnSync([path, "--version"]).stdout.toString().includes(" 20.10."),
 );
 
