@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { randomHex } from "./ids.ts";
 
 /** Replaces `path` with `data` in one step: readers see the old bytes or the new, also after a crash. */
 export function writeFileAtomic(
@@ -7,7 +7,7 @@ export function writeFileAtomic(
   data: string | Uint8Array,
   options: { readonly mode?: number; readonly sync?: boolean } = {},
 ): void {
-  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  const temporary = `${path}.${randomHex(4)}.tmp`;
   const fd = openSync(temporary, "wx", options.mode ?? 0o644);
   try {
     const bytes = typeof data === "string" ? Buffer.from(data) : data;

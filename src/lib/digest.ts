@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { DhowError } from "./errdefs.ts";
 
 /** `sha256:` and 64 lower-case hex digits. @see https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md#digests */
@@ -28,7 +27,7 @@ export function parseDiffId(text: string): DiffId {
 
 /** The digest of bytes in memory. */
 export function digestOf(data: Uint8Array | string): Digest {
-  return `sha256:${createHash("sha256").update(data).digest("hex")}` as Digest;
+  return `sha256:${new Bun.CryptoHasher("sha256").update(data).digest("hex")}` as Digest;
 }
 
 /** The chainID of `diffId` on top of `parent`. @see https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid */
