@@ -2,7 +2,7 @@
  * Measures dhow beside Debian's dockerd on this machine and prints the table of docs/performance.md as Markdown.
  *
  *   npm run bench                          every row
- *   npm run bench -- --only run,exec       rows by their keys (run, run-none, run-port, run-volume, exec, fleet, logs, stdout, load, save, ps)
+ *   npm run bench -- --only run,exec       rows by their keys; an unknown one lists them
  *   npm run bench -- -n 21                 samples per row and engine, where the row leaves it open (11)
  *   npm run bench -- --json out.json       every sample, too
  *   npm run bench -- --binary path         another dhow than dist/dhow, which is built when it is older than the sources

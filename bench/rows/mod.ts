@@ -2,10 +2,10 @@ import type { Row } from "../measure.ts";
 import { loadRow, saveRow } from "./archive.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
-import { logsRow } from "./logs.ts";
+import { logsRows } from "./logs.ts";
 import { psRow } from "./ps.ts";
 import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
 
 /** All rows, in the table's order. */
-export const rows: readonly Row[] = [...runRows, execRow, fleetRow, logsRow, stdoutRow, loadRow, saveRow, psRow];
+export const rows: readonly Row[] = [...runRows, execRow, fleetRow, ...logsRows, stdoutRow, loadRow, saveRow, psRow];
