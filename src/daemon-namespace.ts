@@ -10,6 +10,7 @@ import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   CLONE_NEWNS,
+  execve,
   isMountPoint,
   MNT_DETACH,
   MS_BIND,
@@ -54,12 +55,7 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
   }
   const command = [...selfCommand(), ...argv];
   const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt") };
-  (process as unknown as { execve(file: string, argv: readonly string[], env: NodeJS.ProcessEnv): never }).execve(
-    process.execPath,
-    command,
-    env,
-  );
-  throw new Error("execve returned");
+  execve(process.execPath, command, env);
 }
 
 /** Makes `path` a mount of its own that shares nothing with other namespaces. */

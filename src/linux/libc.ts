@@ -53,6 +53,7 @@ const SYMBOLS = {
   setns: { args: [int, int], returns: int },
   unshare: { args: [int], returns: int },
   kill: { args: [int, int], returns: int },
+  execve: { args: [pointer, pointer, pointer], returns: int },
   waitid: { args: [int, uint, pointer, int], returns: int },
   mkfifo: { args: [pointer, uint], returns: int },
   splice: { args: [int, pointer, int, pointer, size, uint], returns: long },

@@ -81,3 +81,16 @@ test("trimmableAreas() takes clean file mappings only", () => {
   ]);
   expect(madviseTrim).toBeFunction();
 });
+
+test("execve() keeps the descriptors that are not close-on-exec, the arguments and the environment", async () => {
+  const script = `import { execve } from ${JSON.stringify(join(import.meta.dir, "process.ts"))};
+    execve("/bin/sh", ["sh", "-c", 'cat <&3; echo "$0 $1 $WORD $NONE."', "ä", "b c"], { WORD: "ö", NONE: undefined });`;
+  const child = Bun.spawn([process.execPath, "-e", script], {
+    stdio: ["ignore", "pipe", "inherit", Bun.file(import.meta.path)],
+    env: { PATH: process.env["PATH"] ?? "" },
+  });
+  const text = await new Response(child.stdout).text();
+  expect(await child.exited).toBe(0);
+  expect(text).toEndWith("ä b c ö .\n");
+  expect(text.length).toBeGreaterThan(1000);
+});

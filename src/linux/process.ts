@@ -1,5 +1,6 @@
+import { ptr } from "bun:ffi";
 import { readFileSync } from "node:fs";
-import { fromCstr } from "./cstr.ts";
+import { cstr, fromCstr } from "./cstr.ts";
 import { check } from "./errno.ts";
 import { libc } from "./libc.ts";
 
@@ -149,4 +150,29 @@ export function unameInfo(): UnameInfo {
 /** Sets the mask of permission bits that new files don't get, and returns the one before. */
 export function umask(mask: number): number {
   return libc.symbols.umask(mask & 0o777);
+}
+
+/**
+ * Replaces the program of this process; every other thread ends. Descriptors that are not close-on-exec stay open: `process.execve` of
+ * Bun closes all but the standard ones, also those that a service manager has handed over.
+ * @see execve(2) @throws {SysError}
+ */
+export function execve(path: string, argv: readonly string[], env: Readonly<Record<string, string | undefined>>): never {
+  const entries = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const [words, variables] = [pointers(argv), pointers(entries)];
+  check(libc.symbols.execve(cstr(path), words.addresses, variables.addresses), "execve", path);
+  throw new Error("execve returned");
+}
+
+/** A NULL-terminated array of C strings; `text` must be kept as long as `addresses` is in use. */
+function pointers(strings: readonly string[]): { readonly addresses: BigUint64Array; readonly text: Uint8Array } {
+  const parts = strings.map(cstr);
+  const text = Buffer.concat([...parts, Buffer.alloc(1)]);
+  const addresses = new BigUint64Array(parts.length + 1);
+  let at = BigInt(ptr(text));
+  for (const [index, part] of parts.entries()) {
+    addresses[index] = at;
+    at += BigInt(part.length);
+  }
+  return { addresses, text };
 }
