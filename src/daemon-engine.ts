@@ -27,14 +27,16 @@ import {
   Waiters,
 } from "./engine/mod.ts";
 import { ImageStore } from "./images/mod.ts";
-import { DhowError, type Digest, digestHex, digestOf, isDigest, KeyedMutex, type Logger, randomId } from "./lib/mod.ts";
+import { DhowError, type Digest, digestHex, digestOf, isDigest, KeyedMutex, type Logger, randomId, ZERO_TIME } from "./lib/mod.ts";
 import { fsTypeName, OrphanReaper, Reactor, statfs } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
 import {
+  appArmorProfileOf,
   BufferPool,
   createClockNs,
   type HostFacts,
+  loadDefaultAppArmorProfile,
   type MigrationWarmer,
   type OciRuntime,
   removeEmptyParent,
@@ -61,15 +63,17 @@ export interface EngineBase {
 /** Makes the engine and takes up what the last daemon left. @throws what keeps the daemon from starting */
 export async function startEngine(config: DaemonConfig, base: EngineBase): Promise<EngineApi> {
   prepareRoots(config.dataRoot, config.execRoot);
+  const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
   const network = startNetwork(config, stores, base);
   const events = new EventHub();
   const runtimes = openRuntimes(config, base.log);
-  const deps = containerDeps(config, base, { ...stores, network, events, runtimes });
+  const parts: Parts = { ...stores, network, events, runtimes, appArmorProfile: await appArmorProfile };
+  const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   await recoverContainers(deps);
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
-  return engineApi(config, deps, { ...stores, network, events, runtimes });
+  return engineApi(config, deps, parts);
 }
 
 interface Stores {
@@ -87,6 +91,8 @@ interface Parts extends Stores {
   readonly network: Networking;
   readonly events: EventHub;
   readonly runtimes: Readonly<Record<string, OciRuntime>>;
+  /** That of containers which name none; undefined where there is none. */
+  readonly appArmorProfile: string | undefined;
 }
 
 /** Everything that lives in the data root. */
@@ -200,7 +206,8 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
   };
 }
 
-function containerSettings(config: DaemonConfig, facts: HostFacts, { daemonId, runtimes }: Parts): ContainerDeps["settings"] {
+function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts): ContainerDeps["settings"] {
+  const { daemonId, runtimes, appArmorProfile } = parts;
   const cgroupnsMode = config.defaultCgroupnsMode || (facts.cgroup.version === 2 ? "private" : "host");
   const initPath = initProgram(config);
   return {
@@ -215,7 +222,12 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, { daemonId, r
       shmSizeBytes: config.defaultShmSizeBytes,
       cgroupnsMode,
     },
-    spec: { ulimits: config.defaultUlimits, init: config.isInitDefault, ...(initPath === undefined ? {} : { initPath }) },
+    spec: {
+      ulimits: config.defaultUlimits,
+      init: config.isInitDefault,
+      ...(initPath === undefined ? {} : { initPath }),
+      ...(appArmorProfile === undefined ? {} : { apparmorProfile: appArmorProfile }),
+    },
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
@@ -276,7 +288,8 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
 
 type Sizes = ConstructorParameters<typeof Containers>[1]["sizes"];
 
-function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, { store, images, snapshots }: Parts): Containers {
+function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: Parts): Containers {
+  const { store, images, snapshots } = parts;
   const sizes: Sizes = async ({ id, spec }) => {
     const usage = await snapshots.usage(id);
     const { upper } = snapshots.paths(id);
@@ -311,7 +324,9 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, { store,
       },
       graphDriver: ({ id }) => graphDriver(snapshots, id),
       health: ({ id }) => deps.live.peek(id)?.health?.health,
-      appArmorProfile: () => "",
+      // docker chooses the default at the first start
+      appArmorProfile: ({ spec, state }) =>
+        appArmorProfileOf(spec.hostConfig, deps.facts, state.startedAt === ZERO_TIME ? "" : parts.appArmorProfile) ?? "",
     },
   );
 }
