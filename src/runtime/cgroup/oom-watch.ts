@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import { errnoCode } from "../../lib/mod.ts";
 import {
   drainInotify,
@@ -22,24 +23,30 @@ import { writeCgroupFile } from "./cgroup-files.ts";
  *
  * v1: an eventfd on memory.oom_control is signalled before the kernel kills, and once more when the group goes away. A signal while the
  * group is there is out-of-memory for sure; one that is seen only afterwards counts when the second comes on top of it.
- * v2: memory.events is watched, and looked at once more when the exit is noticed, which is before the runtime has cleaned up.
+ * v2: memory.events is watched, and looked at once more when the exit is noticed. Kernels before 6.15 tell of the exit only after the
+ * runtime has cleaned up: then it was out-of-memory when the group had an event that was not seen in time, and the parent, which counts
+ * for all groups below it and stays, counts a kill more than when this group was last seen alive.
  */
 export class OomWatch implements Disposable {
+  readonly #facts: HostFacts;
   readonly #cgroup: Cgroup;
   readonly #fd: Fd;
   readonly #watch: Watch;
   readonly #isV1: boolean;
   readonly #onOom: () => void;
+  #parentKills: number | undefined;
   #hasOom = false;
   #signalsAfterwards = 0;
   #isClosed = false;
 
-  private constructor(cgroup: Cgroup, fd: Fd, reactor: Reactor, options: { readonly isV1: boolean; readonly onOom: () => void }) {
-    this.#cgroup = cgroup;
+  private constructor(facts: HostFacts, path: string, fd: Fd, options: { readonly reactor: Reactor; readonly onOom: () => void }) {
+    this.#facts = facts;
+    this.#cgroup = cgroupOf(path, facts);
     this.#fd = fd;
-    this.#isV1 = options.isV1;
+    this.#isV1 = facts.cgroup.version === 1;
     this.#onOom = options.onOom;
-    this.#watch = reactor.watch(fd.fd, EPOLLIN, () => {
+    this.#parentKills = this.#countParentKills();
+    this.#watch = options.reactor.watch(fd.fd, EPOLLIN, () => {
       this.#look();
     });
   }
@@ -56,7 +63,7 @@ export class OomWatch implements Disposable {
     try {
       if (isV1) registerV1(`${root}${path}`, fd.fd);
       else inotifyAddWatch(fd.fd, `${root}${path}/memory.events`, IN_MODIFY);
-      return new OomWatch(cgroupOf(path, facts), fd, reactor, { isV1, onOom });
+      return new OomWatch(facts, path, fd, { reactor, onOom });
     } catch (error) {
       fd.close();
       if (["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) return undefined;
@@ -71,16 +78,34 @@ export class OomWatch implements Disposable {
   }
 
   #look(): void {
-    const signals = this.#isV1 ? readEventfd(this.#fd.fd) : drainInotify(this.#fd.fd);
+    if (this.#isV1) this.#lookV1();
+    else this.#lookV2();
+  }
+
+  #lookV1(): void {
+    const signals = readEventfd(this.#fd.fd);
     if (this.#hasOom) return;
     const kills = this.#cgroup.oomKills();
     if (kills !== undefined) {
-      if (kills > 0 || (this.#isV1 && signals > 0)) this.#found();
+      if (kills > 0 || signals > 0) this.#found();
       return;
     }
-    if (!this.#isV1) return;
     this.#signalsAfterwards += signals;
     if (this.#signalsAfterwards > 1) this.#found();
+  }
+
+  #lookV2(): void {
+    const hasEvent = (drainInotify(this.#fd.fd) & IN_MODIFY) !== 0;
+    if (this.#hasOom) return;
+    const kills = this.#cgroup.oomKills();
+    const parentKills = this.#countParentKills();
+    if (kills !== undefined) this.#parentKills = parentKills;
+    if (kills === undefined ? hasEvent && (parentKills ?? 0) > (this.#parentKills ?? 0) : kills > 0) this.#found();
+  }
+
+  /** Of all groups below the parent, those that are gone included; undefined on v1, and for the root, which doesn't count. */
+  #countParentKills(): number | undefined {
+    return this.#isV1 ? undefined : cgroupOf(dirname(this.#cgroup.path), this.#facts).oomKills();
   }
 
   #found(): void {
