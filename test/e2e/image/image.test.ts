@@ -18,7 +18,7 @@ async function importTree(name: string, content: string, ...options: readonly st
   const dir = join(daemon.dir, "trees", name.replaceAll(/[^a-z0-9]/g, "-"));
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, "file"), content);
-  const tar = Bun.spawnSync(["tar", "-c", "--sort=name", "--owner=0", "--group=0", "-C", dir, "."]).stdout;
+  const tar = Bun.spawnSync(["tar", "-c", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-C", dir, "."]).stdout;
   const { stdout, stderr, exitCode } = await daemon.dockerWith({ stdin: new Uint8Array(tar) }, "import", ...options, "-", name);
   if (exitCode !== 0) throw new Error(stderr);
   return stdout.trim();
