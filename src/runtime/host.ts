@@ -47,7 +47,7 @@ export interface LimitSupport {
   readonly blkioWriteIops: boolean;
 }
 
-/** What this machine and this process can do; it doesn't change while the daemon runs. */
+/** What this machine and this process can do; it doesn't change while the daemon runs, but for what the forwarding of packets decides. */
 export interface HostFacts {
   readonly cgroup: CgroupLayout;
   readonly limits: LimitSupport;
@@ -302,7 +302,7 @@ export function hostFacts(): HostFacts {
   const kernel = release();
   const [major = 0, minorVersion = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
   const os = osRelease();
-  const ipv4Forwarding = read("/proc/sys/net/ipv4/ip_forward") === "1";
+  const isForwarding = (): boolean => read("/proc/sys/net/ipv4/ip_forward") === "1";
   const lists = cpuLists(layout);
   return {
     cgroup: layout,
@@ -326,12 +326,17 @@ export function hostFacts(): HostFacts {
     rlimits: rlimits(),
     nrOpen: Number(read("/proc/sys/fs/nr_open")) || 1048576,
     oomScoreAdj: Number(read("/proc/self/oom_score_adj")) || 0,
-    ipv4Forwarding,
+    // the daemon's own network switches it on, later
+    get ipv4Forwarding() {
+      return isForwarding();
+    },
     pingGroupRange: existsSync("/proc/sys/net/ipv4/ping_group_range"),
     unprivilegedPortStart: existsSync("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
     recursiveReadOnly: major > 5 || (major === 5 && minorVersion >= 12),
     maskedPaths: [...MASKED_PATHS, ...thermalPaths()],
     readonlyPaths: READONLY_PATHS,
-    warnings: [...limitWarnings(layout, limits), ...(ipv4Forwarding ? [] : ["WARNING: IPv4 forwarding is disabled"])],
+    get warnings() {
+      return [...limitWarnings(layout, limits), ...(isForwarding() ? [] : ["WARNING: IPv4 forwarding is disabled"])];
+    },
   };
 }

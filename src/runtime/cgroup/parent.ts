@@ -1,9 +1,14 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, rmdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { errnoCode } from "../../lib/mod.ts";
 import type { HostFacts } from "../host.ts";
 import { removeGroups } from "./cgroup-files.ts";
 
-/** Where containers' groups go when nothing else is asked for. */
+/**
+ * Where containers' groups go when nothing else is asked for: at the top, as dockerd's driver `cgroupfs` has it. Not below the service
+ * that systemd runs the daemon in, though that one is delegated: on v2 a group whose children have controllers takes no processes, so
+ * systemd could not start the daemon again while containers run.
+ */
 export const DEFAULT_CGROUP_PARENT = "/dhow";
 
 /**
@@ -44,9 +49,20 @@ export function groupsIn(parent: string, facts: HostFacts): string[] {
   return [...names];
 }
 
-/** Removes a daemon's own empty parent group, at its end; one with groups or processes in it stays. */
+/**
+ * Removes a daemon's own empty parent group, at its end, and `/dhow` when it was the last one; what has groups or processes in it stays.
+ */
 export function removeEmptyParent(parent: string, facts: HostFacts): void {
   for (const root of roots(facts)) {
     if (groupsIn(parent, facts).length === 0) removeGroups(`${root}${parent}`);
+    if (dirname(parent) === DEFAULT_CGROUP_PARENT) removeEmpty(`${root}${DEFAULT_CGROUP_PARENT}`);
+  }
+}
+
+function removeEmpty(group: string): void {
+  try {
+    rmdirSync(group);
+  } catch (error) {
+    if (!["ENOENT", "EBUSY", "ENOTEMPTY"].includes(errnoCode(error) ?? "")) throw error;
   }
 }
