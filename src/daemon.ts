@@ -7,7 +7,7 @@ import { enterNamespace, isInNamespace, prepareNamespace } from "./daemon-namesp
 import { lockRoot } from "./daemon-roots.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
-import { hostFacts, MigrationWarmer } from "./runtime/mod.ts";
+import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
 import { type ApiServer, createServer, type ListenAddress } from "./server/mod.ts";
 
 const SYSTEMD_FIRST_FD = 3;
@@ -111,6 +111,7 @@ class Daemon implements AsyncDisposable {
     prepareNamespace(config.dataRoot, config.execRoot);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
+    resetOomScoreAdj();
     const facts = hostFacts();
     const warmer = stack.use(new MigrationWarmer(facts));
     const engine = await startEngine(config, { facts, warmer, log, stack });

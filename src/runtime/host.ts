@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, release } from "node:os";
 import { type MountInfo, readMountInfo } from "../linux/mod.ts";
 
@@ -290,6 +290,19 @@ function cpuLists(layout: CgroupLayout): { readonly cpus: string; readonly mems:
   }
   const root = layout.v1["cpuset"];
   return { cpus: root === undefined ? "" : read(`${root}/cpuset.cpus`), mems: root === undefined ? "" : read(`${root}/cpuset.mems`) };
+}
+
+/**
+ * Gives this process the oom_score_adj 0, where that is allowed. Containers get it from here: to crun, 0 is the same as nothing, and what
+ * a service manager gave to protect the daemon would protect every container, too, against the rest of the machine.
+ */
+export function resetOomScoreAdj(): void {
+  if (Number(read("/proc/self/oom_score_adj")) === 0) return;
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "0");
+  } catch {
+    // a positive one can't be lowered without CAP_SYS_RESOURCE
+  }
 }
 
 /** Looks at this machine and this process once; some hundred microseconds. Call it in the mount namespace that the daemon works in. */
