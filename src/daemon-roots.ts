@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSy
 import { join } from "node:path";
 import { DhowError, errnoCode } from "./lib/mod.ts";
 import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "./linux/mod.ts";
+import { spreadDirectories } from "./snapshots/mod.ts";
 
 const LOCK_FILE = "lock";
 const LOCK_POLL_MS = 20;
@@ -14,6 +15,8 @@ export function prepareRoots(dataRoot: string, execRoot: string): void {
   for (const dir of ["content", "snapshots", "containers", "volumes", "tmp"])
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
   clearTemporary(join(dataRoot, "tmp"));
+  for (const dir of ["bundles", "execs", "crun"]) mkdirSync(join(execRoot, dir), { recursive: true, mode: 0o700 });
+  for (const dir of [join(dataRoot, "containers"), ...["bundles", "execs", "crun"].map((name) => join(execRoot, name))]) spread(dir);
 }
 
 /** Two daemons on one root would destroy each other's work. @throws conflict */
