@@ -1,5 +1,5 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
-import { Daemon, until } from "../daemon.ts";
+import { Daemon, dockerCliMajor, until } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -55,7 +55,8 @@ test("stop sends the stop signal, then SIGKILL", async () => {
   await daemon.ok("stop", "special");
   expect((await state("special")).ExitCode).toBe(8);
   await trapper("asked", "USR2", 9);
-  await daemon.ok("stop", "-s", "USR2", "asked");
+  if (dockerCliMajor < 23) await daemon.api("POST", "/containers/asked/stop?signal=USR2");
+  else await daemon.ok("stop", "-s", "USR2", "asked");
   expect((await state("asked")).ExitCode).toBe(9);
   await sleeper("deaf");
   await daemon.ok("stop", "-t", "0", "deaf");

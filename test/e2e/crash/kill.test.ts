@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { Daemon } from "../daemon.ts";
+import { Daemon, dockerCliMajor } from "../daemon.ts";
 import { Accountant, logProblem } from "./accountant.ts";
 import { Random } from "./random.ts";
 import { Worker } from "./worker.ts";
@@ -81,7 +81,7 @@ test("afterwards everything still works, and everything can be removed", async (
   expect((await daemon.docker("run", "--rm", "busybox", "echo", "hello")).stdout).toBe("hello\n");
   await daemon.removeContainers();
   await daemon.ok("system", "prune", "-af", "--volumes");
-  await daemon.ok("volume", "prune", "-af");
+  await daemon.ok("volume", "prune", dockerCliMajor < 23 ? "-f" : "-af");
   expect(await daemon.ok("images", "-q")).toBe("");
   expect(await daemon.ok("volume", "ls", "-q")).toBe("");
   expect(await daemon.residue()).toEqual([]);

@@ -57,10 +57,10 @@ test("names: docker's forms and refusals", async () => {
   await daemon.ok("tag", "busybox", "registry.example:5000/a/b:c");
   await daemon.ok("rmi", "registry.example:5000/a/b:c");
   expect(await fails("tag", "nosuch", "x")).toContain("No such image: nosuch:latest");
-  expect(await fails("tag", "busybox", "UPPER")).toContain("repository name (library/UPPER) must be lowercase");
+  expect(await fails("tag", "busybox", "UPPER")).toMatch(/repository name (\(library\/UPPER\) )?must be lowercase/);
   expect(await fails("tag", "busybox", "a:b:c")).toContain("invalid reference format");
-  expect(await fails("run", "UPPER")).toContain("repository name (library/UPPER) must be lowercase");
-  expect(await fails("image", "inspect", "nosuch")).toContain("No such image: nosuch:latest");
+  expect(await fails("run", "UPPER")).toMatch(/repository name (\(library\/UPPER\) )?must be lowercase/);
+  expect(await fails("image", "inspect", "nosuch")).toMatch(/No such image: nosuch(:latest)?\n/);
 });
 
 test("by id, by its beginning, with two parts", async () => {

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { Daemon, until } from "../daemon.ts";
+import { Daemon, dockerCliMajor, until } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -133,13 +134,17 @@ test("--mac-address, and what the default bridge refuses", async () => {
   expect(await daemon.ok("run", "--rm", "--mac-address", "02:42:00:00:00:99", "busybox", "cat", "/sys/class/net/eth0/address")).toBe(
     "02:42:00:00:00:99",
   );
+  // an older command line doesn't send it
+  if (dockerCliMajor < 23) return;
   expect((await daemon.docker("run", "--rm", "--ip", "192.0.2.9", "busybox", "true")).stderr).toContain(
     "user specified IP address is supported",
   );
 });
 
 test("what the user mounts over /etc files wins; what the container writes there stays across a restart of it", async () => {
-  expect(await daemon.ok("run", "--rm", "-v", "/etc/hostname:/etc/hosts:ro", "busybox", "cat", "/etc/hosts")).toBe(hostname());
+  expect(await daemon.ok("run", "--rm", "-v", "/etc/hostname:/etc/hosts:ro", "busybox", "cat", "/etc/hosts")).toBe(
+    readFileSync("/etc/hostname", "utf8").trim(),
+  );
   expect(await daemon.ok("run", "--rm", "busybox", "sh", "-c", "echo 192.0.2.7 own >> /etc/hosts && tail -n1 /etc/hosts")).toBe(
     "192.0.2.7 own",
   );
@@ -152,5 +157,5 @@ test("network ls and inspect", async () => {
     "none null local",
   ]);
   expect(await daemon.ok("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")).toBe(daemon.gateway);
-  expect((await daemon.docker("network", "inspect", "nosuch")).stderr).toContain("network nosuch not found");
+  expect((await daemon.docker("network", "inspect", "nosuch")).stderr).toMatch(/network nosuch not found|No such network: nosuch/);
 });

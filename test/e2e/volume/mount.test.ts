@@ -1,7 +1,7 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon, until } from "../daemon.ts";
+import { Daemon, dockerCliMajor, until } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -55,7 +55,7 @@ test("named volumes: kept, shared, in use", async () => {
   expect((await daemon.docker("volume", "rm", "named")).stderr).toContain(`remove named: volume is in use - [${id}]`);
   await daemon.ok("rm", "user");
   await daemon.ok("volume", "rm", "named");
-  expect((await daemon.docker("volume", "inspect", "named")).stderr).toContain("no such volume");
+  expect((await daemon.docker("volume", "inspect", "named")).stderr).toMatch(/no such volume/i);
 });
 
 test("copy-up: content, owner and mode of the image's directory, once", async () => {
@@ -146,10 +146,15 @@ test("volume create, ls, inspect, prune", async () => {
     'error looking up volume plugin nosuch: plugin "nosuch" not found',
   );
   expect((await daemon.docker("volume", "create", "-o", "foo=bar", "bad")).stderr).toContain('invalid option: "foo"');
-  expect(await daemon.ok("volume", "prune", "-f")).not.toContain("one");
-  expect(await daemon.ok("volume", "ls", "-q")).toBe("one");
-  expect(await daemon.ok("volume", "prune", "-af")).toContain("one");
-  expect((await daemon.docker("volume", "rm", "one")).stderr).toContain("get one: no such volume");
+  if (dockerCliMajor < 23) {
+    // before API 1.42, a prune takes the named ones, too
+    expect(await daemon.ok("volume", "prune", "-f")).toContain("one");
+  } else {
+    expect(await daemon.ok("volume", "prune", "-f")).not.toContain("one");
+    expect(await daemon.ok("volume", "ls", "-q")).toBe("one");
+    expect(await daemon.ok("volume", "prune", "-af")).toContain("one");
+  }
+  expect((await daemon.docker("volume", "rm", "one")).stderr).toMatch(/get one: no such volume|No such volume: one/);
   await daemon.ok("volume", "rm", "-f", "one");
 });
 
