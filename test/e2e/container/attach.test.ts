@@ -108,7 +108,16 @@ test("-it: a terminal with its size, echo, and resize", async () => {
 });
 
 test("ctrl-c ends a program on a terminal", async () => {
-  using terminal = daemon.terminal({}, "run", "-it", "--rm", "busybox", "sh", "-c", "trap 'exit 130' INT; echo go; while :; do sleep 0.05; done");
+  using terminal = daemon.terminal(
+    {},
+    "run",
+    "-it",
+    "--rm",
+    "busybox",
+    "sh",
+    "-c",
+    "trap 'exit 130' INT; echo go; while :; do sleep 0.05; done",
+  );
   await terminal.sees("go\r\n");
   terminal.write("\x03");
   expect(await terminal.exited).toBe(130);
