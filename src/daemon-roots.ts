@@ -16,7 +16,8 @@ export function prepareRoots(dataRoot: string, execRoot: string): void {
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
   clearTemporary(join(dataRoot, "tmp"));
   for (const dir of ["bundles", "execs", "crun"]) mkdirSync(join(execRoot, dir), { recursive: true, mode: 0o700 });
-  for (const dir of [join(dataRoot, "containers"), ...["bundles", "execs", "crun"].map((name) => join(execRoot, name))]) spread(dir);
+  for (const dir of [join(dataRoot, "containers"), ...["bundles", "execs", "crun"].map((name) => join(execRoot, name))])
+    spreadDirectories(dir);
 }
 
 /** Two daemons on one root would destroy each other's work. @throws conflict */
