@@ -103,11 +103,12 @@ function optionsOf(how: OverlayMount): MountOption[] {
  * (27 to 300 ms measured after 50 MB of writes): a descriptor keeps it until another thread closes that, so the wait is there.
  */
 export function unmountOverlay(target: string): void {
-  let holder: ReturnType<typeof open>;
+  let holder: ReturnType<typeof open> | undefined;
   try {
     holder = open(target, O_PATH);
     umount(target, MNT_DETACH);
   } catch (error) {
+    holder?.close();
     if (isErrno(error, "EINVAL", "ENOENT")) return;
     throw error;
   }

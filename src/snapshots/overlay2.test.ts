@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLogger } from "../lib/mod.ts";
 import { MNT_DETACH, mount, readMountInfo, umount } from "../linux/mod.ts";
@@ -8,9 +8,27 @@ import { Overlay2 } from "./overlay2.ts";
 import { snapshotterSuite } from "./suite.ts";
 import { files, isRoot, makeLayer, temporaryDirectory } from "./test-support.ts";
 
+/** Where a descriptor of this process leads; empty when it is closed already. */
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}
+
 snapshotterSuite((root, log) => new Overlay2(root, log));
 
 describe.skipIf(!isRoot)("overlay2 (skipped: needs root)", () => {
+  test("unmount() of what is not mounted keeps no descriptor", async () => {
+    using tmp = temporaryDirectory();
+    const s = new Overlay2(join(tmp.path, "s"), silentLogger);
+    s.prepare("c", await makeLayer(s, null, "base", files({ f: "f" })));
+    const kept = (): number => readdirSync("/proc/self/fd").filter((fd) => linkOf(fd).startsWith(tmp.path)).length;
+    for (let round = 0; round < 3; round++) s.unmount("c");
+    expect(kept()).toBe(0);
+  });
+
   test("only an ephemeral snapshot is mounted volatile, and layers stay self-contained", async () => {
     using tmp = temporaryDirectory();
     const s = new Overlay2(join(tmp.path, "s"), silentLogger);
