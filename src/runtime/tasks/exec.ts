@@ -92,6 +92,8 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     const exitCode = await child.exited;
     const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${exitCode}`;
     deps.onOrphan();
+    // the runtime may have handed the terminal over before it failed
+    void terminal?.master.then((master) => master.close());
     io.abort();
     throw execFailure(message, options.process.args ?? []);
   }
