@@ -18,9 +18,10 @@ beforeEach(() => {
   db = Database.open(":memory:", volumeMigrations);
   volumes = new Volumes({ table: new VolumesTable(db), root: `${root}/volumes`, log: silentLogger, references: () => [] });
 });
-afterEach(() => {
+afterEach(async () => {
   db[Symbol.dispose]();
-  rmSync(root, { recursive: true, force: true });
+  // what was removed is being deleted meanwhile
+  for (; existsSync(root); await Bun.sleep(5)) rmSync(root, { recursive: true, force: true });
 });
 
 function plan(
