@@ -1,9 +1,10 @@
-import type { MessageWriter } from "./message.ts";
-import type { NetlinkSocket } from "./socket.ts";
+import { decodeAttributes, type MessageWriter, NLM_F } from "./message.ts";
+import { NetlinkError, type NetlinkSocket } from "./socket.ts";
 
+const CT_GET = (1 << 8) | 1;
 const CT_DELETE = (1 << 8) | 2;
 const AF_INET = 2;
-const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, FILTER: 25 } as const;
+const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
@@ -12,38 +13,107 @@ const CTA_PROTO_DST_PORT = 3;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
 const FILTER = { IP_SRC: 1 << 0, PROTO_NUM: 1 << 3, PROTO_DST_PORT: 1 << 5 } as const;
+const EINVAL = 22;
+const ENOENT = 2;
+const NFGEN_LENGTH = 4;
 
-function flush(socket: NetlinkSocket, body: (w: MessageWriter) => void): void {
-  socket.request({
-    type: CT_DELETE,
-    call: "flush conntrack",
-    body: (w) => {
-      w.u8(AF_INET).u8(1).u16be(0);
-      body(w);
-    },
-  });
-}
+/** Which flows: what one side of them has as its sender, or where they went. Addresses in host order. */
+export type FlowMatch =
+  | { readonly side: "origin" | "reply"; readonly address: number }
+  | { readonly protocol: number; readonly destinationPort: number };
 
-function filterFlags(w: MessageWriter, orig: number, reply: number): void {
-  w.nest(CTA.FILTER, () => w.attrU32(CTA_FILTER_ORIG_FLAGS, orig).attrU32(CTA_FILTER_REPLY_FLAGS, reply));
-}
-
-/** Forgets tracked IPv4 flows that `address` (host order) answers or, with "origin", has begun. Kernel 5.8 or later. @throws {NetlinkError} */
+/** Forgets tracked IPv4 flows that `address` (host order) answers or, with "origin", has begun. @throws {NetlinkError} */
 export function flushFlowsOf(socket: NetlinkSocket, address: number, side: "origin" | "reply"): void {
-  flush(socket, (w) => {
-    w.nest(side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, () => {
-      w.nest(CTA_TUPLE_IP, () => w.attrU32be(CTA_IP_V4_SRC, address));
-    });
-    filterFlags(w, side === "origin" ? FILTER.IP_SRC : 0, side === "reply" ? FILTER.IP_SRC : 0);
-  });
+  flush(socket, { side, address });
 }
 
 /** Forgets tracked IPv4 flows of an IP protocol to a destination port. @throws {NetlinkError} */
 export function flushFlowsTo(socket: NetlinkSocket, protocol: number, port: number): void {
-  flush(socket, (w) => {
-    w.nest(CTA.TUPLE_ORIG, () => {
-      w.nest(CTA_TUPLE_PROTO, () => w.attrU8(CTA_PROTO_NUM, protocol).attrU16be(CTA_PROTO_DST_PORT, port));
+  flush(socket, { protocol, destinationPort: port });
+}
+
+/** In one message where the kernel can do that (Linux 6.8), else flow by flow. */
+function flush(socket: NetlinkSocket, match: FlowMatch): void {
+  try {
+    socket.request({ type: CT_DELETE, call: "flush conntrack", body: (w) => writeMatch(w, match) });
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== EINVAL) throw error;
+    deleteListedFlows(socket, match);
+  }
+}
+
+function writeMatch(w: MessageWriter, match: FlowMatch): void {
+  w.u8(AF_INET).u8(1).u16be(0);
+  if ("address" in match) {
+    const isOrigin = match.side === "origin";
+    w.nest(isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, () => {
+      w.nest(CTA_TUPLE_IP, () => w.attrU32be(CTA_IP_V4_SRC, match.address));
     });
-    filterFlags(w, FILTER.PROTO_NUM | FILTER.PROTO_DST_PORT, 0);
+    writeFilter(w, isOrigin ? FILTER.IP_SRC : 0, isOrigin ? 0 : FILTER.IP_SRC);
+    return;
+  }
+  w.nest(CTA.TUPLE_ORIG, () => {
+    w.nest(CTA_TUPLE_PROTO, () => w.attrU8(CTA_PROTO_NUM, match.protocol).attrU16be(CTA_PROTO_DST_PORT, match.destinationPort));
   });
+  writeFilter(w, FILTER.PROTO_NUM | FILTER.PROTO_DST_PORT, 0);
+}
+
+function writeFilter(w: MessageWriter, orig: number, reply: number): void {
+  w.nest(CTA.FILTER, () => w.attrU32(CTA_FILTER_ORIG_FLAGS, orig).attrU32(CTA_FILTER_REPLY_FLAGS, reply));
+}
+
+/**
+ * Asks for the flows that match, and forgets each. Kernels before 5.8 answer with all flows, so every one is looked at here, too. A
+ * kernel that can't be asked about flows at all is left alone.
+ * @throws {NetlinkError}
+ */
+export function deleteListedFlows(socket: NetlinkSocket, match: FlowMatch): void {
+  const flows: ReadonlyMap<number, Uint8Array>[] = [];
+  try {
+    socket.query({ type: CT_GET, flags: NLM_F.DUMP, call: "list conntrack", body: (w) => writeMatch(w, match) }, (message) => {
+      // the next datagram overwrites this one
+      const flow = decodeAttributes(message.body.slice(), NFGEN_LENGTH);
+      if (isMatch(flow, match)) flows.push(flow);
+    });
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === EINVAL) return;
+    throw error;
+  }
+  for (const flow of flows) deleteFlow(socket, flow);
+}
+
+function deleteFlow(socket: NetlinkSocket, flow: ReadonlyMap<number, Uint8Array>): void {
+  const body = (w: MessageWriter): void => {
+    w.u8(AF_INET).u8(0).u16be(0);
+    w.nest(CTA.TUPLE_ORIG, () => w.raw(flow.get(CTA.TUPLE_ORIG) ?? new Uint8Array()));
+    for (const type of [CTA.ID, CTA.ZONE]) {
+      const value = flow.get(type);
+      if (value !== undefined) w.attr(type, value);
+    }
+  };
+  try {
+    socket.request({ type: CT_DELETE, call: "delete conntrack", body });
+  } catch (error) {
+    // it has come to its end by itself
+    if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
+  }
+}
+
+function isMatch(flow: ReadonlyMap<number, Uint8Array>, match: FlowMatch): boolean {
+  const part = (tuple: number, type: number): ReadonlyMap<number, Uint8Array> => {
+    const nested = decodeAttributes(flow.get(tuple) ?? new Uint8Array()).get(type);
+    return decodeAttributes(nested ?? new Uint8Array());
+  };
+  if ("address" in match) {
+    const source = part(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, CTA_TUPLE_IP).get(CTA_IP_V4_SRC);
+    return readBigEndian(source) === match.address >>> 0;
+  }
+  const proto = part(CTA.TUPLE_ORIG, CTA_TUPLE_PROTO);
+  return (
+    readBigEndian(proto.get(CTA_PROTO_NUM)) === match.protocol && readBigEndian(proto.get(CTA_PROTO_DST_PORT)) === match.destinationPort
+  );
+}
+
+function readBigEndian(value: Uint8Array | undefined): number | undefined {
+  return value?.reduce((sum, byte) => sum * 256 + byte, 0);
 }
