@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { dirname } from "node:path";
 import { DhowError, errnoCode } from "../lib/mod.ts";
 
-const WAIT_MS = 10_000;
+const WAIT_MS = 60_000;
 const POLL_MS = 20;
 const LOCK = "/run/dhow.starting";
 const LOG = "/var/log/dhow.log";
@@ -89,7 +89,7 @@ function logTail(): string {
 
 /**
  * Starts a daemon in the background and waits until it answers at `host`. Of several callers at once, one starts it and the others wait.
- * @throws unavailable when it ends at once or doesn't answer in 10 seconds
+ * @throws unavailable when it ends at once or doesn't answer within a minute
  */
 export async function startDaemon(host: string, warn: (line: string) => void): Promise<boolean> {
   const path = host.slice("unix://".length);

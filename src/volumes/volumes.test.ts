@@ -18,9 +18,10 @@ beforeEach(() => {
   db = Database.open(":memory:", volumeMigrations);
   used = {};
 });
-afterEach(() => {
+afterEach(async () => {
   db[Symbol.dispose]();
-  rmSync(root, { recursive: true, force: true });
+  // what was removed is being deleted meanwhile
+  for (; existsSync(root); await Bun.sleep(5)) rmSync(root, { recursive: true, force: true });
 });
 
 test("create() makes a directory of its own and returns the same volume the next time", () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { silentLogger } from "../../lib/mod.ts";
 import { Database, VolumesTable, volumeMigrations } from "../../metadata/mod.ts";
@@ -21,9 +21,10 @@ beforeEach(() => {
   const volumes = new Volumes({ table: new VolumesTable(db), root, log: silentLogger, references: (name) => used[name] ?? [] });
   api = new VolumesService({ volumes, emit: (event) => events.push(event) });
 });
-afterEach(() => {
+afterEach(async () => {
   db[Symbol.dispose]();
-  rmSync(root, { recursive: true, force: true });
+  // what was removed is being deleted meanwhile
+  for (; existsSync(root); await Bun.sleep(5)) rmSync(root, { recursive: true, force: true });
 });
 
 const names = async (filters: Record<string, string[]>): Promise<(string | undefined)[]> =>
