@@ -13,6 +13,7 @@ import {
   execve,
   isMountPoint,
   MNT_DETACH,
+  type MountInfo,
   MS_BIND,
   MS_PRIVATE,
   MS_RDONLY,
@@ -20,6 +21,7 @@ import {
   MS_REMOUNT,
   mount,
   readMountInfo,
+  setCloexec,
   setns,
   umount,
   unshare,
@@ -27,11 +29,22 @@ import {
 
 const CLONE_FS = 0x200;
 const MARK = "DHOW_MOUNT_NAMESPACE";
+/** Names the descriptor of the namespace that the daemon was started in. */
+const HOST_NAMESPACE = "DHOW_HOST_NAMESPACE";
 
 /** What to start again, with which arguments; a compiled binary is its own script. */
 export function selfCommand(): readonly string[] {
   const script = process.argv[1] ?? "";
   return script.startsWith("/$bunfs/") || script === "" ? [process.execPath] : [process.execPath, script];
+}
+
+/** The namespace that the daemon was started in, as a descriptor that children don't get; undefined when it was started in its own. */
+export function takeHostNamespace(): number | undefined {
+  const text = process.env[HOST_NAMESPACE];
+  delete process.env[HOST_NAMESPACE];
+  if (text === undefined) return undefined;
+  setCloexec(Number(text));
+  return Number(text);
 }
 
 /** Whether this process is in the daemon's namespace already; forgets the mark, so that children don't take it over. */
@@ -46,6 +59,7 @@ export function isInNamespace(): boolean {
  * Only this thread can move there, and the start of a new program leaves just this thread.
  */
 export function enterNamespace(holderPid: number | undefined, argv: readonly string[]): never {
+  const host = openSync("/proc/self/ns/mnt", "r");
   if (holderPid === undefined) {
     unshare(CLONE_NEWNS);
   } else {
@@ -53,9 +67,31 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
     unshare(CLONE_FS);
     setns(fd, CLONE_NEWNS);
   }
+  setCloexec(host, false);
   const command = [...selfCommand(), ...argv];
-  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt") };
+  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt"), [HOST_NAMESPACE]: String(host) };
   execve(process.execPath, command, env);
+}
+
+/**
+ * Where `/` is shared, as with systemd, the mounts that make the roots private appear on the host, too (and nothing that is mounted in
+ * them). Takes those away from the host. The last act of a daemon that leaves no container: this thread stays in the host's namespace.
+ */
+export function leaveHostClean(host: number, roots: readonly string[]): void {
+  unshare(CLONE_FS);
+  setns(host, CLONE_NEWNS);
+  for (const root of roots) {
+    const mounts = readMountInfo();
+    const own = mounts.findLast((m) => m.mountPoint === root);
+    const parent = mounts.find((m) => m.mountId === own?.parentId);
+    if (!own || !parent || !isBoundToItself(own, parent)) continue;
+    umount(root, MNT_DETACH);
+  }
+}
+
+function isBoundToItself(own: MountInfo, parent: MountInfo): boolean {
+  const below = own.mountPoint.slice(parent.mountPoint === "/" ? 0 : parent.mountPoint.length);
+  return own.source === parent.source && own.root === `${parent.root === "/" ? "" : parent.root}${below}`;
 }
 
 /** Makes `path` a mount of its own that shares nothing with other namespaces. */

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
 import { startEngine } from "./daemon-engine.ts";
-import { enterNamespace, isInNamespace, prepareNamespace } from "./daemon-namespace.ts";
+import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
 import { lockRoot } from "./daemon-roots.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
@@ -108,6 +108,10 @@ class Daemon implements AsyncDisposable {
     for (const dir of [config.dataRoot, config.execRoot, dirname(config.pidfile)]) mkdirSync(dir, { recursive: true, mode: 0o711 });
     stack.use(await lockRoot(config.dataRoot, "--data-root"));
     stack.use(await lockRoot(config.execRoot, "--exec-root"));
+    const host = takeHostNamespace();
+    // the first to be deferred is the last to be done; with a container's holder alive, the next daemon comes back to these mounts
+    if (host !== undefined)
+      stack.defer(() => (findHolder(config.execRoot) === undefined ? leaveHostClean(host, [config.execRoot, config.dataRoot]) : undefined));
     prepareNamespace(config.dataRoot, config.execRoot);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
