@@ -139,13 +139,15 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
     await freeze(cgroup);
   } catch (error) {
     live.isPausing = false;
-    if (isRunning(container.state)) throw error;
+    // without a group it has ended, though the word of it may still be on its way
+    if (isRunning(container.state) && cgroup.exists()) throw error;
+    throw new DhowError("conflict", `container ${id} is not running`, { cause: error });
   }
   const isWanted = live.isPausing;
   live.isPausing = false;
   if (!isWanted || container.state.status !== "running") {
     // It ended meanwhile, or was killed or removed: what is killed while it freezes dies only when it is let go.
-    thaw(cgroup);
+    if (cgroup.exists()) thaw(cgroup);
     throw new DhowError("conflict", `container ${id} is not running`);
   }
   deps.store.update(container, { status: "paused" });
@@ -155,7 +157,9 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
 /** POST /containers/{id}/unpause. @throws conflict in docker's words */
 export async function unpauseContainer(deps: ContainerDeps, container: Container): Promise<void> {
   if (container.state.status !== "paused") throw new DhowError("conflict", `Container ${container.id} is not paused`);
-  thaw(cgroupOf(cgroupPath(deps, container), deps.facts));
+  const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
+  if (!cgroup.exists()) throw new DhowError("conflict", `container ${container.id} is not running`);
+  thaw(cgroup);
   deps.store.update(container, { status: "running" });
   emitContainer(deps.emit, "unpause", container);
 }

@@ -69,7 +69,25 @@ export class Worker {
         await this.#step();
       } catch (error) {
         if (!(error instanceof NoAnswer)) this.problems.push(`${this.#prefix}: ${error instanceof Error ? error.stack : error}`);
-        await Bun.sleep(30);
+        await this.#awaitDaemon();
+      }
+    }
+  }
+
+  /** Waits for the next daemon, and looks what became of those of which nobody can say whether they are there. */
+  async #awaitDaemon(): Promise<void> {
+    for (;;) {
+      await Bun.sleep(20);
+      if (this.isStopped) return;
+      try {
+        if ((await this.#call("GET", "/_ping")).status !== 200) continue;
+        for (const one of this.known.values()) {
+          if (one.allowed.size < 2 || !one.allowed.has("absent")) continue;
+          if ((await this.#call("GET", `/containers/${one.name}/json`)).status === 404) one.allowed = new Set(["absent"]);
+        }
+        return;
+      } catch {
+        // not yet, or no longer
       }
     }
   }
@@ -119,13 +137,17 @@ export class Worker {
 
   async #step(): Promise<void> {
     const { known } = this;
-    const present = [...known.values()].filter((one) => !one.allowed.has("absent") || one.allowed.size > 1);
+    const present = [...known.values()].filter((one) => !one.allowed.has("absent") || (one.id !== "" && one.allowed.size > 1));
     const choice = this.#random.next();
     if (present.length < 2 || (present.length < MOST_CONTAINERS && choice < 0.25)) return this.#create();
     if (choice < 0.33) return this.#runOnce();
     if (choice < 0.4) return this.#image();
     if (choice < 0.45) return this.#volume();
     const one = this.#random.pick(present);
+    if (one.allowed.has("absent") && (await this.#call("GET", `/containers/${one.name}/json`)).status === 404) {
+      one.allowed = new Set(["absent"]);
+      return;
+    }
     const action = this.#random.pick([
       "start",
       "start",
@@ -134,10 +156,11 @@ export class Worker {
       "kill",
       "restart",
       "pause",
-      "pause",
       "unpause",
       "remove",
+      "remove",
       "logs",
+      "exec",
       "exec",
       "inspect",
       "attach",
