@@ -18,14 +18,20 @@ import { type Cgroup, cgroupOf } from "./cgroup.ts";
 import { writeCgroupFile } from "./cgroup-files.ts";
 
 /**
+ * The kernel tells of an event at the limit at once, and holds back for 10 ms those that follow: that of the kill may never come, when the
+ * group is gone by then. Long enough for a busy machine and a slow runtime.
+ */
+const EVENT_BEFORE_KILL_MS = 5000;
+
+/**
  * Notices that a container ran out of memory, in time: the runtime removes the group, and the kernel's count with it, as soon as the
  * first process is gone.
  *
  * v1: an eventfd on memory.oom_control is signalled before the kernel kills, and once more when the group goes away. A signal while the
  * group is there is out-of-memory for sure; one that is seen only afterwards counts when the second comes on top of it.
  * v2: memory.events is watched, and looked at once more when the exit is noticed. Kernels before 6.15 tell of the exit only after the
- * runtime has cleaned up: then it was out-of-memory when the group had an event that was not seen in time, and the parent, which counts
- * for all groups below it and stays, counts a kill more than when this group was last seen alive.
+ * runtime has cleaned up: then it was out-of-memory when the group has just come to its limit, and the parent, which counts for all
+ * groups below it and stays, counts a kill more than when this group was last looked at.
  */
 export class OomWatch implements Disposable {
   readonly #facts: HostFacts;
@@ -35,6 +41,7 @@ export class OomWatch implements Disposable {
   readonly #isV1: boolean;
   readonly #onOom: () => void;
   #parentKills: number | undefined;
+  #lastEventMs = Number.NEGATIVE_INFINITY;
   #hasOom = false;
   #signalsAfterwards = 0;
   #isClosed = false;
@@ -95,12 +102,13 @@ export class OomWatch implements Disposable {
   }
 
   #lookV2(): void {
-    const hasEvent = (drainInotify(this.#fd.fd) & IN_MODIFY) !== 0;
+    if ((drainInotify(this.#fd.fd) & IN_MODIFY) !== 0) this.#lastEventMs = performance.now();
     if (this.#hasOom) return;
     const kills = this.#cgroup.oomKills();
     const parentKills = this.#countParentKills();
     if (kills !== undefined) this.#parentKills = parentKills;
-    if (kills === undefined ? hasEvent && (parentKills ?? 0) > (this.#parentKills ?? 0) : kills > 0) this.#found();
+    const isRecent = performance.now() - this.#lastEventMs < EVENT_BEFORE_KILL_MS;
+    if (kills === undefined ? isRecent && (parentKills ?? 0) > (this.#parentKills ?? 0) : kills > 0) this.#found();
   }
 
   /** Of all groups below the parent, those that are gone included; undefined on v1, and for the root, which doesn't count. */
