@@ -195,7 +195,8 @@ describe("docker 20.10's command line", () => {
 
   old("a terminal", async () => {
     using terminal = daemon.terminal({ cli }, "run", "-it", "--rm", "busybox", "sh");
-    terminal.write("stty size; exit 3\n");
+    // this one tells the size only after the start
+    terminal.write("until stty size 2>/dev/null; do sleep 0.1; done; exit 3\n");
     await terminal.sees("24 80\r\n");
     expect(await terminal.exited).toBe(3);
   });
