@@ -103,7 +103,7 @@ const FLAGS: readonly Flag[] = [
   { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
   { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
   { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },
-  { name: "shutdown-timeout", type: "int", help: "Set the shutdown timeout in seconds" },
+  { name: "shutdown-timeout", type: "int", help: "Seconds that running requests get at the end (2 at most); containers are not stopped" },
   { name: "storage-driver", short: "s", type: "string", help: 'Storage driver to use ("overlay2"|"native")' },
   { name: "tls", type: "bool", help: "false allows a TCP socket without TLS" },
 ];

@@ -121,10 +121,11 @@ class Daemon implements AsyncDisposable {
     const engine = await startEngine(config, { facts, warmer, log, stack });
     const onRequest = (): void => warmer.touch();
     const server = createServer({ api: engine, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
-    stack.defer(() => server.close({ drainMs: DRAIN_MS }));
+    stack.defer(() => server.close({ drainMs: Math.min(DRAIN_MS, config.shutdownTimeoutS * 1000) }));
     await listenAll(server, config, log);
     const stop = Promise.withResolvers<void>();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.resolve());
+    process.on("SIGHUP", () => log.info("settings are read at the start only: restart the daemon, containers go on meanwhile"));
     stack.defer(trimWhenIdle());
     log.info("daemon has completed initialization", { version: VERSION });
     return new Daemon(stack.move(), stop.promise);
@@ -149,6 +150,16 @@ function isDaemon(pid: number): boolean {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8")
       .split("\0")
       .some((word) => word === "daemon" || word.endsWith("dockerd"));
+  } catch {
+    return false;
+  }
+}
+
+/** A daemon that was killed keeps its pid until its parent looks; nothing of it runs any more. */
+function isZombie(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2] === "Z";
   } catch {
     return false;
   }

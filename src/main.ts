@@ -18,10 +18,15 @@ function calledName(): string {
   return name.slice(name.lastIndexOf("/") + 1);
 }
 
+/** A daemon that was told to stop ends, whatever timer of a container or open connection there still is. */
+async function daemon(argv: readonly string[]): Promise<never> {
+  process.exit(await (await import("./daemon.ts")).runDaemon(argv));
+}
+
 async function main(name: string, argv: readonly string[]): Promise<number> {
   const first = argv[0];
-  if (name === "dockerd") return (await import("./daemon.ts")).runDaemon(argv);
-  if (first === "daemon" && name !== "docker") return (await import("./daemon.ts")).runDaemon(argv.slice(1));
+  if (name === "dockerd") return daemon(argv);
+  if (first === "daemon" && name !== "docker") return daemon(argv.slice(1));
   if (first?.startsWith("internal-")) {
     const load = INTERNAL[first];
     if (load !== undefined) return (await load())(argv.slice(1));
