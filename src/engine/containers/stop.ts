@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, errnoCode } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
 import { isRunning } from "./container.ts";
@@ -124,6 +124,10 @@ export async function restartContainer(deps: ContainerDeps, container: Container
   emitContainer(deps.emit, "restart", container);
 }
 
+function isGone(error: unknown): boolean {
+  return error instanceof Error && errnoCode(error.cause) === "ENOENT";
+}
+
 /** POST /containers/{id}/pause. @throws conflict in docker's words */
 export async function pauseContainer(deps: ContainerDeps, container: Container): Promise<void> {
   const { id, state } = container;
@@ -140,14 +144,14 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
   } catch (error) {
     live.isPausing = false;
     // without a group it has ended, though the word of it may still be on its way
-    if (isRunning(container.state) && cgroup.exists()) throw error;
+    if (isRunning(container.state) && !isGone(error)) throw error;
     throw new DhowError("conflict", `container ${id} is not running`, { cause: error });
   }
   const isWanted = live.isPausing;
   live.isPausing = false;
   if (!isWanted || container.state.status !== "running") {
     // It ended meanwhile, or was killed or removed: what is killed while it freezes dies only when it is let go.
-    if (cgroup.exists()) thaw(cgroup);
+    thaw(cgroup);
     throw new DhowError("conflict", `container ${id} is not running`);
   }
   deps.store.update(container, { status: "paused" });

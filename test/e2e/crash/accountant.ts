@@ -155,7 +155,8 @@ export class Accountant {
       if (!(process > 0) || process === pid) continue;
       const command = read(`/proc/${process}/cmdline`).replaceAll("\0", " ").trim();
       if (!command.includes(`${dir}/`)) continue;
-      const owner = /\b[0-9a-f]{64}\b/.exec(command)?.[0] ?? "";
+      // an exec names its own id first
+      const owner = command.match(/\b[0-9a-f]{64}\b/g)?.at(-1) ?? "";
       if (command.includes("dhow-holder")) holders.push(owner);
       else if (!ids.includes(owner) && !command.startsWith("/usr/bin/docker") && !command.includes("docker ")) {
         found.push(`process ${process} is left over: ${command.slice(0, 300)}`);

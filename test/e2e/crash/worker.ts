@@ -241,12 +241,22 @@ export class Worker {
 
   async #start(one: Known): Promise<void> {
     one.startedAtMs = Date.now();
-    await this.#doing(one, "start", this.#started(one), async () => {
+    await this.#doing(one, "start", [...this.#started(one), ...this.#orphaned(one)], async () => {
       const { status, text } = await this.#call("POST", `/containers/${one.name}/start`);
       if (status === 204) return this.#started(one);
       this.#refused(one, "start", status, text, [304, 404, 409]);
       return undefined;
     });
+  }
+
+  /**
+   * How a start may end whose daemon dies: a terminal that the runtime has handed over to it and that nobody else holds yet is lost,
+   * and the container with it. Nobody was told that it had started.
+   */
+  #orphaned(one: Known): Status[] {
+    if (one.kind !== "terminal") return [];
+    one.wasKilled = true;
+    return ["exited:137"];
   }
 
   async #stop(one: Known, verb: "stop" | "restart"): Promise<void> {
@@ -257,12 +267,17 @@ export class Worker {
     if (isEarly) one.wasKilled = true;
     const early: Status[] = isEarly && one.kind !== "remove" ? ["exited:137", "exited:143"] : [];
     if (verb === "restart") one.startedAtMs = Date.now();
-    await this.#doing(one, verb, [...ended, ...after, ...early, "running"], async () => {
-      const { status, text } = await this.#call("POST", `/containers/${one.name}/${verb}?t=5`);
-      if (status === 204) return [...after, ...early];
-      this.#refused(one, verb, status, text, [304, 404, 409]);
-      return undefined;
-    });
+    await this.#doing(
+      one,
+      verb,
+      [...ended, ...after, ...early, ...(verb === "restart" ? this.#orphaned(one) : []), "running"],
+      async () => {
+        const { status, text } = await this.#call("POST", `/containers/${one.name}/${verb}?t=5`);
+        if (status === 204) return [...after, ...early];
+        this.#refused(one, verb, status, text, [304, 404, 409]);
+        return undefined;
+      },
+    );
   }
 
   async #kill(one: Known): Promise<void> {
