@@ -6,7 +6,7 @@ import type { Image } from "../../images/mod.ts";
 import { DhowError, errorMessage, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { parsePortSpecs } from "../../network/mod.ts";
-import { validateConflicts, validateHostConfig, validateLogOptions } from "../../runtime/mod.ts";
+import { clampWarnings, validateConflicts, validateHostConfig, validateLogOptions } from "../../runtime/mod.ts";
 import type {
   ContainerConfig,
   ContainerCreateOptions,
@@ -54,7 +54,7 @@ export async function createContainer(
   try {
     const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, endpoints });
     emitContainer(deps.emit, "create", container);
-    return { Id: id, Warnings: [...checked.warnings] };
+    return { Id: id, Warnings: [...checked.warnings, ...clampWarnings(hostConfig, deps.facts)] };
   } finally {
     store.releaseName(name);
   }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { DhowError } from "../../lib/mod.ts";
 import type { HostConfig } from "../../spec/engine/mod.ts";
 import { buildSpec, execProcess, type SpecInput } from "./build.ts";
+import { clampWarnings } from "./limits.ts";
 import { FACTS, specInput } from "./test-support.ts";
 import { withHostConfigDefaults } from "./validate.ts";
 
@@ -136,6 +137,8 @@ test("buildSpec() lowers a limit to what the daemon may set and says so", () => 
     "ulimit nofile=9000 is more than this daemon may set. Limited to 4096.",
     "oom-score-adj -500 is less than this daemon may set. Limited to 0.",
   ]);
+  // the daemon's own defaults are no matter of the user's
+  expect(clampWarnings({ Ulimits: [{ Name: "nofile", Soft: 9000, Hard: 9000 }], OomScoreAdj: -500 }, facts)).toEqual(warnings);
 });
 
 test("buildSpec() refuses what it can't give", () => {

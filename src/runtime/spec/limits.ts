@@ -84,3 +84,11 @@ export function containerOomScoreAdj(
   const warnings = value > wanted && wanted !== 0 ? [`oom-score-adj ${wanted} is less than this daemon may set. Limited to ${value}.`] : [];
   return { value: value === facts.oomScoreAdj ? undefined : value, warnings };
 }
+
+/** What a container's user is told of the limits that `hostConfig` asks for and this daemon has to clamp. @throws invalid for a name that doesn't exist */
+export function clampWarnings(hostConfig: HostConfig, facts: HostFacts): readonly string[] {
+  return [
+    ...containerRlimits(hostConfig.Ulimits, [], facts).warnings,
+    ...containerOomScoreAdj(hostConfig.OomScoreAdj ?? 0, facts).warnings,
+  ];
+}
