@@ -1,4 +1,5 @@
 export * from "./at.ts";
+export * from "./claim.ts";
 export * from "./cstr.ts";
 export * from "./errno.ts";
 export * from "./fd.ts";

@@ -12,6 +12,7 @@ export const endpointMigrations: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  { id: "endpoints-2", sql: "CREATE TABLE bridges (name TEXT PRIMARY KEY, mac TEXT NOT NULL) WITHOUT ROWID;" },
 ];
 
 export interface NetworkRow {
@@ -46,6 +47,9 @@ export class EndpointsTable {
   readonly #all;
   readonly #networks;
   readonly #putNetwork;
+  readonly #bridgeMac;
+  readonly #putBridge;
+  readonly #removeBridge;
 
   constructor(db: Database) {
     const { sqlite } = db;
@@ -58,6 +62,9 @@ export class EndpointsTable {
     this.#putNetwork = sqlite.query<void, [string, string, string, string, string | null]>(
       "INSERT OR REPLACE INTO networks (name, id, driver, created_at, subnet) VALUES (?, ?, ?, ?, ?)",
     );
+    this.#bridgeMac = sqlite.query<{ readonly mac: string }, [string]>("SELECT mac FROM bridges WHERE name = ?");
+    this.#putBridge = sqlite.query<void, [string, string]>("INSERT OR REPLACE INTO bridges (name, mac) VALUES (?, ?)");
+    this.#removeBridge = sqlite.query<void, [string]>("DELETE FROM bridges WHERE name = ?");
   }
 
   /** Puts a container's endpoint in; one that it had is replaced. */
@@ -89,5 +96,19 @@ export class EndpointsTable {
 
   putNetwork(row: NetworkRow): void {
     this.#putNetwork.run(row.name, row.id, row.driver, row.created_at, row.subnet);
+  }
+
+  /** MAC address that this daemon gave a bridge when it made it; undefined for one that it did not make. */
+  bridgeMac(name: string): string | undefined {
+    return this.#bridgeMac.get(name)?.mac;
+  }
+
+  /** Notes a bridge as made by this daemon. */
+  putBridge(name: string, mac: string): void {
+    this.#putBridge.run(name, mac);
+  }
+
+  removeBridge(name: string): void {
+    this.#removeBridge.run(name);
   }
 }

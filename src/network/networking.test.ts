@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { DhowError, silentLogger } from "../lib/mod.ts";
 import {
   addAddress,
+  addBridge,
   addDefaultRoute,
   addVeth,
   CLONE_NEWNET,
   createNetnsFd,
   currentNetns,
+  deleteLink,
   type Fd,
   findLink,
   insideNetns,
@@ -306,6 +308,65 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(await ask(b.netnsPath, HOST, 8080)).toStartWith("a ");
     expect(await ask(b.netnsPath, a.ipAddress, 80)).toBe("timeout");
     expect(() => two.acquire("c", request({ "80/tcp": "8080" }))).toThrow(/address already in use/);
+  });
+
+  test("a bridge that somebody else made is used and stays, with its MTU", () => {
+    const bridge = "dhowtest4";
+    up(addBridge({ name: bridge }));
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    try {
+      const index = findLink(socket, bridge)?.index ?? 0;
+      up(setLink(index, { up: true, mtu: 1400 }), addAddress(index, parseIpv4("10.96.0.1"), 24));
+      const db = database();
+      for (let life = 0; life < 2; life++) {
+        const n = networking({ db, bridgeName: bridge, tableName: bridge, bip: undefined });
+        expect(n.acquire("a", request()).gateway).toBe("10.96.0.1");
+        n.release("a");
+        opened.splice(opened.indexOf(n), 1);
+        n.stop({ removeAll: true });
+        expect(findLink(socket, bridge)?.mtu).toBe(1400);
+        expect(Bun.spawnSync(["nft", "list", "table", "ip", bridge], { stderr: "ignore" }).exitCode).not.toBe(0);
+      }
+    } finally {
+      up(deleteLink(bridge));
+    }
+  });
+
+  test("a bridge goes with the daemon that made it, in whichever life, and not when somebody made it anew", () => {
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    const db = database();
+    const stopped = (removeAll: boolean): void => {
+      const n = networking({ db });
+      opened.splice(opened.indexOf(n), 1);
+      n.stop({ removeAll });
+    };
+    stopped(false);
+    expect(findLink(socket, "dhowtest0")).toBeDefined();
+    stopped(true);
+    expect(findLink(socket, "dhowtest0")).toBeUndefined();
+    stopped(false);
+    up(deleteLink("dhowtest0"), addBridge({ name: "dhowtest0" }));
+    try {
+      stopped(true);
+      expect(findLink(socket, "dhowtest0")).toBeDefined();
+    } finally {
+      up(deleteLink("dhowtest0"));
+    }
+  });
+
+  test("a second daemon with the same bridge, or with a network of another bridge, is refused and leaves nothing", () => {
+    networking();
+    expect(() => networking()).toThrow('bridge "dhowtest0" is in use by another daemon; choose another --bridge');
+    for (const bip of ["10.93.0.1/24", "10.93.0.129/25", "10.93.1.1/16"]) {
+      expect(() => networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip })).toThrow(
+        `requested network overlaps with existing network: --bip ${bip} overlaps 10.93.0.0/24 of interface dhowtest0; choose another --bip`,
+      );
+    }
+    // the network of an interface that is no bridge may be divided, not taken
+    expect(() => networking({ bridgeName: "dhowtest2", tableName: "dhowtest2", bip: "198.51.100.9/24" })).toThrow("of interface wan0");
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    expect(findLink(socket, "dhowtest1")).toBeUndefined();
+    expect(findLink(socket, "dhowtest2")).toBeUndefined();
   });
 
   test("after release() nothing is left: interfaces, ports, rows; the address rests", async () => {

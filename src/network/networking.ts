@@ -1,5 +1,6 @@
 import { DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
 import {
+  claimName,
   currentNetns,
   deleteLink,
   deleteNeighbour,
@@ -160,6 +161,8 @@ export class Networking {
   readonly #waste: Waste[] = [];
   #dying: Dying[] = [];
   readonly #networks = new Map<string, NetworkFacts>();
+  /** Kept while this daemon lives: no other one uses its bridge. */
+  #claim: Fd | undefined;
   #bridge: Bridge | undefined;
   #addresses: AddressPool | undefined;
   #firewall: Firewall | undefined;
@@ -183,9 +186,17 @@ export class Networking {
    * @throws {NetlinkError} invalid, conflict, unavailable
    */
   start(): void {
-    const hasBridge = this.#o.bridgeName !== "none";
-    if (hasBridge) this.#startBridge();
-    else this.#restore(undefined);
+    const { bridgeName } = this.#o;
+    if (bridgeName === "none") this.#restore(undefined);
+    else {
+      this.#claim = claimBridge(bridgeName);
+      try {
+        this.#startBridge();
+      } catch (error) {
+        this.#claim.close();
+        throw error;
+      }
+    }
     this.#recordNetworks();
     const size = this.#o.poolSize ?? 12;
     this.#pool = new SandboxPool({
@@ -219,6 +230,8 @@ export class Networking {
       mtu: this.#mtu,
       pools: pools?.length ? pools : DEFAULT_POOLS,
       avoid,
+      ownMac: this.#table.bridgeMac(bridgeName),
+      onMake: (mac) => this.#table.putBridge(bridgeName, mac),
     });
     this.#bridge = bridge;
     this.#addresses = new AddressPool(bridge.subnet, fixedCidr ? parseCidr(fixedCidr) : bridge.subnet, [bridge.gateway], () =>
@@ -620,7 +633,8 @@ export class Networking {
   }
 
   /**
-   * Ends this daemon's part. Containers keep their network; with `removeAll` table and bridge go when no container uses them.
+   * Ends this daemon's part. Containers keep their network; with `removeAll` the table goes when no container uses it, and the bridge,
+   * too, if this daemon made it.
    */
   stop(options: { readonly removeAll?: boolean } = {}): void {
     for (const waste of this.#waste.splice(0)) waste.netns?.close();
@@ -635,11 +649,24 @@ export class Networking {
     }
     if (options.removeAll && isUnused && this.#bridge !== undefined) {
       this.#firewall?.uninstall();
-      this.#unplug(this.#bridge.name);
+      if (this.#bridge.isOwn) {
+        this.#unplug(this.#bridge.name);
+        this.#table.removeBridge(this.#bridge.name);
+      }
     }
+    this.#claim?.close();
     this.#route[Symbol.dispose]();
     this.#netfilter[Symbol.dispose]();
     this.#home.close();
+  }
+}
+
+function claimBridge(name: string): Fd {
+  try {
+    return claimName(`dhow/bridge/${name}`);
+  } catch (cause) {
+    if (!isErrno(cause, "EADDRINUSE")) throw cause;
+    throw new DhowError("conflict", `bridge ${JSON.stringify(name)} is in use by another daemon; choose another --bridge`, { cause });
   }
 }
 
