@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { DhowError } from "../lib/mod.ts";
 import { Query } from "./decode.ts";
 import { type Decoded, decodeJson, type GoType } from "./go-json.ts";
@@ -11,8 +12,8 @@ const MAX_JSON_BYTES = 16 * 1024 * 1024;
 export class BodyCollector {
   readonly bytes: Promise<Uint8Array>;
 
-  constructor(incoming: IncomingMessage) {
-    this.bytes = collect(incoming);
+  constructor(source: IncomingMessage | Promise<Uint8Array>) {
+    this.bytes = source instanceof Promise ? source : collect(source);
     // who reads the body gets the failure; a handler that doesn't look at it must not fail
     this.bytes.catch(() => {});
   }
@@ -42,6 +43,39 @@ function collect(incoming: IncomingMessage): Promise<Uint8Array> {
     incoming.on("error", cut);
     incoming.on("close", cut);
   });
+}
+
+/**
+ * The body of a request that was upgraded on a connection which Bun did not accept itself: there the HTTP parser stops at the headers, and
+ * what follows them is in `head` and on the socket. `early` is what the client has sent beyond the body; the socket is paused.
+ * @throws invalid when the client goes away before, or announces too much
+ */
+export async function takeBody(
+  incoming: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+): Promise<{ readonly body: Uint8Array; readonly early: Uint8Array }> {
+  const length = Number(incoming.headers["content-length"] ?? 0);
+  if (length > MAX_JSON_BYTES) throw new DhowError("invalid", `invalid JSON: request body too large: limit is ${MAX_JSON_BYTES} bytes`);
+  const chunks = [head];
+  let sizeBytes = head.length;
+  if (sizeBytes < length) {
+    await new Promise<void>((resolve, reject) => {
+      const read = (chunk: Uint8Array): void => {
+        chunks.push(chunk);
+        sizeBytes += chunk.length;
+        if (sizeBytes < length) return;
+        socket.pause();
+        socket.off("data", read).off("end", cut).off("close", cut);
+        resolve();
+      };
+      const cut = (): void => reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
+      socket.on("data", read).on("end", cut).on("close", cut);
+      socket.resume();
+    });
+  }
+  const all = Buffer.concat(chunks);
+  return { body: all.subarray(0, length), early: all.subarray(length) };
 }
 
 /** One call of the API. */

@@ -5,7 +5,7 @@ import type { EngineApi } from "../spec/engine/mod.ts";
 import { finish, refuse, serveSession, upgradeHead } from "./hijack.ts";
 import { type ListenAddress, type Listener, listen } from "./listen.ts";
 import { type HijackReply, RAW_STREAM, type Reply } from "./reply.ts";
-import { ApiRequest, BodyCollector } from "./request.ts";
+import { ApiRequest, BodyCollector, takeBody } from "./request.ts";
 import { clientSignal, respond, respondError } from "./respond.ts";
 import { type Match, Router } from "./router.ts";
 import { routes } from "./routes/mod.ts";
@@ -62,7 +62,7 @@ class HttpApiServer implements ApiServer {
   }
 
   async listen(address: ListenAddress): Promise<Listener> {
-    const server = this.#httpServer();
+    const server = this.#httpServer(address.kind === "fd");
     const listener = await listen(server, address);
     this.#listeners.push({ server, listener });
     return listener;
@@ -85,7 +85,8 @@ class HttpApiServer implements ApiServer {
     }
   }
 
-  #httpServer(): Server {
+  /** `isForeign`: its connections are accepted elsewhere, see `takeBody`. */
+  #httpServer(isForeign: boolean): Server {
     const settings = {
       maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: 0,
@@ -95,7 +96,9 @@ class HttpApiServer implements ApiServer {
       shouldUpgradeCallback: (incoming: IncomingMessage) => this.#mayTakeOver(incoming),
     };
     const server = createHttpServer(settings, (incoming, response) => void this.#serve(incoming, response));
-    server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => void this.#takeOver(incoming, socket, head));
+    server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+      void this.#takeOver(incoming, socket, isForeign ? takeBody(incoming, socket, head) : head);
+    });
     server.on("clientError", (error: Error & { code?: string }, socket: Duplex) => refuseConnection(error, socket));
     return server;
   }
@@ -170,13 +173,13 @@ class HttpApiServer implements ApiServer {
     await respond(response, { kind: "output", contentType: RAW_STREAM, multiplexed: reply.multiplexed, output: session.output }, this.#log);
   }
 
-  async #takeOver(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  async #takeOver(incoming: IncomingMessage, socket: Duplex, start: Buffer | ReturnType<typeof takeBody>): Promise<void> {
     this.#onRequest();
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     this.#taken.add(socket);
     socket.on("close", () => this.#taken.delete(socket));
     socket.on("error", () => {});
-    const body = new BodyCollector(incoming);
+    const body = new BodyCollector(start instanceof Promise ? start.then((taken) => taken.body) : incoming);
     const controller = new AbortController();
     socket.on("close", () => controller.abort());
     const match = this.#match(incoming);
@@ -192,7 +195,7 @@ class HttpApiServer implements ApiServer {
       }
       isHttp = false;
       socket.write(upgradeHead(reply.contentType, this.#headers));
-      await serveSession(socket, head, reply, this.#log);
+      await serveSession(socket, start instanceof Promise ? (await start).early : start, reply, this.#log);
     } catch (error) {
       this.#logFailure(incoming, error);
       if (isHttp) refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);
