@@ -1,9 +1,20 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../../lib/mod.ts";
-import { fionread, mkfifo, O_NONBLOCK, O_RDWR } from "../../linux/mod.ts";
+import { fionread, mkfifo, mount, O_NONBLOCK, O_RDWR, setPipeSize, umount } from "../../linux/mod.ts";
 import type { OutputChunk } from "../../spec/engine/mod.ts";
 import { type LogReadOptions, WHOLE_LOG } from "./driver.ts";
 import { JsonFileLog } from "./json-file.ts";
@@ -115,4 +126,80 @@ test("since and until choose entries by their time", async () => {
   writer.close();
   const start = 1_700_000_000_000_000_000n;
   expect(await read(log, { sinceNs: start + 3_000_000_000n, untilNs: start + 4_500_000_000n })).toBe("line 1\nline 2\n");
+});
+
+test("what docker escapes is escaped, and each byte that is no UTF-8 becomes U+FFFD", () => {
+  const log = makeLog();
+  const writer = log.open();
+  const bad = Buffer.from("a\xff\xc0\x80\xed\xa0\x80\xe2\x82|\xf0\x9f\x98\x80\xf4\x90\x80\x80\xc3\n", "latin1");
+  writer.append("stdout", Buffer.from("<&>\u2028\u2029\u2027\u00e9\u20ac\x00\x7f\b\f\n"));
+  writer.append("stdout", bad);
+  writer.close();
+  const [first, second] = readFileSync(log.path, "utf8").split("\n");
+  expect(first).toStartWith('{"log":"\\u003c\\u0026\\u003e\\u2028\\u2029\u2027\u00e9\u20ac\\u0000\x7f\\u0008\\u000c\\n","stream"');
+  expect(second).toStartWith(`{"log":"a${"\\ufffd".repeat(8)}|\u{1f600}${"\\ufffd".repeat(5)}\\n","stream"`);
+});
+
+for (const [compress, maxSizeBytes] of [
+  [false, 10_000],
+  [true, 10_000],
+  [false, 1],
+] as const) {
+  test(`a burst exceeds max-size ${maxSizeBytes} by less than one entry${compress ? ", compressed" : ""}`, async () => {
+    const path = join(directory, "fifo");
+    mkfifo(path);
+    const pipe = openSync(path, O_RDWR | O_NONBLOCK);
+    setPipeSize(pipe, 1 << 20);
+    const log = makeLog({ maxSizeBytes, maxFiles: 3, compress });
+    const writer = log.open();
+    const lines = Array.from({ length: 5000 }, (_, i) => `${i}\n`);
+    writeSync(pipe, lines.join(""));
+    while (writer.pump(pipe, "stdout", 1 << 20, null) > 0);
+    writer.close();
+    closeSync(pipe);
+    rmSync(path);
+    while (compress && (!existsSync(`${log.path}.2.gz`) || readdirSync(directory).some((name) => name.endsWith(".tmp"))))
+      await Bun.sleep(5);
+    const suffix = compress ? ".gz" : "";
+    expect(readdirSync(directory).sort()).toEqual(["x-json.log", `x-json.log.1${suffix}`, `x-json.log.2${suffix}`]);
+    for (const number of compress ? [] : [1, 2]) {
+      const text = readFileSync(`${log.path}.${number}`, "utf8");
+      expect(text.length).toBeGreaterThanOrEqual(maxSizeBytes);
+      expect(text.trimEnd().lastIndexOf("\n") + 1).toBeLessThan(maxSizeBytes);
+    }
+    const kept = await read(log);
+    expect(kept.length).toBeGreaterThan(5);
+    expect(lines.join("")).toEndWith(kept);
+    expect(statSync(log.path).size).toBeLessThan(maxSizeBytes + 100);
+  });
+}
+
+test("the half entry of a killed writer is cut off", async () => {
+  const log = makeLog();
+  const before = log.open();
+  before.append("stdout", Buffer.from("one\n"));
+  before.close();
+  appendFileSync(log.path, '{"log":"tw');
+  const after = log.open();
+  after.append("stdout", Buffer.from("two\n"));
+  after.close();
+  expect(await read(log)).toBe("one\ntwo\n");
+});
+
+test.skipIf(process.getuid?.() !== 0)("a full disk leaves whole entries", async () => {
+  mount("tmpfs", directory, "tmpfs", 0, "size=64k");
+  try {
+    const log = makeLog();
+    const writer = log.open();
+    writer.append("stdout", Buffer.from("some line\n".repeat(5000)));
+    writer.close();
+    const text = readFileSync(log.path, "utf8");
+    expect(text.length).toBeGreaterThan(10_000);
+    expect(text).toEndWith('Z"}\n');
+    const lines = await read(log);
+    expect("some line\n".repeat(5000)).toStartWith(lines);
+    expect(lines.split("\n").length).toBe(text.split("\n").length);
+  } finally {
+    umount(directory);
+  }
 });

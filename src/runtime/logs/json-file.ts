@@ -42,6 +42,7 @@ export class JsonFileLog implements LogDriver {
   readonly #options: JsonFileOptions;
   readonly #waiting = new Set<() => void>();
   #isOpen = false;
+  #isCompressing = false;
   /** Counts rotations: file number n of generation g is that of generation g+1 with number n+1. */
   #generation = 0;
 
@@ -56,7 +57,7 @@ export class JsonFileLog implements LogDriver {
     const onRotate = (): void => {
       this.#generation++;
       if (this.#options.compress && maxFiles > 1) {
-        compressRotated(path).catch((error: unknown) => log.warn("rotated log can't be compressed", { path, error }));
+        this.#compress().catch((error: unknown) => log.warn("rotated log can't be compressed", { path, error }));
       }
     };
     const writer = new JsonWriter({ path, maxSizeBytes, maxFiles, attributes: json, clock, log, onAppend: () => this.#wake(), onRotate });
@@ -104,6 +105,19 @@ export class JsonFileLog implements LogDriver {
           return;
       }
       generation++;
+    }
+  }
+
+  /** Compresses the rotated files, one at a time: a burst rotates faster than they can be compressed. */
+  async #compress(): Promise<void> {
+    if (this.#isCompressing) return;
+    this.#isCompressing = true;
+    try {
+      while (await compressOldest(this.path, this.#options.maxFiles)) {
+        // the next one
+      }
+    } finally {
+      this.#isCompressing = false;
     }
   }
 
@@ -255,22 +269,31 @@ function lastLines(fd: number, lines: number): { readonly start: number; readonl
   return { start: 0, left: size > 0 ? left - 1 : left };
 }
 
-/** Compresses `<path>.1`; it may be renamed by further rotations meanwhile. */
-async function compressRotated(path: string): Promise<void> {
+/** Compresses the oldest rotated file that is not yet, which may be renamed or removed meanwhile; false when there is none. */
+async function compressOldest(path: string, maxFiles: number): Promise<boolean> {
   const { createGzip } = await import("node:zlib");
-  const source = `${path}.1`;
-  const inode = statSync(source).ino;
-  const temporary = `${path}.${inode}.tmp`;
-  await pipeline(createReadStream(source), createGzip(), createWriteStream(temporary, { mode: 0o640 }));
-  for (let number = 1; ; number++) {
-    const candidate = `${path}.${number}`;
-    const stat = statSync(candidate, { throwIfNoEntry: false });
-    if (stat?.ino === inode) {
-      renameSync(temporary, `${candidate}.gz`);
-      unlinkSync(candidate);
-      return;
+  let number = maxFiles - 1;
+  while (number > 0 && !existsSync(`${path}.${number}`)) number--;
+  if (number === 0) return false;
+  // open until the end, so that no other file gets its inode number
+  const fd = openSync(`${path}.${number}`, "r");
+  try {
+    const { ino } = fstatSync(fd);
+    const temporary = `${path}.${ino}.tmp`;
+    try {
+      const source = createReadStream("", { fd, autoClose: false, start: 0 });
+      await pipeline(source, createGzip(), createWriteStream(temporary, { mode: 0o640 }));
+      for (let now = number; now < maxFiles; now++) {
+        if (statSync(`${path}.${now}`, { throwIfNoEntry: false })?.ino !== ino) continue;
+        renameSync(temporary, `${path}.${now}.gz`);
+        unlinkSync(`${path}.${now}`);
+        break;
+      }
+    } finally {
+      rmSync(temporary, { force: true });
     }
-    if (stat === undefined && !existsSync(`${candidate}.gz`)) break;
+  } finally {
+    closeSync(fd);
   }
-  rmSync(temporary, { force: true });
+  return true;
 }

@@ -1,18 +1,26 @@
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
-import { mkfifo, O_NONBLOCK, O_RDWR, read, SPLICE_F_NONBLOCK, setPipeSize, splice, tee } from "../../linux/mod.ts";
+import { ftruncate, mkfifo, O_NONBLOCK, O_RDWR, pread, read, SPLICE_F_NONBLOCK, setPipeSize, splice, tee } from "../../linux/mod.ts";
 import type { StdStream } from "../../spec/engine/mod.ts";
 import { type ClockNs, formatNs, type LogWriter } from "./driver.ts";
+import { escapeInto, MAX_ESCAPED_BYTES } from "./json-encode.ts";
 
 /** A line longer than this becomes several entries, all but the last without a newline. */
 export const PARTIAL_BYTES = 16 * 1024;
 const NEWLINE = 10;
 const PEEK_BYTES = 128 * 1024;
+const OUT_BYTES = 512 * 1024;
+const NOTHING = Buffer.alloc(0);
+const PREFIX = Buffer.from('{"log":"');
+
+// a turn uses them from its begin to its end, so all writers share them
+let peekBuffer: Buffer | undefined;
+let outBuffer: Buffer | undefined;
 
 export interface JsonWriterOptions {
   readonly path: string;
-  /** -1 = no limit. */
+  /** The size from which on the next entry goes to a new file; so a file exceeds it by less than one entry. -1 = no limit. */
   readonly maxSizeBytes: number;
   readonly maxFiles: number;
   /** The finished `"attrs":{…},` part of each line, or nothing. */
@@ -30,9 +38,8 @@ export interface JsonWriterOptions {
  */
 export class JsonWriter implements LogWriter {
   readonly #options: JsonWriterOptions;
-  readonly #buffer = Buffer.allocUnsafeSlow(PEEK_BYTES);
   readonly #seen: Record<StdStream, number> = { stdout: 0, stderr: 0 };
-  readonly #partial: Record<StdStream, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  readonly #partial: Record<StdStream, Buffer> = { stdout: NOTHING, stderr: NOTHING };
   readonly #scratch: number;
   readonly #sink: number;
   #file: number;
@@ -42,107 +49,160 @@ export class JsonWriter implements LogWriter {
   constructor(options: JsonWriterOptions) {
     this.#options = options;
     mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
-    this.#file = openSync(options.path, "a", 0o640);
-    this.#size = statSync(options.path).size;
+    this.#file = openSync(options.path, "a+", 0o640);
+    this.#size = cutTornEntry(this.#file);
     this.#scratch = openScratchPipe(`${options.path}.${process.pid}.pipe`);
     this.#sink = openSync("/dev/null", "w");
   }
 
   pump(pipe: number, stream: StdStream, length: number, into: Uint8Array | null): number {
     const seen = this.#seen[stream];
-    const count = this.#peek(pipe, Math.min(PEEK_BYTES, seen + Math.min(length, into?.length ?? length)));
-    if (count <= 0) return count;
+    const data = this.#peek(pipe, Math.min(PEEK_BYTES, seen + Math.min(length, into?.length ?? length)));
+    if (typeof data === "number") return data;
+    const count = data.length;
     if (count <= seen) return -1;
-    into?.set(this.#buffer.subarray(seen, count));
-    const taken = this.#writeEntries(stream, this.#buffer.subarray(0, count));
+    into?.set(data.subarray(seen));
+    const taken = this.#writeEntries(stream, data, false);
     consume(pipe, this.#sink, taken);
     this.#seen[stream] = count - taken;
     return count - seen;
   }
 
   append(stream: StdStream, data: Uint8Array): void {
-    const whole = Buffer.concat([this.#partial[stream], data]);
-    const taken = this.#writeEntries(stream, whole);
-    this.#partial[stream] = Buffer.from(whole.subarray(taken));
+    const partial = this.#partial[stream];
+    const whole = partial.length > 0 ? Buffer.concat([partial, data]) : Buffer.from(data.buffer, data.byteOffset, data.length);
+    const taken = this.#writeEntries(stream, whole, false);
+    // a copy: the caller uses its buffer again
+    this.#partial[stream] = taken < whole.length ? Buffer.from(whole.subarray(taken)) : NOTHING;
   }
 
   finish(pipe: number, stream: StdStream): void {
-    const count = this.#peek(pipe, PEEK_BYTES);
-    if (count <= 0) return;
-    this.#write(this.#entry(stream, this.#buffer.subarray(0, count)));
-    consume(pipe, this.#sink, count);
+    const data = this.#peek(pipe, PEEK_BYTES);
+    if (typeof data === "number") return;
+    this.#writeEntries(stream, data, true);
+    consume(pipe, this.#sink, data.length);
     this.#seen[stream] = 0;
   }
 
   close(): void {
     for (const stream of ["stdout", "stderr"] as const) {
-      if (this.#partial[stream].length > 0) this.#write(this.#entry(stream, this.#partial[stream]));
-      this.#partial[stream] = Buffer.alloc(0);
+      this.#writeEntries(stream, this.#partial[stream], true);
+      this.#partial[stream] = NOTHING;
     }
     for (const fd of [this.#file, this.#scratch, this.#sink]) closeSync(fd);
   }
 
-  #peek(pipe: number, length: number): number {
+  /** What is in the pipe, without taking it; what tee(2) says when that is nothing. */
+  #peek(pipe: number, length: number): Buffer | number {
     const count = tee(pipe, this.#scratch, length, SPLICE_F_NONBLOCK);
     if (count <= 0) return count;
-    for (let done = 0; done < count; ) done += Math.max(0, read(this.#scratch, this.#buffer.subarray(done, count)));
-    return count;
+    peekBuffer ??= Buffer.allocUnsafeSlow(PEEK_BYTES);
+    for (let done = 0; done < count; ) done += Math.max(0, read(this.#scratch, peekBuffer.subarray(done, count)));
+    return peekBuffer.subarray(0, count);
   }
 
-  /** Writes the finished lines of `data` and returns how many bytes they were. */
-  #writeEntries(stream: StdStream, data: Buffer): number {
-    let text = "";
+  /** Writes the finished lines of `data`, with `isEnd` also an unfinished last one, and returns how many bytes they were. */
+  #writeEntries(stream: StdStream, data: Buffer, isEnd: boolean): number {
+    if (data.length === 0) return 0;
+    const { maxSizeBytes, attributes, clock, onAppend } = this.#options;
+    // these bytes came together: one time for all of them
+    let suffix: Buffer | undefined;
+    outBuffer ??= Buffer.allocUnsafeSlow(OUT_BYTES);
+    let room = 0;
+    let filled = 0;
     let at = 0;
-    for (;;) {
+    while (at < data.length) {
       const newline = data.indexOf(NEWLINE, at);
       let end = newline + 1;
       if (newline < 0 || end - at > PARTIAL_BYTES) {
-        if (data.length - at < PARTIAL_BYTES) break;
-        end = at + PARTIAL_BYTES;
+        if (data.length - at < PARTIAL_BYTES && !isEnd) break;
+        end = Math.min(data.length, at + PARTIAL_BYTES);
       }
-      text += this.#entry(stream, data.subarray(at, end));
+      if (suffix === undefined) {
+        suffix = Buffer.from(`","stream":"${stream}",${attributes}"time":"${shortNs(clock())}"}\n`);
+        room = PREFIX.length + PARTIAL_BYTES * MAX_ESCAPED_BYTES + suffix.length;
+        // attributes have no limit
+        if (room > outBuffer.length) outBuffer = Buffer.allocUnsafeSlow(room);
+      }
+      const isFull = maxSizeBytes > 0 && this.#size + filled >= maxSizeBytes;
+      if (isFull || outBuffer.length - filled < room) {
+        this.#write(outBuffer, filled);
+        filled = 0;
+        if (isFull) this.#rotate();
+      }
+      outBuffer.set(PREFIX, filled);
+      filled = escapeInto(data, at, end, outBuffer, filled + PREFIX.length);
+      outBuffer.set(suffix, filled);
+      filled += suffix.length;
       at = end;
     }
-    if (text !== "") this.#write(text);
+    if (suffix === undefined) return 0;
+    this.#write(outBuffer, filled);
+    onAppend();
     return at;
   }
 
-  #entry(stream: StdStream, data: Uint8Array): string {
-    const line = escapeLikeDocker(JSON.stringify(Buffer.from(data.buffer, data.byteOffset, data.length).toString()));
-    return `{"log":${line},"stream":"${stream}",${this.#options.attributes}"time":"${shortNs(this.#options.clock())}"}\n`;
-  }
-
-  #write(text: string): void {
-    const data = Buffer.from(text);
-    const { maxSizeBytes } = this.#options;
+  #write(data: Buffer, length: number): void {
+    let done = 0;
     try {
-      if (maxSizeBytes > 0 && this.#size >= maxSizeBytes) this.#rotate();
-      for (let done = 0; done < data.length; ) done += writeSync(this.#file, data, done);
-      this.#size += data.length;
-      this.#options.onAppend();
+      while (done < length) done += writeSync(this.#file, data, done, length - done);
+      this.#size += length;
     } catch (error) {
-      const code = errnoCode(error);
-      if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EIO" && code !== "EROFS") throw error;
-      if (this.#hasWarned) return;
-      this.#hasWarned = true;
-      this.#options.log.warn("container log can't be written, output is dropped from it", { path: this.#options.path, error });
+      // half an entry would spoil the next one
+      this.#size += done === 0 ? 0 : data.lastIndexOf(NEWLINE, done - 1) + 1;
+      ftruncate(this.#file, this.#size);
+      this.#warn(error);
     }
   }
 
+  /** The current file becomes `.1`. When that can't be done it goes on growing. */
   #rotate(): void {
+    // nothing of it could be written: there is nothing to put aside
+    if (this.#size === 0) return;
     const { path, maxFiles, onRotate } = this.#options;
-    closeSync(this.#file);
-    if (maxFiles > 1) {
-      for (const suffix of ["", ".gz"]) rmSync(`${path}.${maxFiles - 1}${suffix}`, { force: true });
-      for (let i = maxFiles - 2; i >= 1; i--) {
-        for (const suffix of ["", ".gz"]) moveIfThere(`${path}.${i}${suffix}`, `${path}.${i + 1}${suffix}`);
-      }
-      moveIfThere(path, `${path}.1`);
-    } else rmSync(path, { force: true });
-    this.#file = openSync(path, "a", 0o640);
-    this.#size = 0;
+    try {
+      if (maxFiles > 1) {
+        for (const suffix of ["", ".gz"]) rmSync(`${path}.${maxFiles - 1}${suffix}`, { force: true });
+        for (let i = maxFiles - 2; i >= 1; i--) {
+          for (const suffix of ["", ".gz"]) moveIfThere(`${path}.${i}${suffix}`, `${path}.${i + 1}${suffix}`);
+        }
+        moveIfThere(path, `${path}.1`);
+      } else rmSync(path, { force: true });
+      const next = openSync(path, "a+", 0o640);
+      closeSync(this.#file);
+      this.#file = next;
+      this.#size = 0;
+    } catch (error) {
+      this.#warn(error);
+      return;
+    }
     onRotate();
   }
+
+  #warn(error: unknown): void {
+    const code = errnoCode(error);
+    if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EIO" && code !== "EROFS") throw error;
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#options.log.warn("container log can't be written, output is dropped from it", { path: this.#options.path, error });
+  }
+}
+
+/**
+ * Cuts off the half entry that a killed writer left and returns the file's size; its bytes are still in the pipe.
+ */
+function cutTornEntry(file: number): number {
+  const { size } = fstatSync(file);
+  if (size === 0) return 0;
+  const last = Buffer.alloc(1);
+  if (pread(file, last, size - 1) === 1 && last[0] === NEWLINE) return size;
+  const tail = Buffer.allocUnsafe(Math.min(size, OUT_BYTES));
+  const count = pread(file, tail, size - tail.length);
+  const newline = tail.subarray(0, count).lastIndexOf(NEWLINE);
+  if (newline < 0 && tail.length < size) return size;
+  const whole = size - tail.length + newline + 1;
+  ftruncate(file, whole);
+  return whole;
 }
 
 function moveIfThere(from: string, to: string): void {
@@ -180,20 +240,4 @@ function consume(pipe: number, sink: number, length: number): void {
 /** The time as Go's RFC3339Nano: without trailing zeros. */
 function shortNs(ns: bigint): string {
   return formatNs(ns).replace(/\.?0+Z$/, "Z");
-}
-
-const HEX: Readonly<Record<string, string>> = {
-  "\\t": "\\u0009",
-  "\\b": "\\u0008",
-  "\\f": "\\u000c",
-  "<": "\\u003c",
-  ">": "\\u003e",
-  "&": "\\u0026",
-  "\u2028": "\\u2028",
-  "\u2029": "\\u2029",
-};
-
-/** Escapes what docker's encoder escapes beyond JSON's needs. */
-function escapeLikeDocker(json: string): string {
-  return json.replace(/\\[\\tbf"]|[<>&\u2028\u2029]/g, (found) => HEX[found] ?? found);
 }

@@ -12,7 +12,7 @@ const SCRATCH_BYTES = 64 * 1024;
 
 export interface LocalWriterOptions {
   readonly dir: string;
-  /** Bytes of one segment, index included. */
+  /** Bytes of one segment, index included; none becomes larger (but for limits of a few bytes). */
   readonly maxSizeBytes: number;
   readonly maxFiles: number;
   readonly clock: ClockNs;
@@ -63,7 +63,7 @@ export class LocalWriter implements LogWriter {
     try {
       fd = this.#dataFd(stream);
       end = stream === "stdout" ? this.#outEnd : this.#errEnd;
-      count = splice(pipe, fd, end, into === null ? length : Math.min(length, into.length), SPLICE_F_NONBLOCK);
+      count = splice(pipe, fd, end, Math.min(length, into?.length ?? length, this.#room), SPLICE_F_NONBLOCK);
     } catch (error) {
       this.#noSpace(error);
       return this.#drop(pipe, length, into);
@@ -75,16 +75,21 @@ export class LocalWriter implements LogWriter {
   }
 
   append(stream: StdStream, data: Uint8Array): void {
-    if (data.length === 0 || (this.#fullUntilMs > 0 && this.#isFull())) return;
-    try {
-      const fd = this.#dataFd(stream);
-      const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
-      for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, end + done);
-    } catch (error) {
-      this.#noSpace(error);
-      return;
+    for (let at = 0; at < data.length; ) {
+      if (this.#fullUntilMs > 0 && this.#isFull()) return;
+      let count: number;
+      try {
+        const fd = this.#dataFd(stream);
+        const end = stream === "stdout" ? this.#outEnd : this.#errEnd;
+        count = Math.min(data.length - at, this.#room);
+        for (let done = 0; done < count; ) done += writeSync(fd, data, at + done, count - done, end + done);
+      } catch (error) {
+        this.#noSpace(error);
+        return;
+      }
+      this.#commit(stream, count);
+      at += count;
     }
-    this.#commit(stream, data.length);
   }
 
   finish(): void {
@@ -96,6 +101,11 @@ export class LocalWriter implements LogWriter {
     this.#out = -1;
     this.#err = -1;
     this.#idx = -1;
+  }
+
+  /** How many bytes the segment takes until it is full; at least one, so that a tiny limit holds up nothing. */
+  get #room(): number {
+    return Math.max(1, this.#maxSize - this.#outEnd - this.#errEnd - this.#idxEnd - RECORD_BYTES);
   }
 
   #commit(stream: StdStream, count: number, timeNs = this.#options.clock()): void {

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -218,6 +219,26 @@ describe("LocalLog", () => {
     writer.close();
     closeSync(pipe);
     expect(await read(log)).toBe("hello\nworld\n");
+  });
+
+  test("no segment exceeds max-size, whatever the pipe holds", async () => {
+    const pipe = openPipe();
+    const log = makeLog({ maxSizeBytes: 10_000, maxFiles: 3 });
+    const writer = log.open();
+    const text = Array.from({ length: 20_000 }, (_, i) => `${i}\n`).join("");
+    writeSync(pipe, text);
+    while (writer.pump(pipe, "stdout", 1 << 20, null) > 0);
+    writer.append("stderr", Buffer.from(text));
+    writer.close();
+    closeSync(pipe);
+    const dir = join(directory, "log");
+    const sizes = new Map<string, number>();
+    for (const name of readdirSync(dir)) sizes.set(name.slice(0, 6), (sizes.get(name.slice(0, 6)) ?? 0) + statSync(join(dir, name)).size);
+    expect(sizes.size).toBe(3);
+    expect(Math.max(...sizes.values())).toBe(10_000);
+    const kept = await read(log);
+    expect(kept.length).toBeGreaterThan(19_000);
+    expect(text).toEndWith(kept);
   });
 
   test.skipIf(process.getuid?.() !== 0)("a full disk drops output from the log and not from the clients", async () => {
