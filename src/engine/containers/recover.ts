@@ -109,17 +109,17 @@ async function endsSoon(task: Task): Promise<boolean> {
   return isEnded;
 }
 
-/** The start that was under way went wrong: as if the last daemon had seen it. */
+/**
+ * The start that was under way went wrong, often because its daemon died. Nobody was told anything: what the record says stays,
+ * and a container that is removed at its end, whose client is gone, goes.
+ */
 function noteFailure(deps: ContainerDeps, container: Container, error: unknown): void {
-  const { status } = container.state;
-  deps.store.update(container, {
-    status: status === "created" && container.spec.hostConfig.AutoRemove ? "removing" : isRunning(container.state) ? "exited" : status,
-    isRemovingVolumes: container.spec.hostConfig.AutoRemove ?? false,
-    exitCode: startExitCode(error),
-    error: errorMessage(error),
-    pid: 0,
-    network: null,
-  });
+  deps.log.warn("the start that the last daemon was about failed", { container: container.id, error });
+  if (isRunning(container.state)) {
+    markExited(deps, container, { exitCode: startExitCode(error), exitedAt: new Date(), error: errorMessage(error) });
+  } else if (container.spec.hostConfig.AutoRemove) {
+    deps.store.update(container, { status: "removing", isRemovingVolumes: true });
+  }
 }
 
 function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, startedAt = container.state.startedAt): void {
