@@ -3,6 +3,7 @@ import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../src/lib/mod.ts";
+import { check, libc } from "../../src/linux/mod.ts";
 import { createServer } from "../../src/server/mod.ts";
 import type { EngineApi } from "../../src/spec/engine/mod.ts";
 
@@ -15,13 +16,16 @@ export interface Serving extends AsyncDisposable {
 }
 
 /** Serves `api` on a socket in a directory of its own. */
-export async function serve(api: EngineApi, options: { readonly now?: () => number } = {}): Promise<Serving> {
+export async function serve(
+  api: EngineApi,
+  options: { readonly now?: () => number; readonly isHandedOver?: boolean } = {},
+): Promise<Serving> {
   const dir = mkdtempSync(join(tmpdir(), "dhow-api-"));
   const path = join(dir, "d.sock");
   const logged: string[] = [];
   const log = createLogger({ level: "debug", format: "text", write: (line) => void logged.push(line) });
   const server = createServer({ api, log, serverVersion: "1.2.3", now: options.now });
-  await server.listen({ kind: "unix", path });
+  await server.listen(options.isHandedOver ? { kind: "fd", fd: listeningSocket(path) } : { kind: "unix", path });
   const connections: RawConnection[] = [];
   return {
     path,
@@ -39,6 +43,16 @@ export async function serve(api: EngineApi, options: { readonly now?: () => numb
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** A socket as systemd hands it over: somebody else has bound it. */
+function listeningSocket(path: string): number {
+  const [AF_UNIX, SOCK_STREAM] = [1, 1];
+  const address = Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(`${path}\0`)]);
+  const fd = check(libc.symbols.socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+  check(libc.symbols.bind(fd, address, address.length), "bind", path);
+  check(libc.symbols.listen(fd, 16), "listen", path);
+  return fd;
 }
 
 /** A connection that collects what it gets. */

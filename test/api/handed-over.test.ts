@@ -1,0 +1,34 @@
+import { expect, test } from "bun:test";
+import { echoSession, fakeEngine } from "./fake-engine.ts";
+import { frame, serve, upgrade } from "./serve.ts";
+
+// Bun's HTTP server accepts from no descriptor: such connections go through another parser.
+const BODY = '{"Tty":false}';
+const START = upgrade("/exec/e/start", ["Content-Type: application/json", `Content-Length: ${BODY.length}`]);
+
+test("a socket that was handed over takes requests", async () => {
+  await using server = await serve(fakeEngine({}).api, { isHandedOver: true });
+  expect(await (await server.fetch("GET", "/_ping")).text()).toBe("OK");
+});
+
+test("exec on it reads its body and the stdin behind it", async () => {
+  const engine = fakeEngine({ "exec.start": async () => echoSession() });
+  await using server = await serve(engine.api, { isHandedOver: true });
+  const client = await server.connect(`${START}${BODY}stdin`);
+  client.socket.end();
+  expect((await client.end()).split("\r\n\r\n")[1]).toBe(frame(1, "echo:stdin") + frame(2, "eof"));
+  expect(engine.calls[0]?.args.slice(0, 2)).toEqual(["e", { Tty: false }]);
+});
+
+test("exec on it waits for a body that comes late, and refuses one that never does", async () => {
+  await using server = await serve(fakeEngine({ "exec.start": async () => echoSession() }).api, { isHandedOver: true });
+  const client = await server.connect(START);
+  await Bun.sleep(20);
+  client.socket.write(BODY.slice(0, 5));
+  await Bun.sleep(20);
+  client.socket.write(`${BODY.slice(5)}in`);
+  await client.until("echo:in");
+  const cut = await server.connect(`${START}${BODY.slice(0, 5)}`);
+  cut.socket.end();
+  expect(await cut.end()).toStartWith("HTTP/1.1 400 ");
+});
