@@ -15,7 +15,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
   const live = deps.live.of(container);
   if (live.task !== task) return;
   const { state, spec } = container;
-  const oomKilled = live.oom?.hasOom ?? false;
+  const oomKilled = live.oom?.endedByOom(exit.exitCode) ?? false;
   const delayMs = restartDelay({
     policy: spec.hostConfig.RestartPolicy ?? {},
     exitCode: exit.exitCode,

@@ -17,11 +17,13 @@ import type { HostFacts } from "../host.ts";
 import { type Cgroup, cgroupOf } from "./cgroup.ts";
 import { writeCgroupFile } from "./cgroup-files.ts";
 
+const KILLED_EXIT_CODE = 137;
+
 /**
- * The kernel tells of an event at the limit at once, and holds back for 10 ms those that follow: that of the kill may never come, when the
- * group is gone by then. Long enough for a busy machine and a slow runtime.
+ * Per daemon, by parent group: how many of the kills that the parent counts have been noticed. A parent counts for all groups below it
+ * and outlives them.
  */
-const EVENT_BEFORE_KILL_MS = 5000;
+const noticedKills = new WeakMap<HostFacts, Map<string, number>>();
 
 /**
  * Notices that a container ran out of memory, in time: the runtime removes the group, and the kernel's count with it, as soon as the
@@ -30,37 +32,44 @@ const EVENT_BEFORE_KILL_MS = 5000;
  * v1: an eventfd on memory.oom_control is signalled before the kernel kills, and once more when the group goes away. A signal while the
  * group is there is out-of-memory for sure; one that is seen only afterwards counts when the second comes on top of it.
  * v2: memory.events is watched, and looked at once more when the exit is noticed. Kernels before 6.15 tell of the exit only after the
- * runtime has cleaned up: then it was out-of-memory when the group has just come to its limit, and the parent, which counts for all
- * groups below it and stays, counts a kill more than when this group was last looked at.
+ * runtime has cleaned up, and events that follow each other within 10 ms are held back, so that of the kill may never come: then a
+ * process that was killed (SIGKILL) was out of memory when the parent counts more kills than were noticed.
  */
 export class OomWatch implements Disposable {
   readonly #facts: HostFacts;
   readonly #cgroup: Cgroup;
-  readonly #fd: Fd;
-  readonly #watch: Watch;
+  readonly #fd: Fd | undefined;
+  readonly #watch: Watch | undefined;
   readonly #isV1: boolean;
   readonly #onOom: () => void;
-  #parentKills: number | undefined;
-  #lastEventMs = Number.NEGATIVE_INFINITY;
+  readonly #ledger: Map<string, number>;
+  readonly #parent: string;
+  #kills = 0;
   #hasOom = false;
   #signalsAfterwards = 0;
   #isClosed = false;
 
-  private constructor(facts: HostFacts, path: string, fd: Fd, options: { readonly reactor: Reactor; readonly onOom: () => void }) {
+  private constructor(
+    facts: HostFacts,
+    path: string,
+    fd: Fd | undefined,
+    options: { readonly reactor: Reactor; readonly onOom: () => void },
+  ) {
     this.#facts = facts;
     this.#cgroup = cgroupOf(path, facts);
+    this.#parent = dirname(path);
     this.#fd = fd;
     this.#isV1 = facts.cgroup.version === 1;
     this.#onOom = options.onOom;
-    this.#parentKills = this.#countParentKills();
-    this.#watch = options.reactor.watch(fd.fd, EPOLLIN, () => {
-      this.#look();
-    });
+    this.#ledger = noticedKills.get(facts) ?? new Map<string, number>();
+    noticedKills.set(facts, this.#ledger);
+    if (!this.#ledger.has(this.#parent)) this.#ledger.set(this.#parent, this.#countParentKills());
+    this.#watch = fd && options.reactor.watch(fd.fd, EPOLLIN, () => this.#look());
   }
 
   /**
-   * Watches the group at `path`; `onOom` is called once, at the first time. Undefined when there is no such group (any more) or no
-   * memory controller.
+   * Watches the group at `path`; `onOom` is called once, at the first time. Undefined when there is no
+   * memory controller, and on v1 when there is no such group (any more).
    */
   static start(path: string, facts: HostFacts, reactor: Reactor, onOom: () => void): OomWatch | undefined {
     const isV1 = facts.cgroup.version === 1;
@@ -73,14 +82,25 @@ export class OomWatch implements Disposable {
       return new OomWatch(facts, path, fd, { reactor, onOom });
     } catch (error) {
       fd.close();
-      if (["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) return undefined;
-      throw error;
+      if (!["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) throw error;
+      return isV1 ? undefined : new OomWatch(facts, path, undefined, { reactor, onOom });
     }
   }
 
-  /** Whether the container ran out of memory until now. Exact while the group exists; call it when the exit is noticed. */
+  /** Whether the container ran out of memory until now. Exact while the group exists. */
   get hasOom(): boolean {
     if (!this.#isClosed) this.#look();
+    return this.#hasOom;
+  }
+
+  /** Whether the container ran out of memory, now that it has ended with `exitCode`. Call it when the exit is noticed. */
+  endedByOom(exitCode: number): boolean {
+    const hasOom = this.hasOom;
+    if (this.#isV1 || this.#cgroup.oomKills() !== undefined) return hasOom;
+    const kills = this.#countParentKills();
+    if (!hasOom && exitCode === KILLED_EXIT_CODE && kills > this.#noticed) this.#found();
+    // what was killed in it after the last look belongs to it, too
+    if (this.#hasOom) this.#ledger.set(this.#parent, kills);
     return this.#hasOom;
   }
 
@@ -90,7 +110,7 @@ export class OomWatch implements Disposable {
   }
 
   #lookV1(): void {
-    const signals = readEventfd(this.#fd.fd);
+    const signals = this.#fd ? readEventfd(this.#fd.fd) : 0;
     if (this.#hasOom) return;
     const kills = this.#cgroup.oomKills();
     if (kills !== undefined) {
@@ -102,18 +122,21 @@ export class OomWatch implements Disposable {
   }
 
   #lookV2(): void {
-    if ((drainInotify(this.#fd.fd) & IN_MODIFY) !== 0) this.#lastEventMs = performance.now();
-    if (this.#hasOom) return;
+    if (this.#fd) drainInotify(this.#fd.fd);
     const kills = this.#cgroup.oomKills();
-    const parentKills = this.#countParentKills();
-    if (kills !== undefined) this.#parentKills = parentKills;
-    const isRecent = performance.now() - this.#lastEventMs < EVENT_BEFORE_KILL_MS;
-    if (kills === undefined ? isRecent && (parentKills ?? 0) > (this.#parentKills ?? 0) : kills > 0) this.#found();
+    if (kills === undefined || kills === this.#kills) return;
+    this.#ledger.set(this.#parent, this.#noticed + kills - this.#kills);
+    this.#kills = kills;
+    if (!this.#hasOom) this.#found();
   }
 
-  /** Of all groups below the parent, those that are gone included; undefined on v1, and for the root, which doesn't count. */
-  #countParentKills(): number | undefined {
-    return this.#isV1 ? undefined : cgroupOf(dirname(this.#cgroup.path), this.#facts).oomKills();
+  get #noticed(): number {
+    return this.#ledger.get(this.#parent) ?? 0;
+  }
+
+  /** 0 for the root, which doesn't count. */
+  #countParentKills(): number {
+    return this.#isV1 ? 0 : (cgroupOf(this.#parent, this.#facts).oomKills() ?? 0);
   }
 
   #found(): void {
@@ -124,8 +147,8 @@ export class OomWatch implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#watch[Symbol.dispose]();
-    this.#fd.close();
+    this.#watch?.[Symbol.dispose]();
+    this.#fd?.close();
   }
 }
 
