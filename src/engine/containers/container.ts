@@ -4,6 +4,12 @@ import type { ContainerMount } from "../../volumes/mod.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
+/** A container that this one has linked to by `--link`. */
+export interface ContainerLink {
+  readonly id: string;
+  readonly alias: string;
+}
+
 /** What a container was created as; changes only by rename, update and network connect. */
 export interface ContainerSpec {
   /** RFC3339Nano. */
@@ -16,6 +22,8 @@ export interface ContainerSpec {
   readonly config: ContainerConfig;
   /** With docker's defaults filled in. */
   readonly hostConfig: HostConfig;
+  /** In place of `hostConfig.Links`. */
+  readonly links?: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly path: string;
   readonly args: readonly string[];

@@ -40,9 +40,9 @@ import { top } from "./top.ts";
 export class Containers implements ContainersApi {
   readonly #deps: ContainerDeps;
   readonly #list: ListDeps;
-  readonly #inspect: InspectDeps;
+  readonly #inspect: Omit<InspectDeps, "nameOf">;
 
-  constructor(deps: ContainerDeps, list: ListDeps, inspect: InspectDeps) {
+  constructor(deps: ContainerDeps, list: ListDeps, inspect: Omit<InspectDeps, "nameOf">) {
     this.#deps = deps;
     this.#list = list;
     this.#inspect = inspect;
@@ -58,7 +58,11 @@ export class Containers implements ContainersApi {
 
   async inspect(ref: string, options: { readonly size: boolean }): Promise<ContainerInspectResponse> {
     const container = this.#deps.store.find(ref);
-    return inspectContainer(this.#inspect, container, options.size ? await this.#list.sizes(container) : undefined);
+    return inspectContainer(
+      { ...this.#inspect, nameOf: (id) => this.#deps.store.get(id)?.name },
+      container,
+      options.size ? await this.#list.sizes(container) : undefined,
+    );
   }
 
   rename(ref: string, newName: string): Promise<void> {
@@ -81,14 +85,22 @@ export class Containers implements ContainersApi {
 
   remove(ref: string, options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean }): Promise<void> {
     const { store, locks } = this.#deps;
-    if (options.link) throw new DhowError("notFound", `No such container: ${ref}`);
     const container = store.find(ref);
+    if (options.link) return this.#removeLink(ref);
     if (container.state.status === "removing") {
       throw new DhowError("conflict", `removal of container ${container.id} is already in progress`);
     }
     // A stop that waits for its timeout must not hold a forced removal up; a start has to come to its end before it.
     if (options.force && isRunning(container.state)) return removeContainer(this.#deps, container, options);
     return locks.run(container.id, () => removeContainer(this.#deps, container, options));
+  }
+
+  async #removeLink(ref: string): Promise<void> {
+    const { store } = this.#deps;
+    const found = store.findLink(ref);
+    if (!found) throw new DhowError("conflict", "Conflict, cannot remove the default link name of the container");
+    const { owner, alias } = found;
+    store.updateSpec(owner, { links: (owner.spec.links ?? []).filter((link) => link.alias !== alias) });
   }
 
   prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }> {

@@ -19,9 +19,10 @@ import type {
 } from "../../spec/engine/mod.ts";
 import { type ContainerMount, parseVolumesFrom, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
 import { fillHostConfig, mergeConfig } from "./config.ts";
-import { INITIAL_STATE, networkMode } from "./container.ts";
+import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
+import { resolveLinks } from "./links.ts";
 import { generateName, parseName } from "./names.ts";
 import { emptyEndpoint } from "./networking.ts";
 import { forgetNoted, noteVolume } from "./new-volumes.ts";
@@ -50,9 +51,10 @@ export async function createContainer(
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
   const endpoints = checkNetworks(request, hostConfig);
   checkDonors(deps, hostConfig);
+  const links = resolveLinks(store, hostConfig);
   store.reserveName(name, id);
   try {
-    const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, endpoints });
+    const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, links, endpoints });
     emitContainer(deps.emit, "create", container);
     return { Id: id, Warnings: [...checked.warnings, ...clampWarnings(hostConfig, deps.facts)] };
   } finally {
@@ -84,20 +86,16 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
 }
 
 /** Other containers that the request names have to be there; docker calls the request bad when they are not. */
-function checkDonors(deps: ContainerDeps, { IpcMode = "", PidMode = "", VolumesFrom, Links }: HostConfig): void {
-  const find = (ref: string, prefix = ""): void => {
+function checkDonors(deps: ContainerDeps, { IpcMode = "", PidMode = "", VolumesFrom }: HostConfig): void {
+  const find = (ref: string): void => {
     try {
       deps.store.find(ref);
     } catch (error) {
-      throw new DhowError("invalid", `${prefix}${errorMessage(error)}`, { cause: error });
+      throw new DhowError("invalid", errorMessage(error), { cause: error });
     }
   };
   for (const mode of [IpcMode, PidMode]) if (mode.startsWith("container:")) find(mode.slice("container:".length));
   for (const text of VolumesFrom ?? []) find(parseVolumesFrom(text).container);
-  for (const link of Links ?? []) {
-    const name = link.split(":")[0] ?? "";
-    find(name, `could not get container for ${name}: `);
-  }
 }
 
 function checkExtraHosts(hosts: readonly string[]): void {
@@ -164,6 +162,7 @@ interface Parts {
   readonly image: Image;
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
+  readonly links: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
 }
 
@@ -197,7 +196,9 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
       imageId: parseDigest(image.id),
       platform: "linux",
       config,
-      hostConfig,
+      // inspect shows what the links are called by then
+      hostConfig: parts.links.length > 0 ? { ...hostConfig, Links: null } : hostConfig,
+      ...(parts.links.length > 0 ? { links: parts.links } : {}),
       endpoints: parts.endpoints,
       path,
       args,

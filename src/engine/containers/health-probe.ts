@@ -3,6 +3,7 @@ import { ContainerIo, execProcess, NoLog, resolveUser } from "../../runtime/mod.
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { HealthMonitor, healthCommand, type ProbeResult } from "./health.ts";
+import { currentLinkEnvironment } from "./links.ts";
 import type { Live } from "./live.ts";
 import { bundleProcess } from "./process.ts";
 import { environment } from "./start.ts";
@@ -27,7 +28,14 @@ async function probe(deps: ContainerDeps, container: Container, args: readonly s
   const user = resolveUser(deps.snapshots.mount(container.id), config.User ?? "", hostConfig.GroupAdd ?? []);
   const process = execProcess(
     bundleProcess(deps.tasks.bundleDir(container.id)),
-    { args, env: environment(container, user.home), cwd: config.WorkingDir || "/", user, terminal: false, privileged: false },
+    {
+      args,
+      env: environment(container, user.home, currentLinkEnvironment(deps, container)),
+      cwd: config.WorkingDir || "/",
+      user,
+      terminal: false,
+      privileged: false,
+    },
     deps.facts,
   );
   const { reactor, buffers, log } = deps;

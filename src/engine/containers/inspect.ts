@@ -12,6 +12,16 @@ export interface InspectDeps {
   readonly graphDriver: (container: Container) => DriverData;
   readonly health: (container: Container) => Health | undefined;
   readonly appArmorProfile: (container: Container) => string;
+  /** Undefined for a container that is gone. */
+  readonly nameOf: (id: string) => string | undefined;
+}
+
+function links(deps: InspectDeps, { name, spec }: Container): { readonly Links?: readonly string[] } {
+  const shown = (spec.links ?? []).flatMap(({ id, alias }) => {
+    const target = deps.nameOf(id);
+    return target === undefined ? [] : [`/${target}:/${name}/${alias}`];
+  });
+  return shown.length > 0 ? { Links: shown } : {};
 }
 
 /** GET /containers/{id}/json. */
@@ -60,7 +70,7 @@ export function inspectContainer(
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
     // null is how docker says that it leaves this to the kernel; the specification knows numbers only
-    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig },
+    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig, ...links(deps, container) },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),

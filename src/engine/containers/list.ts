@@ -205,7 +205,7 @@ async function summary(deps: ListDeps, container: Container, options: ContainerL
   const size = options.size ? await deps.sizes(container) : undefined;
   return {
     Id: container.id,
-    Names: [`/${container.name}`],
+    Names: [`/${container.name}`, ...deps.store.linksTo(container.id).map(({ container: owner, alias }) => `/${owner.name}/${alias}`)],
     Image: isCurrent ? spec.image : spec.imageId,
     ImageID: spec.imageId,
     Command: commandOf(container),

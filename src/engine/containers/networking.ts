@@ -17,6 +17,7 @@ import type { EndpointSettings, PortMap } from "../../spec/engine/mod.ts";
 import type { OciMount } from "../../spec/oci-runtime/mod.ts";
 import { isRunning, type NetworkState, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { type LinkedContainer, linkHostNames } from "./links.ts";
 import type { Container } from "./store.ts";
 
 /** An endpoint that is not plugged in. */
@@ -47,6 +48,12 @@ export interface Plugged {
   readonly sandbox: Sandbox | undefined;
   /** The container whose network it shares. */
   readonly joined: Container | undefined;
+}
+
+/** Where a container's /etc files are on the host, and whom it has linked to. */
+export interface EtcInput {
+  readonly dir: string;
+  readonly links: readonly LinkedContainer[];
 }
 
 /** The running container that another one's namespace is to be shared of. @throws conflict when it doesn't run */
@@ -157,17 +164,18 @@ function etcMount(source: string, destination: string): OciMount {
 }
 
 /** Writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a container and returns their mounts; what the user mounted there wins. */
-export function etcFiles(deps: ContainerDeps, container: Container, plugged: Plugged, dir: string): OciMount[] {
+export function etcFiles(deps: ContainerDeps, container: Container, plugged: Plugged, input: EtcInput): OciMount[] {
+  const { dir } = input;
   const taken = new Set(container.spec.mounts.map((m) => m.destination));
   const files = plugged.joined ? join(dir, "..", plugged.joined.id) : dir;
-  if (!plugged.joined) writeEtc(deps, container, plugged, dir);
+  if (!plugged.joined) writeEtc(deps, container, plugged, input);
   return ["hosts", "hostname", "resolv.conf"]
     .map((name) => etcMount(`${files}/${name}`, `/etc/${name}`))
     .filter((m) => !taken.has(m.destination))
     .map((m) => (container.spec.hostConfig.ReadonlyRootfs ? { ...m, options: [...(m.options ?? []), "ro"] } : m));
 }
 
-function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, dir: string): void {
+function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, { dir, links }: EtcInput): void {
   const { config, hostConfig } = container.spec;
   const { settings, network } = deps;
   const isHost = plugged.network.kind === "host";
@@ -179,7 +187,7 @@ function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, d
         hostname: config.Hostname ?? "",
         domainname: config.Domainname ?? "",
         ipAddress: plugged.sandbox?.ipAddress || undefined,
-        extraHosts,
+        extraHosts: [...extraHosts, ...links.map((link) => `${linkHostNames(link)}:${link.ipAddress}`)],
         hostGateway,
       });
   const pick = (own: readonly string[] | null | undefined, fallback: readonly string[]): readonly string[] =>

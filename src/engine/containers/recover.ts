@@ -51,7 +51,8 @@ export async function recoverContainers(deps: ContainerDeps): Promise<void> {
   deps.network.adopt(alive);
   for (const container of ended) await attempt(deps, "end a container's last run", () => tidy(deps, container));
   await sweep(deps);
-  for (const container of deps.store.list()) resume(deps, container);
+  const started = new Map<string, Promise<void>>();
+  for (const container of deps.store.list()) resume(deps, container, started);
 }
 
 /**
@@ -195,7 +196,8 @@ function removeTree(dir: string): void {
   rmSync(dir, { recursive: true, force: true });
 }
 
-function resume(deps: ContainerDeps, container: Container): void {
+/** `started` are the starts under way: a container comes after those it links to, which are older than it. */
+function resume(deps: ContainerDeps, container: Container, started: Map<string, Promise<void>>): void {
   const { state, spec, id } = container;
   if (isRunning(state) || state.status === "created" || state.status === "removing") return;
   const policy = spec.hostConfig.RestartPolicy ?? {};
@@ -206,7 +208,12 @@ function resume(deps: ContainerDeps, container: Container): void {
     if (wasRestarting) deps.store.update(container, { status: "exited" });
     return;
   }
-  void deps.locks
-    .run(id, () => (isRunning(container.state) ? undefined : launch(deps, container)))
+  const links = (spec.links ?? []).flatMap((link) => started.get(link.id) ?? []);
+  const start = deps.locks
+    .run(id, async () => {
+      if (links.length > 0) await Promise.all(links);
+      if (!isRunning(container.state)) await launch(deps, container);
+    })
     .catch((error: unknown) => deps.log.error("container could not be started with the daemon", { container: id, error }));
+  started.set(id, start);
 }

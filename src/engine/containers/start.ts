@@ -18,6 +18,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
 import { startHealth } from "./health-probe.ts";
+import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts";
 import type { Live } from "./live.ts";
 import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
 import { removeContainer } from "./remove.ts";
@@ -97,6 +98,7 @@ function begin(
   watchTask(deps, container, live, task);
   emitVolumes(deps.emit, "mount", container);
   emitNetworks(deps.emit, "connect", container, container.state.network);
+  updateLinkedHosts(deps, container, (id) => join(deps.settings.dataRoot, "containers", id, "hosts"));
   emitContainer(deps.emit, "start", container);
 }
 
@@ -161,6 +163,7 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";
   if (cwd !== "/") ensureDirectory(rootfs, cwd);
+  const links = linkedContainers(deps, container);
   const plugged = plugIn(deps, container, held);
   undo.defer(() => deps.network.release(id));
   const resolved = resolveMounts({
@@ -174,7 +177,7 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   undo.defer(() => releaseMounts(spec.mounts, id, deps.volumes));
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
-  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, dir)];
+  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links })];
   prepareMountPoints(rootfs, mounts);
   const built = buildSpec({
     id,
@@ -182,7 +185,11 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
     args: [spec.path, ...spec.args],
-    env: environment(container, user.home),
+    env: environment(
+      container,
+      user.home,
+      links.flatMap((link) => linkEnvironment(container.name, link)),
+    ),
     cwd,
     user,
     terminal: config.Tty ?? false,
@@ -198,8 +205,8 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   return { plugged, built, releasePins: resolved.dispose };
 }
 
-/** The environment of a container's process, in docker's order. */
-export function environment(container: Container, home: string): string[] {
+/** The environment of a container's process, in docker's order; `linked` are the variables of its links. */
+export function environment(container: Container, home: string, linked: readonly string[]): string[] {
   const { config } = container.spec;
   const own = config.Env ?? [];
   const has = (key: string): boolean => own.some((entry) => entry === key || entry.startsWith(`${key}=`));
@@ -207,6 +214,7 @@ export function environment(container: Container, home: string): string[] {
     ...(has("PATH") ? [] : [DEFAULT_PATH]),
     ...(has("HOSTNAME") ? [] : [`HOSTNAME=${config.Hostname ?? ""}`]),
     ...(config.Tty && !has("TERM") ? ["TERM=xterm"] : []),
+    ...linked.filter((entry) => !has(entry.slice(0, entry.indexOf("=")))),
     // an entry without a value takes a variable away
     ...own.filter((entry) => entry.includes("=")),
     ...(has("HOME") ? [] : [`HOME=${home}`]),

@@ -21,6 +21,8 @@ export class ContainerStore {
   #retry: ReturnType<typeof setTimeout> | undefined;
   readonly #byId = new Map<string, Container>();
   readonly #idByName = new Map<string, string>();
+  /** Those with links: few, and asked for at every start and row of a list. */
+  readonly #linking = new Set<Container>();
   /** Names given to containers that are still being made. */
   readonly #reserved = new Map<string, string>();
 
@@ -35,6 +37,7 @@ export class ContainerStore {
         state: JSON.parse(row.state) as ContainerState,
       };
       this.#byId.set(row.id, container);
+      if (container.spec.links) this.#linking.add(container);
       this.#idByName.set(row.name, row.id);
     }
   }
@@ -68,6 +71,7 @@ export class ContainerStore {
       state: JSON.stringify(container.state),
     });
     this.#byId.set(container.id, container);
+    if (container.spec.links) this.#linking.add(container);
     this.#idByName.set(container.name, container.id);
     this.#reserved.delete(container.name);
   }
@@ -112,6 +116,7 @@ export class ContainerStore {
   delete(container: Container): void {
     this.#table.delete(container.id);
     this.#unwritten.delete(container);
+    this.#linking.delete(container);
     this.#byId.delete(container.id);
     this.#idByName.delete(container.name);
   }
@@ -125,7 +130,7 @@ export class ContainerStore {
     return this.#byId.get(id);
   }
 
-  /** Finds by full id, name, or unique prefix of an id, in this order. @throws notFound, invalid, internal when ambiguous */
+  /** Finds by full id, name, unique prefix of an id, or name of a link, in this order. @throws notFound, invalid, internal when ambiguous */
   find(ref: string): Container {
     const exact = this.#byId.get(ref) ?? this.#byId.get(this.#idByName.get(ref.replace(/^\//, "")) ?? "");
     if (exact) return exact;
@@ -138,8 +143,26 @@ export class ContainerStore {
         found = container;
       }
     }
+    found ??= this.findLink(ref)?.target;
     if (!found) throw new DhowError("notFound", `No such container: ${ref}`);
     return found;
+  }
+
+  /** The containers that have linked to one, with the alias they know it by. */
+  linksTo(id: string): { readonly container: Container; readonly alias: string }[] {
+    const found: { readonly container: Container; readonly alias: string }[] = [];
+    for (const container of this.#linking) {
+      for (const link of container.spec.links ?? []) if (link.id === id) found.push({ container, alias: link.alias });
+    }
+    return found;
+  }
+
+  /** The link called `/owner/alias`. */
+  findLink(ref: string): { readonly owner: Container; readonly alias: string; readonly target: Container } | undefined {
+    const [ownerName = "", alias = "", more] = ref.replace(/^\//, "").split("/");
+    const owner = alias === "" || more !== undefined ? undefined : this.#byId.get(this.#idByName.get(ownerName) ?? "");
+    const target = this.#byId.get(owner?.spec.links?.find((link) => link.alias === alias)?.id ?? "");
+    return owner && target ? { owner, alias, target } : undefined;
   }
 
   /** Ids of the containers, running or not, that have the volume among their mounts; without those that are being removed. */

@@ -11,6 +11,7 @@ import type {
 import { isRunning } from "../containers/container.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { emitContainer } from "../containers/emit.ts";
+import { currentLinkEnvironment } from "../containers/links.ts";
 import { bundleProcess } from "../containers/process.ts";
 import { environment } from "../containers/start.ts";
 import type { Container } from "../containers/store.ts";
@@ -117,7 +118,12 @@ export class Execs implements ExecApi {
     const tty = asked.Tty ?? false;
     const own = asked.Env ?? [];
     const overridden = new Set(own.map((entry) => entry.split("=")[0]));
-    const env = [...environment(container, user.home).filter((entry) => !overridden.has(entry.split("=")[0] ?? "")), ...own];
+    const env = [
+      ...environment(container, user.home, currentLinkEnvironment(this.#deps, container)).filter(
+        (entry) => !overridden.has(entry.split("=")[0] ?? ""),
+      ),
+      ...own,
+    ];
     if (tty && !env.some((entry) => entry.startsWith("TERM="))) env.push("TERM=xterm");
     const process = execProcess(
       bundleProcess(tasks.bundleDir(container.id)),
