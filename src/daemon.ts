@@ -144,22 +144,12 @@ function removeQuietly(path: string): void {
   }
 }
 
-/** Whether a process is a daemon: after a kill another program may have got the number. */
+/** Whether a process is a daemon: after a kill another program may have got the number, or a zombie has it, with no command line. */
 function isDaemon(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8")
       .split("\0")
       .some((word) => word === "daemon" || word.endsWith("dockerd"));
-  } catch {
-    return false;
-  }
-}
-
-/** A daemon that was killed keeps its pid until its parent looks; nothing of it runs any more. */
-function isZombie(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat[stat.lastIndexOf(")") + 2] === "Z";
   } catch {
     return false;
   }
