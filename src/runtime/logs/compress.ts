@@ -1,7 +1,7 @@
 import { createReadStream, createWriteStream, existsSync, openSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Logger } from "../../lib/mod.ts";
-import { SegmentFiles, type SegmentPart, segmentPath } from "./segment.ts";
+import { listSegments, SegmentFiles, type SegmentPart, segmentPath } from "./segment.ts";
 
 const PARTS: readonly SegmentPart[] = ["out", "err", "idx"];
 // a fast writer's old segments are deleted before they are worth the work
@@ -12,6 +12,8 @@ export class SegmentCompressor {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #delayMs: number;
+  #newest = 0;
+  #isScheduled = false;
 
   constructor(dir: string, log: Logger, delayMs = DELAY_MS) {
     this.#dir = dir;
@@ -19,13 +21,27 @@ export class SegmentCompressor {
     this.#delayMs = delayMs;
   }
 
-  /** Compresses `segment` after a while, if it still exists then. */
+  /** Compresses `segment`, and all before it, after a while; those that still exist then. */
   add(segment: number): void {
+    this.#newest = segment;
+    // one timer for all: small segments can be closed by the thousand
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
     setTimeout(() => {
-      this.compress(segment).catch((error: unknown) =>
-        this.#log.warn("log segment can't be compressed", { dir: this.#dir, segment, error }),
-      );
+      this.#compressAll().catch((error: unknown) => this.#log.warn("log segments can't be compressed", { dir: this.#dir, error }));
     }, this.#delayMs).unref();
+  }
+
+  async #compressAll(): Promise<void> {
+    const upTo = this.#newest;
+    try {
+      for (const segment of listSegments(this.#dir)) {
+        if (segment <= upTo && existsSync(segmentPath(this.#dir, segment, "idx"))) await this.compress(segment);
+      }
+    } finally {
+      this.#isScheduled = false;
+      if (this.#newest > upTo) this.add(this.#newest);
+    }
   }
 
   /** Replaces the files of `segment` by compressed ones; the index is last, so that a half-done segment is never taken for whole. */

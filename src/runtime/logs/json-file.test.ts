@@ -152,7 +152,7 @@ for (const [compress, maxSizeBytes] of [
     setPipeSize(pipe, 1 << 20);
     const log = makeLog({ maxSizeBytes, maxFiles: 3, compress });
     const writer = log.open();
-    const lines = Array.from({ length: 5000 }, (_, i) => `${i}\n`);
+    const lines = Array.from({ length: maxSizeBytes === 1 ? 500 : 5000 }, (_, i) => `${i}\n`);
     writeSync(pipe, lines.join(""));
     while (writer.pump(pipe, "stdout", 1 << 20, null) > 0);
     writer.close();

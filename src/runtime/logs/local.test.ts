@@ -204,6 +204,24 @@ describe("LocalLog", () => {
     expect(readdirSync(dir).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
+  test("closed segments are compressed after the delay, those of a later burst, too", async () => {
+    const log = makeLog({ maxSizeBytes: 100, maxFiles: 9 });
+    const writer = log.open();
+    writer.append("stdout", Buffer.from("line\n".repeat(100)));
+    writer.close();
+    const dir = join(directory, "log");
+    const compressor = new SegmentCompressor(dir, silentLogger, 1);
+    compressor.add(1);
+    compressor.add(2);
+    const isCompressed = (name: string): boolean => readdirSync(dir).includes(`${name}.idx.zst`);
+    while (!isCompressed("000002")) await Bun.sleep(5);
+    compressor.add(3);
+    while (!isCompressed("000003")) await Bun.sleep(5);
+    expect(isCompressed("000001")).toBe(true);
+    expect(isCompressed("000004")).toBe(false);
+    expect(await read(log)).toBe("line\n".repeat(100));
+  });
+
   test("pump() moves a pipe's bytes and copies them on request", async () => {
     const pipe = openPipe();
     const log = makeLog();
