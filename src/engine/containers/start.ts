@@ -4,6 +4,7 @@ import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT }
 import {
   type BuiltSpec,
   buildSpec,
+  cgroupOf,
   cgroupsPathFor,
   joinedContainer,
   mountShm,
@@ -68,6 +69,7 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
+    if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
     const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime });
     undo.defer(() => task.abandon());
     releasePins();
@@ -102,10 +104,25 @@ function begin(
   emitContainer(deps.emit, "start", container);
 }
 
+function watchMemory(deps: ContainerDeps, container: Container, isAhead: boolean): OomWatch | undefined {
+  const onOom = (): void => emitContainer(deps.emit, "oom", container);
+  return OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, { onOom, isAhead });
+}
+
+/** A container with a limit may run out of memory in its first milliseconds: the watch is there before. */
+function watchAhead(deps: ContainerDeps, container: Container, live: Live, undo: AsyncDisposableStack): void {
+  live.oom = watchMemory(deps, container, true);
+  undo.defer(() => {
+    live.oom?.[Symbol.dispose]();
+    live.oom = undefined;
+    cgroupOf(cgroupPath(deps, container), deps.facts).tryRemove();
+  });
+}
+
 /** Follows a running process: out-of-memory, health, exit. */
 export function watchTask(deps: ContainerDeps, container: Container, live: Live, task: Task): void {
   try {
-    live.oom = OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, () => emitContainer(deps.emit, "oom", container));
+    live.oom ??= watchMemory(deps, container, false);
   } catch (error) {
     deps.log.warn("out-of-memory can't be watched", { container: container.id, error });
   }

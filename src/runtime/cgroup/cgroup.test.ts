@@ -75,10 +75,10 @@ describe.skipIf(cannotRun !== undefined)(
 
     test("OomWatch notices a container that runs out of memory, and no other", async () => {
       const calm = box.start("sleep 1000", { Memory: 16 << 20 });
-      using calmWatch = OomWatch.start(calm.cgroupPath, box.facts, reactor, () => {});
+      using calmWatch = OomWatch.start(calm.cgroupPath, box.facts, reactor, { onOom: () => {} });
       const { cgroupPath } = box.start("sleep 0.3; tail /dev/zero; sleep 1000", { Memory: 16 << 20, MemorySwap: 16 << 20 });
       const seen = Promise.withResolvers<void>();
-      using watch = OomWatch.start(cgroupPath, box.facts, reactor, () => seen.resolve());
+      using watch = OomWatch.start(cgroupPath, box.facts, reactor, { onOom: () => seen.resolve() });
       await seen.promise;
       expect(watch?.hasOom).toBe(true);
       await destroy(cgroupOf(calm.cgroupPath, box.facts));

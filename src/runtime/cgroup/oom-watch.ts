@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoCode } from "../../lib/mod.ts";
 import {
@@ -69,14 +69,22 @@ export class OomWatch implements Disposable {
 
   /**
    * Watches the group at `path`; `onOom` is called once, at the first time. Undefined when there is no
-   * memory controller, and on v1 when there is no such group (any more).
+   * memory controller, and on v1 when there is no such group (any more). With `isAhead` the group is made there: a process
+   * that runs out of memory at once would be gone before anybody watched.
    */
-  static start(path: string, facts: HostFacts, reactor: Reactor, onOom: () => void): OomWatch | undefined {
+  static start(
+    path: string,
+    facts: HostFacts,
+    reactor: Reactor,
+    options: { readonly onOom: () => void; readonly isAhead?: boolean },
+  ): OomWatch | undefined {
+    const { onOom } = options;
     const isV1 = facts.cgroup.version === 1;
     const root = isV1 ? facts.cgroup.v1["memory"] : (facts.cgroup.unified ?? undefined);
     if (root === undefined || !facts.limits.memory) return undefined;
     const fd = isV1 ? eventfd() : inotify();
     try {
+      if (isV1 && options.isAhead) mkdirSync(`${root}${path}`, { recursive: true });
       if (isV1) registerV1(`${root}${path}`, fd.fd);
       else inotifyAddWatch(fd.fd, `${root}${path}/memory.events`, IN_MODIFY);
       return new OomWatch(facts, path, fd, { reactor, onOom });
