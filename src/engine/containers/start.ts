@@ -123,6 +123,7 @@ function watchAhead(deps: ContainerDeps, container: Container, live: Live, undo:
 export function watchTask(deps: ContainerDeps, container: Container, live: Live, task: Task): void {
   try {
     live.oom ??= watchMemory(deps, container, false);
+    live.oom?.follow();
   } catch (error) {
     deps.log.warn("out-of-memory can't be watched", { container: container.id, error });
   }

@@ -38,8 +38,9 @@ const noticedKills = new WeakMap<HostFacts, Map<string, number>>();
 export class OomWatch implements Disposable {
   readonly #facts: HostFacts;
   readonly #cgroup: Cgroup;
-  readonly #fd: Fd | undefined;
-  readonly #watch: Watch | undefined;
+  readonly #reactor: Reactor;
+  #fd: Fd | undefined;
+  #watch: Watch | undefined;
   readonly #isV1: boolean;
   readonly #onOom: () => void;
   readonly #ledger: Map<string, number>;
@@ -58,19 +59,40 @@ export class OomWatch implements Disposable {
     this.#facts = facts;
     this.#cgroup = cgroupOf(path, facts);
     this.#parent = dirname(path);
-    this.#fd = fd;
+    this.#reactor = options.reactor;
     this.#isV1 = facts.cgroup.version === 1;
     this.#onOom = options.onOom;
     this.#ledger = noticedKills.get(facts) ?? new Map<string, number>();
     noticedKills.set(facts, this.#ledger);
     if (!this.#ledger.has(this.#parent)) this.#ledger.set(this.#parent, this.#countParentKills());
-    this.#watch = fd && options.reactor.watch(fd.fd, EPOLLIN, () => this.#look());
+    if (fd) this.#listen(fd);
+  }
+
+  #listen(fd: Fd): void {
+    this.#fd = fd;
+    this.#watch = this.#reactor.watch(fd.fd, EPOLLIN, () => this.#look());
+  }
+
+  /** v2: listens from here on to a group that was not there when the watch was started; one that is gone already is fine. @throws {SysError} */
+  follow(): void {
+    if (this.#isV1 || this.#fd || this.#isClosed) return;
+    const fd = inotify();
+    try {
+      inotifyAddWatch(fd.fd, `${this.#facts.cgroup.unified}${this.#cgroup.path}/memory.events`, IN_MODIFY);
+      this.#listen(fd);
+    } catch (error) {
+      fd.close();
+      if (!["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) throw error;
+      return;
+    }
+    // what happened before goes unheard
+    this.#look();
   }
 
   /**
    * Watches the group at `path`; `onOom` is called once, at the first time. Undefined when there is no
    * memory controller, and on v1 when there is no such group (any more). With `isAhead` the group is made there: a process
-   * that runs out of memory at once would be gone before anybody watched.
+   * that runs out of memory at once would be gone before anybody watched. On v2 the parent's count tells of that; see `follow`.
    */
   static start(
     path: string,
@@ -133,7 +155,8 @@ export class OomWatch implements Disposable {
     if (this.#fd) drainInotify(this.#fd.fd);
     const kills = this.#cgroup.oomKills();
     if (kills === undefined || kills === this.#kills) return;
-    this.#ledger.set(this.#parent, this.#noticed + kills - this.#kills);
+    // those before this daemon are in the count that it began with
+    this.#ledger.set(this.#parent, Math.min(this.#noticed + kills - this.#kills, this.#countParentKills()));
     this.#kills = kills;
     if (!this.#hasOom) this.#found();
   }
