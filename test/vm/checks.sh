@@ -46,6 +46,12 @@ for turn in 1 2 3 4 5 6 7 8; do
   check "out of memory, time $turn" "true 137" "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hungry)"
   docker rm hungry >/dev/null
 done
+docker run -d --name family -m 16m --memory-swap 16m busybox sh -c '(x=x; while :; do x=$x$x; done); trap "exit 0" TERM; while :; do sleep 1; done' >/dev/null
+for turn in 1 2 3 4 5 6 7 8 9; do [ -n "$(docker events --since 1h --until 0s --filter event=oom --filter container=family)" ] && break; sleep 2; done
+check "a child out of memory is told at once" "*container oom*" "$(docker events --since 1h --until 0s --filter event=oom --filter container=family)"
+docker stop -t 100 family >/dev/null
+check "and remembered" "true 0" "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' family)"
+docker rm family >/dev/null
 docker run --name killed -m 64m busybox sh -c 'kill -9 $$' 2>/dev/null
 check "killed, but not for want of memory" false "$(docker inspect -f '{{.State.OOMKilled}}' killed)"
 docker rm killed >/dev/null
