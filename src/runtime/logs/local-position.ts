@@ -3,6 +3,7 @@ import type { LogMark } from "./driver.ts";
 import { decodeRecord, RECORD_BYTES, type SegmentFiles } from "./segment.ts";
 
 const NEWLINE = 10;
+const ENTRY_BYTES = 16 * 1024;
 const BLOCK_BYTES = 256 * 1024;
 
 /** Where reading starts in each stream: nothing before it counts. */
@@ -21,6 +22,22 @@ export function laterOf(a: StartPosition, b: StartPosition): StartPosition {
       ? a[stream]
       : b[stream];
   return { stdout: later("stdout"), stderr: later("stderr") };
+}
+
+/**
+ * Where whole lines begin. A segment ends where it is full, in the middle of a line: once the segments before the oldest are deleted,
+ * that one begins with what is left of a line. Of a line that goes on for longer than docker's longest entry, the rest counts as one.
+ */
+export async function findWholeLines(segments: readonly number[], open: OpenSegment): Promise<StartPosition> {
+  const [oldest] = segments;
+  if (oldest === undefined || oldest === 1) return BEGINNING;
+  using files = await open(oldest);
+  const block = Buffer.alloc(ENTRY_BYTES);
+  const behindNewline = (stream: StdStream): { segment: number; at: number } => {
+    const count = files.readData(stream, block, 0);
+    return { segment: oldest, at: block.subarray(0, count).indexOf(NEWLINE) + 1 };
+  };
+  return { stdout: behindNewline("stdout"), stderr: behindNewline("stderr") };
 }
 
 /** Reads a stream's bytes in blocks, from the end to the beginning. */

@@ -1,7 +1,7 @@
 import type { OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import type { LogMark, LogReadOptions } from "./driver.ts";
 import { LineFormatter } from "./lines.ts";
-import { BEGINNING, findSince, findTail, laterOf, type OpenSegment, type StartPosition } from "./local-position.ts";
+import { findSince, findTail, findWholeLines, laterOf, type OpenSegment, type StartPosition } from "./local-position.ts";
 import { decodeRecord, RECORD_BYTES, type SegmentFiles } from "./segment.ts";
 
 const CHUNK_BYTES = 256 * 1024;
@@ -42,10 +42,11 @@ export async function* readLocal(source: LocalSource, options: LogReadOptions, b
 
 async function startPosition(source: LocalSource, options: LogReadOptions, before: LogMark | undefined): Promise<StartPosition> {
   const segments = source.segments();
-  let start = BEGINNING;
+  let start = await findWholeLines(segments, source.open);
   if (options.tail >= 0) {
     const end = before ?? (await source.end());
-    start = await findTail(segments, source.open, { lines: options.tail, stdout: options.stdout, stderr: options.stderr, end });
+    const tail = await findTail(segments, source.open, { lines: options.tail, stdout: options.stdout, stderr: options.stderr, end });
+    start = laterOf(start, tail);
   }
   if (options.sinceNs <= 0n) return start;
   for (const segment of segments) {

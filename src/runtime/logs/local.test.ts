@@ -139,6 +139,8 @@ describe("LocalLog", () => {
     expect(all).toEndWith(`line ${"99".padStart(30, "0")}\n`);
     const lines = all.trimEnd().split("\n");
     expect(lines.length).toBeLessThan(100);
+    // segments end in the middle of a line: of one whose beginning is deleted, nothing is shown
+    for (const line of lines) expect(line).toMatch(/^line \d{30}$/);
     for (const tail of [1, 15, 25, lines.length]) expect(await read(log, { tail })).toBe(`${lines.slice(-tail).join("\n")}\n`);
   });
 
