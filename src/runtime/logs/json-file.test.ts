@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -202,4 +203,48 @@ test.skipIf(process.getuid?.() !== 0)("a full disk leaves whole entries", async 
   } finally {
     umount(directory);
   }
+});
+
+test("a turn that a kill cut short is written once", async () => {
+  const pipe = join(directory, "pipe");
+  mkfifo(pipe);
+  const fd = openSync(pipe, O_RDWR | O_NONBLOCK);
+  const log = makeLog();
+  const first = log.open();
+  writeSync(fd, "one\n");
+  first.pump(fd, "stdout", 1000, null);
+  const start = statSync(log.path).size;
+  expect(fionread(fd)).toBe(0);
+  // what a writer leaves that dies before it takes the bytes out of the pipe: entries, the last of them torn, and the mark of its turn
+  writeSync(fd, "two\nthree\nfour\n");
+  const entry = (text: string): string => `{"log":"${text}\\n","stream":"stdout","time":"2023-11-14T22:13:20Z"}\n`;
+  appendFileSync(log.path, `${entry("two")}${entry("three")}{"log":"fo`);
+  const mark = Buffer.alloc(16);
+  mark.writeBigUInt64LE(BigInt(start), 0);
+  writeFileSync(`${log.path}.turn`, mark);
+  const second = makeLog().open();
+  writeSync(fd, "five\n");
+  while (second.pump(fd, "stdout", 1000, null) > 0);
+  second.finish(fd, "stdout");
+  second.close();
+  expect(await read(makeLog())).toBe("one\ntwo\nthree\nfour\nfive\n");
+  expect(existsSync(`${log.path}.turn`)).toBe(false);
+  closeSync(fd);
+});
+
+test("a turn that had left the pipe, and lines that only look the same, stay", async () => {
+  const pipe = join(directory, "pipe");
+  mkfifo(pipe);
+  const fd = openSync(pipe, O_RDWR | O_NONBLOCK);
+  const first = makeLog().open();
+  writeSync(fd, "tick\n");
+  first.pump(fd, "stdout", 1000, null);
+  // killed here: no turn is under way
+  writeSync(fd, "tick\n");
+  const second = makeLog().open();
+  second.pump(fd, "stdout", 1000, null);
+  second.finish(fd, "stdout");
+  second.close();
+  expect(await read(makeLog())).toBe("tick\ntick\n");
+  closeSync(fd);
 });

@@ -12,6 +12,7 @@ const NEWLINE = 10;
 const PEEK_BYTES = 128 * 1024;
 const OUT_BYTES = 512 * 1024;
 const NOTHING = Buffer.alloc(0);
+const NO_TURN = 2n ** 64n - 1n;
 const PREFIX = Buffer.from('{"log":"');
 
 // a turn uses them from its begin to its end, so all writers share them
@@ -34,7 +35,9 @@ export interface JsonWriterOptions {
 
 /**
  * Writes docker's JSON lines. Bytes are looked at with tee(2) and leave the pipe only when their entry is in the file: a daemon that
- * is killed loses nothing, and writes at most what one turn held twice. An unfinished line stays in the pipe until it is 16 KiB long.
+ * is killed loses nothing. That it writes nothing twice is for `<path>.turn`: while entries are written whose bytes are still in the
+ * pipe, it says where in the file they begin, and the next writer takes those out of the pipe that it finds there.
+ * An unfinished line stays in the pipe until it is 16 KiB long.
  */
 export class JsonWriter implements LogWriter {
   readonly #options: JsonWriterOptions;
@@ -42,6 +45,9 @@ export class JsonWriter implements LogWriter {
   readonly #partial: Record<StdStream, Buffer> = { stdout: NOTHING, stderr: NOTHING };
   readonly #scratch: number;
   readonly #sink: number;
+  readonly #turn: TurnMark;
+  /** What a killed writer wrote and left in a pipe. */
+  #written: Written | undefined;
   #file: number;
   #size: number;
   #hasWarned = false;
@@ -51,19 +57,24 @@ export class JsonWriter implements LogWriter {
     mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
     this.#file = openSync(options.path, "a+", 0o640);
     this.#size = cutTornEntry(this.#file);
+    this.#turn = new TurnMark(`${options.path}.turn`);
+    this.#written = findWritten(this.#file, this.#size, this.#turn.former);
     this.#scratch = openScratchPipe(`${options.path}.${process.pid}.pipe`);
     this.#sink = openSync("/dev/null", "w");
   }
 
   pump(pipe: number, stream: StdStream, length: number, into: Uint8Array | null): number {
+    if (this.#written?.stream === stream) this.#takeWritten(pipe, this.#written);
     const seen = this.#seen[stream];
     const data = this.#peek(pipe, Math.min(PEEK_BYTES, seen + Math.min(length, into?.length ?? length)));
     if (typeof data === "number") return data;
     const count = data.length;
     if (count <= seen) return -1;
     into?.set(data.subarray(seen));
+    this.#turn.begin(this.#size, 0);
     const taken = this.#writeEntries(stream, data, false);
     consume(pipe, this.#sink, taken);
+    this.#turn.end();
     this.#seen[stream] = count - taken;
     return count - seen;
   }
@@ -77,10 +88,13 @@ export class JsonWriter implements LogWriter {
   }
 
   finish(pipe: number, stream: StdStream): void {
+    if (this.#written?.stream === stream) this.#takeWritten(pipe, this.#written);
     const data = this.#peek(pipe, PEEK_BYTES);
     if (typeof data === "number") return;
+    this.#turn.begin(this.#size, 0);
     this.#writeEntries(stream, data, true);
     consume(pipe, this.#sink, data.length);
+    this.#turn.end();
     this.#seen[stream] = 0;
   }
 
@@ -90,6 +104,15 @@ export class JsonWriter implements LogWriter {
       this.#partial[stream] = NOTHING;
     }
     for (const fd of [this.#file, this.#scratch, this.#sink]) closeSync(fd);
+    this.#turn[Symbol.dispose]();
+  }
+
+  #takeWritten(pipe: number, { bytes, earlierBytes }: Written): void {
+    this.#written = undefined;
+    const data = this.#peek(pipe, PEEK_BYTES);
+    const length = earlierBytes + bytes.length;
+    if (typeof data === "number" || data.length < length || !data.subarray(earlierBytes, length).equals(bytes)) return;
+    consume(pipe, this.#sink, length);
   }
 
   /** What is in the pipe, without taking it; what tee(2) says when that is nothing. */
@@ -129,6 +152,7 @@ export class JsonWriter implements LogWriter {
         this.#write(outBuffer, filled);
         filled = 0;
         if (isFull) this.#rotate();
+        if (isFull && this.#turn.isOn) this.#turn.begin(this.#size, at);
       }
       outBuffer.set(PREFIX, filled);
       filled = escapeInto(data, at, end, outBuffer, filled + PREFIX.length);
@@ -186,6 +210,88 @@ export class JsonWriter implements LogWriter {
     this.#hasWarned = true;
     this.#options.log.warn("container log can't be written, output is dropped from it", { path: this.#options.path, error });
   }
+}
+
+/** Entries that a killed writer wrote while their bytes were in a pipe. */
+interface Written {
+  readonly stream: StdStream;
+  readonly bytes: Buffer;
+  /** Bytes of the pipe before these, which went to the file that was current before. */
+  readonly earlierBytes: number;
+}
+
+interface Turn {
+  /** Where in the file the turn's first entry begins. */
+  readonly start: number;
+  readonly earlierBytes: number;
+}
+
+/** A file of 16 bytes that says which turn is under way: `start`, `earlierBytes`, little endian; all ones when there is none. */
+class TurnMark implements Disposable {
+  /** The turn during which a writer was killed. */
+  readonly former: Turn | undefined;
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #bytes = Buffer.alloc(16, 0xff);
+  isOn = false;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#fd = openSync(path, "a+", 0o600);
+    closeSync(this.#fd);
+    this.#fd = openSync(path, "r+");
+    const found = Buffer.alloc(16, 0xff);
+    const start = pread(this.#fd, found, 0) === 16 ? found.readBigUInt64LE(0) : NO_TURN;
+    if (start !== NO_TURN) this.former = { start: Number(start), earlierBytes: Number(found.readBigUInt64LE(8)) };
+    this.end();
+  }
+
+  begin(start: number, earlierBytes: number): void {
+    this.isOn = true;
+    this.#bytes.writeBigUInt64LE(BigInt(start), 0);
+    this.#bytes.writeBigUInt64LE(BigInt(earlierBytes), 8);
+    this.#write();
+  }
+
+  end(): void {
+    this.isOn = false;
+    this.#bytes.fill(0xff);
+    this.#write();
+  }
+
+  #write(): void {
+    try {
+      writeSync(this.#fd, this.#bytes, 0, 16, 0);
+    } catch {
+      // a full disk: a kill right now would write a few lines twice
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+    rmSync(this.#path, { force: true });
+  }
+}
+
+/** The entries of a turn that was cut short. */
+function findWritten(file: number, size: number, turn: Turn | undefined): Written | undefined {
+  if (turn === undefined || size < turn.start) return undefined;
+  const tail = Buffer.alloc(size - turn.start);
+  pread(file, tail, turn.start);
+  let stream: StdStream | undefined;
+  const parts: Buffer[] = [];
+  try {
+    for (const line of tail.toString().split("\n")) {
+      if (line === "") continue;
+      const entry = JSON.parse(line) as { readonly log: string; readonly stream: StdStream };
+      stream = entry.stream;
+      parts.push(Buffer.from(entry.log));
+    }
+  } catch {
+    // a power cut spoilt them
+    return undefined;
+  }
+  return stream === undefined ? undefined : { stream, bytes: Buffer.concat(parts), earlierBytes: turn.earlierBytes };
 }
 
 /**
