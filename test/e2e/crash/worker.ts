@@ -256,7 +256,8 @@ export class Worker {
   #orphaned(one: Known): Status[] {
     if (one.kind !== "terminal") return [];
     one.wasKilled = true;
-    return ["exited:137"];
+    // SIGHUP, when its process had the terminal already
+    return ["exited:137", "exited:129"];
   }
 
   async #stop(one: Known, verb: "stop" | "restart"): Promise<void> {
