@@ -100,8 +100,11 @@ for (const [what, once] of Object.entries(cases)) {
     const before = { descriptors: descriptors(), mib: residentMib() };
     for (let round = 0; round < ROUNDS / 10; round++) await Promise.all(Array.from({ length: 10 }, once));
     const most = before.descriptors.length + 3;
-    await until("descriptors are closed", () => descriptors().length <= most).catch(() => undefined);
-    const after = descriptors();
+    let after: string[] = [];
+    await until("descriptors are closed", () => {
+      after = descriptors();
+      return after.length <= most;
+    }).catch(() => undefined);
     if (after.length > most) expect(after).toEqual(before.descriptors);
     // garbage is collected in the first quiet second
     await until("memory is given back", () => residentMib() - before.mib < SPARE_MIB).catch(() => undefined);
