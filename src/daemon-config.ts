@@ -1,6 +1,6 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { readFileSync } from "node:fs";
-import { DhowError, errnoCode, errorMessage, type LogLevel, parseBytes } from "./lib/mod.ts";
+import { DhowError, errnoCode, errorMessage, type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
 
 export interface RuntimeConfig {
   readonly path: string;
@@ -26,6 +26,8 @@ export interface DaemonConfig {
   readonly isIpForward: boolean;
   readonly defaultAddressPools: readonly { readonly base: string; readonly size: number }[];
   readonly sandboxPool: number;
+  /** How long a runtime may take for one command. */
+  readonly runtimeTimeoutMs: number;
   readonly defaultRuntime: string;
   readonly runtimes: Readonly<Record<string, RuntimeConfig>>;
   readonly storageDriver: string;
@@ -102,6 +104,7 @@ const FLAGS: readonly Flag[] = [
   { name: "log-opt", type: "map", help: "Default log driver options for containers", key: "log-opts" },
   { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
   { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
+  { name: "runtime-timeout", type: "string", help: "How long an OCI runtime may take to start a process before it is ended" },
   { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },
   { name: "shutdown-timeout", type: "int", help: "Seconds that running requests get at the end (2 at most); containers are not stopped" },
   { name: "storage-driver", short: "s", type: "string", help: 'Storage driver to use ("overlay2"|"native")' },
@@ -270,6 +273,14 @@ function int(text: string, name: string): number {
   return Number(text);
 }
 
+/** A length of time above zero, in milliseconds. */
+function duration(text: string, name: string): number {
+  const ns = parseDuration(text);
+  if (ns === undefined || ns <= 0n)
+    throw invalid(`invalid argument ${JSON.stringify(text)} for "--${name}" flag: must be a duration such as 30s`);
+  return Number(ns / 1_000_000n);
+}
+
 function keyValues(list: readonly string[], name: string): Record<string, string> {
   return Object.fromEntries(
     list.map((entry) => {
@@ -351,6 +362,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isIpForward: isOn("ip-forward", true),
     defaultAddressPools: all("default-address-pool").map(parsePool),
     sandboxPool: int(last("sandbox-pool", "16"), "sandbox-pool"),
+    runtimeTimeoutMs: duration(last("runtime-timeout", "2m"), "runtime-timeout"),
     defaultRuntime: last("default-runtime", "crun"),
     runtimes: Object.fromEntries(all("add-runtime").map(parseRuntime)),
     storageDriver: last("storage-driver", ""),

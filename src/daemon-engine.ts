@@ -193,7 +193,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     snapshots,
     volumes,
     network,
-    tasks: new Tasks({ runtimes, execRoot, reactor, log, onOrphan: () => orphans.look() }),
+    tasks: new Tasks({ runtimes, execRoot, reactor, log, timeoutMs: config.runtimeTimeoutMs, onOrphan: () => orphans.look() }),
     seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
     warmer,
     reactor,

@@ -1,6 +1,16 @@
 import { expect, test } from "bun:test";
 import { readlinkSync } from "node:fs";
-import { exitCodeOf, isAlive, kill, pidfdExitStatus, pidfdGetFd, pidfdOpen, pidfdSendSignal, procStartTime } from "./pidfd.ts";
+import {
+  exitCodeOf,
+  isAlive,
+  kill,
+  pidfdExitStatus,
+  pidfdGetFd,
+  pidfdOpen,
+  pidfdSendSignal,
+  procStartTime,
+  zombieExitCode,
+} from "./pidfd.ts";
 import { unameInfo } from "./process.ts";
 import { thrownCode } from "./test-support.ts";
 
@@ -54,6 +64,19 @@ test("procStartTime() tells processes apart, whatever their name", async () => {
   kill(child.pid, 15);
   await child.exited;
   expect(child.signalCode).toBe("SIGTERM");
+});
+
+test("zombieExitCode() knows how a process ended that its parent leaves unreaped", async () => {
+  // a shell that became another program waits for no child
+  const parent = Bun.spawn(["sh", "-c", "(exit 42) & echo $!; exec cat"], { stdin: "pipe", stdout: "pipe" });
+  const { value } = await parent.stdout.getReader().read();
+  const pid = Number(Buffer.from(value ?? []).toString());
+  while (zombieExitCode(pid) === undefined) await Bun.sleep(1);
+  expect(zombieExitCode(pid)).toBe(42);
+  expect(zombieExitCode(process.pid)).toBeUndefined();
+  parent.kill("SIGKILL");
+  await parent.exited;
+  expect(zombieExitCode(parent.pid)).toBeUndefined();
 });
 
 test("exitCodeOf() counts as a shell does", () => {

@@ -49,6 +49,15 @@ export function pidfdExitStatus(fd: number): number | undefined {
   return exitCodeOf(info.getInt32(EXIT_CODE_AT, true));
 }
 
+/**
+ * The exit code (0 to 255, 128 + signal) of a process that has ended and that nobody has reaped yet; undefined while it runs, and when
+ * it is gone. On every kernel, and whatever its parent is doing. @see proc_pid_stat(5), fields 3 and 52
+ */
+export function zombieExitCode(pid: number): number | undefined {
+  const fields = procStat(pid);
+  return fields?.[0] === "Z" ? exitCodeOf(Number(fields[49])) : undefined;
+}
+
 /** Sends a signal to a pid, or to the process group -pid; 0 only asks. @throws {SysError} ESRCH, EPERM */
 export function kill(pid: number, signo: number): void {
   check(libc.symbols.kill(pid, signo), "kill", pid);
@@ -64,10 +73,19 @@ export function isAlive(pid: number): boolean {
  * Undefined when there is none. @see proc_pid_stat(5), field 22
  */
 export function procStartTime(pid: number): number | undefined {
+  const fields = procStat(pid);
+  return fields === undefined ? undefined : Number(fields[19]);
+}
+
+/** The fields of a process from the third on; undefined when there is none. @see proc_pid_stat(5) */
+function procStat(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // the command's name may hold spaces and brackets: count from its last bracket, which ends field 2
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    return stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .trimEnd()
+      .split(" ");
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;

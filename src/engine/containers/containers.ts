@@ -92,6 +92,10 @@ export class Containers implements ContainersApi {
     }
     // A stop that waits for its timeout must not hold a forced removal up; a start has to come to its end before it.
     if (options.force && isRunning(container.state)) return removeContainer(this.#deps, container, options);
+    if (options.force)
+      this.#deps.live
+        .peek(container.id)
+        ?.starting?.abort(new DhowError("conflict", `container ${container.id} was removed while it started`));
     return locks.run(container.id, () => removeContainer(this.#deps, container, options));
   }
 

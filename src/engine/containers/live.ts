@@ -11,6 +11,8 @@ export interface Live {
   task: Task | undefined;
   oom: OomWatch | undefined;
   health: HealthMonitor | undefined;
+  /** Gives up the start that is under way. */
+  starting: AbortController | undefined;
   /** The wait before the restart policy starts it again. */
   restartTimer: ReturnType<typeof setTimeout> | undefined;
   lastDelayMs: number;
@@ -49,6 +51,7 @@ export class LiveContainers {
       task: undefined,
       oom: undefined,
       health: undefined,
+      starting: undefined,
       restartTimer: undefined,
       lastDelayMs: 0,
       release: undefined,

@@ -6,6 +6,7 @@ import {
   buildSpec,
   cgroupOf,
   cgroupsPathFor,
+  destroyCgroup,
   joinedContainer,
   mountShm,
   OomWatch,
@@ -70,7 +71,8 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
     if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
-    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime });
+    live.starting = new AbortController();
+    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime, signal: live.starting.signal });
     undo.defer(() => task.abandon());
     releasePins();
     begin(deps, container, { live, task, plugged });
@@ -78,6 +80,8 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   } catch (error) {
     fail(deps, container, error);
     throw error;
+  } finally {
+    live.starting = undefined;
   }
 }
 
@@ -148,6 +152,9 @@ function fail(deps: ContainerDeps, container: Container, error: unknown): void {
     network: null,
   });
   deps.waiters.exited(container.id, exitCode, false);
+  // a runtime that was ended in the middle leaves it
+  const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
+  if (!cgroup.tryRemove()) void destroyCgroup(cgroup);
   if (!container.spec.hostConfig.AutoRemove) return;
   void deps.locks
     .run(container.id, () => removeContainer(deps, container, { force: true, volumes: true }))

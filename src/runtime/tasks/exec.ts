@@ -17,7 +17,7 @@ import {
   type Watch,
 } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize } from "./console.ts";
-import { BUNDLE, makeEmptyDir, pollPid, readPidFile } from "./holder.ts";
+import { BUNDLE, endGroup, makeEmptyDir, pollPid, readPidFile } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 import { execFailure, readRuntimeErrors } from "./oci-error.ts";
 import type { RuntimeCommand } from "./runtimes.ts";
@@ -54,13 +54,15 @@ export interface ExecDeps {
   readonly dir: string;
   readonly command: RuntimeCommand;
   readonly reactor: Reactor;
+  /** How long the runtime may take until the process runs. */
+  readonly timeoutMs: number;
   /** Called when the runtime may have left a dead process in the container, which holds up the container's end. */
   readonly onOrphan: () => void;
 }
 
 interface Child {
+  readonly pid: number;
   readonly exited: Promise<number>;
-  kill(signo: number): void;
 }
 
 /**
@@ -87,10 +89,13 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
   const ends = cleanup.use(openPipes(dir, io));
   const child = spawnRuntime(line, { dir, stdio: ends.stdio, terminal: terminal?.slavePath });
   ends.closeChildEnds();
+  const limit = endAfter(child, deps.timeoutMs);
   const pid = await firstOf(child, { control: control.fd, pidFile, isPolled: !command.isCrun }, deps.reactor);
+  limit[Symbol.dispose]();
   if (pid === undefined) {
     const exitCode = await child.exited;
-    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${exitCode}`;
+    const late = `${command.label} did not start the process within ${Math.round(deps.timeoutMs / 1000)} s (--runtime-timeout)`;
+    const message = limit.isOver ? late : (readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${exitCode}`);
     deps.onOrphan();
     // the runtime may have handed the terminal over before it failed
     void terminal?.master.then((master) => master.close());
@@ -106,6 +111,25 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     return code;
   });
   return { pid, exited, signal: signaller(pid, exited) };
+}
+
+/** Ends a runtime, with what it started, that takes longer than `ms`. */
+function endAfter(child: Child, ms: number): Disposable & { readonly isOver: boolean } {
+  const pidfd = pidfdOpen(child.pid);
+  let isOver = false;
+  const timer = setTimeout(() => {
+    isOver = true;
+    endGroup({ pid: child.pid, pidfd: pidfd.fd });
+  }, ms);
+  return {
+    get isOver() {
+      return isOver;
+    },
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      pidfd.close();
+    },
+  };
 }
 
 function makeExecDir(dir: string, options: ExecOptions): void {
@@ -166,7 +190,7 @@ function spawnRuntime(
   options: { readonly dir: string; readonly stdio: Pipes["stdio"]; readonly terminal: string | undefined },
 ): Child {
   const { dir, stdio, terminal } = options;
-  if (terminal === undefined) return Bun.spawn(line, { cwd: dir, env: {}, stdio });
+  if (terminal === undefined) return Bun.spawn(line, { cwd: dir, env: {}, detached: true, stdio });
   return Bun.spawn(["/bin/sh", "-c", WITH_TTY, "dhow-exec", ...line], { cwd: dir, env: { DHOW_TTY: terminal }, detached: true, stdio });
 }
 

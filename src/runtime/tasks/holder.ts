@@ -3,6 +3,7 @@ import { join } from "node:path";
 import {
   EPOLLIN,
   Fd,
+  kill,
   mkfifo,
   O_NONBLOCK,
   O_RDONLY,
@@ -217,6 +218,17 @@ export function releaseStdin(holder: number): void {
 export function endProcess(pidfd: number): void {
   try {
     pidfdSendSignal(pidfd, SIGKILL);
+  } catch {
+    // it has ended by itself
+  }
+}
+
+/** Ends a process that leads a group, and everything in its group. */
+export function endGroup(leader: { readonly pid: number; readonly pidfd: number }): void {
+  try {
+    // while the leader is there its number is no other group's
+    pidfdSendSignal(leader.pidfd, 0);
+    kill(-leader.pid, SIGKILL);
   } catch {
     // it has ended by itself
   }

@@ -1,6 +1,16 @@
 import type { Logger } from "../../lib/mod.ts";
-import { EPOLLIN, type Fd, isErrno, pidfdExitStatus, pidfdOpen, pidfdSendSignal, type Reactor, type Watch } from "../../linux/mod.ts";
-import { ControlChannel, endProcess } from "./holder.ts";
+import {
+  EPOLLIN,
+  type Fd,
+  isErrno,
+  pidfdExitStatus,
+  pidfdOpen,
+  pidfdSendSignal,
+  type Reactor,
+  type Watch,
+  zombieExitCode,
+} from "../../linux/mod.ts";
+import { ControlChannel, endGroup, endProcess } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 
 const SIGKILL = 9;
@@ -21,9 +31,12 @@ export interface TaskOptions {
   readonly reactor: Reactor;
   readonly log: Logger;
   readonly holder: Fd;
+  readonly holderPid: number;
   readonly control: number;
   /** For a runtime whose pid file is polled: what is in it now. */
   readonly pidNow?: (() => number | undefined) | undefined;
+  /** How long the runtime may take to clean up behind a process that has ended, before it is ended itself; undefined = for ever. */
+  readonly patienceMs: number | undefined;
   /** Called at the end of the runtime when it left its state behind. */
   readonly onLeftOver: () => Promise<void>;
 }
@@ -48,6 +61,7 @@ export class Task {
   #pid = 0;
   #hasExited = false;
   #isGone = false;
+  #cleaning: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: TaskOptions) {
     this.#options = options;
@@ -94,10 +108,16 @@ export class Task {
     }
   }
 
-  /** Ends the holder of a start that is given up. */
-  abandon(): void {
+  /** Ends a start that is given up: holder, runtime, and the process if it runs. Whoever waits for the start gets `reason`. */
+  abandon(reason: unknown = KILLED_EXIT_CODE): void {
     this.signal(SIGKILL);
-    endProcess(this.#options.holder.fd);
+    this.#started.reject(reason);
+    this.#endRuntime();
+  }
+
+  #endRuntime(): void {
+    const { holder, holderPid } = this.#options;
+    endGroup({ pid: holderPid, pidfd: holder.fd });
   }
 
   #onPid(pid: number): void {
@@ -117,7 +137,8 @@ export class Task {
 
   /** A pidfd is readable from the end of the process on; the exit status is there once the runtime has reaped it. */
   #onInitExit(pidfd: number): void {
-    const exitCode = pidfdExitStatus(pidfd);
+    // a zombie's status is not in its pidfd yet, and a runtime that hangs never reaps it
+    const exitCode = pidfdExitStatus(pidfd) ?? zombieExitCode(this.#pid);
     if (exitCode !== undefined) this.#finish({ exitCode, exitedAt: new Date() });
     else this.#initWatch?.modify(0);
     if (exitCode !== undefined || this.#hasExited) this.#unwatchInit();
@@ -156,11 +177,19 @@ export class Task {
     this.#hasExited = true;
     this.#unwatchInit();
     this.#exited.resolve(exit);
+    const { patienceMs } = this.#options;
+    if (patienceMs === undefined || this.#holderWatch === undefined) return;
+    this.#cleaning = setTimeout(() => {
+      this.#options.log.warn("the runtime does not end after its container, and is ended", { container: this.id });
+      this.#endRuntime();
+    }, patienceMs);
+    this.#cleaning.unref();
   }
 
   #onGone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
+    clearTimeout(this.#cleaning);
     this.#control[Symbol.dispose]();
     this.#unwatchInit();
     this.#init?.close();

@@ -6,6 +6,7 @@ import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder,
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
   BUNDLE,
+  endGroup,
   endProcess,
   type HolderEnds,
   isHeld,
@@ -26,6 +27,8 @@ import { Task, type TaskExit } from "./task.ts";
 const SIGKILL = 9;
 const HOLDER_POLL_MS = 5;
 const HOLDER_WAIT_MS = 2000;
+/** What all starts together that the last daemon was about get to come to their end: nobody waits for them any more. */
+const UNFINISHED_STARTS_MS = 5000;
 
 /** The part of an OCI configuration that a task looks at. */
 export interface TaskSpec {
@@ -43,6 +46,8 @@ export interface RunOptions {
   readonly spec: TaskSpec;
   readonly io: ContainerIo;
   readonly runtime: string;
+  /** Gives a start up that has not come to its end; its reason is what `run` throws. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface AdoptOptions {
@@ -65,6 +70,8 @@ export interface TasksOptions {
   readonly execRoot: string;
   readonly reactor: Reactor;
   readonly log: Logger;
+  /** How long a runtime may take for one command before it is ended. */
+  readonly timeoutMs: number;
   /** Called when a runtime that failed may have left a dead process to this one, and the container's end waits for that to be reaped. */
   readonly onOrphan?: () => void;
 }
@@ -92,6 +99,7 @@ export class Tasks {
   /** The last run of each bundle directory. */
   readonly #current = new Map<string, Task>();
   readonly #commands = new Map<string, RuntimeCommand>();
+  #adoptionEndsAt: number | undefined;
 
   constructor(options: TasksOptions) {
     this.#options = options;
@@ -142,7 +150,7 @@ export class Tasks {
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
       if (!command.isCrun) pollPid(pidFile, task.started, (pid) => task?.assumePid(pid));
-      await task.started;
+      await this.#begun(task, command, options.signal);
       if (terminal !== undefined) io.begin({ kind: "tty", master: (await terminal.master).release() });
       else if (ends.pipes !== undefined) {
         io.begin({ kind: "pipes", ...ends.pipes, closeStdin: () => releaseHolderStdin(dir) });
@@ -155,6 +163,8 @@ export class Tasks {
       if (pipes !== undefined) for (const fd of [pipes.stdin, pipes.stdout, pipes.stderr]) if (fd !== undefined) new Fd(fd).close();
       task?.abandon();
       const failure = this.#describe(error, dir, command, args);
+      // what a killed runtime left is in the way of the next start
+      await task?.gone;
       io.abort();
       this.cleanup(id);
       throw failure;
@@ -194,10 +204,13 @@ export class Tasks {
     const task = this.#task({ id, dir, io, command, pid: holder.pid, control });
     const known = this.#pidFromState(command, id);
     if (known !== undefined) task.assumePid(known);
+    this.#adoptionEndsAt ??= Date.now() + UNFINISHED_STARTS_MS;
     try {
-      await task.started;
+      await this.#begun(task, command, undefined, Math.max(0, this.#adoptionEndsAt - Date.now()));
     } catch (error) {
-      return { kind: "failed", error: this.#describe(error, dir, command, []) };
+      const failure = this.#describe(error, dir, command, []);
+      await task.gone;
+      return { kind: "failed", error: failure };
     }
     if (!this.#resumeIo(dir, io, pidfd.fd)) {
       task.signal(SIGKILL);
@@ -209,13 +222,29 @@ export class Tasks {
     return { kind: "running", task };
   }
 
+  /** Waits until the process runs; a runtime that takes too long, and one that nobody waits for any more, is ended. */
+  async #begun(task: Task, command: RuntimeCommand, signal?: AbortSignal, timeoutMs = this.#options.timeoutMs): Promise<void> {
+    const late = `${command.label} did not start the container within ${Math.round(timeoutMs / 1000)} s (--runtime-timeout)`;
+    const timer = setTimeout(() => task.abandon(createFailure(command.label, late, [])), timeoutMs);
+    const give = (): void => task.abandon(signal?.reason);
+    if (signal?.aborted) give();
+    else signal?.addEventListener("abort", give, { once: true });
+    try {
+      await task.started;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", give);
+    }
+  }
+
   /**
    * Starts a further process in a running container; resolves once it runs. It ends with the container, and loses its clients with the daemon.
    * @throws invalid in docker's words; `details.exitCode` is 126 or 127
    */
   exec(options: ExecOptions): Promise<ExecTask> {
-    const { reactor, execRoot, onOrphan = () => {} } = this.#options;
-    return startExec(options, { dir: join(execRoot, "execs", options.execId), command: this.command(options.runtime), reactor, onOrphan });
+    const { reactor, execRoot, timeoutMs, onOrphan = () => {} } = this.#options;
+    const dir = join(execRoot, "execs", options.execId);
+    return startExec(options, { dir, command: this.command(options.runtime), reactor, timeoutMs, onOrphan });
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */
@@ -265,11 +294,24 @@ export class Tasks {
     readonly pid: number;
     readonly control: number;
   }): Task {
-    const { reactor, log } = this.#options;
+    const { reactor, log, timeoutMs } = this.#options;
     const { id, dir, io, control } = start;
+    // a runtime that passes a terminal's output on waits for whoever reads it
+    const patienceMs = start.command.isCrun || !io.options.tty ? timeoutMs : undefined;
     const pidNow = start.command.isCrun ? undefined : (): number | undefined => readPidFile(join(dir, BUNDLE.pid));
     const onLeftOver = (): Promise<void> => this.#removeLeftOver(start.command, id);
-    const task = new Task({ id, io, reactor, log, holder: pidfdOpen(start.pid), control, pidNow, onLeftOver });
+    const task = new Task({
+      id,
+      io,
+      reactor,
+      log,
+      holder: pidfdOpen(start.pid),
+      holderPid: start.pid,
+      control,
+      pidNow,
+      patienceMs,
+      onLeftOver,
+    });
     this.#current.set(dir, task);
     void task.gone
       .then(() => io.drained)
@@ -330,8 +372,13 @@ export class Tasks {
   async #removeLeftOver(command: RuntimeCommand, id: string): Promise<void> {
     const pid = this.#pidFromState(command, id);
     if (pid === undefined) return;
-    const child = Bun.spawn(command.delete(id), { stdio: ["ignore", "ignore", "ignore"], env: {} });
+    const child = Bun.spawn(command.delete(id), { stdio: ["ignore", "ignore", "ignore"], env: {}, detached: true });
+    using pidfd = pidfdOpen(child.pid);
+    const timer = setTimeout(() => endGroup({ pid: child.pid, pidfd: pidfd.fd }), this.#options.timeoutMs);
     await child.exited;
+    clearTimeout(timer);
+    // what it leaves would be in the way of the next start; the processes are in the container's cgroup, and end with that
+    rmSync(join(command.root, id), { recursive: true, force: true });
   }
 
   #describe(error: unknown, dir: string, command: RuntimeCommand, args: readonly string[]): unknown {

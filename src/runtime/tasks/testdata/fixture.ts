@@ -49,6 +49,7 @@ export class Fixture implements Disposable {
       execRoot,
       reactor: this.reactor,
       log: this.log,
+      timeoutMs: 60_000,
       onOrphan: () => this.#orphans.look(),
     });
   }
