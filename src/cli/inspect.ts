@@ -1,10 +1,10 @@
+import { type Template, template } from "../lib/mod.ts";
 import { ExitError } from "./command.ts";
 import type { Context } from "./context.ts";
 import { errorText } from "./error-text.ts";
 import { STRING } from "./flag-kinds.ts";
 import { INSPECT_FORMAT_HELP } from "./format/help-text.ts";
 import { indentJson } from "./format/indent-json.ts";
-import { type Template, template } from "./format/template/mod.ts";
 import { withTypedNulls } from "./format/typed-nulls.ts";
 
 /** `--format` of inspect commands. */

@@ -5,6 +5,7 @@ export * from "./ids.ts";
 export * from "./keyed-mutex.ts";
 export * from "./log.ts";
 export * from "./tar/mod.ts";
+export * from "./template/mod.ts";
 export * from "./time.ts";
 export * from "./units.ts";
 export * from "./version.ts";

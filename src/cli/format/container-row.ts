@@ -1,7 +1,6 @@
-import { humanSize } from "../../lib/mod.ts";
+import { humanSize, Struct } from "../../lib/mod.ts";
 import type { ContainerSummary } from "../../spec/engine/mod.ts";
 import { displayablePorts } from "./ports.ts";
-import { Struct } from "./template/mod.ts";
 import { ago, ellipsis, labelsText, timeText, truncateId } from "./text.ts";
 
 const COMMAND_WIDTH = 20;

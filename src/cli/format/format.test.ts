@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
+import { Struct } from "../../lib/mod.ts";
 import { indentJson } from "./indent-json.ts";
 import { displayablePorts } from "./ports.ts";
 import { formatRows } from "./table.ts";
 import { alignColumns } from "./tabwriter.ts";
-import { Struct } from "./template/mod.ts";
 
 test("alignColumns() pads columns of neighbouring lines", () => {
   expect(alignColumns("ID\tNAME\tX\nabc\tlonger-name\ty\n")).toBe("ID        NAME          X\nabc       longer-name   y\n");

@@ -1,6 +1,5 @@
-import { humanSize } from "../../lib/mod.ts";
+import { humanSize, Struct } from "../../lib/mod.ts";
 import type { ImageSummary } from "../../spec/engine/mod.ts";
-import { Struct } from "./template/mod.ts";
 import { ago, timeText, truncateId } from "./text.ts";
 
 const SIZE_DIGITS = 3;

@@ -1,6 +1,6 @@
+import { HEADER_FUNCTIONS, type Struct, template } from "../../lib/mod.ts";
 import { ExitError } from "../command.ts";
 import { alignColumns } from "./tabwriter.ts";
-import { HEADER_FUNCTIONS, type Struct, template } from "./template/mod.ts";
 
 export const JSON_TEMPLATE = "{{json .}}";
 

@@ -1,4 +1,4 @@
-import { Nil } from "./template/mod.ts";
+import { Nil } from "../../lib/mod.ts";
 
 /** Fields that are maps in Docker's own types. */
 const MAPS = new Set([

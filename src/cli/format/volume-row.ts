@@ -1,6 +1,5 @@
-import { humanSize } from "../../lib/mod.ts";
+import { humanSize, Struct } from "../../lib/mod.ts";
 import type { Volume } from "../../spec/engine/mod.ts";
-import { Struct } from "./template/mod.ts";
 import { labelsText } from "./text.ts";
 
 export const VOLUME_HEADERS = {

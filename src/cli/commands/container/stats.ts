@@ -1,4 +1,4 @@
-import { bytesSize, humanSize } from "../../../lib/mod.ts";
+import { bytesSize, humanSize, Struct } from "../../../lib/mod.ts";
 import type { ContainerStatsResponse } from "../../../spec/engine/mod.ts";
 import { ANY_ARGS, command, ExitError } from "../../command.ts";
 import type { Context } from "../../context.ts";
@@ -6,7 +6,6 @@ import { errorText } from "../../error-text.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
-import { Struct } from "../../format/template/mod.ts";
 import { truncateId } from "../../format/text.ts";
 
 const TABLE = "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";

@@ -1,10 +1,9 @@
-import { humanSize } from "../../../lib/mod.ts";
+import { humanSize, Struct } from "../../../lib/mod.ts";
 import type { ImageHistoryResponseItem } from "../../../spec/engine/mod.ts";
 import { command, exactArgs } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
-import { Struct } from "../../format/template/mod.ts";
 import { ago, ellipsis, truncateId, zoneOffset } from "../../format/text.ts";
 
 const HEADERS = {

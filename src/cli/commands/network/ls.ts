@@ -1,10 +1,10 @@
+import { Struct } from "../../../lib/mod.ts";
 import type { NetworkSummary } from "../../../spec/engine/mod.ts";
 import { command, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, FILTER, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { naturalCompare } from "../../format/names.ts";
 import { formatRows } from "../../format/table.ts";
-import { Struct } from "../../format/template/mod.ts";
 import { labelsText, timeText, truncateId } from "../../format/text.ts";
 
 const HEADERS = {

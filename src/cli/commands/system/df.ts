@@ -1,4 +1,4 @@
-import { humanSize } from "../../../lib/mod.ts";
+import { humanSize, Struct } from "../../../lib/mod.ts";
 import type { DiskUsage } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
@@ -6,7 +6,6 @@ import { CONTAINER_HEADERS, containerRow } from "../../format/container-row.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { IMAGE_HEADERS, imageRows } from "../../format/image-row.ts";
 import { formatRows } from "../../format/table.ts";
-import { Struct } from "../../format/template/mod.ts";
 import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
 
 const HEADERS = { Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE", Reclaimable: "RECLAIMABLE" };

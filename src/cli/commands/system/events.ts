@@ -1,9 +1,8 @@
-import { formatTime } from "../../../lib/mod.ts";
+import { formatTime, template } from "../../../lib/mod.ts";
 import type { PreciseEvent } from "../../../sdk/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import { FILTER, STRING } from "../../flag-kinds.ts";
 import { INSPECT_FORMAT_HELP } from "../../format/help-text.ts";
-import { template } from "../../format/template/mod.ts";
 import { zoneOffset } from "../../format/text.ts";
 import { parseTimestamp } from "../../timestamp.ts";
 

@@ -1,9 +1,8 @@
-import { bytesSize, VERSION } from "../../../lib/mod.ts";
+import { bytesSize, template, VERSION } from "../../../lib/mod.ts";
 import type { SystemInfo } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import type { Context } from "../../context.ts";
 import { errorText } from "../../error-text.ts";
-import { template } from "../../format/template/mod.ts";
 import { withTypedNulls } from "../../format/typed-nulls.ts";
 import { INSPECT_FORMAT } from "../../inspect.ts";
 

@@ -126,7 +126,7 @@ export const version = command({
   flags: { format: INSPECT_FORMAT },
   run: async (ctx, _args, flags) => {
     const format = flags.format === "json" ? "{{json .}}" : flags.format;
-    const compile = (await import("../../format/template/mod.ts")).template;
+    const compile = (await import("../../../lib/mod.ts")).template;
     let compiled: ReturnType<typeof compile> | undefined;
     try {
       compiled = format === "" ? undefined : compile(format, { name: "version", isMissingKeyError: true });
