@@ -24,6 +24,8 @@ export interface CommandSpec<F extends FlagTable> {
   readonly aliases?: readonly string[];
   readonly args: ArgsRule;
   readonly flags: F;
+  /** No help lists it: a command for programs. */
+  readonly isHidden?: boolean;
   /** False where everything after the first argument belongs to the container's command. */
   readonly isInterspersed?: boolean;
   /** Returns the exit code; nothing is 0. */

@@ -1,6 +1,6 @@
 import { GLOBAL_FLAGS } from "./global-flags.ts";
 import { flagUsages } from "./help.ts";
-import { COMMANDS, COMMON_COMMANDS, GROUPS } from "./registry.ts";
+import { COMMANDS, COMMON_COMMANDS, GROUPS, type Group } from "./registry.ts";
 
 type Row = readonly [string, string];
 
@@ -8,9 +8,14 @@ function table(rows: readonly Row[], width: number): string {
   return rows.map(([name, short]) => `  ${name.padEnd(width)} ${short}\n`).join("");
 }
 
+async function commandRows(commands: Group["commands"]): Promise<Row[]> {
+  const loaded = await Promise.all(Object.entries(commands).map(async ([name, load]) => ({ name, command: await load() })));
+  return loaded.filter(({ command }) => !command.isHidden).map(({ name, command }) => [name, command.short]);
+}
+
 /** What `dhow` alone prints. */
 export async function overview(program: string, columns: number): Promise<string> {
-  const rows = await Promise.all(Object.entries(COMMANDS).map(async ([name, load]): Promise<Row> => [name, (await load()).short]));
+  const rows = await commandRows(COMMANDS);
   const common = COMMON_COMMANDS.flatMap((name) => rows.filter((row) => row[0] === name));
   const rest = rows.filter(([name]) => !COMMON_COMMANDS.includes(name));
   if (program !== "docker") rest.push(["daemon", "Run the engine in the foreground"]);
@@ -31,7 +36,7 @@ export async function overview(program: string, columns: number): Promise<string
 export async function groupHelp(program: string, name: string): Promise<string> {
   const group = GROUPS[name];
   if (group === undefined) return "";
-  const rows = await Promise.all(Object.entries(group.commands).map(async ([verb, load]): Promise<Row> => [verb, (await load()).short]));
+  const rows = await commandRows(group.commands);
   rows.sort(([a], [b]) => (a < b ? -1 : 1));
   const width = 11;
   return `Usage:  ${program} ${name} COMMAND\n\n${group.short}\n\nCommands:\n${table(rows, width)}\nRun '${program} ${name} COMMAND --help' for more information on a command.\n`;

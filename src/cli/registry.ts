@@ -48,6 +48,7 @@ const volumeLs: Load = async () => (await import("./commands/volume/ls.ts")).vol
 const volumePrune: Load = async () => (await import("./commands/volume/prune.ts")).volumePrune;
 const volumeRm: Load = async () => (await import("./commands/volume/rm.ts")).volumeRm;
 const df: Load = async () => (await import("./commands/system/df.ts")).df;
+const dialStdio: Load = async () => (await import("./commands/system/dial-stdio.ts")).dialStdio;
 const events: Load = async () => (await import("./commands/system/events.ts")).events;
 const info: Load = async () => (await import("./commands/system/info.ts")).info;
 const inspect: Load = async () => (await import("./commands/system/inspect.ts")).inspect;
@@ -98,7 +99,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     },
   },
   network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
-  system: { short: "Manage Docker", commands: { df, events, info, prune: systemPrune } },
+  system: { short: "Manage Docker", commands: { df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
   volume: {
     short: "Manage volumes",
     commands: { create: volumeCreate, inspect: volumeInspect, ls: volumeLs, prune: volumePrune, rm: volumeRm },

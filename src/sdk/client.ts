@@ -16,9 +16,10 @@ import type {
 import { type Address, parseAddress } from "./address.ts";
 import { responseError } from "./errors.ts";
 import { demultiplex, rawOutput } from "./frames.ts";
-import { HttpClient, type HttpRequest, type HttpResponse } from "./http.ts";
+import { HttpClient, type HttpRequest, type HttpResponse, type RawConnection } from "./http.ts";
 import { jsonLines } from "./ndjson.ts";
 import { attachSession } from "./session.ts";
+import type { TlsOptions } from "./tls.ts";
 
 /** The newest API version that this client speaks. */
 export const CLIENT_API_VERSION = "1.51";
@@ -34,8 +35,10 @@ export interface Pong {
 }
 
 export interface ClientOptions {
-  /** `unix:///path` or `tcp://host:port`. */
+  /** `unix:///path`, `tcp://host:port` or `ssh://user@host`. */
   readonly host: string;
+  /** For `tcp://`: speaks TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** A fixed API version; without it the newest that both sides speak. */
   readonly version?: string | undefined;
   /** Asked when nothing listens there; true means: try again. */
@@ -59,6 +62,8 @@ export interface EngineClient extends EngineApi {
   text(request: HttpRequest): Promise<string>;
   attach(ref: string, options: AttachOptions & TtyHint): Promise<AttachSession>;
   logs(ref: string, options: LogsOptions & TtyHint): Promise<LogSession>;
+  /** A connection on which nothing was said yet. @throws unavailable when nobody answers */
+  dial(): Promise<RawConnection>;
   /** Gives every connection up. */
   close(): void;
 }
@@ -113,8 +118,8 @@ class Transport {
   readonly #fixedVersion: string | undefined;
   #version: Promise<string> | undefined;
 
-  constructor({ host, version, onUnreachable }: ClientOptions) {
-    this.http = new HttpClient(parseAddress(host), onUnreachable);
+  constructor({ host, tls, version, onUnreachable }: ClientOptions) {
+    this.http = new HttpClient(parseAddress(host, tls !== undefined), { tls, onUnreachable });
     this.#fixedVersion = version?.replace(/^v/, "") || undefined;
   }
 
@@ -424,6 +429,7 @@ export function createClient(options: ClientOptions): EngineClient {
     text: (request) => t.text(request),
     attach: (ref, attachOptions) => streams.attach(ref, attachOptions),
     logs: (ref, logsOptions) => streams.logs(ref, logsOptions),
+    dial: () => t.http.dial(),
     close: () => t.http.close(),
     containers: containers(t),
     lifecycle: lifecycle(t),

@@ -1,6 +1,7 @@
 import { DhowError, errnoCode } from "../lib/mod.ts";
 import type { Address } from "./address.ts";
 import { ByteReader } from "./byte-reader.ts";
+import { type TlsOptions, tlsFailure } from "./tls.ts";
 import { connectWire, type Wire } from "./wire.ts";
 
 export interface HttpRequest {
@@ -46,6 +47,8 @@ interface Head {
   readonly status: number;
   readonly headers: Record<string, string>;
 }
+
+type OnUnreachable = (() => Promise<boolean>) | undefined;
 
 const CRLF2 = Buffer.from("\r\n\r\n");
 const MAX_HEAD_BYTES = 1 << 20;
@@ -137,14 +140,16 @@ async function* takeAll(reader: ByteReader): AsyncGenerator<Uint8Array> {
  */
 export class HttpClient {
   readonly address: Address;
-  readonly #onUnreachable: (() => Promise<boolean>) | undefined;
+  readonly #tls: TlsOptions | undefined;
+  readonly #onUnreachable: OnUnreachable;
   #idle: Connection[] = [];
   readonly #wires = new Set<Wire>();
 
   /** `onUnreachable` is asked once per failed connection whether to try again: it may have started the engine meanwhile. */
-  constructor(address: Address, onUnreachable?: () => Promise<boolean>) {
+  constructor(address: Address, options: { readonly tls?: TlsOptions | undefined; readonly onUnreachable?: OnUnreachable } = {}) {
     this.address = address;
-    this.#onUnreachable = onUnreachable;
+    this.#tls = options.tls;
+    this.#onUnreachable = options.onUnreachable;
   }
 
   /** Gives every connection up, also those in use. */
@@ -154,11 +159,20 @@ export class HttpClient {
     this.#wires.clear();
   }
 
+  /** A connection on which nothing was said yet, for who speaks with the engine in another way. @throws unavailable when nobody answers */
+  async dial(): Promise<RawConnection> {
+    return raw(await this.#connectNew());
+  }
+
   async #connect(): Promise<Connection> {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       if (!idle.reader.isDone && idle.wire.isOpen) return idle;
       idle.wire.destroy();
     }
+    return this.#connectNew();
+  }
+
+  async #connectNew(): Promise<Connection> {
     try {
       return await this.#open();
     } catch (error) {
@@ -172,7 +186,7 @@ export class HttpClient {
     const { address } = this;
     const reader = new ByteReader();
     try {
-      const wire = await connectWire(address, { data: (chunk) => reader.push(chunk), end: (error) => reader.end(error) });
+      const wire = await connectWire(address, { data: (chunk) => reader.push(chunk), end: (error) => reader.end(error) }, this.#tls);
       reader.attach(wire);
       this.#wires.add(wire);
       return { wire, reader };
@@ -184,8 +198,7 @@ export class HttpClient {
   #requestHead(request: HttpRequest): string {
     const { address } = this;
     const base = address.kind === "tcp" ? address.basePath : "";
-    const host = address.kind === "tcp" ? `${address.host}:${address.port}` : "api.moby.localhost";
-    const headers: Record<string, string> = { Host: host, "User-Agent": "dhow", ...request.headers };
+    const headers: Record<string, string> = { Host: hostHeader(address), "User-Agent": "dhow", ...request.headers };
     const { body } = request;
     if (body === undefined) {
       if (request.method === "POST" || request.method === "PUT") headers["Content-Length"] = "0";
@@ -315,8 +328,16 @@ function raw({ wire, reader }: Connection): RawConnection {
   };
 }
 
+/** What the engine is called in a request: only over TCP does it have a name. */
+function hostHeader(address: Address): string {
+  if (address.kind !== "tcp") return "api.moby.localhost";
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
 function connectError(address: Address, error: unknown): DhowError {
   if (error instanceof DhowError) return error;
+  const failure = tlsFailure(error);
+  if (failure !== undefined) return new DhowError("unavailable", `error during connect: ${failure}`, { cause: error });
   const code = errnoCode(error);
   if (code === "EACCES" || code === "EPERM") {
     const text = `permission denied while trying to connect to the Docker daemon socket at ${address.text}`;

@@ -1,5 +1,5 @@
 import type { Socket, SocketHandler } from "bun";
-import type { Address } from "./address.ts";
+import type { Address, SshAddress } from "./address.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /** A socket of Bun's; what the kernel didn't take yet waits here, in order. */
@@ -96,7 +96,7 @@ class BunWire implements Wire {
 }
 
 /** Connects with Bun's own sockets. */
-export async function connectBun(address: Address, events: WireEvents): Promise<Wire> {
+export async function connectBun(address: Exclude<Address, SshAddress>, events: WireEvents): Promise<Wire> {
   const wire = new BunWire(events);
   const socket: SocketHandler<unknown> = {
     open: (opened) => wire.opened(opened),

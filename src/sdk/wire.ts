@@ -1,4 +1,5 @@
 import type { Address } from "./address.ts";
+import type { TlsOptions } from "./tls.ts";
 
 /** What a connection tells its user. */
 export interface WireEvents {
@@ -19,8 +20,10 @@ export interface Wire {
   resume(): void;
 }
 
-/** Connects. @throws what the system says, with its errno name in `code` */
-export async function connectWire(address: Address, events: WireEvents): Promise<Wire> {
+/** Connects; with `tls`, over it. @throws what the system says, with its errno name in `code` */
+export async function connectWire(address: Address, events: WireEvents, tls?: TlsOptions): Promise<Wire> {
+  if (address.kind === "ssh") return (await import("./wire-ssh.ts")).connectSsh(address, events);
+  if (address.kind === "tcp" && tls !== undefined) return (await import("./wire-tls.ts")).connectTls(address, tls, events);
   // Bun's own sockets need no module of Node's, which would be most of a command line's start.
   if (typeof Bun !== "undefined") return (await import("./wire-bun.ts")).connectBun(address, events);
   return (await import("./wire-node.ts")).connectNode(address, events);
