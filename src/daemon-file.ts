@@ -1,0 +1,83 @@
+/** daemon.json: dockerd's keys, read into the forms of the flags. */
+import { readFileSync } from "node:fs";
+import { FLAGS, type Flag, invalid, type Values } from "./daemon-flags.ts";
+import { DhowError, errnoCode, errorMessage } from "./lib/mod.ts";
+
+function listOf(value: unknown, key: string): unknown[] {
+  if (Array.isArray(value)) return value;
+  throw invalid(`${JSON.stringify(key)} must be a list`);
+}
+
+/** One value of daemon.json as the flag would spell it. */
+function fromFile(flag: Flag, value: unknown, key: string): string[] {
+  const object = (v: unknown): [string, unknown][] => {
+    if (typeof v !== "object" || v === null || Array.isArray(v)) throw invalid(`${JSON.stringify(key)} must be an object`);
+    return Object.entries(v);
+  };
+  switch (flag.type) {
+    case "list":
+      return listOf(value, key).map(String);
+    case "map":
+      return object(value).map(([k, v]) => `${k}=${String(v)}`);
+    case "ulimits":
+      return object(value).map(([k, v]) => {
+        const limit = v as { Name?: string; Soft?: number; Hard?: number };
+        return `${limit.Name ?? k}=${limit.Soft}:${limit.Hard}`;
+      });
+    case "pools":
+      return listOf(value, key).map((v) => `base=${(v as { base: string }).base},size=${(v as { size: number }).size}`);
+    case "runtimes":
+      return object(value).map(([k, v]) =>
+        [`${k}=${(v as { path: string }).path}`, ...((v as { runtimeArgs?: string[] }).runtimeArgs ?? [])].join("\0"),
+      );
+    case "bool":
+      if (typeof value !== "boolean") throw invalid(`${JSON.stringify(key)} must be true or false`);
+      return [String(value)];
+    default:
+      if (typeof value !== "string" && typeof value !== "number") throw invalid(`${JSON.stringify(key)} must be a string or a number`);
+      return [String(value)];
+  }
+}
+
+/** Reads the file; a missing one is empty unless it was asked for. @throws invalid in dockerd's words */
+export function readConfigFile(path: string, isExplicit: boolean, flags: Values): Values {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    if (errnoCode(cause) === "ENOENT" && !isExplicit) return new Map();
+    throw new DhowError(
+      "invalid",
+      `unable to configure the daemon with file ${path}: open ${path}: ${errnoCode(cause) === "ENOENT" ? "no such file or directory" : errorMessage(cause)}`,
+      { cause },
+    );
+  }
+  const fail = (what: string): DhowError => invalid(`unable to configure the daemon with file ${path}: ${what}`);
+  let json: unknown;
+  try {
+    json = text.trim() === "" ? {} : JSON.parse(text);
+  } catch (cause) {
+    throw new DhowError("invalid", `unable to configure the daemon with file ${path}: ${errorMessage(cause)}`, { cause });
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw fail("it must hold a JSON object");
+  const byKey = new Map(FLAGS.map((f) => [f.key ?? f.name, f]));
+  const unknown = Object.keys(json).filter((key) => !byKey.has(key) && key !== "features" && key !== "live-restore");
+  if (unknown.length > 0) throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
+  const values: Values = new Map();
+  const clashes: string[] = [];
+  for (const [key, value] of Object.entries(json)) {
+    const flag = byKey.get(key);
+    if (!flag) continue;
+    try {
+      values.set(flag.name, fromFile(flag, value, key));
+    } catch (error) {
+      throw fail(errorMessage(error));
+    }
+    if (flags.has(flag.name) && flag.type !== "map" && flag.type !== "runtimes") {
+      clashes.push(`${key}: (from flag: ${flags.get(flag.name)?.join(" ")}, from file: ${JSON.stringify(value).replaceAll('"', "")})`);
+    }
+  }
+  if (clashes.length > 0)
+    throw fail(`the following directives are specified both as a flag and in the configuration file: ${clashes.join(", ")}`);
+  return values;
+}

@@ -1,0 +1,131 @@
+/** The daemon's flags, as data: dockerd's names and forms, and their keys in daemon.json. */
+import { DhowError } from "./lib/mod.ts";
+
+/** The form of a setting's value. */
+export type FlagType = "string" | "bool" | "int" | "list" | "map" | "bytes" | "ulimits" | "pools" | "runtimes";
+
+/** A setting of the daemon. */
+export interface Flag {
+  readonly name: string;
+  readonly short?: string;
+  readonly type: FlagType;
+  readonly help: string;
+  /** The key in daemon.json where it differs from the flag's name. */
+  readonly key?: string;
+}
+
+/** What both the command line and daemon.json may hold. */
+export const FLAGS: readonly Flag[] = [
+  { name: "add-runtime", type: "runtimes", help: "Register an additional OCI compatible runtime (name=path)", key: "runtimes" },
+  { name: "bip", type: "string", help: "IPv4 address for the default bridge" },
+  { name: "bridge", short: "b", type: "string", help: "Attach containers to a network bridge" },
+  { name: "cgroup-parent", type: "string", help: "Set parent cgroup for all containers" },
+  { name: "config-file", type: "string", help: "Daemon configuration file" },
+  { name: "data-root", type: "string", help: "Root directory of persistent state" },
+  { name: "debug", short: "D", type: "bool", help: "Enable debug mode" },
+  {
+    name: "default-address-pool",
+    type: "pools",
+    help: "Default address pools for networks (base=CIDR,size=N)",
+    key: "default-address-pools",
+  },
+  { name: "default-cgroupns-mode", type: "string", help: 'Default mode for containers cgroup namespace ("host" | "private")' },
+  { name: "default-runtime", type: "string", help: "Default OCI runtime for containers" },
+  { name: "default-shm-size", type: "bytes", help: "Default shm size for containers" },
+  { name: "default-ulimit", type: "ulimits", help: "Default ulimits for containers", key: "default-ulimits" },
+  { name: "dns", type: "list", help: "DNS server to use" },
+  { name: "dns-opt", type: "list", help: "DNS options to use", key: "dns-opts" },
+  { name: "dns-search", type: "list", help: "DNS search domains to use" },
+  { name: "exec-root", type: "string", help: "Root directory for execution state files" },
+  { name: "fixed-cidr", type: "string", help: "IPv4 subnet for the default bridge network" },
+  { name: "group", short: "G", type: "string", help: "Group for the unix socket" },
+  { name: "host", short: "H", type: "list", help: "Daemon socket(s) to connect to", key: "hosts" },
+  { name: "icc", type: "bool", help: "Enable inter-container communication for the default bridge network" },
+  { name: "init", type: "bool", help: "Run an init in the container to forward signals and reap processes" },
+  { name: "init-path", type: "string", help: "Path to the docker-init binary" },
+  { name: "ip", type: "string", help: "Host IP for port publishing from the default bridge network" },
+  { name: "ip-forward", type: "bool", help: "Enable IP forwarding in system configuration" },
+  { name: "label", type: "list", help: "Set key=value labels to the daemon", key: "labels" },
+  { name: "log-driver", type: "string", help: "Default driver for container logs" },
+  { name: "log-format", type: "string", help: 'Set the logging format ("text"|"json")' },
+  { name: "log-level", short: "l", type: "string", help: 'Set the logging level ("debug"|"info"|"warn"|"error"|"fatal")' },
+  { name: "log-opt", type: "map", help: "Default log driver options for containers", key: "log-opts" },
+  { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
+  { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
+  { name: "runtime-timeout", type: "string", help: "How long an OCI runtime may take to start a process before it is ended" },
+  { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },
+  { name: "shutdown-timeout", type: "int", help: "Seconds that running requests get at the end (2 at most); containers are not stopped" },
+  { name: "storage-driver", short: "s", type: "string", help: 'Storage driver to use ("overlay2"|"native")' },
+  { name: "tls", type: "bool", help: "false allows a TCP socket without TLS" },
+];
+
+const EXTRA_FLAGS: readonly Flag[] = [
+  { name: "validate", type: "bool", help: "Validate daemon configuration and exit" },
+  { name: "version", short: "v", type: "bool", help: "Print version information and quit" },
+  { name: "help", short: "h", type: "bool", help: "Print usage" },
+];
+
+const ALL_FLAGS = [...FLAGS, ...EXTRA_FLAGS].sort((a, b) => a.name.localeCompare(b.name));
+
+const TYPE_WORD: Record<FlagType, string> = {
+  string: "string",
+  bool: "",
+  int: "int",
+  list: "list",
+  map: "map",
+  bytes: "bytes",
+  ulimits: "ulimit",
+  pools: "pool-options",
+  runtimes: "runtime",
+};
+
+/** The text of `dhow daemon --help`. */
+export function daemonUsage(): string {
+  const rows = ALL_FLAGS.map((flag) => {
+    const left = `  ${flag.short ? `-${flag.short}, ` : "    "}--${flag.name} ${TYPE_WORD[flag.type]}`;
+    return `${left.padEnd(40)} ${flag.help}`;
+  });
+  return `Usage:  dhow daemon [OPTIONS]\n\nThe container engine: serves Docker's API on a socket\n\nOptions:\n${rows.join("\n")}\n`;
+}
+
+/** What was given for each setting, as the flag spells it. */
+export type Values = Map<string, string[]>;
+
+/** A setting that can't be. */
+export function invalid(message: string): DhowError {
+  return new DhowError("invalid", message);
+}
+
+/** Reads the command line. @throws invalid in pflag's words */
+export function readFlags(argv: readonly string[]): Values {
+  const values: Values = new Map();
+  const byName = new Map<string, Flag>(
+    ALL_FLAGS.flatMap((f): [string, Flag][] => [[`--${f.name}`, f], ...(f.short ? [[`-${f.short}`, f] satisfies [string, Flag]] : [])]),
+  );
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i] ?? "";
+    if (!word.startsWith("-") || word === "-")
+      throw invalid(`"dhow daemon" accepts no arguments, got ${JSON.stringify(word)}\nSee 'dhow daemon --help'`);
+    let name = word;
+    let value: string | undefined;
+    const equals = word.indexOf("=");
+    if (equals > 0) {
+      name = word.slice(0, equals);
+      value = word.slice(equals + 1);
+    } else if (!word.startsWith("--") && word.length > 2) {
+      name = word.slice(0, 2);
+      value = word.slice(2);
+    }
+    const flag = byName.get(name);
+    if (!flag) throw invalid(`unknown flag: ${name}\nSee 'dhow daemon --help'`);
+    if (value === undefined) {
+      if (flag.type === "bool") value = "true";
+      else {
+        value = argv[++i];
+        if (value === undefined) throw invalid(`flag needs an argument: ${name}\nSee 'dhow daemon --help'`);
+      }
+    }
+    values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
+  }
+  return values;
+}
