@@ -27,6 +27,7 @@ const stats: Load = async () => (await import("./commands/container/stats.ts")).
 const stop: Load = async () => (await import("./commands/container/stop.ts")).stop;
 const top: Load = async () => (await import("./commands/container/top.ts")).top;
 const unpause: Load = async () => (await import("./commands/container/pause.ts")).unpause;
+const update: Load = async () => (await import("./commands/container/update.ts")).update;
 const wait: Load = async () => (await import("./commands/container/wait.ts")).wait;
 const bootstrap: Load = async () => (await import("./commands/image/bootstrap.ts")).bootstrap;
 const history: Load = async () => (await import("./commands/image/history.ts")).history;
@@ -79,6 +80,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       stop,
       top,
       unpause,
+      update,
       wait,
     },
   },
@@ -145,6 +147,7 @@ export const COMMANDS: Readonly<Record<string, Load>> = {
   tag,
   top,
   unpause,
+  update,
   version,
   wait,
 };

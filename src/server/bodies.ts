@@ -86,6 +86,11 @@ const resources: Readonly<Record<string, GoType>> = {
   IOMaximumBandwidth: { kind: "int", go: "uint64", min: 0, max: 2 ** 64 },
 };
 
+const restartPolicy = struct("container.RestartPolicy", { Name: string, MaximumRetryCount: int });
+
+/** POST /containers/{id}/update */
+export const containerUpdateBody = struct("container.UpdateConfig", { RestartPolicy: restartPolicy }, { Resources: resources });
+
 const hostConfig = struct(
   "container.HostConfig",
   {
@@ -94,7 +99,7 @@ const hostConfig = struct(
     LogConfig: struct("container.LogConfig", { Type: string, Config: map(string) }),
     NetworkMode: string,
     PortBindings: map(slice(struct("network.PortBinding", { HostIp: string, HostPort: string }))),
-    RestartPolicy: struct("container.RestartPolicy", { Name: string, MaximumRetryCount: int }),
+    RestartPolicy: restartPolicy,
     AutoRemove: bool,
     VolumeDriver: string,
     VolumesFrom: slice(string),

@@ -59,6 +59,22 @@ const pairs: readonly Golden[] = [
   { request: "POST /containers/web/kill?signal=HUP", call: ["lifecycle.kill", "web", "HUP"], status: 204 },
   { request: "POST /containers/web/kill", call: ["lifecycle.kill", "web", "SIGKILL"], status: 204 },
   { request: "POST /containers/web/rename?name=new", call: ["containers.rename", "web", "new"], status: 204 },
+  {
+    request: "POST /v1.51/containers/web/update",
+    body: { Memory: 7, PidsLimit: -1, RestartPolicy: { Name: "always" } },
+    answer: { Warnings: null },
+    call: ["containers.update", "web", { Memory: 7, PidsLimit: -1, RestartPolicy: { Name: "always" } }],
+    status: 200,
+    json: { Warnings: null },
+  },
+  {
+    request: "POST /v1.39/containers/web/update",
+    body: { CpusetCpus: "0", PidsLimit: 3 },
+    answer: { Warnings: ["w"] },
+    call: ["containers.update", "web", { CpusetCpus: "0" }],
+    status: 200,
+    json: { Warnings: ["w"] },
+  },
   { request: "POST /containers/web/pause", call: ["lifecycle.pause", "web"], status: 204 },
   { request: "POST /containers/web/unpause", call: ["lifecycle.unpause", "web"], status: 204 },
   {

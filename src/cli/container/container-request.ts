@@ -39,7 +39,8 @@ function attachOf({ flags, isDetached }: RequestInput): { readonly stdin: boolea
   return { stdin: !isDetached && flags.interactive, stdout: !isDetached, stderr: !isDetached };
 }
 
-function restartPolicy(text: string): RestartPolicy {
+/** `--restart`'s value. @throws Error in docker's words */
+export function parseRestartPolicy(text: string): RestartPolicy {
   if (text === "") return { Name: "", MaximumRetryCount: 0 };
   const [name = "", count, ...rest] = text.split(":");
   if (count !== undefined && name === "") throw new Error("invalid restart policy format: no policy provided before colon");
@@ -171,7 +172,7 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     LogConfig: { Type: flags["log-driver"], Config: loggingOptions(flags["log-driver"], flags["log-opt"]) },
     NetworkMode: networksOf(flags).mode,
     PortBindings: ports.bindings,
-    RestartPolicy: restartPolicy(flags.restart),
+    RestartPolicy: parseRestartPolicy(flags.restart),
     AutoRemove: flags.rm,
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: orNull(flags["volumes-from"]),

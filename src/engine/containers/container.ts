@@ -22,6 +22,8 @@ export interface ContainerSpec {
   readonly config: ContainerConfig;
   /** With docker's defaults filled in. */
   readonly hostConfig: HostConfig;
+  /** What an update that is under way changes of it. */
+  readonly update?: HostConfig | undefined;
   /** In place of `hostConfig.Links`. */
   readonly links?: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;

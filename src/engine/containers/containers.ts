@@ -15,6 +15,8 @@ import type {
   ContainerSummary,
   ContainersApi,
   ContainerTopResponse,
+  ContainerUpdateRequest,
+  ContainerUpdateResponse,
   ContainerWaitResponse,
   Filters,
   LogSession,
@@ -35,6 +37,7 @@ import { containerStats } from "./stats.ts";
 import { killContainer, pauseContainer, restartContainer, type StopOptions, stopContainer, unpauseContainer } from "./stop.ts";
 import type { Container } from "./store.ts";
 import { top } from "./top.ts";
+import { updateContainer } from "./update.ts";
 
 /** Containers as objects. */
 export class Containers implements ContainersApi {
@@ -81,6 +84,10 @@ export class Containers implements ContainersApi {
       }
       emitContainer(emit, "rename", container, { oldName: `/${oldName}` });
     });
+  }
+
+  update(ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse> {
+    return updateContainer(this.#deps, ref, request);
   }
 
   remove(ref: string, options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean }): Promise<void> {

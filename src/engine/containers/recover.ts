@@ -14,6 +14,7 @@ import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
 import { cgroupPath, launch, startExitCode, watchTask } from "./start.ts";
 import type { Container } from "./store.ts";
+import { finishUpdate } from "./update.ts";
 
 const SIGKILL = 9;
 const MILLISECOND_NS = 1_000_000n;
@@ -47,6 +48,9 @@ export async function recoverContainers(deps: ContainerDeps): Promise<void> {
       deps.log.error("container could not be taken up", { container: container.id, error });
     }
     if (isRunning(container.state)) alive.set(container.id, container.state.pid);
+  }
+  for (const container of deps.store.list()) {
+    if (container.spec.update) await attempt(deps, "finish an update", () => finishUpdate(deps, container));
   }
   deps.network.adopt(alive);
   for (const container of ended) await attempt(deps, "end a container's last run", () => tidy(deps, container));

@@ -57,20 +57,47 @@ describe.skipIf(cannotRun !== undefined)(
       expect(cgroup.freezeState()).toBe("thawed");
     });
 
-    test("update() changes limits up and down", () => {
+    test("update() changes limits up and down", async () => {
       const { cgroupPath } = box.start("sleep 1000", { Memory: 64 << 20, MemorySwap: 64 << 20 });
       const cgroup = cgroupOf(cgroupPath, box.facts);
-      cgroup.update({
+      await cgroup.update({
         memory: { limit: 128 << 20, swap: 256 << 20 },
         cpu: { shares: 2048, quota: 20000, period: 50000 },
         pids: { limit: 9 },
       });
       expect(cgroup.stats().memory_stats.limit).toBe(128 << 20);
       expect(cgroup.stats().pids_stats?.limit).toBe(9);
-      cgroup.update({ memory: { limit: 32 << 20, swap: 32 << 20 }, pids: { limit: -1 } });
+      await cgroup.update({ memory: { limit: 32 << 20, swap: 32 << 20 }, pids: { limit: -1 } });
       expect(cgroup.stats().memory_stats.limit).toBe(32 << 20);
       expect(cgroup.stats().pids_stats?.limit).toBeUndefined();
-      expect(() => cgroup.update({ cpu: { cpus: "4096" } })).toThrow(/^write cpuset\.cpus 4096 in /);
+      await cgroup.update({ memory: { limit: 40 << 20, swap: -1 } });
+      expect(cgroup.stats().memory_stats.limit).toBe(40 << 20);
+    });
+
+    test("update() that the kernel refuses leaves the limits as they were", async () => {
+      const { cgroupPath } = box.start("sleep 1000", { Memory: 64 << 20, MemorySwap: 64 << 20, PidsLimit: 50 });
+      const cgroup = cgroupOf(cgroupPath, box.facts);
+      const change = { memory: { limit: 128 << 20, swap: 256 << 20 }, cpu: { shares: 2048, cpus: "4096" }, pids: { limit: 9 } };
+      await expect(cgroup.update(change)).rejects.toThrow(/^failed to write "4096": write \/\S+\/cpuset\.cpus: (invalid|numerical|result)/);
+      await cgroup.update(change).catch(() => undefined);
+      expect(cgroup.stats().memory_stats.limit).toBe(64 << 20);
+      expect(cgroup.stats().pids_stats?.limit).toBe(50);
+    });
+
+    test("update() refuses less memory than is in use", async () => {
+      const { cgroupPath } = box.start("head -c 40m /dev/zero | { sleep 1; tail -c 40m; } | sleep 1000", {
+        Memory: 128 << 20,
+        MemorySwap: 128 << 20,
+      });
+      const cgroup = cgroupOf(cgroupPath, box.facts);
+      const giveUpAt = Date.now() + 10_000;
+      while ((cgroup.stats().memory_stats.usage ?? 0) < 30 << 20 && Date.now() < giveUpAt) await Bun.sleep(10);
+      await expect(cgroup.update({ memory: { limit: 8 << 20, swap: 8 << 20 } })).rejects.toThrow(
+        /: (device or resource busy|invalid argument)$/,
+      );
+      await cgroup.update({ memory: { limit: 8 << 20, swap: 8 << 20 } }).catch(() => undefined);
+      expect(cgroup.stats().memory_stats.limit).toBe(128 << 20);
+      expect(cgroup.oomKills()).toBe(0);
     });
 
     test("OomWatch notices a container that runs out of memory, and no other", async () => {

@@ -30,8 +30,8 @@ export interface Cgroup {
   setFrozen(frozen: boolean): void;
   /** `thawed`, `frozen`, or `freezing` on the way there. */
   freezeState(): "thawed" | "freezing" | "frozen";
-  /** Changes limits; what isn't set stays. @throws invalid when the kernel refuses a value */
-  update(resources: OciResources): void;
+  /** Changes limits, all or none; what isn't set stays. Limits per device are left out. @throws internal when the kernel refuses a value */
+  update(resources: OciResources): Promise<void>;
   /** Removes the groups; false while a process is left in them. A group that is gone is fine. */
   tryRemove(): boolean;
 }

@@ -1,10 +1,11 @@
 import { rmSync } from "node:fs";
 import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
-import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
+import type { OciResources } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
 import { parseFlat, processesBelow, readCgroupFile, readNumber, removeGroups, toNumber, writeCgroupFile } from "./cgroup-files.ts";
+import { type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 const NS_PER_TICK = 10_000_000;
 
@@ -135,54 +136,34 @@ export class CgroupV1 implements Cgroup {
     return state === "FROZEN" ? "frozen" : state === "FREEZING" ? "freezing" : "thawed";
   }
 
-  update(resources: OciResources): void {
-    const write = (controller: string, file: string, value: string | number | undefined): void => {
-      if (value === undefined) return;
-      try {
-        writeCgroupFile(this.#at(controller, file), value);
-      } catch (error) {
-        throw new DhowError("invalid", `write ${file} ${value} in ${this.path}: ${errorMessage(error)}`, { cause: error });
-      }
+  async update({ memory, cpu, pids, blockIO }: OciResources): Promise<void> {
+    const write = (controller: string, file: string, value: string | number | undefined): LimitWrite => {
+      return { file: this.#at(controller, file), value };
     };
-    this.#updateMemory(resources.memory, write);
-    const { cpu, pids, blockIO } = resources;
-    write("cpu", "cpu.shares", cpu?.shares);
-    // A quota above the new period's share would be refused, so the period goes first only when it grows.
-    write("cpu", "cpu.cfs_period_us", cpu?.period);
-    write("cpu", "cpu.cfs_quota_us", cpu?.quota);
-    write("cpu", "cpu.rt_period_us", cpu?.realtimePeriod);
-    write("cpu", "cpu.rt_runtime_us", cpu?.realtimeRuntime);
-    write("cpuset", "cpuset.cpus", cpu?.cpus);
-    write("cpuset", "cpuset.mems", cpu?.mems);
-    write("pids", "pids.max", pids === undefined ? undefined : pids.limit < 0 ? "max" : pids.limit);
-    write("blkio", "blkio.weight", blockIO?.weight);
-    const throttle = (file: string, devices: readonly OciThrottleDevice[] | undefined): void => {
-      for (const d of devices ?? []) write("blkio", `blkio.throttle.${file}`, `${d.major}:${d.minor} ${d.rate}`);
-    };
-    throttle("read_bps_device", blockIO?.throttleReadBpsDevice);
-    throttle("write_bps_device", blockIO?.throttleWriteBpsDevice);
-    throttle("read_iops_device", blockIO?.throttleReadIOPSDevice);
-    throttle("write_iops_device", blockIO?.throttleWriteIOPSDevice);
+    await writeLimits([
+      ...this.#memoryWrites(memory, write),
+      write("cpu", "cpu.shares", cpu?.shares),
+      write("cpu", "cpu.cfs_period_us", cpu?.period),
+      write("cpu", "cpu.cfs_quota_us", cpu?.quota),
+      write("cpu", "cpu.rt_period_us", cpu?.realtimePeriod),
+      write("cpu", "cpu.rt_runtime_us", cpu?.realtimeRuntime),
+      write("cpuset", "cpuset.cpus", cpu?.cpus),
+      write("cpuset", "cpuset.mems", cpu?.mems),
+      write("pids", "pids.max", pids && pids.limit < 0 ? "max" : pids?.limit),
+      write("blkio", "blkio.weight", blockIO?.weight),
+    ]);
   }
 
-  #updateMemory(
+  #memoryWrites(
     memory: OciResources["memory"],
-    write: (controller: string, file: string, value: string | number | undefined) => void,
-  ): void {
-    if (!memory) return;
-    const setLimit = (): void => write("memory", "memory.limit_in_bytes", memory.limit);
-    const setSwap = (): void => {
-      if (this.#facts.limits.swap) write("memory", "memory.memsw.limit_in_bytes", memory.swap);
-    };
+    write: (controller: string, file: string, value: string | number | undefined) => LimitWrite,
+  ): LimitWrite[] {
+    if (!memory) return [];
+    const limit = write("memory", "memory.limit_in_bytes", memory.limit);
+    const swap = write("memory", "memory.memsw.limit_in_bytes", this.#facts.limits.swap ? memory.swap : undefined);
     // The limit must never be above memory plus swap, not even between the two writes.
-    const present = readNumber(this.#at("memory", "memory.memsw.limit_in_bytes"));
-    const grows = memory.swap === -1 || (memory.swap ?? 0) > present;
-    if (grows) setSwap();
-    setLimit();
-    if (!grows) setSwap();
-    write("memory", "memory.soft_limit_in_bytes", memory.reservation);
-    write("memory", "memory.swappiness", memory.swappiness);
-    if (memory.disableOOMKiller !== undefined) write("memory", "memory.oom_control", memory.disableOOMKiller ? 1 : 0);
+    const grows = memory.swap === -1 || (memory.swap ?? 0) > readNumber(swap.file);
+    return [...(grows ? [swap, limit] : [limit, swap]), write("memory", "memory.soft_limit_in_bytes", memory.reservation)];
   }
 
   tryRemove(): boolean {

@@ -1,9 +1,10 @@
 import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
-import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
+import type { OciResources } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
 import { parseFlat, processesBelow, readCgroupFile, readNumber, removeGroups, toNumber, writeCgroupFile } from "./cgroup-files.ts";
+import { type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 /** The keys of memory.stat that docker shows. */
 const MEMORY_KEYS = ["anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty", "file_writeback", "anon_thp"]
@@ -130,45 +131,49 @@ export class CgroupV2 implements Cgroup {
     return this.#read("cgroup.freeze") === "1" ? "freezing" : "thawed";
   }
 
-  update(resources: OciResources): void {
-    const write = (file: string, value: string | number | undefined): void => {
-      if (value === undefined) return;
-      try {
-        writeCgroupFile(`${this.#root}/${file}`, value);
-      } catch (error) {
-        throw new DhowError("invalid", `write ${file} ${value} in ${this.path}: ${errorMessage(error)}`, { cause: error });
-      }
-    };
-    const { memory, cpu, pids, blockIO } = resources;
+  async update({ memory, cpu, pids, blockIO }: OciResources): Promise<void> {
+    const write = (file: string, value: string | number | undefined): LimitWrite => ({ file: `${this.#root}/${file}`, value });
     const orMax = (value: number | undefined): number | "max" | undefined => (value !== undefined && value < 0 ? "max" : value);
-    // Swap counts alone here, with memory in what docker is asked for.
-    if (memory?.swap !== undefined) {
-      const limit = memory.limit ?? toNumber(this.#read("memory.max"));
-      write("memory.swap.max", memory.swap < 0 ? "max" : Math.max(0, memory.swap - limit));
-    }
-    write("memory.max", orMax(memory?.limit));
-    write("memory.low", orMax(memory?.reservation));
-    write("cpu.weight", cpu?.shares === undefined ? undefined : sharesToWeight(cpu.shares));
-    this.#updateQuota(cpu, write);
-    write("cpuset.cpus", cpu?.cpus);
-    write("cpuset.mems", cpu?.mems);
-    write("pids.max", orMax(pids?.limit));
     const weight = blockIO?.weight;
-    write("io.weight", weight === undefined ? undefined : `default ${1 + Math.trunc(((weight - 10) * 9999) / 990)}`);
-    const throttle = (key: string, devices: readonly OciThrottleDevice[] | undefined): void => {
-      for (const d of devices ?? []) write("io.max", `${d.major}:${d.minor} ${key}=${d.rate === 0 ? "max" : d.rate}`);
-    };
-    throttle("rbps", blockIO?.throttleReadBpsDevice);
-    throttle("wbps", blockIO?.throttleWriteBpsDevice);
-    throttle("riops", blockIO?.throttleReadIOPSDevice);
-    throttle("wiops", blockIO?.throttleWriteIOPSDevice);
+    if (memory?.limit !== undefined) await this.#makeRoom(memory.limit);
+    await writeLimits([
+      write("memory.swap.max", this.#swap(memory)),
+      write("memory.max", orMax(memory?.limit)),
+      write("memory.low", orMax(memory?.reservation)),
+      write("cpu.weight", cpu?.shares === undefined ? undefined : sharesToWeight(cpu.shares)),
+      write("cpu.max", this.#quota(cpu)),
+      write("cpuset.cpus", cpu?.cpus),
+      write("cpuset.mems", cpu?.mems),
+      write("pids.max", orMax(pids?.limit)),
+      write("io.weight", weight === undefined ? undefined : `default ${1 + Math.trunc(((weight - 10) * 9999) / 990)}`),
+    ]);
   }
 
-  #updateQuota(cpu: OciResources["cpu"], write: (file: string, value: string | undefined) => void): void {
-    if (cpu?.quota === undefined && cpu?.period === undefined) return;
+  /** Below its use, `memory.max` ends processes of the group; v1 refuses such a limit, and so do we. @throws internal */
+  async #makeRoom(limitBytes: number): Promise<void> {
+    if (toNumber(this.#read("memory.current")) <= limitBytes) return;
+    const high = this.#read("memory.high") ?? "max";
+    // the kernel reclaims what it can before this write returns
+    await writeLimits([{ file: `${this.#root}/memory.high`, value: limitBytes }]);
+    const isOver = toNumber(this.#read("memory.current")) > limitBytes;
+    await writeLimits([{ file: `${this.#root}/memory.high`, value: high }]);
+    if (isOver) {
+      throw new DhowError("internal", `failed to write "${limitBytes}": write ${this.#root}/memory.max: device or resource busy`);
+    }
+  }
+
+  /** Swap counts alone here, with memory in what docker is asked for. */
+  #swap(memory: OciResources["memory"]): number | "max" | undefined {
+    if (memory?.swap === undefined || !this.#facts.limits.swap) return undefined;
+    const limit = memory.limit ?? toNumber(this.#read("memory.max"));
+    return memory.swap < 0 ? "max" : Math.max(0, memory.swap - limit);
+  }
+
+  #quota(cpu: OciResources["cpu"]): string | undefined {
+    if (cpu?.quota === undefined && cpu?.period === undefined) return undefined;
     const [presentQuota = "max", presentPeriod = "100000"] = (this.#read("cpu.max") ?? "").split(" ");
     const quota = cpu.quota === undefined ? presentQuota : cpu.quota <= 0 ? "max" : cpu.quota;
-    write("cpu.max", `${quota} ${cpu.period ?? presentPeriod}`);
+    return `${quota} ${cpu.period ?? presentPeriod}`;
   }
 
   tryRemove(): boolean {

@@ -3,7 +3,7 @@ export { CAPABILITY_NAMES, capabilityNames, containerCapabilities, DEFAULT_CAPAB
 export { DEFAULT_DEVICE_RULES, parseDeviceRule } from "./devices.ts";
 export { clampWarnings, ULIMIT_NAMES, type Ulimit } from "./limits.ts";
 export * from "./modes.ts";
-export { containerResources } from "./resources.ts";
+export { containerResources, updateResources } from "./resources.ts";
 export { defaultSeccomp, parseSeccomp, type SeccompContext } from "./seccomp.ts";
 export { SeccompCache } from "./seccomp-cache.ts";
 export { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";

@@ -67,18 +67,28 @@ function blockIO(config: HostConfig): BlockIO | undefined {
   });
 }
 
+/** The limits that `docker update` changes: unlike at a start, "unlimited" has to be said. */
+export function updateResources(change: HostConfig): OciResources {
+  const resources = containerResources(change);
+  return {
+    ...resources,
+    ...(change.MemorySwap === -1 ? { memory: { ...resources.memory, swap: -1 } } : {}),
+    ...((change.PidsLimit ?? 1) <= 0 ? { pids: { limit: -1 } } : {}),
+  };
+}
+
 /**
  * The limits of a container in OCI terms, which are v1's; a runtime converts them on v2. Fields that aren't set stay away.
  * @throws invalid for a throttled device that doesn't exist
  */
 export function containerResources(config: HostConfig): OciResources {
-  const pids = config.PidsLimit;
+  const pids = positive(config.PidsLimit);
   return (
     set<OciResources>({
       devices: undefined,
       memory: memory(config),
       cpu: cpu(config),
-      pids: pids === null || pids === undefined ? undefined : { limit: pids <= 0 ? -1 : pids },
+      pids: pids === undefined ? undefined : { limit: pids },
       blockIO: blockIO(config),
     }) ?? {}
   );

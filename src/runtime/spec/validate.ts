@@ -251,7 +251,7 @@ function modes(draft: Draft): void {
   const adjust = config.OomScoreAdj ?? 0;
   if (adjust < -1000 || adjust > 1000) refuse(`Invalid value ${adjust}, range for oom score adj is [-1000, 1000]`);
   const network = config.NetworkMode ?? "";
-  if (!facts.ipv4Forwarding && !isHostMode(network) && network !== "none") {
+  if (!draft.isUpdate && !facts.ipv4Forwarding && !isHostMode(network) && network !== "none") {
     draft.warnings.push("IPv4 forwarding is disabled. Networking will not work.");
   }
   if (isHostMode(network) && Object.keys(config.PortBindings ?? {}).length > 0) {

@@ -1,6 +1,6 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { EngineApi, WaitCondition } from "../../spec/engine/mod.ts";
-import { containerCreateBody } from "../bodies.ts";
+import type { ContainerUpdateRequest, EngineApi, WaitCondition } from "../../spec/engine/mod.ts";
+import { containerCreateBody, containerUpdateBody } from "../bodies.ts";
 import { createRequest } from "../create-request.ts";
 import { json, noContent } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
@@ -63,6 +63,11 @@ export function containerRoutes({ containers, lifecycle }: Pick<EngineApi, "cont
     route("POST", "/containers/:name/rename", async (request) => {
       await containers.rename(request.name, request.query.text("name"));
       return noContent;
+    }),
+    route("POST", "/containers/:name/update", async (request) => {
+      const body = (await request.json(containerUpdateBody, { required: true })).value as ContainerUpdateRequest;
+      // before 1.40 there was no limit of processes to update
+      return json(await containers.update(request.name, request.atLeast(40) ? body : { ...body, PidsLimit: undefined }));
     }),
     route("DELETE", "/containers/:name", async (request) => {
       const { query } = request;

@@ -11,6 +11,7 @@ import type {
   ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
+  ContainerUpdateResponse,
   ContainerWaitResponse,
   EventMessage,
   HostConfig,
@@ -22,6 +23,8 @@ import type {
   NetworkingConfig,
   NetworkSummary,
   ProcessConfig,
+  Resources,
+  RestartPolicy,
   SystemInfo,
   SystemVersion,
   Volume,
@@ -103,6 +106,11 @@ export interface ContainerCreateOptions extends CallOptions {
   readonly version?: readonly [number, number] | undefined;
 }
 
+/** Body of POST /containers/{id}/update: zero and empty mean unchanged. */
+export interface ContainerUpdateRequest extends Resources {
+  readonly RestartPolicy?: RestartPolicy | undefined;
+}
+
 export interface ContainerListOptions extends CallOptions {
   readonly all: boolean;
   /** The n newest, also stopped ones; 0 or less = no limit. */
@@ -119,6 +127,7 @@ export interface ContainersApi {
   list(options: ContainerListOptions): Promise<ContainerSummary[]>;
   inspect(ref: string, options: { readonly size: boolean }): Promise<ContainerInspectResponse>;
   rename(ref: string, newName: string): Promise<void>;
+  update(ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
   remove(ref: string, options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean }): Promise<void>;
   prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }>;
 }
