@@ -1,4 +1,5 @@
 export * from "./atomic-file.ts";
+export * from "./breather.ts";
 export * from "./digest.ts";
 export * from "./errdefs.ts";
 export * from "./ids.ts";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  breather,
   type ChainId,
   chainId,
   DhowError,
@@ -24,15 +25,12 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
 } from "../linux/mod.ts";
+import { Chunker } from "./chunker.ts";
 import { type Instruction, RecipeWriter, readRecipe } from "./recipe.ts";
 import { type LayerDraft, noSuchLayer, type Snapshotter } from "./snapshotter.ts";
 import { Tree } from "./tree.ts";
 import { unpack } from "./unpack.ts";
 
-/** How long work may go on before the event loop gets its turn. */
-const SLICE_MS = 8;
-/** Small enough to stay in the processor's cache from the read through the hash to the socket, which takes about as much at once. */
-const TAR_CHUNK = 256 * 1024;
 const SYNC_DELAY_MS = 1000;
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
@@ -149,7 +147,7 @@ export class LayerStore {
     const hash = new Bun.CryptoHasher("sha256");
     const breathe = breather();
     let held: Uint8Array | undefined;
-    for (const chunk of assemble(dir, readRecipe(dir, root.slice(dir.length + 1)), chunkSource(lent))) {
+    for (const chunk of assemble(dir, readRecipe(dir, root.slice(dir.length + 1)), new Chunker(lent))) {
       hash.update(chunk);
       if (held) yield held;
       held = chunk;
@@ -298,54 +296,19 @@ async function fill(draft: LayerDraft, tar: AsyncIterable<Uint8Array>, options: 
   return { diffId: `sha256:${hash.digest("hex")}` as Digest as DiffId, tarSizeBytes, sizeBytes };
 }
 
-/** A function to await between steps: lets the event loop run when the steps since the last time took long enough. */
-function breather(): () => Promise<void> | undefined {
-  let last = performance.now();
-  return () => {
-    if (performance.now() - last < SLICE_MS) return undefined;
-    return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-      last = performance.now();
-    });
-  };
-}
-
-/** Gives empty chunks: new ones, or two in turn, since one is always held back until the next is full. */
-function chunkSource(lent: boolean): () => Buffer {
-  const create = (): Buffer => Buffer.allocUnsafeSlow(TAR_CHUNK);
-  if (!lent) return create;
-  const chunks = [create(), create()];
-  let turn = 0;
-  return () => chunks[turn++ % 2] ?? create();
-}
-
 /** Carries out a recipe: chunks of the tar. A file that is shorter than the recipe says ends the tar early. */
-function* assemble(dir: string, recipe: Iterable<Instruction>, nextChunk: () => Buffer): Generator<Uint8Array, void, void> {
+function* assemble(dir: string, recipe: Iterable<Instruction>, chunks: Chunker): Generator<Uint8Array, void, void> {
   using root = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  let chunk = nextChunk();
-  let used = 0;
-  const fill = function* (length: number, read: (into: Buffer, done: number) => number): Generator<Uint8Array, void, void> {
-    for (let done = 0; done < length; ) {
-      const count = read(chunk.subarray(used, used + length - done), done);
-      if (count <= 0) throw new DhowError("internal", "a file is shorter than it was");
-      done += count;
-      used += count;
-      if (used < chunk.length) continue;
-      yield chunk;
-      chunk = nextChunk();
-      used = 0;
-    }
-  };
   for (const step of recipe) {
     if (step.kind === "raw") {
-      const bytes = Buffer.from(step.bytes.buffer, step.bytes.byteOffset, step.bytes.byteLength);
-      yield* fill(bytes.length, (into, done) => bytes.copy(into, 0, done));
+      yield* chunks.add(step.bytes);
       continue;
     }
     using file = openat2(root.fd, encodeName(step.path), {
       flags: O_RDONLY | O_NOFOLLOW,
       resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     });
-    yield* fill(step.length, (into, done) => pread(file.fd, into, step.offset + done));
+    yield* chunks.fill(step.length, (into, done) => pread(file.fd, into, step.offset + done));
   }
-  if (used > 0) yield chunk.subarray(0, used);
+  yield* chunks.flush();
 }
