@@ -20,6 +20,12 @@ import {
 
 /** What overlayfs keeps about its own files; never taken from an archive nor copied: it could redirect a directory. */
 const OVERLAY_XATTRS = /^(trusted|user)\.overlay\./;
+
+/** Whether an xattr is one of overlayfs' own. */
+export function isOverlayXattr(name: string): boolean {
+  return OVERLAY_XATTRS.test(name);
+}
+
 const COPY_BYTES = 1 << 20;
 
 /** Owner, permissions, times and xattrs of a file. */
@@ -36,7 +42,7 @@ export interface Attributes {
 export function attributesOf(stat: FileStat, fd: number): Attributes {
   const xattrs = new Map<string, Uint8Array>();
   for (const name of flistxattr(fd)) {
-    const value = OVERLAY_XATTRS.test(name) ? undefined : fgetxattr(fd, name);
+    const value = isOverlayXattr(name) ? undefined : fgetxattr(fd, name);
     if (value !== undefined) xattrs.set(name, value);
   }
   return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs, xattrs };
@@ -51,7 +57,7 @@ export function impliedAttributes(): Attributes {
 /** Sets xattrs by `set`; what the file system or the file's type can't hold is left out, as docker does. */
 export function setXattrs(xattrs: ReadonlyMap<string, Uint8Array>, set: (name: string, value: Uint8Array) => void): void {
   for (const [name, value] of xattrs) {
-    if (OVERLAY_XATTRS.test(name)) continue;
+    if (isOverlayXattr(name)) continue;
     try {
       set(name, value);
     } catch (error) {
