@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { type Fd, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { compareTrees, type Difference } from "./diff.ts";
 import {
   checkKey,
   type LayerDraft,
@@ -80,6 +82,22 @@ export class Native implements Snapshotter {
   usage(key: string): Promise<SnapshotUsage> {
     const parent = this.#parent(key);
     return usageOf(join(this.#active(key), "rootfs"), parent === null ? undefined : this.layerPaths(parent).root);
+  }
+
+  async *diff(key: string): AsyncGenerator<Difference, void, void> {
+    const parent = this.#parent(key);
+    using upper = this.view(key);
+    using lower = parent === null ? undefined : open(this.layerPaths(parent).root, O_RDONLY | O_DIRECTORY);
+    const breathe = breather();
+    for (const difference of compareTrees({ upper, lower: lower ?? null, form: "whole" })) {
+      yield difference;
+      await breathe();
+    }
+  }
+
+  view(key: string): Fd {
+    this.#parent(key);
+    return open(join(this.#active(key), "rootfs"), O_RDONLY | O_DIRECTORY);
   }
 
   keys(): string[] {

@@ -15,8 +15,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
-import { addInodeFlags, FS_TOPDIR_FL, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { addInodeFlags, type Fd, FS_TOPDIR_FL, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { compareTrees, type Difference } from "./diff.ts";
 import { mountOverlay, unmountOverlay } from "./overlay-mount.ts";
 import {
   checkKey,
@@ -122,6 +123,26 @@ export class Overlay2 implements Snapshotter {
   usage(key: string): Promise<SnapshotUsage> {
     this.#info(key);
     return usageOf(join(this.#active(key), "diff"));
+  }
+
+  async *diff(key: string): AsyncGenerator<Difference, void, void> {
+    const { parent } = this.#info(key);
+    using upper = open(join(this.#active(key), "diff"), O_RDONLY | O_DIRECTORY);
+    using lower = parent === null ? undefined : this.#openView(this.#lowers(parent));
+    const breathe = breather();
+    for (const difference of compareTrees({ upper, lower: lower ?? null, form: "overlay" })) {
+      yield difference;
+      await breathe();
+    }
+  }
+
+  view(key: string): Fd {
+    const { parent } = this.#info(key);
+    const dir = this.#active(key);
+    if (parent === null) return open(join(dir, "diff"), O_RDONLY | O_DIRECTORY);
+    const merged = join(dir, "merged");
+    if (isMountPoint(merged)) return open(merged, O_RDONLY | O_DIRECTORY);
+    return this.#openView([`active/${key}/diff`, ...this.#lowers(parent)]);
   }
 
   keys(): string[] {
@@ -235,6 +256,24 @@ export class Overlay2 implements Snapshotter {
     if (known === undefined) throw noSuchLayer(chainId);
     this.#chains.set(chainId, known);
     return known;
+  }
+
+  /** The merged tree of layers (relative to the root, top first), to be read; it is mounted for as long as it is open. */
+  #openView(lowers: readonly string[]): Fd {
+    // overlayfs wants two layers for a mount without an upper one
+    const [only, second] = lowers;
+    if (only !== undefined && second === undefined) return open(join(this.#root, only), O_RDONLY | O_DIRECTORY);
+    // where `sweep` looks: all of this is one step for everybody but a crash
+    const dir = join(this.#root, "drafts", randomBytes(8).toString("hex"));
+    const target = join(dir, "lower");
+    mkdirSync(target, { recursive: true, mode: 0o700 });
+    try {
+      mountOverlay({ target, root: this.#root, lowers, upper: null });
+      return open(target, O_RDONLY | O_DIRECTORY);
+    } finally {
+      unmountOverlay(target);
+      rmSync(dir, { recursive: true, force: true });
+    }
   }
 
   #readChain(chainId: ChainId): readonly string[] | undefined {

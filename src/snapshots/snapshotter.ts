@@ -1,4 +1,6 @@
 import { type ChainId, DhowError } from "../lib/mod.ts";
+import type { Fd } from "../linux/mod.ts";
+import type { Difference } from "./diff.ts";
 
 /** Where a snapshot's parts are, absolute; what a driver does not have is null. */
 export interface SnapshotPaths {
@@ -55,7 +57,7 @@ export interface LayerDisk {
 }
 
 /**
- * Writable trees on top of committed layers, by key. Everything but `prepare` of a driver that copies, `usage` and `sweep` is
+ * Writable trees on top of committed layers, by key. Everything but `prepare` of a driver that copies, `usage`, `diff` and `sweep` is
  * synchronous and takes less than a millisecond: it is on the path of a container's start.
  */
 export interface Snapshotter extends LayerDisk {
@@ -75,6 +77,16 @@ export interface Snapshotter extends LayerDisk {
   remove(key: string): void;
   /** What the snapshot adds to its parent, as `docker ps --size` counts. @throws notFound */
   usage(key: string): Promise<SnapshotUsage>;
+  /**
+   * What the snapshot changed of its parent, as it is at the moment, mounted or not: directories before what is in them, names in the
+   * order of their bytes. A path's file can be opened until the next path is asked for. @throws notFound; invalid for a tree that is too deep
+   */
+  diff(key: string): AsyncGenerator<Difference, void, void>;
+  /**
+   * The snapshot's root, open for reading, mounted or not; what is read through it does not go away when the snapshot is unmounted or
+   * removed. Closing it may wait for the disk: leave that to another thread. @throws notFound
+   */
+  view(key: string): Fd;
   /** The active snapshots on disk. */
   keys(): string[];
   /** At the daemon's start: removes what a crash left half-made, and active snapshots that nobody knows. */

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { join } from "node:path";
 import { type ChainId, digestOf, errorKind, type Logger, silentLogger } from "../lib/mod.ts";
 import { isMountPoint, readMountInfo } from "../linux/mod.ts";
+import { diffSuite } from "./diff-suite.ts";
 import type { Snapshotter } from "./mod.ts";
 import { files, isRoot, makeLayer, temporaryDirectory } from "./test-support.ts";
 
@@ -21,6 +22,8 @@ export function snapshotterSuite(make: (root: string, log: Logger) => Snapshotte
   const unknown = digestOf("no such layer") as unknown as ChainId;
 
   describe.skipIf(!isRoot)("snapshotter (skipped: needs root)", () => {
+    diffSuite((root) => make(root, silentLogger));
+
     test("prepare() and mount() give a writable tree that has the parent's files", async () => {
       using tmp = temporaryDirectory();
       const s = start(tmp.path);
