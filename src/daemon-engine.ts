@@ -100,7 +100,7 @@ async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, {
   const db = stack.use(Database.open(join(dataRoot, "db.sqlite"), MIGRATIONS));
   const blobs = new BlobStore(join(dataRoot, "content"));
   blobs.sweep();
-  const snapshots = openSnapshotter(storageDriver, join(dataRoot, "snapshots"), log);
+  const snapshots = openSnapshotter(storageDriver, join(dataRoot, "snapshots"), join(execRoot, "rootfs"), log);
   const layers = new LayerStore({ table: new LayersTable(db), snapshotter: snapshots, log });
   await layers.recover();
   const store = new ContainerStore(new ContainersTable(db), log);
@@ -115,18 +115,18 @@ async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, {
   return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, snapshots, layers, store, images, volumes };
 }
 
-function openSnapshotter(driver: string, root: string, log: Logger): Snapshotter {
+function openSnapshotter(driver: string, root: string, mapped: string, log: Logger): Snapshotter {
   switch (driver) {
     case "overlay2":
     case "overlayfs":
-      return new Overlay2(root, log);
+      return new Overlay2(root, log, mapped);
     case "native":
     case "vfs":
-      return new Native(root, log);
+      return new Native(root, log, mapped);
     case "":
-      if (isOverlaySupported(root)) return new Overlay2(root, log);
+      if (isOverlaySupported(root)) return new Overlay2(root, log, mapped);
       log.warn("the file system of the data root takes no overlays: every container gets a copy of its image", { root });
-      return new Native(root, log);
+      return new Native(root, log, mapped);
     default:
       throw new DhowError("invalid", `error initializing graphdriver: driver not supported: ${driver}`);
   }

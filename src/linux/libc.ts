@@ -97,8 +97,10 @@ const SYSCALL_SHAPES = {
   pi: { syscall: { args: [long, pointer, long], returns: long } },
   /** syscall(number, integer, integer, pointer, pointer, integer) : fsconfig */
   iippi: { syscall: { args: [long, long, long, pointer, pointer, long], returns: long } },
-  /** syscall(number, integer, pointer, integer, pointer, integer) : move_mount */
+  /** syscall(number, integer, pointer, integer, pointer, integer) : move_mount, mount_setattr */
   ipipi: { syscall: { args: [long, long, pointer, long, pointer, long], returns: long } },
+  /** syscall(number, integer, pointer, integer) : open_tree */
+  ipi: { syscall: { args: [long, long, pointer, long], returns: long } },
   /** syscall(number, integer, pointer) : io_setup */
   ip: { syscall: { args: [long, long, pointer], returns: long } },
   /** syscall(number, integer, integer, pointer) : io_submit */
@@ -117,6 +119,7 @@ function loadSyscalls() {
     ippi: dlopen("libc.so.6", SYSCALL_SHAPES.ippi).symbols.syscall,
     pi: dlopen("libc.so.6", SYSCALL_SHAPES.pi).symbols.syscall,
     iippi: dlopen("libc.so.6", SYSCALL_SHAPES.iippi).symbols.syscall,
+    ipi: dlopen("libc.so.6", SYSCALL_SHAPES.ipi).symbols.syscall,
     ipipi: dlopen("libc.so.6", SYSCALL_SHAPES.ipipi).symbols.syscall,
     ip: dlopen("libc.so.6", SYSCALL_SHAPES.ip).symbols.syscall,
     iip: dlopen("libc.so.6", SYSCALL_SHAPES.iip).symbols.syscall,
@@ -158,6 +161,7 @@ const isArm64 = process.arch === "arm64";
 /** System call numbers that differ by architecture or have no libc wrapper. @see asm/unistd.h */
 export const SYS = {
   openat2: 437,
+  open_tree: 428,
   move_mount: 429,
   fsopen: 430,
   fsconfig: 431,
@@ -165,6 +169,9 @@ export const SYS = {
   pidfd_send_signal: 424,
   pidfd_open: 434,
   pidfd_getfd: 438,
+  mount_setattr: 442,
+  setfsuid: isArm64 ? 151 : 122,
+  setfsgid: isArm64 ? 152 : 123,
   ioctl: isArm64 ? 29 : 16,
   io_setup: isArm64 ? 0 : 206,
   io_destroy: isArm64 ? 1 : 207,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { type Fd, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
+import { type IdView, MappedRoots } from "./mapped.ts";
 import {
   checkKey,
   type LayerDraft,
@@ -36,10 +37,15 @@ export class Native implements Snapshotter {
   readonly driver = "native";
   readonly #root: string;
   readonly #trash: Trash;
+  readonly #mapped: MappedRoots;
 
-  /** @param root the driver's own directory; made when missing */
-  constructor(root: string, log: Logger) {
+  /**
+   * @param root the driver's own directory; made when missing
+   * @param mapped where root file systems in other ids are mounted
+   */
+  constructor(root: string, log: Logger, mapped = join(root, "mapped")) {
     this.#root = root;
+    this.#mapped = new MappedRoots(mapped);
     for (const name of ["active", "drafts", "layers"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
     this.#trash = new Trash(join(root, "trash"), log);
   }
@@ -60,22 +66,25 @@ export class Native implements Snapshotter {
     }
   }
 
-  mount(key: string): string {
+  mount(key: string, view?: IdView): string {
     this.#parent(key);
-    return join(this.#active(key), "rootfs");
+    const rootfs = join(this.#active(key), "rootfs");
+    const mapped = this.#mapped.find(key);
+    return mapped ?? (view === undefined ? rootfs : this.#mapped.bind(key, rootfs, view));
   }
 
   unmount(key: string): void {
-    checkKey(key);
+    this.#mapped.remove(checkKey(key));
   }
 
   paths(key: string): SnapshotPaths {
     this.#parent(key);
     const rootfs = join(this.#active(key), "rootfs");
-    return { rootfs, upper: rootfs, work: null, lowers: [] };
+    return { rootfs: this.#mapped.find(key) ?? rootfs, upper: rootfs, work: null, lowers: [] };
   }
 
   remove(key: string): void {
+    this.unmount(key);
     this.#trash.throwIn(this.#active(checkKey(key)));
   }
 
@@ -145,6 +154,7 @@ export class Native implements Snapshotter {
 
   sweep(isKnownKey: (key: string) => boolean): void {
     for (const key of this.keys()) if (!isKnownKey(key)) this.remove(key);
+    this.#mapped.sweep(isKnownKey);
     for (const id of readdirSync(join(this.#root, "drafts"))) this.#trash.throwIn(join(this.#root, "drafts", id));
     this.#trash.resume();
   }

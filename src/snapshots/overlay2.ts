@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { addInodeFlags, type Fd, FS_TOPDIR_FL, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
+import { type IdView, MappedRoots } from "./mapped.ts";
 import { mountOverlay, unmountOverlay } from "./overlay-mount.ts";
 import {
   checkKey,
@@ -56,11 +57,16 @@ export class Overlay2 implements Snapshotter {
   readonly driver = "overlay2";
   readonly #root: string;
   readonly #trash: Trash;
+  readonly #mapped: MappedRoots;
   readonly #chains = new Map<ChainId, readonly string[]>();
 
-  /** @param root the driver's own directory; made when missing */
-  constructor(root: string, log: Logger) {
+  /**
+   * @param root the driver's own directory; made when missing
+   * @param mapped where root file systems in other ids are mounted
+   */
+  constructor(root: string, log: Logger, mapped = join(root, "mapped")) {
     this.#root = root;
+    this.#mapped = new MappedRoots(mapped);
     for (const name of ["active", "drafts", "layers", "l"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
     for (const name of ["active", "drafts"]) spreadDirectories(join(root, name));
     this.#trash = new Trash(join(root, "trash"), log);
@@ -87,28 +93,36 @@ export class Overlay2 implements Snapshotter {
     }
   }
 
-  mount(key: string): string {
+  mount(key: string, view?: IdView): string {
     const { parent, isVolatile } = this.#info(key);
     const dir = this.#active(key);
+    const mapped = this.#mapped.find(key);
+    if (mapped !== undefined) return mapped;
     // an overlay needs something below: an empty image's snapshot is a plain directory
-    if (parent === null) return join(dir, "diff");
+    if (parent === null) return view === undefined ? join(dir, "diff") : this.#mapped.bind(key, join(dir, "diff"), view);
     const merged = join(dir, "merged");
-    if (isMountPoint(merged)) return merged;
+    if (view === undefined && isMountPoint(merged)) return merged;
+    // two overlays must not write to one upper directory
+    if (view !== undefined) unmountOverlay(merged);
     if (isVolatile) forgetVolatile(join(dir, "work"));
     const upper = { upper: `active/${key}/diff`, work: `active/${key}/work` };
-    mountOverlay({ target: merged, root: this.#root, lowers: this.#lowers(parent), upper, isVolatile });
+    const lowers = this.#lowers(parent);
+    if (view !== undefined)
+      return this.#mapped.stack(key, this.#root, view, (target, root) => mountOverlay({ target, root, lowers, upper, isVolatile }));
+    mountOverlay({ target: merged, root: this.#root, lowers, upper, isVolatile });
     return merged;
   }
 
   unmount(key: string): void {
     unmountOverlay(join(this.#active(checkKey(key)), "merged"));
+    this.#mapped.remove(key);
   }
 
   paths(key: string): SnapshotPaths {
     const { parent } = this.#info(key);
     const dir = this.#active(key);
     return {
-      rootfs: join(dir, parent === null ? "diff" : "merged"),
+      rootfs: this.#mapped.find(key) ?? join(dir, parent === null ? "diff" : "merged"),
       upper: join(dir, "diff"),
       work: parent === null ? null : join(dir, "work"),
       lowers: parent === null ? [] : this.#lowers(parent).map((lower) => join(this.#root, "l", readlinkSync(join(this.#root, lower)))),
@@ -208,6 +222,7 @@ export class Overlay2 implements Snapshotter {
 
   sweep(isKnownKey: (key: string) => boolean): void {
     for (const key of this.keys()) if (!isKnownKey(key)) this.remove(key);
+    this.#mapped.sweep(isKnownKey);
     for (const id of readdirSync(join(this.#root, "drafts"))) {
       unmountOverlay(join(this.#root, "drafts", id, "lower"));
       this.#trash.throwIn(join(this.#root, "drafts", id));

@@ -1,6 +1,7 @@
 import { type ChainId, DhowError } from "../lib/mod.ts";
 import type { Fd } from "../linux/mod.ts";
 import type { Difference } from "./diff.ts";
+import type { IdView } from "./mapped.ts";
 
 /** Where a snapshot's parts are, absolute; what a driver does not have is null. */
 export interface SnapshotPaths {
@@ -67,8 +68,12 @@ export interface Snapshotter extends LayerDisk {
    * @throws conflict when the key is taken, notFound when the parent is not there, invalid for a key that is no plain name
    */
   prepare(key: string, parent: ChainId | null, options?: PrepareOptions): void | Promise<void>;
-  /** Makes the snapshot's root file system appear and returns its path; again: only the path. @throws notFound */
-  mount(key: string): string;
+  /**
+   * Makes the snapshot's root file system appear and returns its path; again: only the path. With `view` its files have the ids of a user
+   * namespace; what is on the disk has the image's own ids in any case.
+   * @throws notFound, {SysError} for a file system that can't show other ids
+   */
+  mount(key: string, view?: IdView): string;
   /** Takes the mount away, also when it is in use or was never made. */
   unmount(key: string): void;
   /** @throws notFound */

@@ -1,8 +1,19 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type ChainId, digestOf, errorKind, type Logger, silentLogger } from "../lib/mod.ts";
-import { isMountPoint, readMountInfo } from "../linux/mod.ts";
+import { isMountPoint, makeUserNamespaces, readMountInfo, withFsIds } from "../linux/mod.ts";
 import { diffSuite } from "./diff-suite.ts";
 import type { Snapshotter } from "./mod.ts";
 import { files, isRoot, makeLayer, temporaryDirectory } from "./test-support.ts";
@@ -182,6 +193,47 @@ export function snapshotterSuite(make: (root: string, log: Logger) => Snapshotte
       for (const dir of ["drafts", "trash"]) expect(readdirSync(join(root, dir))).toEqual([]);
       const mounts = readMountInfo().filter((m) => m.mountPoint.startsWith(`${root}/`) && !m.mountPoint.includes("known"));
       expect(mounts).toEqual([]);
+    });
+
+    test("mount() with a view shows and takes a user namespace's ids, with the image's on the disk", async () => {
+      using tmp = temporaryDirectory();
+      const s = start(tmp.path);
+      using namespaces = await makeUserNamespaces({ uidMap: "0 100000 65536\n", gidMap: "0 200000 65536\n" });
+      const view = { userns: namespaces.userns, root: { uid: 100000, gid: 200000 } };
+      const layer = (root: string): void => {
+        files({ "etc/a": "a", "etc/b": "b" })(root);
+        chownSync(join(root, "etc/a"), 33, 34);
+      };
+      const base = await makeLayer(s, null, "base", layer);
+      for (const parent of [base, null]) {
+        const key = `c-${parent === null}`;
+        await s.prepare(key, parent, { isEphemeral: true });
+        s.mount(key);
+        const rootfs = s.mount(key, view);
+        expect([s.mount(key), s.paths(key).rootfs]).toEqual([rootfs, rootfs]);
+        expect(statSync(rootfs)).toMatchObject({ uid: 100000, gid: 200000 });
+        withFsIds(view.root, () => mkdirSync(join(rootfs, "made")));
+        if (parent !== null) {
+          expect(statSync(join(rootfs, "etc/a"))).toMatchObject({ uid: 100033, gid: 200034 });
+          chownSync(join(rootfs, "etc/b"), 100001, 200001);
+          rmSync(join(rootfs, "etc/a"));
+          expect(statSync(join(s.layerPaths(base).root, "etc/b"))).toMatchObject({ uid: 0, gid: 0 });
+        }
+        expect(statSync(join(s.paths(key).upper, "made"))).toMatchObject({ uid: 0, gid: 0 });
+        s.unmount(key);
+        expect(isMountPoint(rootfs)).toBe(false);
+        const plain = s.mount(key);
+        expect(plain).not.toBe(rootfs);
+        if (parent !== null) expect(statSync(join(plain, "etc/b"))).toMatchObject({ uid: 1, gid: 1 });
+        expect(existsSync(join(plain, "etc/a"))).toBe(false);
+        s.unmount(key);
+      }
+      for (const key of ["c-true", "c-false"]) s.mount(key, view);
+      start(tmp.path).sweep((key) => key === "c-true");
+      const mounts = readMountInfo().filter((m) => m.mountPoint.startsWith(`${tmp.path}/`));
+      expect(mounts.map((m) => m.mountPoint)).toEqual([s.paths("c-true").rootfs]);
+      s.remove("c-true");
+      expect(readMountInfo().some((m) => m.mountPoint.startsWith(`${tmp.path}/`))).toBe(false);
     });
 
     test("a stack of 130 layers works", async () => {

@@ -52,6 +52,13 @@ export interface OciProcess {
   readonly oomScoreAdj?: number;
 }
 
+/** A range of ids inside a user namespace and what they are outside. @see user_namespaces(7) */
+export interface OciIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
 export type OciNamespaceType = "pid" | "network" | "ipc" | "uts" | "mount" | "user" | "cgroup" | "time";
 
 export interface OciNamespace {
@@ -150,6 +157,8 @@ export interface OciSpec {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
     readonly namespaces: readonly OciNamespace[];
+    readonly uidMappings?: readonly OciIdMapping[];
+    readonly gidMappings?: readonly OciIdMapping[];
     readonly devices?: readonly OciDevice[];
     readonly cgroupsPath: string;
     readonly resources: OciResources;
