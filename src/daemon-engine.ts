@@ -12,6 +12,7 @@ import {
   ContainerStreams,
   Containers,
   EventHub,
+  EventLog,
   Execs,
   engineId,
   Images,
@@ -66,7 +67,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
   const network = startNetwork(config, stores, base);
-  const events = new EventHub();
+  const events = new EventHub(base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log })));
   const runtimes = openRuntimes(config, base.log);
   const parts: Parts = { ...stores, network, events, runtimes, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);

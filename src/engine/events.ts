@@ -13,12 +13,16 @@ export interface EngineEvent {
 
 export type Emit = (event: EngineEvent) => void;
 
-interface Recorded extends EngineEvent {
+/** An event with its time; no two of an engine have the same. */
+export interface RecordedEvent extends EngineEvent {
   readonly timeNs: bigint;
 }
 
-/** Docker keeps as many past events for `--since`. */
-const KEPT = 256;
+/** Keeps events for those who ask later. */
+export interface EventHistory {
+  append(event: RecordedEvent): void;
+  read(sinceNs: bigint, untilNs: bigint): AsyncIterable<RecordedEvent>;
+}
 
 function has(values: readonly string[] | undefined, test: (value: string) => boolean): boolean {
   return values === undefined || values.length === 0 || values.some(test);
@@ -30,36 +34,42 @@ function labelMatches(attributes: Readonly<Record<string, string>>, wanted: stri
   return attributes[wanted.slice(0, at)] === wanted.slice(at + 1);
 }
 
-function isObject(event: EngineEvent, type: EventType, wanted: string): boolean {
-  return (
-    event.type === type &&
-    (event.id === wanted || event.attributes["name"] === wanted.replace(/^\//, "") || (wanted.length > 3 && event.id.startsWith(wanted)))
-  );
+/** Docker compares beginnings, and asks for no type: an object's own events are found, and all that goes by a name that begins so. */
+function begins(event: EngineEvent, wanted: string): boolean {
+  return event.id.startsWith(wanted) || (event.attributes["name"] ?? "").startsWith(wanted);
 }
 
 function imageMatches(event: EngineEvent, wanted: string): boolean {
   const name = event.type === "image" ? event.attributes["name"] : event.attributes["image"];
   const strip = (ref: string): string => ref.replace(/(:[^/:]+)?(@.*)?$/, "");
-  return event.id === wanted || name === wanted || (name !== undefined && strip(name) === wanted);
+  return [event.id, name, strip(event.id), strip(name ?? "")].includes(wanted);
+}
+
+/** Events with details after a colon: who asks for one of these without them gets beginnings for all that he asks for. */
+const WITH_DETAILS = ["health_status", "exec_create", "exec_start"];
+
+function actionMatches({ action }: EngineEvent, wanted: readonly string[] | undefined): boolean {
+  const isLoose = wanted?.some((value) => WITH_DETAILS.includes(value)) ?? false;
+  return has(wanted, (value) => value === action || (isLoose && action.startsWith(value)));
 }
 
 /** Whether `event` passes `filters`: values of a key are alternatives, keys must all hold. */
 export function eventMatches(event: EngineEvent, filters: Filters): boolean {
   return (
     has(filters["type"], (v) => v === event.type) &&
-    has(filters["event"], (v) => v === event.action || event.action.startsWith(`${v}: `) || event.action.split(":")[0] === v) &&
+    actionMatches(event, filters["event"]) &&
     has(filters["scope"], (v) => v === "local") &&
-    has(filters["container"], (v) => isObject(event, "container", v)) &&
-    has(filters["volume"], (v) => isObject(event, "volume", v)) &&
-    has(filters["network"], (v) => isObject(event, "network", v)) &&
-    has(filters["daemon"], (v) => isObject(event, "daemon", v)) &&
+    has(filters["container"], (v) => begins(event, v)) &&
+    has(filters["volume"], (v) => begins(event, v)) &&
+    has(filters["network"], (v) => begins(event, v)) &&
+    has(filters["daemon"], (v) => begins(event, v)) &&
     has(filters["image"], (v) => imageMatches(event, v)) &&
     (filters["label"] ?? []).every((v) => labelMatches(event.attributes, v))
   );
 }
 
-function message(event: Recorded): EventMessage & Readonly<Record<string, unknown>> {
-  const timed = {
+function message(event: RecordedEvent): EventMessage {
+  return {
     Type: event.type,
     Action: event.action,
     Actor: { ID: event.id, Attributes: event.attributes },
@@ -68,15 +78,62 @@ function message(event: Recorded): EventMessage & Readonly<Record<string, unknow
     // A number of this size loses its last digits in JSON.parse, in every client that is written in JavaScript; Go's don't.
     timeNano: Number(event.timeNs),
   };
-  if (event.type !== "container" && event.type !== "image") return timed;
-  const from = event.type === "container" ? event.attributes["image"] : undefined;
-  return { status: event.action, id: event.id, ...(from === undefined ? {} : { from }), ...timed };
 }
 
-/** The engine's events: publishes to whoever listens, and keeps the last ones for those who ask later. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What is published from now on, for one listener, until its time is over or it goes away. */
+class LiveEvents implements Disposable {
+  readonly #queue: RecordedEvent[] = [];
+  readonly #signal: AbortSignal | undefined;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
+  #wake: () => void = () => {};
+
+  constructor({ untilNs, signal }: EventsOptions) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#end);
+    if (untilNs === undefined) return;
+    const remainingMs = Number((untilNs - nowNs()) / 1_000_000n);
+    if (remainingMs <= 0) this.#isOver = true;
+    else this.#timer = setTimeout(this.#end, Math.min(remainingMs, LONGEST_TIMER_MS));
+  }
+
+  readonly #end = (): void => {
+    this.#isOver = true;
+    this.#wake();
+  };
+
+  readonly take = (event: RecordedEvent): void => {
+    this.#queue.push(event);
+    this.#wake();
+  };
+
+  async *events(): AsyncGenerator<RecordedEvent> {
+    for (;;) {
+      for (let next = this.#queue.shift(); next; next = this.#queue.shift()) yield next;
+      if (this.#isOver || this.#signal?.aborted) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#end);
+  }
+}
+
+/** The engine's events: publishes to whoever listens, and keeps them for those who ask later. */
 export class EventHub {
-  readonly #past: Recorded[] = [];
-  readonly #listeners = new Set<(event: Recorded) => void>();
+  readonly #history: EventHistory;
+  readonly #listeners = new Set<(event: RecordedEvent) => void>();
+  #lastNs = nowNs();
+
+  constructor(history: EventHistory) {
+    this.#history = history;
+  }
 
   get listeners(): number {
     return this.#listeners.size;
@@ -84,53 +141,33 @@ export class EventHub {
 
   /** Publishes an event, now. */
   readonly emit: Emit = (event) => {
-    const recorded: Recorded = { ...event, timeNs: nowNs() };
-    this.#past.push(recorded);
-    if (this.#past.length > KEPT) this.#past.shift();
+    const now = nowNs();
+    // a clock that was set back must not mix the order up
+    this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n;
+    const recorded: RecordedEvent = { ...event, timeNs: this.#lastNs };
+    this.#history.append(recorded);
     for (const listener of this.#listeners) listener(recorded);
   };
 
   /** Past events since `sinceNs`, then live ones until `untilNs` or the signal. */
   async *stream(options: EventsOptions): AsyncGenerator<EventMessage> {
-    const queue: Recorded[] = [];
-    let wake: () => void = () => {};
-    const since = options.sinceNs;
-    const until = options.untilNs;
-    if (since !== undefined) queue.push(...this.#past.filter((e) => e.timeNs >= since && (until === undefined || e.timeNs <= until)));
-    const listener = (event: Recorded): void => {
-      queue.push(event);
-      wake();
-    };
-    this.#listeners.add(listener);
-    const stop = (): void => wake();
-    options.signal?.addEventListener("abort", stop);
-    const remainingMs = until === undefined ? undefined : Number((until - nowNs()) / 1_000_000n);
-    let isOver = remainingMs !== undefined && remainingMs <= 0;
-    const timer =
-      remainingMs === undefined || isOver
-        ? undefined
-        : setTimeout(
-            () => {
-              isOver = true;
-              wake();
-            },
-            Math.min(remainingMs, 2 ** 31 - 1),
-          );
+    const live = new LiveEvents(options);
+    this.#listeners.add(live.take);
     try {
-      for (;;) {
-        for (let next = queue.shift(); next; next = queue.shift()) {
-          if (eventMatches(next, options.filters)) yield message(next);
+      // what is published from here on comes live
+      const lastNs = this.#lastNs;
+      const { sinceNs, untilNs } = options;
+      if (sinceNs !== undefined) {
+        const past = this.#history.read(sinceNs, untilNs !== undefined && untilNs < lastNs ? untilNs : lastNs);
+        for await (const event of past) {
+          if (options.signal?.aborted) return;
+          if (eventMatches(event, options.filters)) yield message(event);
         }
-        if (isOver || options.signal?.aborted) return;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          if (queue.length > 0 || isOver || options.signal?.aborted) resolve();
-        });
       }
+      for await (const event of live.events()) if (eventMatches(event, options.filters)) yield message(event);
     } finally {
-      clearTimeout(timer);
-      options.signal?.removeEventListener("abort", stop);
-      this.#listeners.delete(listener);
+      this.#listeners.delete(live.take);
+      live[Symbol.dispose]();
     }
   }
 }

@@ -226,10 +226,10 @@ export function systemInfo(info: SystemInfo, version: ApiVersion): object {
 /** GET /events: before 1.52 with the fields of the first days. */
 export function eventMessage(event: EventMessage, version: ApiVersion): object {
   if (!olderThan(version, 52)) return event;
-  if (event.Type === "container")
-    return { status: event.Action, id: event.Actor?.ID, from: event.Actor?.Attributes?.["image"] ?? "", ...event };
-  if (event.Type === "image") return { status: event.Action, id: event.Actor?.ID, ...event };
-  return event;
+  if (event.Type !== "container" && event.Type !== "image") return event;
+  const id = event.Actor?.ID;
+  const from = event.Type === "container" ? event.Actor?.Attributes?.["image"] : undefined;
+  return { status: event.Action, ...(id && { id }), ...(from && { from }), ...event };
 }
 
 /** GET /networks and GET /networks/{id} */

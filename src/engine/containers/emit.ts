@@ -13,6 +13,11 @@ export function emitContainer(
   emit({ type: "container", action, id, attributes: { ...spec.config.Labels, ...attributes, image: spec.image, name } });
 }
 
+/** A command as docker's `exec_create` and `exec_start` show it: with a space after the program, also when nothing follows. */
+export function commandText([program = "", ...args]: readonly string[]): string {
+  return `${program} ${args.join(" ")}`;
+}
+
 const NETWORK_TYPES: Readonly<Record<string, string>> = { bridge: "bridge", host: "host", none: "null" };
 
 /** Publishes that a container was plugged into its networks, or has left them. */

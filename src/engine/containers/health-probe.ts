@@ -1,7 +1,7 @@
 import { DhowError, randomId } from "../../lib/mod.ts";
 import { ContainerIo, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emitContainer } from "./emit.ts";
+import { commandText, emitContainer } from "./emit.ts";
 import { HealthMonitor, healthCommand, type ProbeResult } from "./health.ts";
 import { currentLinkEnvironment } from "./links.ts";
 import type { Live } from "./live.ts";
@@ -38,7 +38,9 @@ async function probe(deps: ContainerDeps, container: Container, args: readonly s
     },
     deps.facts,
   );
-  const { reactor, buffers, log } = deps;
+  const { reactor, buffers, log, emit } = deps;
+  emitContainer(emit, `exec_create: ${commandText(args)}`, container, { execID: execId });
+  emitContainer(emit, `exec_start: ${commandText(args)}`, container, { execID: execId });
   const io = new ContainerIo({ tty: false, openStdin: false, stdinOnce: false, driver: new NoLog(), reactor, buffers, log });
   const session = io.attach({ logs: false, stream: true, stdin: false, stdout: true, stderr: true });
   const output = collect(session.output);
@@ -47,6 +49,7 @@ async function probe(deps: ContainerDeps, container: Container, args: readonly s
   if (signal.aborted) kill();
   else signal.addEventListener("abort", kill, { once: true });
   const exitCode = await task.exited;
+  emitContainer(emit, "exec_die", container, { execID: execId, exitCode: String(exitCode) });
   signal.removeEventListener("abort", kill);
   if (signal.aborted) throw new DhowError("unavailable", "health check was stopped");
   return { exitCode, output: await output };

@@ -7,6 +7,7 @@ import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, type Task, type Task
 import { adoptMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
 import { sandboxState } from "./networking.ts";
 import { forgetNoted, removeNoted } from "./new-volumes.ts";
@@ -137,6 +138,9 @@ function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, s
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * MILLISECOND_NS),
     network: null,
   });
+  const ranNs = (parseTime(container.state.finishedAt) ?? 0n) - (parseTime(startedAt) ?? 0n);
+  const execDuration = String(ranNs > 0n ? ranNs / 1_000_000_000n : 0n);
+  emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration });
 }
 
 /** Ends what an ended container still holds; finishes its removal when that had begun or `--rm` asks for it. */

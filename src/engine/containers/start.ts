@@ -102,8 +102,8 @@ function begin(
     network: plugged.state(task.pid),
   });
   watchTask(deps, container, live, task);
-  emitVolumes(deps.emit, "mount", container);
   emitNetworks(deps.emit, "connect", container, container.state.network);
+  emitVolumes(deps.emit, "mount", container);
   updateLinkedHosts(deps, container, (id) => join(deps.settings.dataRoot, "containers", id, "hosts"));
   emitContainer(deps.emit, "start", container);
 }

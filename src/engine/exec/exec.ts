@@ -10,7 +10,7 @@ import type {
 } from "../../spec/engine/mod.ts";
 import { isRunning } from "../containers/container.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
-import { emitContainer } from "../containers/emit.ts";
+import { commandText, emitContainer } from "../containers/emit.ts";
 import { currentLinkEnvironment } from "../containers/links.ts";
 import { bundleProcess } from "../containers/process.ts";
 import { environment } from "../containers/start.ts";
@@ -57,7 +57,7 @@ export class Execs implements ExecApi {
     });
     this.#byId.set(id, { id, container, request, io, task: undefined, isStarted: false, isRunning: false, exitCode: null });
     this.#deps.live.of(container).execIds.add(id);
-    emitContainer(this.#deps.emit, `exec_create: ${request.Cmd.join(" ")}`, container, { execID: id });
+    emitContainer(this.#deps.emit, `exec_create: ${commandText(request.Cmd)}`, container, { execID: id });
     this.#forgetOld();
     return { Id: id };
   }
@@ -96,8 +96,7 @@ export class Execs implements ExecApi {
           detachKeys: DetachKeys || undefined,
           signal: options.signal,
         });
-    const command = (exec.request.Cmd ?? []).join(" ");
-    emitContainer(this.#deps.emit, `exec_start: ${command}`, container, { execID: id });
+    emitContainer(this.#deps.emit, `exec_start: ${commandText(exec.request.Cmd ?? [])}`, container, { execID: id });
     try {
       await this.#run(exec, container, request);
     } catch (error) {
