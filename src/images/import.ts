@@ -24,7 +24,7 @@ export async function importRootfs(rootfs: AsyncIterable<Uint8Array>, options: I
   const { store, layers, platform, message, createdBy } = options;
   const layer = await layers.apply(unpackStream(rootfs), { parent: null, signal: options.signal, name: options.name });
   const created = options.createdAt ?? formatTime(nowNs());
-  using _ = store.leases.hold([layer.chainId]);
+  const lease = store.leases.hold([layer.chainId]);
   const config: OciImageConfig = {
     architecture: platform.architecture,
     ...(platform.variant === undefined ? {} : { variant: platform.variant }),
@@ -35,5 +35,10 @@ export async function importRootfs(rootfs: AsyncIterable<Uint8Array>, options: I
     os: platform.os,
     rootfs: { type: "layers", diff_ids: [layer.diffId satisfies DiffId] },
   };
-  return store.create(Buffer.from(JSON.stringify(config)));
+  try {
+    return store.create(Buffer.from(JSON.stringify(config)));
+  } finally {
+    lease[Symbol.dispose]();
+    await store.releaseLayers([layer.chainId]);
+  }
 }

@@ -48,7 +48,12 @@ export interface FileSystemInfo {
   readonly ffree: number;
   /** The longest file name, bytes. */
   readonly nameMax: number;
+  /** ST_RDONLY and its likes, of the mount and of the file system. */
+  readonly flags: number;
 }
+
+/** In `FileSystemInfo.flags`. @see statfs(2) */
+export const ST_RDONLY = 1;
 
 /** What file system `path` lies on, and how full it is. @throws {SysError} ENOENT */
 export function statfs(path: PathArg): FileSystemInfo {
@@ -65,6 +70,7 @@ export function statfs(path: PathArg): FileSystemInfo {
     files: word(5),
     ffree: word(6),
     nameMax: word(8),
+    flags: word(10),
   };
 }
 

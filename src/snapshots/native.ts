@@ -123,10 +123,10 @@ export class Native implements Snapshotter {
       lower: () => null,
       commit: (chainId) => {
         if (isDone) return;
-        isDone = true;
         // a directory without a row in the database is a leftover
         this.#trash.throwIn(this.layerPaths(chainId).dir);
         renameSync(dir, this.layerPaths(chainId).dir);
+        isDone = true;
       },
       discard: () => {
         if (!isDone) this.#trash.throwIn(dir);
@@ -184,12 +184,10 @@ export class Native implements Snapshotter {
     const dir = join(this.#root, "drafts", randomBytes(8).toString("hex"));
     const to = join(dir, "rootfs");
     mkdirSync(dir, { mode: 0o711 });
-    mkdirSync(to, { mode: 0o755 });
-    if (from === null) {
-      chmodSync(to, 0o755);
-      return dir;
-    }
     try {
+      mkdirSync(to, { mode: 0o755 });
+      chmodSync(to, 0o755);
+      if (from === null) return dir;
       await copyTree(from, to);
       return dir;
     } catch (error) {

@@ -11,6 +11,9 @@ import {
   mountWith,
   O_PATH,
   open,
+  ST_RDONLY,
+  SysError,
+  statfs,
   umount,
 } from "../linux/mod.ts";
 
@@ -19,6 +22,7 @@ import {
  * index, which would tie an upper directory to one mount.
  */
 const OPTIONS = ["index=off", "redirect_dir=off", "metacopy=off"] as const;
+const ENOSPC = 28;
 const DATA_MAX = 4095;
 
 export interface OverlayMount {
@@ -36,9 +40,17 @@ export interface OverlayMount {
 /**
  * Mounts an overlay of any number of layers: with mount(2) while the options fit into its page, else with one fsconfig(2) per
  * layer (Linux 6.5), else with relative paths from `root` (about 400 layers).
- * @throws {SysError}
+ * @throws {SysError} ENOSPC for a writable one when there is no room to prepare it
  */
 export function mountOverlay(how: OverlayMount): void {
+  attach(how);
+  if (how.upper === null || (statfs(how.target).flags & ST_RDONLY) === 0) return;
+  // the kernel makes a directory in the work directory; where it finds no room for it, it mounts all the same, but read-only
+  unmountOverlay(how.target);
+  throw new SysError("mount", ENOSPC, how.target);
+}
+
+function attach(how: OverlayMount): void {
   const flags = how.upper === null ? MS_RDONLY : 0;
   // a comma, colon or backslash in the root would need a quoting that differs between kernels
   if (/[,:\\]/.test(how.root)) {

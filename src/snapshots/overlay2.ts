@@ -168,15 +168,14 @@ export class Overlay2 implements Snapshotter {
     const id = randomBytes(8).toString("hex");
     const dir = join(this.#root, "drafts", id);
     mkdirSync(dir, { mode: 0o711 });
-    makeRoot(join(dir, "diff"), top);
+    try {
+      makeRoot(join(dir, "diff"), top);
+    } catch (error) {
+      this.#trash.throwIn(dir);
+      throw error;
+    }
     const view = join(dir, "lower");
     let isDone = false;
-    const end = (): boolean => {
-      if (isDone) return false;
-      isDone = true;
-      unmountOverlay(view);
-      return true;
-    };
     return {
       dir,
       root: join(dir, "diff"),
@@ -191,10 +190,16 @@ export class Overlay2 implements Snapshotter {
         return view;
       },
       commit: (chainId) => {
-        if (end()) this.#commit(dir, view, chainId, parent);
+        if (isDone) return;
+        unmountOverlay(view);
+        this.#commit(dir, view, chainId, parent);
+        isDone = true;
       },
       discard: () => {
-        if (end()) this.#trash.throwIn(dir);
+        if (isDone) return;
+        isDone = true;
+        unmountOverlay(view);
+        this.#trash.throwIn(dir);
       },
     };
   }
@@ -305,10 +310,15 @@ export class Overlay2 implements Snapshotter {
     rmSync(view, { recursive: true, force: true });
     const below = parent === null ? [] : this.#lowers(parent);
     const name = this.#makeLink(chainId);
-    writeFileSync(join(dir, "chain"), [name, ...below.map((lower) => lower.slice(2))].join(":"));
-    // a directory without a row in the database is a leftover
-    this.#trash.throwIn(this.layerPaths(chainId).dir);
-    renameSync(dir, this.layerPaths(chainId).dir);
+    try {
+      writeFileSync(join(dir, "chain"), [name, ...below.map((lower) => lower.slice(2))].join(":"));
+      // a directory without a row in the database is a leftover
+      this.#trash.throwIn(this.layerPaths(chainId).dir);
+      renameSync(dir, this.layerPaths(chainId).dir);
+    } catch (error) {
+      unlinkSync(join(this.#root, "l", name));
+      throw error;
+    }
   }
 
   /** Makes a short name for a layer. */

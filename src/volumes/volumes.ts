@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { DhowError, errnoCode, errorMessage, type Logger, randomId } from "../lib/mod.ts";
 import { isMountPoint, umount } from "../linux/mod.ts";
@@ -225,7 +225,9 @@ export class Volumes {
     try {
       mkdirSync(this.#path(name), 0o755);
     } catch (error) {
-      if (errnoCode(error) !== "EEXIST") throw error;
+      if (errnoCode(error) === "EEXIST") return;
+      rmdirSync(`${this.#deps.root}/${name}`);
+      throw error;
     }
   }
 
