@@ -10,9 +10,10 @@ const LAYERS: Readonly<Record<string, number>> = {
   lib: 0,
   spec: 1,
   linux: 2,
+  files: 3,
   metadata: 3,
   content: 3,
-  snapshots: 3,
+  snapshots: 4,
   runtime: 4,
   network: 4,
   volumes: 4,
@@ -29,7 +30,7 @@ const LAYERS: Readonly<Record<string, number>> = {
 /** What is served and what serves: they know the engine only by the interfaces in spec/engine. */
 const FRONT_DOORS: ReadonlySet<string> = new Set(["server", "sdk", "compose", "cli"]);
 /** What a front door may import. */
-const BEHIND_FRONT_DOORS: ReadonlySet<string> = new Set(["lib", "spec", "linux", ...FRONT_DOORS]);
+const BEHIND_FRONT_DOORS: ReadonlySet<string> = new Set(["lib", "spec", "linux", "files", ...FRONT_DOORS]);
 /** A room in which every part has a door of its own. */
 const ROOMS_OF_PARTS: ReadonlySet<string> = new Set(["spec"]);
 

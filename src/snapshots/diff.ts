@@ -1,3 +1,4 @@
+import { isOverlayXattr } from "../files/mod.ts";
 import { decodeName } from "../lib/mod.ts";
 import {
   AT_SYMLINK_NOFOLLOW,
@@ -14,7 +15,7 @@ import {
   S_IFMT,
   tryStatx,
 } from "../linux/mod.ts";
-import { isOverlayXattr, isWhiteout } from "./attributes.ts";
+import { isWhiteout } from "./attributes.ts";
 import { type Found, isDirectory, joinPath, sortedDirents, tryOpenDirectory } from "./walk.ts";
 
 const OPAQUE = "trusted.overlay.opaque";

@@ -1,3 +1,4 @@
+import { isOverlayXattr } from "../files/mod.ts";
 import { DhowError, decodeName, encodeTarHeader, TAR_END, type TarEntryInit, tarPadding } from "../lib/mod.ts";
 import {
   type Fd,
@@ -28,7 +29,6 @@ import {
   SEEK_DATA,
   SEEK_HOLE,
 } from "../linux/mod.ts";
-import { isOverlayXattr } from "./attributes.ts";
 import { Chunker } from "./chunker.ts";
 import type { Found } from "./walk.ts";
 

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { type Attributes, attributesOf, copyRest, removeTree, setXattrs } from "../files/mod.ts";
 import { DhowError, decodeName, encodeName } from "../lib/mod.ts";
 import {
   AT_EMPTY_PATH,
@@ -45,7 +46,7 @@ import {
   unlinkat,
   utimensat,
 } from "../linux/mod.ts";
-import { type Attributes, attributesOf, copyRest, impliedAttributes, isWhiteout, removeTree, setXattrs } from "./attributes.ts";
+import { impliedAttributes, isWhiteout } from "./attributes.ts";
 
 const STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 const LINKS_MAX = 40;

@@ -1,6 +1,6 @@
+import { headerAttributes, type PayloadOptions, writePayload } from "../files/mod.ts";
 import { DhowError, errorKind, errorMessage, type TarHeader, TarReader } from "../lib/mod.ts";
-import { ftruncate, makedev, pwrite, S_IFBLK, S_IFCHR, S_IFIFO } from "../linux/mod.ts";
-import { type Attributes, writeAll } from "./attributes.ts";
+import { makedev, S_IFBLK, S_IFCHR, S_IFIFO } from "../linux/mod.ts";
 import type { RecipeWriter } from "./recipe.ts";
 import type { Tree } from "./tree.ts";
 
@@ -8,15 +8,7 @@ const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
 /** aufs' own files, in very old layers; they mean nothing here. */
 const AUFS = ".wh..wh.";
-/** A piece of zeros this long becomes a hole. */
-const HOLE_BYTES = 64 * 1024;
-const ZEROS = Buffer.alloc(1 << 20);
-
-export interface UnpackOptions {
-  readonly signal: AbortSignal;
-  /** Awaited now and then: gives the event loop its turn. */
-  readonly breathe: () => Promise<void> | undefined;
-}
+export type UnpackOptions = PayloadOptions;
 
 /**
  * Unpacks a layer's tar into `tree` and notes in `recipe` how to make it again; reads `tar` to its end.
@@ -62,7 +54,7 @@ async function place(header: TarHeader, reader: TarReader, tree: Tree, recipe: R
     placeWhiteout(tree, path, base);
     return 0;
   }
-  const attributes = attributesOf(header);
+  const attributes = headerAttributes(header);
   const at = tree.locate(path);
   switch (header.type) {
     case "directory":
@@ -70,7 +62,10 @@ async function place(header: TarHeader, reader: TarReader, tree: Tree, recipe: R
       return 0;
     case "file": {
       using file = tree.createFile(at, header.mode);
-      const pending = writePayload(file.fd, at.path, header, reader, recipe, options);
+      const pending = writePayload(file.fd, header, reader, {
+        ...options,
+        onStretch: (offset, length) => recipe.stretch(at.path, offset, length),
+      });
       if (pending !== undefined) await pending;
       tree.finishFile(file.fd, attributes);
       return header.size;
@@ -110,17 +105,6 @@ function placeWhiteout(tree: Tree, path: string, base: string): void {
   tree.whiteout(tree.locate(parent === "" ? hidden : `${parent}/${hidden}`));
 }
 
-function attributesOf(header: TarHeader): Attributes {
-  return {
-    mode: header.mode,
-    uid: header.uid,
-    gid: header.gid,
-    mtimeNs: header.mtimeNs,
-    atimeNs: header.atimeNs ?? header.mtimeNs,
-    ...(header.xattrs ? { xattrs: header.xattrs } : {}),
-  };
-}
-
 /** The path below the root that an archive's name means; "" is the root. @throws invalid when it leads out of it */
 export function cleanPath(name: string): string {
   const parts: string[] = [];
@@ -130,79 +114,4 @@ export function cleanPath(name: string): string {
     else if (parts.pop() === undefined) throw new DhowError("invalid", `${JSON.stringify(name)} is outside of the layer's root`);
   }
   return parts.join("/");
-}
-
-/** Writes an entry's content; a promise only when the archive has to be waited for. */
-function writePayload(
-  fd: number,
-  path: string,
-  header: TarHeader,
-  reader: TarReader,
-  recipe: RecipeWriter,
-  options: UnpackOptions,
-): Promise<void> | undefined {
-  if (header.payloadBytes === 0) {
-    if (header.size > 0) ftruncate(fd, header.size);
-    return undefined;
-  }
-  const chunk = reader.readChunk();
-  if (header.sparse === undefined && chunk instanceof Uint8Array && chunk.length === header.payloadBytes && chunk.length < HOLE_BYTES) {
-    writeAll(fd, chunk);
-    recipe.stretch(path, 0, chunk.length);
-    return undefined;
-  }
-  return writeChunks({ fd, path, header, recipe }, chunk, reader, options);
-}
-
-interface Target {
-  readonly fd: number;
-  readonly path: string;
-  readonly header: TarHeader;
-  readonly recipe: RecipeWriter;
-}
-
-async function writeChunks(
-  target: Target,
-  first: ReturnType<TarReader["readChunk"]>,
-  reader: TarReader,
-  options: UnpackOptions,
-): Promise<void> {
-  const { fd, path, header, recipe } = target;
-  const extents = header.sparse ?? [{ offset: 0, length: header.payloadBytes }];
-  let index = 0;
-  let done = 0;
-  let end = 0;
-  for (let chunk = await first; chunk !== null; chunk = await reader.readChunk()) {
-    for (let at = 0; at < chunk.length; ) {
-      const extent = extents[index];
-      if (extent === undefined) throw new DhowError("internal", "more content than the sparse map has room for");
-      const length = Math.min(chunk.length - at, extent.length - done);
-      const offset = extent.offset + done;
-      const piece = chunk.subarray(at, at + length);
-      if (!isHole(piece)) {
-        writeAt(fd, piece, offset);
-        end = offset + length;
-      }
-      recipe.stretch(path, offset, length);
-      at += length;
-      done += length;
-      if (done === extent.length) {
-        index++;
-        done = 0;
-      }
-    }
-    options.signal.throwIfAborted();
-    await options.breathe();
-  }
-  if (end < header.size) ftruncate(fd, header.size);
-}
-
-function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
-  for (let done = 0; done < bytes.length; ) done += pwrite(fd, bytes.subarray(done), offset + done);
-}
-
-/** Whether a piece is so long and so empty that it need not take room on the disk. */
-function isHole(piece: Uint8Array): boolean {
-  if (piece.length < HOLE_BYTES || piece.length > ZEROS.length || piece[0] !== 0 || piece[piece.length - 1] !== 0) return false;
-  return Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).equals(ZEROS.subarray(0, piece.length));
 }

@@ -1,0 +1,280 @@
+import { posix } from "node:path";
+import { DhowError, encodeName, type TarHeader, TarReader } from "../lib/mod.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  errnoNumber,
+  type Fd,
+  type FileStat,
+  fchmod,
+  fchmodat,
+  fchown,
+  fchownat,
+  fsetxattr,
+  fstat,
+  isErrno,
+  linkat,
+  makedev,
+  mkdirat,
+  mknodat,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+  openat,
+  procFdPath,
+  readDirents,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  SysError,
+  symlinkat,
+  unlinkat,
+  utimensat,
+} from "../linux/mod.ts";
+import { type Attributes, setXattrs } from "./attributes.ts";
+import { headerAttributes, type PayloadOptions, writePayload } from "./payload.ts";
+import { checkWritable, type FileView, type Place } from "./view.ts";
+
+export interface ExtractOptions extends PayloadOptions {
+  /** Refuse to put a directory in the place of something else, and the other way round. */
+  readonly noOverwriteDirNonDir: boolean;
+  /** Whose the files become: as the archive says, one owner's, or those of whoever calls. */
+  readonly owner: "archive" | "caller" | { readonly uid: number; readonly gid: number };
+}
+
+interface Extraction extends ExtractOptions {
+  readonly view: FileView;
+  /** The directory, without links. */
+  readonly destination: string;
+  readonly reader: TarReader;
+  readonly umask: number;
+}
+
+/** A path as Go's filepath.Clean leaves it. */
+function cleaned(path: string): string {
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
+}
+
+/**
+ * Unpacks `tar` into the view's directory `destination` (a path without links) as docker does: what is there is replaced, directories are
+ * merged, and what was written before a failure stays. Paths of the archive are resolved in the view, so nothing outside of it is
+ * reached; nothing that exists is opened for writing.
+ * @throws {SysError} in the view's own paths; invalid for a malformed archive; internal for an entry that leads out of `destination`
+ */
+export async function extract(tar: AsyncIterable<Uint8Array>, view: FileView, destination: string, options: ExtractOptions): Promise<void> {
+  const reader = new TarReader(tar);
+  const extraction: Extraction = { ...options, view, destination, reader, umask: process.umask() };
+  const directories: { readonly path: string; readonly attributes: Attributes }[] = [];
+  try {
+    for (let header = await reader.next(); header !== null; header = await reader.next()) {
+      options.signal.throwIfAborted();
+      view.trim();
+      const made = await put(extraction, header);
+      if (made !== undefined) directories.push({ path: made, attributes: headerAttributes(header) });
+      await options.breathe();
+    }
+    await reader.finish();
+    for (const { path, attributes } of directories) {
+      setDirectoryTimes(view, path, attributes);
+      await options.breathe();
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Puts one entry in its place; returns the path of a directory. */
+async function put(extraction: Extraction, header: TarHeader): Promise<string | undefined> {
+  if (header.type === "global") return undefined;
+  const { view, destination } = extraction;
+  const name = cleaned(header.name);
+  if (name === ".." || name.startsWith("../")) {
+    throw new DhowError("internal", `${JSON.stringify(name)} is outside of ${JSON.stringify(destination)}`);
+  }
+  const path = cleaned(`${destination}/${name}`);
+  const at = view.locate(path, { followLast: false, make: true });
+  const existing = tryStat(view, at);
+  const isDirectory = existing !== undefined && (existing.mode & S_IFMT) === S_IFDIR;
+  if (existing && isDirectory !== (header.type === "directory") && extraction.noOverwriteDirNonDir) {
+    const [old, fresh] = isDirectory ? ["directory", "non-directory"] : ["non-directory", "directory"];
+    throw new DhowError("internal", `cannot overwrite ${old} ${JSON.stringify(path)} with ${fresh} ${JSON.stringify(destination)}`);
+  }
+  if (isDirectory && name === ".") return undefined;
+  checkWritable(at, "open");
+  if (existing && !(isDirectory && header.type === "directory")) {
+    if (view.hasMounts(at.path)) throw new SysError("unlinkat", errnoNumber("EBUSY"), at.path);
+    await removeAll(at.dir.fd, encodeName(at.name), existing, extraction);
+    if ((existing.mode & S_IFMT) === S_IFDIR || (existing.mode & S_IFMT) === S_IFLNK) {
+      // paths that led through it may lead elsewhere now
+      view.forget();
+      return make(extraction, header, view.locate(path, { followLast: false, make: true }));
+    }
+  }
+  return make(extraction, header, at);
+}
+
+function tryStat(view: FileView, at: Place): FileStat | undefined {
+  try {
+    return view.stat(at);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+async function make(extraction: Extraction, header: TarHeader, at: Place): Promise<string | undefined> {
+  const name = encodeName(at.name);
+  switch (header.type) {
+    case "directory":
+      makeDirectory(extraction, header, at);
+      return at.path;
+    case "file":
+      await makeFile(extraction, header, at);
+      return undefined;
+    case "symlink":
+      checkSymlink(extraction, header, at);
+      symlinkat(encodeName(header.linkName), at.dir.fd, name);
+      finishNode(extraction, header, at, S_IFLNK);
+      return undefined;
+    case "link":
+      makeHardLink(extraction, header, at);
+      return undefined;
+    case "char":
+    case "block":
+    case "fifo": {
+      const type = header.type === "char" ? S_IFCHR : header.type === "block" ? S_IFBLK : S_IFIFO;
+      mknodat(at.dir.fd, name, type | (header.mode & 0o777), type === S_IFIFO ? 0 : makedev(header.devMajor, header.devMinor));
+      finishNode(extraction, header, at, type);
+      return undefined;
+    }
+    case "other":
+      throw new DhowError("internal", `unhandled tar header type ${header.typeflag.charCodeAt(0)}`);
+    case "global":
+      return undefined;
+    default: {
+      const _: never = header.type;
+      return _;
+    }
+  }
+}
+
+function makeDirectory(extraction: Extraction, header: TarHeader, at: Place): void {
+  try {
+    if (at.name !== ".") mkdirat(at.dir.fd, encodeName(at.name), header.mode & 0o777);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+  using made = extraction.view.open(at);
+  // who swapped it for a link or a file meanwhile keeps that as it is
+  if ((fstat(made.fd).mode & S_IFMT) !== S_IFDIR) throw new SysError("mkdir", errnoNumber("ENOTDIR"), at.path);
+  setAttributes(extraction, made, header, true);
+}
+
+async function makeFile(extraction: Extraction, header: TarHeader, at: Place): Promise<void> {
+  using file = openat(at.dir.fd, encodeName(at.name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, header.mode & 0o777);
+  const pending = writePayload(file.fd, header, extraction.reader, extraction);
+  if (pending !== undefined) await pending;
+  const owner = ownerOf(extraction, header);
+  if (owner && (owner.uid !== 0 || owner.gid !== 0 || process.geteuid?.() !== 0)) fchown(file.fd, owner.uid, owner.gid);
+  // chown clears setuid and setgid, the umask has cleared bits at creation
+  if ((header.mode & 0o7000) !== 0 || (header.mode & extraction.umask) !== 0) fchmod(file.fd, header.mode);
+  if (header.xattrs) setXattrs(header.xattrs, (key, value) => trySetXattr(file.fd, key, value));
+  utimensat(file.fd, "", timesOf(headerAttributes(header)), AT_EMPTY_PATH);
+}
+
+function makeHardLink({ view, destination }: Extraction, header: TarHeader, at: Place): void {
+  const target = cleaned(`${destination}/${header.linkName}`);
+  if (!target.startsWith(destination)) {
+    throw new DhowError("internal", `invalid hardlink ${JSON.stringify(target)} -> ${JSON.stringify(header.linkName)}`);
+  }
+  const from = view.locate(target, { followLast: false });
+  if (view.hasMounts(from.path)) throw new SysError("link", errnoNumber("EXDEV"), from.path, at.path);
+  linkat({ dirfd: from.dir.fd, path: encodeName(from.name) }, { dirfd: at.dir.fd, path: encodeName(at.name) });
+}
+
+/** Docker lets no relative link point out of the directory that it unpacks to. */
+function checkSymlink({ destination }: Extraction, header: TarHeader, at: Place): void {
+  const path = at.path;
+  if (cleaned(`${posix.dirname(path)}/${header.linkName}`).startsWith(destination)) return;
+  throw new DhowError("internal", `invalid symlink ${JSON.stringify(path)} -> ${JSON.stringify(header.linkName)}`);
+}
+
+/** Gives a new link or special file its attributes, unless somebody has put something else in its place. */
+function finishNode(extraction: Extraction, header: TarHeader, at: Place, type: number): void {
+  using node = extraction.view.open(at);
+  if ((fstat(node.fd).mode & S_IFMT) !== type) return;
+  setAttributes(extraction, node, header, type !== S_IFLNK);
+  utimensat(AT_FDCWD, procFdPath(node.fd), timesOf(headerAttributes(header)));
+}
+
+/** Owner, mode and xattrs of an O_PATH descriptor; chown comes first for it clears set-user-id bits and capabilities. */
+function setAttributes(extraction: Extraction, file: Fd, header: TarHeader, hasMode: boolean): void {
+  const owner = ownerOf(extraction, header);
+  if (owner) fchownat(file.fd, "", owner, AT_EMPTY_PATH);
+  if (!hasMode) return;
+  fchmodat(AT_FDCWD, procFdPath(file.fd), header.mode);
+  if (header.xattrs) setXattrs(header.xattrs, (key, value) => trySetXattr(file.fd, key, value));
+}
+
+function ownerOf({ owner }: Extraction, header: TarHeader): { readonly uid: number; readonly gid: number } | undefined {
+  if (owner === "caller") return undefined;
+  return owner === "archive" ? header : owner;
+}
+
+/** Attributes that the caller may not set are left out. */
+function trySetXattr(fd: number, key: string, value: Uint8Array): void {
+  try {
+    fsetxattr(fd, key, value);
+  } catch (error) {
+    if (!isErrno(error, "EPERM")) throw error;
+  }
+}
+
+function timesOf({ atimeNs, mtimeNs }: Attributes): { readonly atimeNs: bigint; readonly mtimeNs: bigint } {
+  return { atimeNs: atimeNs < mtimeNs ? mtimeNs : atimeNs, mtimeNs };
+}
+
+/** Directories get their times last: making files in them changes those. */
+function setDirectoryTimes(view: FileView, path: string, attributes: Attributes): void {
+  view.trim();
+  try {
+    using directory = view.open(view.locate(path, { followLast: false }));
+    if ((fstat(directory.fd).mode & S_IFMT) === S_IFDIR) utimensat(AT_FDCWD, procFdPath(directory.fd), timesOf(attributes));
+  } catch (error) {
+    // it is gone already
+    if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+  }
+}
+
+/** Removes what is at a name with all that is in it, no link followed; what is gone meanwhile is fine. */
+async function removeAll(dirfd: number, name: string | Uint8Array, stat: FileStat, options: PayloadOptions): Promise<void> {
+  if ((stat.mode & S_IFMT) === S_IFDIR) await empty(dirfd, name, options);
+  tryUnlink(dirfd, name, (stat.mode & S_IFMT) === S_IFDIR ? AT_REMOVEDIR : 0);
+}
+
+async function empty(dirfd: number, name: string | Uint8Array, options: PayloadOptions): Promise<void> {
+  options.signal.throwIfAborted();
+  using inner = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  for (const { raw, type } of readDirents(inner.fd)) {
+    const isDirectory = type << 12 === S_IFDIR;
+    if (isDirectory) await empty(inner.fd, raw, options);
+    tryUnlink(inner.fd, raw, isDirectory ? AT_REMOVEDIR : 0);
+    await options.breathe();
+  }
+}
+
+function tryUnlink(dirfd: number, name: string | Uint8Array, flags: number): void {
+  try {
+    unlinkat(dirfd, name, flags);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+}
