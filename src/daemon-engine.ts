@@ -7,6 +7,7 @@ import { readOnlyCopy } from "./daemon-namespace.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import {
   type ContainerDeps,
+  ContainerFiles,
   ContainerLifecycle,
   ContainerStore,
   ContainerStreams,
@@ -22,6 +23,7 @@ import {
   markBytes,
   NetworksService,
   networkMode,
+  RootMounts,
   recoverContainers,
   System,
   VolumesService,
@@ -192,6 +194,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     waiters: new Waiters(),
     images,
     snapshots,
+    roots: new RootMounts(snapshots),
     volumes,
     network,
     tasks: new Tasks({ runtimes, execRoot, reactor, log, timeoutMs: config.runtimeTimeoutMs, onOrphan: () => orphans.look() }),
@@ -278,6 +281,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
     containers,
     lifecycle: new ContainerLifecycle(deps),
     streams: new ContainerStreams(deps),
+    files: new ContainerFiles(deps),
     exec: new Execs(deps),
     images,
     transfer: new ImageTransfer(imageDeps),

@@ -1,3 +1,4 @@
+export { unpackStream } from "./archive/decompress.ts";
 export { type LoadOptions, loadArchive } from "./archive/load.ts";
 export { platformOf } from "./archive/plan.ts";
 export { manifestDescriptor, type SavedImage, saveArchive } from "./archive/save.ts";

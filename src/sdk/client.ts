@@ -1,4 +1,4 @@
-import { type DhowError, MIN_API_VERSION } from "../lib/mod.ts";
+import { DhowError, MIN_API_VERSION } from "../lib/mod.ts";
 import type {
   AttachOptions,
   AttachSession,
@@ -11,6 +11,7 @@ import type {
   Filters,
   LogSession,
   LogsOptions,
+  PathStat,
   ProgressMessage,
 } from "../spec/engine/mod.ts";
 import { type Address, parseAddress } from "./address.ts";
@@ -292,6 +293,37 @@ class Streams {
   };
 }
 
+function files(t: Transport): EngineApi["files"] {
+  const path = (ref: string) => `/containers/${segment(ref)}/archive`;
+  return {
+    stat: async (ref, asked) => {
+      const response = await t.call({ method: "HEAD", target: target(path(ref), { path: asked }) });
+      for await (const _ of response.body);
+      return pathStat(response);
+    },
+    getArchive: async (ref, asked, { signal }) => {
+      const response = await t.call({ method: "GET", target: target(path(ref), { path: asked }), signal });
+      return { stat: pathStat(response), archive: response.body };
+    },
+    putArchive: async (ref, asked, archive, { noOverwriteDirNonDir, copyUidGid, signal }) => {
+      const query = { path: asked, noOverwriteDirNonDir: noOverwriteDirNonDir && "true", copyUIDGID: copyUidGid && "true" };
+      await t.text({
+        method: "PUT",
+        target: target(path(ref), query),
+        headers: { "Content-Type": "application/x-tar" },
+        body: archive,
+        signal,
+      });
+    },
+  };
+}
+
+function pathStat({ headers }: HttpResponse): PathStat {
+  const text = Buffer.from(headers["x-docker-container-path-stat"] ?? "", "base64").toString("utf8");
+  if (text === "") throw new DhowError("internal", "unable to decode container path stat header: EOF");
+  return JSON.parse(text) as PathStat;
+}
+
 function exec(t: Transport): EngineApi["exec"] {
   return {
     create: (ref, request) => t.post(`/containers/${segment(ref)}/exec`, {}, request),
@@ -435,6 +467,7 @@ export function createClient(options: ClientOptions): EngineClient {
     containers: containers(t),
     lifecycle: lifecycle(t),
     streams,
+    files: files(t),
     exec: exec(t),
     images: images(t),
     transfer: transfer(t),

@@ -22,6 +22,7 @@ export type Reply =
   | {
       readonly kind: "bytes";
       readonly contentType: string;
+      readonly headers?: Readonly<Record<string, string>>;
       readonly chunks: AsyncIterable<Uint8Array>;
       readonly failure?: (error: unknown) => string;
     };

@@ -117,7 +117,7 @@ async function bytes(response: ServerResponse, reply: Reply & { readonly kind: "
   const source = reply.chunks[Symbol.asyncIterator]();
   // what fails before the first byte is an ordinary error
   let next = await source.next();
-  response.writeHead(200, { "Content-Type": reply.contentType });
+  response.writeHead(200, { "Content-Type": reply.contentType, ...reply.headers });
   try {
     while (!next.done) {
       if (response.destroyed) {

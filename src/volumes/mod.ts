@@ -4,5 +4,5 @@ export { LOCAL_DRIVER, needsMount } from "./local-driver.ts";
 export { prepareMountPoints } from "./mount-points.ts";
 export { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";
 export { type ContainerMount, inspectMounts, type MountPlan, type PlanInput, planMounts } from "./plan.ts";
-export { adoptMounts, type ResolvedMounts, type ResolveInput, releaseMounts, resolveMounts } from "./resolve.ts";
+export { adoptMounts, ensureSource, type ResolvedMounts, type ResolveInput, releaseMounts, resolveMounts } from "./resolve.ts";
 export { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest, Volumes, type VolumesDeps } from "./volumes.ts";

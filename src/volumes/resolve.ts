@@ -65,7 +65,8 @@ function checkPropagation(source: string, propagation: string): void {
   throw new DhowError("invalid", `path ${source} is mounted on ${found?.mountPoint ?? "/"} but it is not ${kind} mount`);
 }
 
-function ensureSource(m: ContainerMount): void {
+/** Makes a bind's missing source where docker makes it. @throws invalid, internal in docker's words */
+export function ensureSource(m: ContainerMount): void {
   if (existsSync(m.source)) return;
   if (!m.createSource) throw new DhowError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${m.source}`);
   try {

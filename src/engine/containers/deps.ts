@@ -8,6 +8,7 @@ import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 import type { HostDefaults } from "./config.ts";
 import type { LiveContainers } from "./live.ts";
+import type { RootMounts } from "./root-mounts.ts";
 import type { ContainerStore } from "./store.ts";
 import type { Waiters } from "./wait.ts";
 
@@ -44,6 +45,7 @@ export interface ContainerDeps {
   readonly waiters: Waiters;
   readonly images: ContainerImages;
   readonly snapshots: Snapshotter;
+  readonly roots: RootMounts;
   readonly volumes: Volumes;
   readonly network: Networking;
   readonly tasks: Tasks;

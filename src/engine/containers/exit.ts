@@ -82,7 +82,7 @@ export function releaseRun(deps: ContainerDeps, container: Container, live = dep
   deps.network.release(id);
   releaseMounts(spec.mounts, id, deps.volumes);
   if (spec.hostConfig.IpcMode === "shareable") releaseShm(deps, id);
-  deps.snapshots.unmount(id);
+  deps.roots.release(id);
 }
 
 /** Starts the container again after `delayMs`, by its policy. */

@@ -103,6 +103,7 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
     network: sandbox ? sandboxState(sandbox, task.pid) : state.network,
   });
   adoptMounts(spec.mounts, id, deps.volumes);
+  deps.roots.use(id);
   watchTask(deps, container, live, task);
   return "running";
 }

@@ -181,8 +181,8 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   inheritHostname(deps, container);
   const { id, spec } = container;
   const { config, hostConfig } = spec;
-  const rootfs = deps.snapshots.mount(id);
-  undo.defer(() => deps.snapshots.unmount(id));
+  const rootfs = deps.roots.use(id);
+  undo.defer(() => deps.roots.release(id));
   if (container.state.startedAt === INITIAL_STATE.startedAt) markRoot(rootfs);
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);

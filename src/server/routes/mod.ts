@@ -3,6 +3,7 @@ import type { Route } from "../router.ts";
 import { absentRoutes } from "./absent.ts";
 import { containerRoutes } from "./containers.ts";
 import { execRoutes } from "./exec.ts";
+import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
 import { networkRoutes } from "./networks.ts";
 import { streamRoutes } from "./streams.ts";
@@ -19,6 +20,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
   return [
     ...containerRoutes(api),
     ...streamRoutes(api, options),
+    ...fileRoutes(api),
     ...execRoutes(api),
     ...imageRoutes(api),
     ...volumeRoutes(api),

@@ -158,6 +158,41 @@ export interface ContainerStreamsApi {
   ): Promise<AsyncIterable<ContainerStatsResponse>>;
 }
 
+/** What a path in a container stands for; a last link is looked at itself. */
+export interface PathStat {
+  /** The last part of the path as it was asked for. */
+  readonly name: string;
+  readonly size: number;
+  /** Go's os.FileMode: the permission bits, and above them what kind of file it is. */
+  readonly mode: number;
+  /** RFC3339Nano. */
+  readonly mtime: string;
+  /** Where a link leads to in the end, absolute; empty for what is no link. */
+  readonly linkTarget: string;
+}
+
+/** A part of a container's file tree on its way out. */
+export interface PathArchive {
+  readonly stat: PathStat;
+  /** A tar; to be read to its end or given up by `return`. */
+  readonly archive: AsyncIterable<Uint8Array>;
+}
+
+export interface PutArchiveOptions extends CallOptions {
+  /** Refuse to put a directory in the place of something else, and the other way round. */
+  readonly noOverwriteDirNonDir: boolean;
+  /** Give everything to the container's user, instead of to whom the archive says. */
+  readonly copyUidGid: boolean;
+}
+
+/** The files of a container, whether it runs or not; paths and links are those that its processes see. */
+export interface ContainerFilesApi {
+  stat(ref: string, path: string): Promise<PathStat>;
+  getArchive(ref: string, path: string, options: CallOptions): Promise<PathArchive>;
+  /** Unpacks a tar, also a compressed one, into a directory. What was written before a failure stays. */
+  putArchive(ref: string, path: string, archive: AsyncIterable<Uint8Array>, options: PutArchiveOptions): Promise<void>;
+}
+
 /** Body of POST /containers/{id}/exec. */
 export interface ExecCreateRequest {
   readonly AttachStdin?: boolean | undefined;
@@ -310,6 +345,7 @@ export interface EngineApi {
   readonly containers: ContainersApi;
   readonly lifecycle: ContainerLifecycleApi;
   readonly streams: ContainerStreamsApi;
+  readonly files: ContainerFilesApi;
   readonly exec: ExecApi;
   readonly images: ImagesApi;
   readonly transfer: ImageTransferApi;

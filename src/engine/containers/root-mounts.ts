@@ -1,0 +1,54 @@
+import type { Snapshotter } from "../../snapshots/mod.ts";
+
+/** A container's root file system, mounted until it is disposed of. */
+export interface HeldRoot extends Disposable {
+  readonly rootfs: string;
+}
+
+/**
+ * The mounted root file systems of containers. A run needs one, and so does everything that looks into a container; the last one to be
+ * done with it unmounts it. Mounting it twice would give two views of one upper directory, which the kernel leaves undefined.
+ */
+export class RootMounts {
+  readonly #snapshots: Snapshotter;
+  readonly #running = new Set<string>();
+  readonly #holds = new Map<string, number>();
+
+  constructor(snapshots: Snapshotter) {
+    this.#snapshots = snapshots;
+  }
+
+  /** Mounts it for a run of the container, until `release`; for one that runs already it says so. Returns its path. */
+  use(id: string): string {
+    const rootfs = this.#snapshots.mount(id);
+    this.#running.add(id);
+    return rootfs;
+  }
+
+  /** The run is over. Again, or without a run: unmounts what nobody holds. */
+  release(id: string): void {
+    this.#running.delete(id);
+    if (!this.#holds.has(id)) this.#snapshots.unmount(id);
+  }
+
+  /** Mounts it to look into it, whether the container runs or not, starts or ends meanwhile. */
+  hold(id: string): HeldRoot {
+    const rootfs = this.#snapshots.mount(id);
+    this.#holds.set(id, (this.#holds.get(id) ?? 0) + 1);
+    let isHeld = true;
+    return {
+      rootfs,
+      [Symbol.dispose]: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        const left = (this.#holds.get(id) ?? 1) - 1;
+        if (left > 0) {
+          this.#holds.set(id, left);
+          return;
+        }
+        this.#holds.delete(id);
+        if (!this.#running.has(id)) this.#snapshots.unmount(id);
+      },
+    };
+  }
+}

@@ -1,0 +1,40 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { EngineApi, PathStat } from "../../spec/engine/mod.ts";
+import type { ApiRequest } from "../request.ts";
+import { type Route, route } from "../router.ts";
+
+function pathOf({ query }: ApiRequest): string {
+  const path = query.text("path");
+  // docker leaves the space out
+  if (path === "") throw new DhowError("invalid", "bad parameter: pathcannot be empty");
+  return path;
+}
+
+function statHeader({ name, size, mode, mtime, linkTarget }: PathStat): Readonly<Record<string, string>> {
+  const text = JSON.stringify({ name, size, mode, mtime, linkTarget });
+  return { "X-Docker-Container-Path-Stat": Buffer.from(text).toString("base64") };
+}
+
+/** /containers/{id}/archive */
+export function fileRoutes({ files }: Pick<EngineApi, "files">): readonly Route[] {
+  return [
+    route("HEAD", "/containers/:name/archive", async (request) => ({
+      kind: "empty",
+      status: 200,
+      headers: statHeader(await files.stat(request.name, pathOf(request))),
+    })),
+    route("GET", "/containers/:name/archive", async (request) => {
+      const { stat, archive } = await files.getArchive(request.name, pathOf(request), { signal: request.signal });
+      return { kind: "bytes", contentType: "application/x-tar", headers: statHeader(stat), chunks: archive };
+    }),
+    route("PUT", "/containers/:name/archive", async (request) => {
+      const { query, signal } = request;
+      await files.putArchive(request.name, pathOf(request), request.body, {
+        noOverwriteDirNonDir: query.flag("noOverwriteDirNonDir"),
+        copyUidGid: query.flag("copyUIDGID"),
+        signal,
+      });
+      return { kind: "empty", status: 200, headers: { "Content-Length": "0" } };
+    }),
+  ];
+}
