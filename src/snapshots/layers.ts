@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Chunker } from "../files/mod.ts";
 import {
   breather,
   type ChainId,
@@ -25,7 +26,6 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
 } from "../linux/mod.ts";
-import { Chunker } from "./chunker.ts";
 import { type Instruction, RecipeWriter, readRecipe } from "./recipe.ts";
 import { type LayerDraft, noSuchLayer, type Snapshotter } from "./snapshotter.ts";
 import { Tree } from "./tree.ts";

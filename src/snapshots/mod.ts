@@ -1,9 +1,9 @@
+export { TarPacker } from "../files/mod.ts";
 export type { Difference } from "./diff.ts";
 export { type ApplyOptions, type Layer, type LayerRecords, LayerStore, type LayerStoreOptions } from "./layers.ts";
 export type { IdView } from "./mapped.ts";
 export { Native } from "./native.ts";
 export { isOverlaySupported } from "./overlay-mount.ts";
 export { Overlay2, spreadDirectories } from "./overlay2.ts";
-export { TarPacker } from "./pack.ts";
 export type { LayerDisk, LayerDraft, PrepareOptions, SnapshotPaths, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
 export { type Found, isDirectory, walk } from "./walk.ts";

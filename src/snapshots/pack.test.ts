@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import { linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { TarPacker } from "../files/mod.ts";
 import { readTar, type TarHeader } from "../lib/mod.ts";
 import { lsetxattr, makedev, mknodat, O_DIRECTORY, O_RDONLY, O_WRONLY, open, pwrite, S_IFBLK, S_IFIFO } from "../linux/mod.ts";
-import { TarPacker } from "./pack.ts";
 import { isRoot, temporaryDirectory } from "./test-support.ts";
 import { walk } from "./walk.ts";
 

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
-import { breather, extract, pack } from "../../../files/mod.ts";
+import { extract, pack } from "../../../files/mod.ts";
 import { unpackStream } from "../../../images/mod.ts";
-import { DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
+import { breather, DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
 import { isErrno, S_IFDIR, S_IFMT, SysError } from "../../../linux/mod.ts";
 import { resolveUser } from "../../../runtime/mod.ts";
 import type { CallOptions, ContainerFilesApi, PathArchive, PathStat, PutArchiveOptions } from "../../../spec/engine/mod.ts";

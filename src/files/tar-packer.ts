@@ -1,4 +1,3 @@
-import { isOverlayXattr } from "../files/mod.ts";
 import { DhowError, decodeName, encodeTarHeader, TAR_END, type TarEntryInit, tarPadding } from "../lib/mod.ts";
 import {
   type Fd,
@@ -29,13 +28,20 @@ import {
   SEEK_DATA,
   SEEK_HOLE,
 } from "../linux/mod.ts";
+import { isOverlayXattr } from "./attributes.ts";
 import { Chunker } from "./chunker.ts";
-import type { Found } from "./walk.ts";
 
 const SECOND_NS = 1_000_000_000n;
 const BLOCK_BYTES = 512;
 /** The label that the host's policy puts on files; it means nothing elsewhere. */
 const SELINUX = "security.selinux";
+
+/** A file that was met on a walk: a name in an open directory, and what was there. */
+interface Found {
+  readonly dirfd: number;
+  readonly raw: Uint8Array;
+  readonly stat: FileStat;
+}
 
 /** Makes a tar of files that are met on a walk: whatever becomes of them meanwhile, the tar is well-formed. */
 export class TarPacker {
@@ -64,10 +70,23 @@ export class TarPacker {
     using file = tryOpen(dirfd, raw);
     if (file === undefined) return;
     const found = fstat(file.fd);
-    if ((found.mode & S_IFMT) !== type) return;
+    if ((found.mode & S_IFMT) === type) yield* this.#open(file, found, name);
+  }
+
+  /** The same for what an O_PATH descriptor stands for, a link itself. */
+  *addOpen(file: Fd, stat: FileStat, name: string): Generator<Uint8Array, void, void> {
+    const type = stat.mode & S_IFMT;
+    if (type === S_IFSOCK) return;
+    if (type === S_IFLNK) {
+      const linkName = decodeName(readlinkat(file.fd, ""));
+      yield* this.entry({ ...common(stat, name), mode: 0o777, type: "symlink", linkName });
+    } else yield* this.#open(file, stat, name);
+  }
+
+  *#open(file: Fd, found: FileStat, name: string): Generator<Uint8Array, void, void> {
     const first = this.#firstName(found, name);
     if (first !== undefined) yield* this.entry({ ...common(found, name), type: "link", linkName: first });
-    else if (type === S_IFREG) yield* this.#file(file, found, name);
+    else if ((found.mode & S_IFMT) === S_IFREG) yield* this.#file(file, found, name);
     else yield* this.entry({ ...common(found, name), ...special(found), xattrs: xattrsOf(file.fd) });
   }
 
