@@ -1,6 +1,7 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { readConfigFile } from "./daemon-file.ts";
 import { daemonUsage, invalid, readFlags } from "./daemon-flags.ts";
+import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./daemon-tls.ts";
 import { type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
 
 export interface RuntimeConfig {
@@ -46,7 +47,10 @@ export interface DaemonConfig {
   readonly isDebug: boolean;
   readonly labels: readonly string[];
   readonly shutdownTimeoutS: number;
-  readonly isTls: boolean | undefined;
+  /** How TCP sockets are served; undefined when nothing was said, and there may be none. */
+  readonly tls: TlsConfig | undefined;
+  /** Host names, besides those in `hosts`, that clients may call a TCP socket by. */
+  readonly apiHostNames: readonly string[];
   readonly defaultHostIp: string;
 }
 
@@ -179,12 +183,12 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isDebug,
     labels: all("label"),
     shutdownTimeoutS: int(last("shutdown-timeout", "15"), "shutdown-timeout"),
-    isTls: all("tls").length > 0 ? isOn("tls", false) : undefined,
+    tls: tlsConfig(all, (name) => (all(name).length > 0 ? isOn(name, false) : undefined), env),
+    apiHostNames: all("api-host-allow"),
     defaultHostIp: last("ip", "0.0.0.0"),
   };
-  if (config.isTls) throw invalid("--tls: TLS is not served yet; use a unix socket, or a TCP socket on loopback with --tls=false");
-  if (config.hosts.some((host) => host.startsWith("tcp://")) && config.isTls !== false) {
-    throw invalid("TCP sockets need TLS, or --tls=false said explicitly: whoever reaches the socket is root on this host");
-  }
+  if (config.tls === undefined && config.hosts.some((host) => host.startsWith("tcp://"))) throw invalid(UNAUTHENTICATED);
+  // as dockerd, also to validate
+  if (config.tls?.isOn) readTls(config.tls);
   return { kind: isOn("validate", false) ? "validate" : "run", config };
 }

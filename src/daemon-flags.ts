@@ -17,6 +17,7 @@ export interface Flag {
 /** What both the command line and daemon.json may hold. */
 export const FLAGS: readonly Flag[] = [
   { name: "add-runtime", type: "runtimes", help: "Register an additional OCI compatible runtime (name=path)", key: "runtimes" },
+  { name: "api-host-allow", type: "list", help: "Host names that clients may call a TCP socket by" },
   { name: "bip", type: "string", help: "IPv4 address for the default bridge" },
   { name: "bridge", short: "b", type: "string", help: "Attach containers to a network bridge" },
   { name: "cgroup-parent", type: "string", help: "Set parent cgroup for all containers" },
@@ -56,7 +57,11 @@ export const FLAGS: readonly Flag[] = [
   { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },
   { name: "shutdown-timeout", type: "int", help: "Seconds that running requests get at the end (2 at most); containers are not stopped" },
   { name: "storage-driver", short: "s", type: "string", help: 'Storage driver to use ("overlay2"|"native")' },
-  { name: "tls", type: "bool", help: "false allows a TCP socket without TLS" },
+  { name: "tls", type: "bool", help: "Use TLS; implied by --tlsverify. false allows a TCP socket without" },
+  { name: "tlscacert", type: "string", help: 'Trust certs signed only by this CA (default "~/.docker/ca.pem")' },
+  { name: "tlscert", type: "string", help: 'Path to TLS certificate file (default "~/.docker/cert.pem")' },
+  { name: "tlskey", type: "string", help: 'Path to TLS key file (default "~/.docker/key.pem")' },
+  { name: "tlsverify", type: "bool", help: "Use TLS and verify the remote. false lets anybody in" },
 ];
 
 const EXTRA_FLAGS: readonly Flag[] = [

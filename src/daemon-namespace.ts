@@ -8,6 +8,7 @@
  */
 import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { dirname } from "node:path";
+import { handedOverSockets } from "./daemon-activation.ts";
 import {
   CLONE_NEWNS,
   execve,
@@ -68,6 +69,8 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
     setns(fd, CLONE_NEWNS);
   }
   setCloexec(host, false);
+  // Bun marks every descriptor that it finds at its start
+  for (const fd of handedOverSockets()) setCloexec(fd, false);
   const command = [...selfCommand(), ...argv];
   const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt"), [HOST_NAMESPACE]: String(host) };
   execve(process.execPath, command, env);

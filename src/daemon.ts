@@ -3,14 +3,14 @@ import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
 import { startEngine } from "./daemon-engine.ts";
+import { listenAddresses } from "./daemon-listen.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
 import { lockRoot } from "./daemon-roots.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
-import { type ApiServer, createServer, type ListenAddress } from "./server/mod.ts";
+import { type ApiServer, createServer } from "./server/mod.ts";
 
-const SYSTEMD_FIRST_FD = 3;
 const TRIM_EVERY_MS = 1000;
 /** Below it the daemon did nothing in a second but look at the clock. */
 const TRIM_BUSY_US = 3000;
@@ -170,28 +170,10 @@ function writePidfile(path: string): void {
 }
 
 async function listenAll(server: ApiServer, config: DaemonConfig, log: Logger): Promise<void> {
-  for (const host of config.hosts) {
-    for (const address of addressesOf(host, config)) {
-      const listener = await server.listen(address);
-      log.info("API listen on", { address: listener.address });
-    }
+  for (const address of listenAddresses(config, log)) {
+    const listener = await server.listen(address);
+    log.info("API listen on", { address: listener.address });
   }
-}
-
-/** @throws invalid */
-function addressesOf(host: string, config: DaemonConfig): ListenAddress[] {
-  if (host.startsWith("unix://")) {
-    const path = host.slice("unix://".length);
-    mkdirSync(dirname(path), { recursive: true });
-    return [{ kind: "unix", path, group: config.group, mode: 0o660 }];
-  }
-  if (host.startsWith("tcp://")) {
-    const at = host.lastIndexOf(":");
-    return [{ kind: "tcp", host: host.slice("tcp://".length, at) || "127.0.0.1", port: Number(host.slice(at + 1)) }];
-  }
-  const count = process.env["LISTEN_PID"] === String(process.pid) ? Number(process.env["LISTEN_FDS"] ?? 0) : 0;
-  if (count === 0) throw new DhowError("invalid", `${host}: no sockets were handed over: the daemon was not started by a socket unit`);
-  return Array.from({ length: count }, (_, index) => ({ kind: "fd", fd: SYSTEMD_FIRST_FD + index }));
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { EngineClient } from "../sdk/mod.ts";
+import type { EndpointSource } from "./contexts/endpoint.ts";
 import type { Output } from "./terminal/output.ts";
 
 /** What a command has besides its arguments. */
@@ -13,6 +14,8 @@ export interface Context {
   readonly api: EngineClient;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly configDir: string;
+  /** What decides which engine `api` is. */
+  readonly endpointSource: EndpointSource;
   readonly isDebug: boolean;
   /** A line on stdout. */
   out(line: string): void;

@@ -3,6 +3,7 @@ import type { EngineClient } from "../sdk/mod.ts";
 import { type Command, ExitError } from "./command.ts";
 import { connect } from "./connect.ts";
 import type { Context } from "./context.ts";
+import type { EndpointSource } from "./contexts/endpoint.ts";
 import { errorText } from "./error-text.ts";
 import { FlagError, HelpRequest, type ParsedFlags, parseFlags } from "./flags.ts";
 import { GLOBAL_FLAGS } from "./global-flags.ts";
@@ -169,10 +170,9 @@ function globalMistake({ values, changed }: ParsedFlags): string | undefined {
     return `Unable to parse logging level: ${level}`;
   }
   if (changed.has("host") && changed.has("context")) return "conflicting options: cannot specify both --host and --context";
-  const prefix = "Failed to initialize: unable to resolve docker endpoint:";
-  if ((values["host"] as readonly string[]).length > 1) return `${prefix} Specify only one -H`;
-  const context = String(values["context"]);
-  return context === "" || context === "default" ? undefined : `${prefix} context ${JSON.stringify(context)}: context not found`;
+  if ((values["host"] as readonly string[]).length > 1)
+    return "Failed to initialize: unable to resolve docker endpoint: Specify only one -H";
+  return undefined;
 }
 
 class CommandContext implements Context {
@@ -199,11 +199,14 @@ class CommandContext implements Context {
     return String(this.#global.values["config"] || this.env["DOCKER_CONFIG"] || `${this.env["HOME"] || "/root"}/.docker`);
   }
 
+  get endpointSource(): EndpointSource {
+    return { flags: this.#global.values, changed: this.#global.changed, env: this.env, configDir: this.configDir };
+  }
+
   get api(): EngineClient {
     if (this.#api !== undefined) return this.#api;
     try {
-      const hosts = this.#global.values["host"] as readonly string[];
-      this.#api = connect({ hosts, env: this.env, warn: (line) => this.warn(line) });
+      this.#api = connect(this.endpointSource, (line) => this.warn(line));
     } catch (error) {
       throw new ExitError(1, `Failed to initialize: unable to resolve docker endpoint: ${errorText(error)}`);
     }

@@ -61,3 +61,12 @@ export function bindInet(binding: InetBinding, backlog = 128): Fd {
   }
   return fd;
 }
+
+/** Whether a socket's address is of IPv4 or IPv6, see getsockname(2). @throws {SysError} EBADF, ENOTSOCK */
+export function isInetSocket(fd: number): boolean {
+  const address = new Uint8Array(128);
+  const length = new Uint32Array([address.length]);
+  check(libc.symbols.getsockname(fd, address, length), "getsockname", String(fd));
+  const family = new DataView(address.buffer).getUint16(0, true);
+  return family === AF_INET || family === AF_INET6;
+}

@@ -1,13 +1,25 @@
 import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import type { Server } from "node:http";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
-import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
+import { DhowError, errnoCode, errorMessage, type Logger } from "../lib/mod.ts";
+import { isInetSocket } from "../linux/mod.ts";
+import { createTlsServer, type ServerTls } from "./tls.ts";
 
 /** Where to listen: a unix socket, a TCP port, or a listening socket that was handed over (systemd). */
 export type ListenAddress =
   | { readonly kind: "unix"; readonly path: string; readonly mode?: number | undefined; readonly group?: string | number | undefined }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "fd"; readonly fd: number };
+  | {
+      readonly kind: "tcp";
+      readonly host: string;
+      readonly port: number;
+      readonly tls?: ServerTls | undefined;
+      /** Names besides `host` that clients may call the listener by. */
+      readonly names?: readonly string[] | undefined;
+    }
+  /** A TCP socket that was handed over is served as `tcp` says, and refused where that is undefined. */
+  | { readonly kind: "fd"; readonly fd: number; readonly tcp?: Pick<TcpAddress, "tls" | "names"> | undefined };
+
+type TcpAddress = ListenAddress & { readonly kind: "tcp" };
 
 /** A place that is listened at. */
 export interface Listener {
@@ -19,19 +31,29 @@ export interface Listener {
   cut(): void;
 }
 
+/** Whether `address` is reached by a network, and how it is served then. @throws forbidden when that was not asked for */
+export function tcpOf(address: ListenAddress): Pick<TcpAddress, "tls" | "names"> | undefined {
+  if (address.kind === "unix") return undefined;
+  if (address.kind === "tcp") return { tls: address.tls, names: [...(address.names ?? []), address.host] };
+  if (!isInetSocket(address.fd)) return undefined;
+  if (address.tcp === undefined) throw new DhowError("forbidden", `listen at fd://${address.fd}: it is a TCP socket`);
+  return address.tcp;
+}
+
 /** Makes `server` listen. @throws conflict when the address is taken, forbidden, invalid */
-export async function listen(server: Server, address: ListenAddress): Promise<Listener> {
+export async function listen(server: Server, address: ListenAddress, log: Logger): Promise<Listener> {
   switch (address.kind) {
     case "unix":
       return listenUnix(server, address);
     case "tcp": {
+      if (address.tls !== undefined) return listenTls(server, address, address.tls, log);
       await started(server, () => server.listen({ host: address.host, port: address.port }));
       const bound = server.address();
       const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
       return { address: `tcp://${address.host}:${port}`, close: () => closed(server), cut: () => server.closeAllConnections() };
     }
     case "fd":
-      return listenFd(server, address.fd);
+      return listenFd(server, address.fd, tcpOf(address)?.tls, log);
     default: {
       const never: never = address;
       return never;
@@ -54,19 +76,33 @@ async function listenUnix(server: Server, address: ListenAddress & { readonly ki
   return { address: `unix://${path}`, close: () => closed(server), cut: () => server.closeAllConnections() };
 }
 
-/** Bun's HTTP server doesn't take a descriptor, its net server does. */
-async function listenFd(server: Server, fd: number): Promise<Listener> {
+async function listenTls(server: Server, address: TcpAddress, tls: ServerTls, log: Logger): Promise<Listener> {
+  const foreign = acceptFor(server, tls, log);
+  await started(foreign.acceptor, () => foreign.acceptor.listen({ host: address.host, port: address.port }));
+  const bound = foreign.acceptor.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
+  return { address: `tcp://${address.host}:${port}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
+}
+
+async function listenFd(server: Server, fd: number, tls: ServerTls | undefined, log: Logger): Promise<Listener> {
+  const foreign = acceptFor(server, tls, log);
+  await started(foreign.acceptor, () => foreign.acceptor.listen({ fd }));
+  return { address: `fd://${fd}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
+}
+
+/** Accepts connections for `server`: Bun's HTTP server takes no descriptor, and over TLS it can't half-close; its net and tls servers do. */
+function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger): { readonly acceptor: NetServer; readonly cut: () => void } {
   const sockets = new Set<Socket>();
-  const acceptor: NetServer = createNetServer({ allowHalfOpen: true }, (socket) => {
+  const admit = (socket: Socket): void => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     server.emit("connection", socket);
-  });
-  await started(acceptor, () => acceptor.listen({ fd }));
+  };
+  const acceptor = tls === undefined ? createNetServer({ allowHalfOpen: true }, admit) : createTlsServer(tls, log, admit);
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
-  return { address: `fd://${fd}`, close: () => closed(acceptor), cut };
+  return { acceptor, cut };
 }
 
 function started(server: Server | NetServer, listenNow: () => void): Promise<void> {

@@ -2,8 +2,9 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { Duplex } from "node:stream";
 import { DhowError, errorKind, errorMessage, type Logger } from "../lib/mod.ts";
 import type { EngineApi } from "../spec/engine/mod.ts";
+import { type Guard, tcpGuard, unixGuard } from "./guard.ts";
 import { finish, refuse, serveSession, upgradeHead } from "./hijack.ts";
-import { type ListenAddress, type Listener, listen } from "./listen.ts";
+import { type ListenAddress, type Listener, listen, tcpOf } from "./listen.ts";
 import { type HijackReply, RAW_STREAM, type Reply } from "./reply.ts";
 import { ApiRequest, BodyCollector, takeBody } from "./request.ts";
 import { clientSignal, respond, respondError } from "./respond.ts";
@@ -62,8 +63,10 @@ class HttpApiServer implements ApiServer {
   }
 
   async listen(address: ListenAddress): Promise<Listener> {
-    const server = this.#httpServer(address.kind === "fd");
-    const listener = await listen(server, address);
+    const tcp = tcpOf(address);
+    const guard = tcp === undefined ? unixGuard : tcpGuard(tcp.names ?? [], tcp.tls);
+    const server = this.#httpServer(guard, address.kind === "fd" || tcp?.tls !== undefined);
+    const listener = await listen(server, address, this.#log);
     this.#listeners.push({ server, listener });
     return listener;
   }
@@ -86,7 +89,7 @@ class HttpApiServer implements ApiServer {
   }
 
   /** `isForeign`: its connections are accepted elsewhere, see `takeBody`. */
-  #httpServer(isForeign: boolean): Server {
+  #httpServer(guard: Guard, isForeign: boolean): Server {
     const settings = {
       maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: 0,
@@ -95,9 +98,9 @@ class HttpApiServer implements ApiServer {
       requireHostHeader: false,
       shouldUpgradeCallback: (incoming: IncomingMessage) => this.#mayTakeOver(incoming),
     };
-    const server = createHttpServer(settings, (incoming, response) => void this.#serve(incoming, response));
+    const server = createHttpServer(settings, (incoming, response) => void this.#serve(incoming, response, guard));
     server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void this.#takeOver(incoming, socket, isForeign ? takeBody(incoming, socket, head) : head);
+      void this.#takeOver(incoming, socket, isForeign ? takeBody(incoming, socket, head) : head, guard);
     });
     server.on("clientError", (error: Error & { code?: string }, socket: Duplex) => refuseConnection(error, socket));
     return server;
@@ -131,7 +134,7 @@ class HttpApiServer implements ApiServer {
     return new ApiRequest({ incoming, version: checked, name: match.name, rawQuery, signal, body });
   }
 
-  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serve(incoming: IncomingMessage, response: ServerResponse, guard: Guard): Promise<void> {
     this.#onRequest();
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     for (const key in this.#headers) response.setHeader(key, this.#headers[key] ?? "");
@@ -139,6 +142,7 @@ class HttpApiServer implements ApiServer {
     try {
       if (incoming.headers.host === undefined && incoming.httpVersion === "1.1")
         throw new DhowError("invalid", "missing required Host header");
+      guard(incoming);
       if (incoming.method === "OPTIONS") {
         await respond(response, { kind: "empty", status: 200 }, this.#log);
         return;
@@ -173,7 +177,7 @@ class HttpApiServer implements ApiServer {
     await respond(response, { kind: "output", contentType: RAW_STREAM, multiplexed: reply.multiplexed, output: session.output }, this.#log);
   }
 
-  async #takeOver(incoming: IncomingMessage, socket: Duplex, start: Buffer | ReturnType<typeof takeBody>): Promise<void> {
+  async #takeOver(incoming: IncomingMessage, socket: Duplex, start: Buffer | ReturnType<typeof takeBody>, guard: Guard): Promise<void> {
     this.#onRequest();
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     this.#taken.add(socket);
@@ -185,6 +189,7 @@ class HttpApiServer implements ApiServer {
     const match = this.#match(incoming);
     let isHttp = true;
     try {
+      guard(incoming);
       if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, () => controller.signal, body);
       const reply = await match.route.hijack(request);

@@ -46,7 +46,7 @@ export async function serve(
 }
 
 /** A socket as systemd hands it over: somebody else has bound it. */
-function listeningSocket(path: string): number {
+export function listeningSocket(path: string): number {
   const [AF_UNIX, SOCK_STREAM] = [1, 1];
   const address = Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(`${path}\0`)]);
   const fd = check(libc.symbols.socket(AF_UNIX, SOCK_STREAM, 0), "socket");
