@@ -228,6 +228,13 @@ const MASKED_PATHS: readonly string[] = [
 /** Paths that a container must not write. */
 const READONLY_PATHS: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/** Whether the first process, as seen from here, is in a control group: then that is a container's. @see moby pkg/parsers/operatingsystem */
+function isContainerized(): boolean {
+  return read("/proc/1/cgroup")
+    .split("\n")
+    .some((line) => line !== "" && !line.endsWith(":/") && !line.endsWith(":/init.scope"));
+}
+
 /** The numbers in a kernel list such as `0-2,7`. Undefined when it isn't one; a range's end above `maximum` gives "range". */
 export function parseUintList(text: string, maximum = 0): ReadonlySet<number> | "range" | undefined {
   const numbers = new Set<number>();
@@ -331,7 +338,7 @@ export function hostFacts(): HostFacts {
     arch: GO_ARCH[arch()] ?? arch(),
     machine: MACHINE[arch()] ?? arch(),
     kernel,
-    operatingSystem: os.name,
+    operatingSystem: isContainerized() ? `${os.name} (containerized)` : os.name,
     osVersion: os.version,
     cpuCount: availableParallelism() || cpus().length,
     memoryBytes: kilobytes("MemTotal"),

@@ -16,6 +16,7 @@ import { digestHex, digestOf } from "../../src/lib/mod.ts";
 
 const CHECKOUT = join(import.meta.dir, "../..");
 const CACHE = join(CHECKOUT, ".dhow", "test-images");
+const BUSYBOX_ARCHIVE = join(CACHE, "busybox.tar");
 const PREFIX = "dhow-e2e-";
 /** Far beyond what anything here takes: its end means "never". */
 const PATIENCE_MS = 20_000;
@@ -403,7 +404,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   async #loadBusybox(): Promise<void> {
-    const archive = join(CACHE, "busybox.tar");
+    const archive = BUSYBOX_ARCHIVE;
     if (!existsSync(archive)) {
       mkdirSync(CACHE, { recursive: true });
       await this.ok("pull", "-q", "distro/busybox");
@@ -517,4 +518,12 @@ export class Daemon implements AsyncDisposable {
     }
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+/** The path of an archive with the image `busybox`, for other engines to load. */
+export async function busyboxArchive(): Promise<string> {
+  if (!existsSync(BUSYBOX_ARCHIVE)) {
+    await using _daemon = await Daemon.start();
+  }
+  return BUSYBOX_ARCHIVE;
 }

@@ -149,7 +149,7 @@ export class ContainerLifecycle implements ContainerLifecycleApi {
 
   /** Not behind a stop that waits: a kill is how one cuts that wait short. */
   async kill(ref: string, signal: string): Promise<void> {
-    await killContainer(this.#deps, this.#deps.store.find(ref), signal);
+    await killContainer(this.#deps, ref, signal);
   }
 
   pause(ref: string): Promise<void> {

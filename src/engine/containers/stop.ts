@@ -65,10 +65,8 @@ export async function stopContainer(deps: ContainerDeps, container: Container, o
   const task = taskOf(deps, container);
   deps.store.update(container, { hasBeenManuallyStopped: true });
   const timeoutS = options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S;
-  if (timeoutS !== 0) {
-    send(deps, container, task, signal);
-    await endsWithin(task, timeoutS < 0 ? -1 : timeoutS * 1000);
-  }
+  send(deps, container, task, signal);
+  if (timeoutS !== 0) await endsWithin(task, timeoutS < 0 ? -1 : timeoutS * 1000);
   if (task.isRunning) {
     send(deps, container, task, SIGKILL);
     if (!(await endsWithin(task, KILL_PATIENCE_MS))) {
@@ -90,13 +88,12 @@ function send(deps: ContainerDeps, container: Container, task: Task, signal: num
   task.signal(signal);
 }
 
-/** POST /containers/{id}/kill. @throws conflict when it doesn't run, invalid for a signal that is none */
-export async function killContainer(deps: ContainerDeps, container: Container, signalText: string): Promise<void> {
+/** POST /containers/{id}/kill. @throws conflict, with the container as the client called it, when it doesn't run; invalid for a signal that is none */
+export async function killContainer(deps: ContainerDeps, ref: string, signalText: string): Promise<void> {
+  const container = deps.store.find(ref);
   const signal = signalText === "" ? SIGKILL : parseSignal(signalText);
   const { state } = container;
-  if (!isRunning(state)) {
-    throw new DhowError("conflict", `cannot kill container: ${container.id}: container ${container.id} is not running`);
-  }
+  if (!isRunning(state)) throw new DhowError("conflict", `cannot kill container: ${ref}: container ${container.id} is not running`);
   const task = taskOf(deps, container);
   const isEnd = signal === SIGKILL || signal === stopSignal(container);
   if (isEnd) deps.store.update(container, { hasBeenManuallyStopped: true });

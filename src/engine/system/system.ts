@@ -50,7 +50,8 @@ export class System implements SystemApi {
   async diskUsage(types: readonly string[]): Promise<DiskUsage> {
     const { images, containers, volumes } = this.#deps;
     const wants = (type: string): boolean => types.length === 0 || types.includes(type);
-    const volumeList = wants("volume") ? ((await volumes.list({})).Volumes ?? []) : [];
+    // With mount options they may be somewhere else, and slow to walk: docker leaves them out, too.
+    const volumeList = wants("volume") ? ((await volumes.list({})).Volumes ?? []).filter(({ Options }) => isEmpty(Options)) : [];
     return {
       LayersSize: wants("image") ? this.#deps.layersSizeBytes() : 0,
       Images: wants("image") ? await images.list({ all: false, digests: false, sharedSize: true, manifests: false, filters: {} }) : [],
@@ -64,4 +65,8 @@ export class System implements SystemApi {
       BuildCache: [],
     };
   }
+}
+
+function isEmpty(options: Readonly<Record<string, string>> | null | undefined): boolean {
+  return Object.keys(options ?? {}).length === 0;
 }

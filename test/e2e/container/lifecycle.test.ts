@@ -61,6 +61,8 @@ test("stop sends the stop signal, then SIGKILL", async () => {
   await sleeper("deaf");
   await daemon.ok("stop", "-t", "0", "deaf");
   expect((await state("deaf")).ExitCode).toBe(137);
+  const kills = ["events", "--since", "1m", "--until", `${Date.now() / 1000}`, "-f", "container=deaf", "-f", "event=kill"];
+  expect(await daemon.ok(...kills, "--format", "{{.Actor.Attributes.signal}}")).toBe("15\n9");
   await sleeper("patient", "--stop-timeout", "0");
   await daemon.ok("stop", "patient");
   expect((await state("patient")).ExitCode).toBe(137);
@@ -77,7 +79,7 @@ test("kill: signals by name and number, and what is no signal", async () => {
   expect((await daemon.docker("kill", "-s", "FOO", "other")).stderr).toContain("invalid signal: FOO");
   await daemon.ok("kill", "other");
   const again = await daemon.docker("kill", "other");
-  expect(again.stderr).toMatch(/is not running/);
+  expect(again.stderr).toMatch(/cannot kill container: other: container [0-9a-f]{64} is not running/);
   expect((await post("/containers/other/kill")).status).toBe(409);
 });
 

@@ -107,7 +107,9 @@ test("system df", async () => {
     "Build Cache 0 0B",
   ]);
   await daemon.ok("rm", "big");
-  await daemon.ok("volume", "rm", "data");
+  await daemon.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "elsewhere");
+  expect(await daemon.ok("system", "df", "--format", "{{.Type}} {{.TotalCount}}")).toContain("Local Volumes 1");
+  await daemon.ok("volume", "rm", "data", "elsewhere");
 });
 
 test("inspect finds what a name stands for", async () => {

@@ -1,0 +1,108 @@
+/**
+ * What is left out when the output of two engines is compared: values that are another each time, and what docker itself changed
+ * between 20.10, the reference, and the release whose words are dhow's. Everything else has to be equal.
+ */
+import type { Outcome } from "./engines.ts";
+
+/** Values that are another each time. */
+function masked(text: string, dir: string): string {
+  return text
+    .replaceAll(dir, "<dir>")
+    .replaceAll(/\b[0-9a-f]{64}\b/g, "<id>")
+    .replaceAll(/\b[0-9a-f]{12}\b/g, "<short-id>")
+    .replaceAll(/\b[0-9a-f]{14}…/g, "<short-id>…")
+    .replaceAll(/\b(\d+|About an?|Less than a) (seconds?|minutes?)\b/g, "<time>")
+    .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d{4} UTC)?/g, (time) => (time.startsWith("0001") ? time : "<date>"))
+    .replaceAll(/\b1[78]\d{8}(\.\d+)?\b/g, "<unix>")
+    .replaceAll(/\b1[78]\d{17}\b/g, "<unix-nano>")
+    .replaceAll(/10\.231\.7\.(?!1\b)\d+/g, "<address>")
+    .replaceAll(/02:42:0a:e7:07:[0-9a-f]{2}/g, "<mac>")
+    .replaceAll(/(->|:)(3[2-9]|[4-6]\d)\d{3}\b/g, "$1<port>")
+    .replaceAll(/"HostPort": ?"(3[2-9]|[4-6]\d)\d{3}"/g, '"HostPort":"<port>"')
+    .replaceAll(/"Pid": ?[1-9]\d*/g, '"Pid":"<pid>"')
+    .replaceAll(/ {2,}/g, "  "); // columns are as wide as what is in them
+}
+
+/** What 20.10 prints, and what stands in its place since then: in dhow, too. */
+const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
+  // errors begin in lower case, also those within
+  [/(?<=Error response from daemon: )Invalid (?=filter|signal)/g, "invalid "],
+  [/(?<=Error response from daemon: )Range of CPUs/g, "range of CPUs"],
+  [/(?<=Error response from daemon: )Cannot kill/g, "cannot kill"],
+  [/\bContainer <id> is (?=not running|already paused)/g, "container <id> is "],
+  [
+    /You cannot remove a running container <id>\. .*/g,
+    'cannot remove container "<name>": container is running: stop the container before removing or force remove',
+  ],
+  [/(?<=invalid restart policy)( '\w+')/g, ": unknown policy$1; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"],
+  [/no such container nothing/g, "No such container: nothing"],
+  [/no such image: (\S+): (?=No such image)/g, ""],
+  // the step at which a start failed, the runtime, and what it says of a directory
+  [/(?=failed to create shim task: OCI runtime create failed)/g, "failed to create task for container: "],
+  [/(?<=OCI runtime create failed: )runc(?= create failed)/g, "crun"],
+  [/exec: "\/etc": permission denied/g, 'exec: "/etc": is a directory'],
+  // addresses as Go's netip writes them
+  [/^(fe|ff)00::0\t/gm, "$100::\t"],
+  [/"DockerVersion": ?"20[^"]*"/g, '"DockerVersion":""'],
+  [/"Config": ?\[\](?=,\s*"Driver"|\s*})/g, '"Config":null'],
+  // a container's settings
+  [/"NetworkMode": ?"default"/g, '"NetworkMode":"bridge"'],
+  [/"Runtime": ?"runc"/g, '"Runtime":"crun"'],
+  [/name=seccomp,profile=default/g, "name=seccomp,profile=builtin"],
+];
+
+/** What dhow prints and 20.10 doesn't. */
+const NEW: readonly RegExp[] = [
+  /"\/proc\/interrupts",?\s*/g,
+  /,\s*"\/sys\/devices\/virtual\/powercap"/g,
+  /,\s*"\/sys\/devices\/system\/cpu\/cpu\d+\/thermal_throttle"/g,
+];
+
+function reworded(text: string, engine: string): string {
+  const own =
+    engine === "dockerd"
+      ? REWORDED.reduce((result, [before, since]) => result.replaceAll(before, since), text)
+      : NEW.reduce((result, added) => result.replaceAll(added, ""), text);
+  return own
+    .replaceAll(/cannot remove container "[^"]+": container is/g, 'cannot remove container "<name>": container is')
+    .replaceAll(/"SandboxKey": ?"[^"]+"/g, '"SandboxKey":"<path>"');
+}
+
+/** Fields of 20.10 that are gone since, all of them without a meaning. */
+const GONE: ReadonlySet<string> = new Set(["KernelMemory", "KernelMemoryTCP"]);
+
+/** A document with its keys in order, which is another in each program, and without the directories of the storage driver. */
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => !GONE.has(key))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, key === "GraphDriver" ? { Name: inner.Name, Data: "<directories>" } : ordered(inner)]),
+  );
+}
+
+/** A document that is printed as a whole is compared by what it says. */
+function document(text: string): string {
+  if (!/^[[{]/.test(text)) return text;
+  try {
+    return JSON.stringify(ordered(JSON.parse(text)), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+/** Where an outcome comes from. */
+export interface Origin {
+  readonly name: string;
+  readonly dir: string;
+  readonly isUnordered: boolean;
+}
+
+/** What remains to be compared of an outcome. */
+export function normalised({ exitCode, stdout, stderr }: Outcome, { name, dir, isUnordered }: Origin): Outcome {
+  const text = (output: string): string => reworded(masked(output, dir), name);
+  const order = (output: string): string => (isUnordered ? output.split("\n").sort().join("\n") : output);
+  return { exitCode, stdout: order(document(text(stdout))), stderr: order(text(stderr)) };
+}
