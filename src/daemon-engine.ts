@@ -39,12 +39,14 @@ import {
   BufferPool,
   createClockNs,
   type HostFacts,
+  LOG_DRIVERS,
   loadDefaultAppArmorProfile,
   type MigrationWarmer,
   type OciRuntime,
   removeEmptyParent,
   SeccompCache,
   Tasks,
+  validateDefaultLogOptions,
 } from "./runtime/mod.ts";
 import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
@@ -65,6 +67,7 @@ export interface EngineBase {
 
 /** Makes the engine and takes up what the last daemon left. @throws what keeps the daemon from starting */
 export async function startEngine(config: DaemonConfig, base: EngineBase): Promise<EngineApi> {
+  validateDefaultLogOptions(config.logDriver, config.logOpts);
   prepareRoots(config.dataRoot, config.execRoot);
   const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
@@ -189,7 +192,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
   const clock = createClockNs();
   return {
     store,
-    live: new LiveContainers({ dataRoot, reactor, buffers, clock, log }),
+    live: new LiveContainers({ dataRoot, execRoot: config.execRoot, reactor, buffers, clock, log }),
     locks: new KeyedMutex(),
     waiters: new Waiters(),
     images,
@@ -370,6 +373,7 @@ function systemSettings(config: DaemonConfig, { snapshots, runtimes, network }: 
     storageDriver: snapshots.driver,
     backingFilesystem: fsTypeName(statfs(dataRoot).type) ?? "unknown",
     logDriver: config.logDriver,
+    logDrivers: LOG_DRIVERS,
     defaultRuntime: config.defaultRuntime,
     runtimes: Object.fromEntries(Object.entries(runtimes).map(([name, runtime]) => [name, runtime.path])),
     labels: config.labels,

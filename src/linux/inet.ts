@@ -24,7 +24,7 @@ export interface InetBinding {
 const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
 
 /** sockaddr_in or sockaddr_in6, see ip(7) and ipv6(7). */
-function socketAddress(address: Uint8Array, port: number): Uint8Array {
+export function socketAddress(address: Uint8Array, port: number): Uint8Array {
   const isV6 = address.length === 16;
   const bytes = new Uint8Array(isV6 ? 28 : 16);
   const view = new DataView(bytes.buffer);

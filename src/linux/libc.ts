@@ -80,6 +80,7 @@ const SYMBOLS = {
   send: { args: [int, pointer, size, int], returns: long },
   recv: { args: [int, pointer, size, int], returns: long },
   recvmsg: { args: [int, pointer, int], returns: long },
+  sendmsg: { args: [int, pointer, int], returns: long },
   accept4: { args: [int, pointer, pointer, int], returns: int },
   sendto: { args: [int, pointer, size, int, pointer, uint], returns: long },
   setsockopt: { args: [int, int, int, pointer, uint], returns: int },

@@ -1,6 +1,7 @@
 export * from "./at.ts";
 export * from "./claim.ts";
 export * from "./cstr.ts";
+export * from "./datagram.ts";
 export * from "./errno.ts";
 export * from "./fd.ts";
 export * from "./fifo.ts";

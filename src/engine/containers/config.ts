@@ -1,5 +1,5 @@
 import { DhowError } from "../../lib/mod.ts";
-import { type HostFacts, withHostConfigDefaults } from "../../runtime/mod.ts";
+import { cacheDefaults, type HostFacts, withHostConfigDefaults } from "../../runtime/mod.ts";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig, ImageConfig } from "../../spec/engine/mod.ts";
 
 /** What the daemon puts where a request is silent. */
@@ -95,7 +95,10 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
   return {
     Binds: request.Binds ?? null,
     ContainerIDFile: request.ContainerIDFile ?? "",
-    LogConfig: { Type: logType, Config: { ...(isDefaultDriver ? defaults.logOpts : {}), ...request.LogConfig?.Config } },
+    LogConfig: {
+      Type: logType,
+      Config: { ...(isDefaultDriver ? defaults.logOpts : cacheDefaults(defaults.logOpts)), ...request.LogConfig?.Config },
+    },
     NetworkMode: mode === "" || mode === "default" ? "bridge" : mode,
     PortBindings: request.PortBindings ?? {},
     RestartPolicy: { Name: request.RestartPolicy?.Name || "no", MaximumRetryCount: request.RestartPolicy?.MaximumRetryCount ?? 0 },

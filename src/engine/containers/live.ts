@@ -27,6 +27,7 @@ export interface Live {
 
 export interface LiveDeps {
   readonly dataRoot: string;
+  readonly execRoot: string;
   readonly reactor: Reactor;
   readonly buffers: BufferPool;
   readonly clock: ClockNs;
@@ -74,8 +75,17 @@ export class LiveContainers {
 
   #io({ id, name, spec }: Container): ContainerIo {
     const { config, hostConfig } = spec;
-    const { reactor, buffers, clock, log, dataRoot } = this.#deps;
-    const subject = { id, name, imageId: spec.imageId, imageName: spec.image, labels: config.Labels ?? {}, env: config.Env ?? [] };
+    const { reactor, buffers, clock, log, dataRoot, execRoot } = this.#deps;
+    const subject = {
+      id,
+      name,
+      imageId: spec.imageId,
+      imageName: spec.image,
+      command: [spec.path, ...spec.args],
+      created: spec.created,
+      labels: config.Labels ?? {},
+      env: config.Env ?? [],
+    };
     const containerDir = join(dataRoot, "containers", id);
     return new ContainerIo({
       tty: config.Tty ?? false,
@@ -83,6 +93,7 @@ export class LiveContainers {
       stdinOnce: config.StdinOnce ?? false,
       driver: createLogDriver(hostConfig.LogConfig?.Type ?? "local", hostConfig.LogConfig?.Config ?? {}, subject, {
         containerDir,
+        spoolDir: join(execRoot, "logs", id),
         clock,
         log,
       }),

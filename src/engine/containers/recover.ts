@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoCode, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
 import { MNT_DETACH, readMountInfo, umount } from "../../linux/mod.ts";
-import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, type Task, type TaskExit } from "../../runtime/mod.ts";
+import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -56,6 +56,7 @@ export async function recoverContainers(deps: ContainerDeps): Promise<void> {
   deps.network.adopt(alive);
   for (const container of ended) await attempt(deps, "end a container's last run", () => tidy(deps, container));
   await sweep(deps);
+  for (const container of deps.store.list()) sendLeftOvers(deps, container);
   const started = new Map<string, Promise<void>>();
   for (const container of deps.store.list()) resume(deps, container, started);
 }
@@ -144,6 +145,16 @@ function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, s
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration });
 }
 
+/** Goes on sending the log of an ended container to its receiver. */
+function sendLeftOvers(deps: ContainerDeps, container: Container): void {
+  if (!isRemoteLogDriver(container.spec.hostConfig.LogConfig?.Type ?? "") || isRunning(container.state)) return;
+  try {
+    deps.live.of(container).io.options.driver.remote?.resume();
+  } catch (error) {
+    deps.log.error("a container's log can't be sent", { container: container.id, error });
+  }
+}
+
 /** Ends what an ended container still holds; finishes its removal when that had begun or `--rm` asks for it. */
 function tidy(deps: ContainerDeps, container: Container): void {
   const { state, spec } = container;
@@ -188,6 +199,9 @@ async function sweep(deps: ContainerDeps): Promise<void> {
       const owner = name === "execs" ? undefined : store.get(id);
       if (!owner || !isRunning(owner.state)) await attempt(deps, `delete ${name}`, () => removeTree(join(settings.execRoot, name, id)));
     }
+  }
+  for (const id of entries(join(settings.execRoot, "logs"))) {
+    if (!isKnown(id)) rmSync(join(settings.execRoot, "logs", id), { recursive: true, force: true });
   }
   const parent = cgroupsPathFor("", { daemonId: settings.daemonId, daemonParent: settings.cgroupParent }).replace(/\/$/, "");
   for (const id of groupsIn(parent, facts)) {

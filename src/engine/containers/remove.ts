@@ -11,6 +11,8 @@ import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
 const SIGKILL = 9;
+/** How long the last messages of a log may take to their receiver: as long as docker waits. */
+const SEND_MS = 10_000;
 
 export interface RemoveOptions {
   readonly force: boolean;
@@ -87,10 +89,12 @@ function removeAnonymousVolumes(deps: ContainerDeps, { id, spec }: Container): v
 async function removeFiles(deps: ContainerDeps, container: Container, live: Live | undefined): Promise<void> {
   if (live?.task) await live.task.gone;
   await live?.io.drained;
+  await live?.io.options.driver.remote?.finish(SEND_MS);
   // clients that attached to what never ran, or no longer did
   live?.io.abort();
   deps.tasks.cleanup(container.id);
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
   if (!cgroup.tryRemove()) await destroyCgroup(cgroup);
   rmSync(join(deps.settings.dataRoot, "containers", container.id), { recursive: true, force: true });
+  rmSync(join(deps.settings.execRoot, "logs", container.id), { recursive: true, force: true });
 }

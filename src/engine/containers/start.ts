@@ -63,6 +63,7 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   // from here on the bundle is the next run's: the end of the last one must not take it away
   live.task = undefined;
   try {
+    await prepareLog(live);
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const { plugged, built, releasePins } = prepare(deps, container, { undo, held });
@@ -82,6 +83,15 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     throw error;
   } finally {
     live.starting = undefined;
+  }
+}
+
+async function prepareLog(live: Live): Promise<void> {
+  try {
+    await live.io.options.driver.prepare();
+  } catch (cause) {
+    const reason = errorMessage(cause);
+    throw new DhowError("internal", `failed to create task for container: failed to initialize logging driver: ${reason}`, { cause });
   }
 }
 

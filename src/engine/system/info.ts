@@ -11,6 +11,7 @@ export interface InfoSettings {
   readonly storageDriver: string;
   readonly backingFilesystem: string;
   readonly logDriver: string;
+  readonly logDrivers: readonly string[];
   readonly defaultRuntime: string;
   readonly runtimes: Readonly<Record<string, string>>;
   readonly labels: readonly string[];
@@ -96,7 +97,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: null,
-      Log: ["json-file", "local"],
+      Log: settings.logDrivers,
     },
     MemoryLimit: limits.memory,
     SwapLimit: limits.swap,

@@ -12,13 +12,15 @@ export class SegmentCompressor {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #delayMs: number;
+  readonly #neededFrom: () => number;
   #newest = 0;
   #isScheduled = false;
 
-  constructor(dir: string, log: Logger, delayMs = DELAY_MS) {
+  constructor(dir: string, log: Logger, options: { readonly delayMs?: number; readonly neededFrom?: () => number } = {}) {
     this.#dir = dir;
     this.#log = log;
-    this.#delayMs = delayMs;
+    this.#delayMs = options.delayMs ?? DELAY_MS;
+    this.#neededFrom = options.neededFrom ?? (() => Number.POSITIVE_INFINITY);
   }
 
   /** Compresses `segment`, and all before it, after a while; those that still exist then. */
@@ -36,7 +38,9 @@ export class SegmentCompressor {
     const upTo = this.#newest;
     try {
       for (const segment of listSegments(this.#dir)) {
-        if (segment <= upTo && existsSync(segmentPath(this.#dir, segment, "idx"))) await this.compress(segment);
+        // a reader that has it open may not have opened all of its files yet
+        if (segment <= upTo && segment < this.#neededFrom() && existsSync(segmentPath(this.#dir, segment, "idx")))
+          await this.compress(segment);
       }
     } finally {
       this.#isScheduled = false;

@@ -44,14 +44,30 @@ export interface LogWriter {
   finish(pipe: number, stream: StdStream): void;
   /** Flushes and closes; followers end. */
   close(): void;
+  /** Whether it asks for no more at the moment: its receiver is behind. It calls `onRoom` once it takes bytes again. */
+  readonly isFull: boolean;
+}
+
+/** The part of a driver that sends a log elsewhere. */
+export interface RemoteEnd {
+  /** Goes on where the last daemon stopped sending. */
+  resume(): void;
+  /** Nothing runs that writes: lets the connection go when nothing is left to send. */
+  release(): void;
+  /** Waits until everything is sent, but not for ever, and stops: the log is about to be deleted. */
+  finish(timeoutMs: number): Promise<void>;
 }
 
 /** A log of one container, on disk or nowhere. */
 export interface LogDriver {
   readonly name: string;
   readonly canRead: boolean;
+  /** Set when the log goes elsewhere, too. */
+  readonly remote?: RemoteEnd;
+  /** Makes sure before a start that the log can be written. @throws for a tag that is none, a receiver that can't be reached */
+  prepare(): Promise<void>;
   /** Opens the log for writing and repairs what a killed writer left. @throws {SysError} */
-  open(): LogWriter;
+  open(onRoom: () => void): LogWriter;
   /**
    * Reads what is there now; with `follow` also what an open writer adds. Position `before` is what `mark` gave: reading stops there.
    * @throws unsupported
@@ -59,6 +75,8 @@ export interface LogDriver {
   read(options: LogReadOptions, before?: LogMark): AsyncIterable<OutputChunk>;
   /** The place where the open writer is. */
   mark(): LogMark | undefined;
+  /** Forgets what was written until now; a writer may be open and followers may be reading. @throws unsupported when it keeps none */
+  clear(): void;
   /** Where `docker inspect` says the log is; empty when it is in no file of docker's form. */
   readonly path: string;
 }

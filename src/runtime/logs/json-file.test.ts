@@ -40,7 +40,7 @@ function makeLog(limits: { maxSizeBytes?: number; maxFiles?: number; compress?: 
     maxSizeBytes: limits.maxSizeBytes ?? -1,
     maxFiles: limits.maxFiles ?? 1,
     compress: limits.compress ?? false,
-    attributes: {},
+    attributes: () => ({}),
     clock,
     log: silentLogger,
   });

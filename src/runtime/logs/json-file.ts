@@ -10,17 +10,26 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   unlinkSync,
 } from "node:fs";
 import { basename, dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { Logger } from "../../lib/mod.ts";
+import { errnoCode, type Logger } from "../../lib/mod.ts";
 import type { OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import { type ClockNs, formatAttributes, formatNs, type LogDriver, type LogMark, type LogReadOptions, type LogWriter } from "./driver.ts";
-import { JsonWriter } from "./json-writer.ts";
+import { JsonWriter, removeRotated } from "./json-writer.ts";
 
 const NEWLINE = 10;
 const BLOCK_BYTES = 64 * 1024;
+/** What a follower may be behind before lines are missing. */
+const LAG_BYTES = 16 * 1024 * 1024;
+
+/** What was written since a follower had read everything: files may be gone before it comes to read them. */
+interface Feed extends Disposable {
+  chunks: Buffer[];
+  bytes: number;
+}
 
 export interface JsonFileOptions {
   /** `<containerDir>/<id>-json.log`. */
@@ -29,7 +38,8 @@ export interface JsonFileOptions {
   readonly maxSizeBytes: number;
   readonly maxFiles: number;
   readonly compress: boolean;
-  readonly attributes: Readonly<Record<string, string>>;
+  /** What `--details` shows. @throws invalid for options that are none */
+  readonly attributes: () => Readonly<Record<string, string>>;
   readonly clock: ClockNs;
   readonly log: Logger;
 }
@@ -41,7 +51,8 @@ export class JsonFileLog implements LogDriver {
   readonly path: string;
   readonly #options: JsonFileOptions;
   readonly #waiting = new Set<() => void>();
-  #isOpen = false;
+  readonly #feeds = new Set<Feed>();
+  #writer: JsonWriter | undefined;
   #isCompressing = false;
   /** Counts rotations: file number n of generation g is that of generation g+1 with number n+1. */
   #generation = 0;
@@ -51,8 +62,13 @@ export class JsonFileLog implements LogDriver {
     this.path = options.path;
   }
 
+  async prepare(): Promise<void> {
+    this.#options.attributes();
+  }
+
   open(): LogWriter {
-    const { path, maxSizeBytes, maxFiles, attributes, clock, log } = this.#options;
+    const { path, maxSizeBytes, maxFiles, clock, log } = this.#options;
+    const attributes = this.#options.attributes();
     const json = Object.keys(attributes).length === 0 ? "" : `"attrs":${JSON.stringify(attributes)},`;
     const onRotate = (): void => {
       this.#generation++;
@@ -60,15 +76,24 @@ export class JsonFileLog implements LogDriver {
         this.#compress().catch((error: unknown) => log.warn("rotated log can't be compressed", { path, error }));
       }
     };
-    const writer = new JsonWriter({ path, maxSizeBytes, maxFiles, attributes: json, clock, log, onAppend: () => this.#wake(), onRotate });
-    this.#isOpen = true;
+    const onAppend = (entries: Buffer): void => this.#feed(entries);
+    const writer = new JsonWriter({ path, maxSizeBytes, maxFiles, attributes: json, clock, log, onAppend, onRotate });
+    this.#writer = writer;
     const close = writer.close.bind(writer);
     writer.close = () => {
       close();
-      this.#isOpen = false;
+      if (this.#writer === writer) this.#writer = undefined;
       this.#wake();
     };
     return writer;
+  }
+
+  clear(): void {
+    if (this.#writer !== undefined) this.#writer.clear();
+    else if (existsSync(this.path)) {
+      removeRotated(this.path);
+      truncateSync(this.path, 0);
+    }
   }
 
   mark(): LogMark | undefined {
@@ -86,26 +111,56 @@ export class JsonFileLog implements LogDriver {
     if (options.tail >= 0) ({ generation, start } = await this.#findTail(options.tail));
     for (;;) {
       using file = await this.#openGeneration(generation);
-      let at = start;
-      start = 0;
-      for (;;) {
-        const isLast = before !== undefined && generation >= before.segment;
-        const limit = isLast ? before.stdout : Number.POSITIVE_INFINITY;
-        for (const entry of file === undefined ? [] : readEntries(file.fd, at, limit)) {
-          at = entry.end;
-          if (options.untilNs > 0n && entry.timeNs > options.untilNs) return;
-          if (entry.timeNs >= options.sinceNs && options[entry.stream]) yield { stream: entry.stream, data: format(entry, options) };
-        }
-        if (isLast || options.signal?.aborted) return;
-        if (generation < this.#generation) break;
-        if (!options.follow) return;
-        const size = file === undefined ? 0 : fstatSync(file.fd).size;
-        if (size > at) continue;
-        if (!(await this.#more(options.signal)) && (options.signal?.aborted || (file !== undefined && fstatSync(file.fd).size <= at)))
-          return;
+      const isLast = before !== undefined && generation >= before.segment;
+      const limit = isLast ? before.stdout : Number.POSITIVE_INFINITY;
+      for (const entry of file === undefined ? [] : readEntries(file.fd, start, limit)) {
+        if (isBehind(entry, options)) return;
+        if (isWanted(entry, options)) yield { stream: entry.stream, data: format(entry, options) };
       }
-      generation++;
+      start = 0;
+      if (isLast || options.signal?.aborted) return;
+      // what is written from here on reaches a follower by its feed: nothing was awaited since the end of the file was seen
+      if (generation < this.#generation) generation++;
+      else {
+        if (options.follow) yield* this.#follow(options);
+        return;
+      }
     }
+  }
+
+  /** What is written from now on, to a reader that has read everything. */
+  async *#follow(options: LogReadOptions): AsyncGenerator<OutputChunk> {
+    using feed = this.#openFeed();
+    for (;;) {
+      for (const chunk of feed.chunks.splice(0)) {
+        feed.bytes -= chunk.length;
+        for (const entry of parseEntries(chunk)) {
+          if (isBehind(entry, options)) return;
+          if (isWanted(entry, options)) yield { stream: entry.stream, data: format(entry, options) };
+        }
+      }
+      if (feed.chunks.length === 0 && !(await this.#more(options.signal)) && feed.chunks.length === 0) return;
+      if (options.signal?.aborted) return;
+    }
+  }
+
+  #openFeed(): Feed {
+    const feed: Feed = { chunks: [], bytes: 0, [Symbol.dispose]: () => this.#feeds.delete(feed) };
+    this.#feeds.add(feed);
+    return feed;
+  }
+
+  #feed(entries: Buffer): void {
+    if (this.#feeds.size > 0) {
+      const copy = Buffer.from(entries);
+      for (const feed of this.#feeds) {
+        feed.chunks.push(copy);
+        feed.bytes += copy.length;
+        // too slow: the oldest are missing there
+        while (feed.bytes > LAG_BYTES) feed.bytes -= feed.chunks.shift()?.length ?? 0;
+      }
+    }
+    this.#wake();
   }
 
   /** Compresses the rotated files, one at a time: a burst rotates faster than they can be compressed. */
@@ -157,12 +212,12 @@ export class JsonFileLog implements LogDriver {
   }
 
   #more(signal: AbortSignal | undefined): Promise<boolean> {
-    if (!this.#isOpen || signal?.aborted) return Promise.resolve(false);
+    if (this.#writer === undefined || signal?.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const wake = (): void => {
         this.#waiting.delete(wake);
         signal?.removeEventListener("abort", wake);
-        resolve(this.#isOpen && signal?.aborted !== true);
+        resolve(this.#writer !== undefined && signal?.aborted !== true);
       };
       this.#waiting.add(wake);
       signal?.addEventListener("abort", wake, { once: true });
@@ -181,15 +236,44 @@ interface OpenFile extends Disposable {
 
 async function openLogFile(path: string): Promise<OpenFile | undefined> {
   const wrap = (fd: number): OpenFile => ({ fd, [Symbol.dispose]: () => closeSync(fd) });
-  if (existsSync(path)) return wrap(openSync(path, "r"));
-  if (!existsSync(`${path}.gz`)) return undefined;
+  const plain = openIfThere(path);
+  if (plain !== undefined) return wrap(plain);
+  // opened before anything is awaited: a rotation gives the names to other files
+  const packed = openIfThere(`${path}.gz`);
+  if (packed === undefined) return undefined;
   const { createGunzip } = await import("node:zlib");
   const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
   try {
-    await pipeline(createReadStream(`${path}.gz`), createGunzip(), createWriteStream(temporary, { mode: 0o600 }));
+    await pipeline(createReadStream("", { fd: packed, start: 0 }), createGunzip(), createWriteStream(temporary, { mode: 0o600 }));
     return wrap(openSync(temporary, "r"));
   } finally {
     rmSync(temporary, { force: true });
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (errnoCode(error) !== "ENOENT") throw error;
+    return undefined;
+  }
+}
+
+function isBehind(entry: Entry, { untilNs }: LogReadOptions): boolean {
+  return untilNs > 0n && entry.timeNs > untilNs;
+}
+
+function isWanted(entry: Entry, options: LogReadOptions): boolean {
+  return entry.timeNs >= options.sinceNs && options[entry.stream];
+}
+
+function* parseEntries(chunk: Buffer): Generator<Entry> {
+  for (let begin = 0; begin < chunk.length; ) {
+    const newline = chunk.indexOf(NEWLINE, begin);
+    const entry = parseEntry(chunk.toString("utf8", begin, newline));
+    begin = newline + 1;
+    if (entry !== undefined) yield entry;
   }
 }
 
@@ -198,8 +282,6 @@ interface Entry {
   readonly stream: StdStream;
   readonly timeNs: bigint;
   readonly attributes: Readonly<Record<string, string>>;
-  /** Where the next entry begins. */
-  readonly end: number;
 }
 
 function* readEntries(fd: number, from: number, limit: number): Generator<Entry> {
@@ -215,7 +297,7 @@ function* readEntries(fd: number, from: number, limit: number): Generator<Entry>
     for (;;) {
       const newline = data.indexOf(NEWLINE, begin);
       if (newline < 0) break;
-      const entry = parseEntry(data.toString("utf8", begin, newline), pendingAt + newline + 1);
+      const entry = parseEntry(data.toString("utf8", begin, newline));
       begin = newline + 1;
       if (entry !== undefined) yield entry;
     }
@@ -224,13 +306,13 @@ function* readEntries(fd: number, from: number, limit: number): Generator<Entry>
   }
 }
 
-function parseEntry(line: string, end: number): Entry | undefined {
+function parseEntry(line: string): Entry | undefined {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value !== "object" || value === null || !("log" in value) || !("time" in value)) return undefined;
     const attributes = "attrs" in value && typeof value.attrs === "object" ? (value.attrs as Record<string, string>) : {};
     const stream = "stream" in value && value.stream === "stderr" ? "stderr" : "stdout";
-    return { log: String(value.log), stream, timeNs: parseNs(String(value.time)), attributes, end };
+    return { log: String(value.log), stream, timeNs: parseNs(String(value.time)), attributes };
   } catch {
     // a line that a power failure cut
     return undefined;

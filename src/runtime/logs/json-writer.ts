@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
 import { ftruncate, mkfifo, O_NONBLOCK, O_RDWR, pread, read, SPLICE_F_NONBLOCK, setPipeSize, splice, tee } from "../../linux/mod.ts";
 import type { StdStream } from "../../spec/engine/mod.ts";
@@ -28,8 +28,9 @@ export interface JsonWriterOptions {
   readonly attributes: string;
   readonly clock: ClockNs;
   readonly log: Logger;
-  readonly onAppend: () => void;
-  /** Called after the current file became `.1`. */
+  /** Called with whole entries that were written; the bytes are used again after the call. */
+  readonly onAppend: (entries: Buffer) => void;
+  /** Called after the current file became `.1`, or was cleared. */
   readonly onRotate: () => void;
 }
 
@@ -51,6 +52,7 @@ export class JsonWriter implements LogWriter {
   #file: number;
   #size: number;
   #hasWarned = false;
+  readonly isFull = false;
 
   constructor(options: JsonWriterOptions) {
     this.#options = options;
@@ -127,7 +129,7 @@ export class JsonWriter implements LogWriter {
   /** Writes the finished lines of `data`, with `isEnd` also an unfinished last one, and returns how many bytes they were. */
   #writeEntries(stream: StdStream, data: Buffer, isEnd: boolean): number {
     if (data.length === 0) return 0;
-    const { maxSizeBytes, attributes, clock, onAppend } = this.#options;
+    const { maxSizeBytes, attributes, clock } = this.#options;
     // these bytes came together: one time for all of them
     let suffix: Buffer | undefined;
     outBuffer ??= Buffer.allocUnsafeSlow(OUT_BYTES);
@@ -162,7 +164,6 @@ export class JsonWriter implements LogWriter {
     }
     if (suffix === undefined) return 0;
     this.#write(outBuffer, filled);
-    onAppend();
     return at;
   }
 
@@ -171,10 +172,13 @@ export class JsonWriter implements LogWriter {
     try {
       while (done < length) done += writeSync(this.#file, data, done, length - done);
       this.#size += length;
+      if (length > 0) this.#options.onAppend(data.subarray(0, length));
     } catch (error) {
       // half an entry would spoil the next one
-      this.#size += done === 0 ? 0 : data.lastIndexOf(NEWLINE, done - 1) + 1;
+      const whole = done === 0 ? 0 : data.lastIndexOf(NEWLINE, done - 1) + 1;
+      this.#size += whole;
       ftruncate(this.#file, this.#size);
+      if (whole > 0) this.#options.onAppend(data.subarray(0, whole));
       this.#warn(error);
     }
   }
@@ -192,14 +196,27 @@ export class JsonWriter implements LogWriter {
         }
         moveIfThere(path, `${path}.1`);
       } else rmSync(path, { force: true });
-      const next = openSync(path, "a+", 0o640);
-      closeSync(this.#file);
-      this.#file = next;
-      this.#size = 0;
+      this.#openNext();
     } catch (error) {
       this.#warn(error);
       return;
     }
+    onRotate();
+  }
+
+  #openNext(): void {
+    const next = openSync(this.#options.path, "a+", 0o640);
+    closeSync(this.#file);
+    this.#file = next;
+    this.#size = 0;
+  }
+
+  /** Deletes all files, the oldest first, and begins again with an empty one. */
+  clear(): void {
+    const { path, onRotate } = this.#options;
+    removeRotated(path);
+    rmSync(path, { force: true });
+    this.#openNext();
     onRotate();
   }
 
@@ -309,6 +326,14 @@ function cutTornEntry(file: number): number {
   const whole = size - tail.length + newline + 1;
   ftruncate(file, whole);
   return whole;
+}
+
+/** Deletes the rotated files of a log, the oldest first. */
+export function removeRotated(path: string): void {
+  const name = `${basename(path)}.`;
+  const rotated = readdirSync(dirname(path)).filter((entry) => entry.startsWith(name) && /^\d+(\.gz)?$/.test(entry.slice(name.length)));
+  const number = (entry: string): number => Number.parseInt(entry.slice(name.length), 10);
+  for (const entry of rotated.sort((a, b) => number(b) - number(a))) rmSync(join(dirname(path), entry), { force: true });
 }
 
 function moveIfThere(from: string, to: string): void {

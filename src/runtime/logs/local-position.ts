@@ -26,11 +26,11 @@ export function laterOf(a: StartPosition, b: StartPosition): StartPosition {
 
 /**
  * Where whole lines begin. A segment ends where it is full, in the middle of a line: once the segments before the oldest are deleted,
- * that one begins with what is left of a line. Of a line that goes on for longer than docker's longest entry, the rest counts as one.
+ * that one begins with what is left of a line. That is not so for the `first` one, where the log began or was cleared. Of a line that goes on for longer than docker's longest entry, the rest counts as one.
  */
-export async function findWholeLines(segments: readonly number[], open: OpenSegment): Promise<StartPosition> {
+export async function findWholeLines(segments: readonly number[], open: OpenSegment, first: number): Promise<StartPosition> {
   const [oldest] = segments;
-  if (oldest === undefined || oldest === 1) return BEGINNING;
+  if (oldest === undefined || oldest === first) return BEGINNING;
   using files = await open(oldest);
   const block = Buffer.alloc(ENTRY_BYTES);
   const behindNewline = (stream: StdStream): { segment: number; at: number } => {

@@ -16,22 +16,40 @@ export interface LocalSource {
   end(): Promise<LogMark>;
   /** Resolves when something was added after `mark`, or the writer closed, or `signal` aborted; false when nothing will come any more. */
   more(mark: LogMark, signal: AbortSignal | undefined): Promise<boolean>;
-  /** Attributes as `--details` shows them. */
-  readonly attributes: string;
+  /** Marks a reader: the segments from its own on are not deleted as long as it is not far behind. */
+  pin(): SegmentPin;
+  /** The oldest segment that begins with a whole line for certain. */
+  firstSegment(): number;
 }
 
-interface Piece {
+/** Where a reader is; a strict one may be as far behind as it likes. */
+export interface SegmentPin extends Disposable {
+  segment: number;
+  readonly isStrict: () => boolean;
+}
+
+/** A piece of one stream, in a buffer that is used again for the next one. */
+export interface LogPiece {
   readonly stream: StdStream;
   readonly data: Uint8Array;
   readonly timeNs: bigint;
+  /** Where the stream goes on behind it. */
+  readonly segment: number;
+  readonly end: number;
 }
 
 /** Reads a local log in the order it was written. */
-export async function* readLocal(source: LocalSource, options: LogReadOptions, before?: LogMark): AsyncGenerator<OutputChunk> {
+export async function* readLocal(
+  source: LocalSource,
+  options: LogReadOptions,
+  { before, attributes }: { readonly before: LogMark | undefined; readonly attributes: string },
+): AsyncGenerator<OutputChunk> {
+  using pin = source.pin();
+  pin.segment = source.segments()[0] ?? 0;
   const start = await startPosition(source, options, before);
   const needsLines = options.timestamps || options.details;
-  const formatter = needsLines ? new LineFormatter(options, source.attributes) : undefined;
-  for await (const piece of pieces(source, options, start, before)) {
+  const formatter = needsLines ? new LineFormatter(options, attributes) : undefined;
+  for await (const piece of readPieces(source, pin, options, { start, before })) {
     if (formatter === undefined) {
       if (piece !== undefined) yield piece;
     } else if (piece === undefined) yield* formatter.flush();
@@ -42,7 +60,7 @@ export async function* readLocal(source: LocalSource, options: LogReadOptions, b
 
 async function startPosition(source: LocalSource, options: LogReadOptions, before: LogMark | undefined): Promise<StartPosition> {
   const segments = source.segments();
-  let start = await findWholeLines(segments, source.open);
+  let start = await findWholeLines(segments, source.open, source.firstSegment());
   if (options.tail >= 0) {
     const end = before ?? (await source.end());
     const tail = await findTail(segments, source.open, { lines: options.tail, stdout: options.stdout, stderr: options.stderr, end });
@@ -58,13 +76,19 @@ async function startPosition(source: LocalSource, options: LogReadOptions, befor
   return { stdout: { segment: end.segment, at: end.stdout }, stderr: { segment: end.segment, at: end.stderr } };
 }
 
-/** Yields undefined when the reader has all there is and is about to wait. */
-async function* pieces(
+/** Which part of a log is read. */
+export interface LogRange {
+  readonly start: StartPosition;
+  readonly before?: LogMark | undefined;
+}
+
+/** The log piece by piece, from `start` on. Yields undefined when the reader has all there is and is about to wait. */
+export async function* readPieces(
   source: LocalSource,
+  pin: SegmentPin,
   options: LogReadOptions,
-  start: StartPosition,
-  before: LogMark | undefined,
-): AsyncGenerator<Piece | undefined> {
+  { start, before }: LogRange,
+): AsyncGenerator<LogPiece | undefined> {
   let segment = Math.min(start.stdout.segment, start.stderr.segment);
   if (!options.stdout) segment = start.stderr.segment;
   else if (!options.stderr) segment = start.stdout.segment;
@@ -75,6 +99,8 @@ async function* pieces(
     segment = nextSegment(source, 1) ?? 1;
   }
   for (;;) {
+    if (before !== undefined && segment > before.segment) return;
+    pin.segment = segment;
     using files = await source.open(segment);
     const cursor = new SegmentCursor(files, options, start, before);
     for (;;) {
@@ -138,7 +164,7 @@ class SegmentCursor {
   }
 
   /** What the index has now and was not read yet. */
-  *read(): Generator<Piece> {
+  *read(): Generator<LogPiece> {
     for (;;) {
       const available = this.#files.indexBytes() - this.#indexAt;
       if (available <= 0) return;
@@ -149,7 +175,7 @@ class SegmentCursor {
     }
   }
 
-  *#readRecords(size: number): Generator<Piece> {
+  *#readRecords(size: number): Generator<LogPiece> {
     let run: { stream: StdStream; end: number; timeNs: bigint } | undefined;
     for (let at = 0; at < size; at += RECORD_BYTES) {
       const record = decodeRecord(this.#index, at);
@@ -170,7 +196,7 @@ class SegmentCursor {
     if (run !== undefined) yield* this.#take(run);
   }
 
-  *#take(run: { readonly stream: StdStream; readonly end: number; readonly timeNs: bigint }): Generator<Piece> {
+  *#take(run: { readonly stream: StdStream; readonly end: number; readonly timeNs: bigint }): Generator<LogPiece> {
     const { stream } = run;
     let from = Math.max(this.#at[stream], Math.min(this.#skipTo[stream], run.end));
     const end = Math.min(run.end, this.#stopAt[stream]);
@@ -181,7 +207,7 @@ class SegmentCursor {
       const count = this.#files.readData(stream, this.#buffer.subarray(0, Math.min(end - from, CHUNK_BYTES)), from);
       if (count === 0) return;
       from += count;
-      yield { stream, data: this.#buffer.subarray(0, count), timeNs: run.timeNs };
+      yield { stream, data: this.#buffer.subarray(0, count), timeNs: run.timeNs, segment: this.#files.segment, end: from };
     }
   }
 }

@@ -18,9 +18,13 @@ export interface LocalWriterOptions {
   readonly clock: ClockNs;
   readonly log: Logger;
   /** Called when something was added. */
-  readonly onAppend: () => void;
+  readonly onAppend: (bytes: number) => void;
   /** Called after `segment` was closed for good. */
   readonly onRotate: (segment: number) => void;
+  /** The oldest segment that a reader still needs, whatever `maxFiles` says. */
+  readonly neededFrom: () => number;
+  /** The segment with which the log begins since it was cleared. */
+  readonly firstSegment: () => number;
 }
 
 /**
@@ -42,6 +46,7 @@ export class LocalWriter implements LogWriter {
   #idxEnd = 0;
   #fullUntilMs = 0;
   #hasWarned = false;
+  readonly isFull = false;
 
   constructor(options: LocalWriterOptions) {
     this.#options = options;
@@ -55,7 +60,7 @@ export class LocalWriter implements LogWriter {
   }
 
   pump(pipe: number, stream: StdStream, length: number, into: Uint8Array | null): number {
-    if (this.#fullUntilMs > 0 && this.#isFull()) return this.#drop(pipe, length, into);
+    if (this.#fullUntilMs > 0 && this.#isDiskFull()) return this.#drop(pipe, length, into);
     if (this.#segment === 0 && fionread(pipe) === 0) return -1;
     let fd: number;
     let end: number;
@@ -76,7 +81,7 @@ export class LocalWriter implements LogWriter {
 
   append(stream: StdStream, data: Uint8Array): void {
     for (let at = 0; at < data.length; ) {
-      if (this.#fullUntilMs > 0 && this.#isFull()) return;
+      if (this.#fullUntilMs > 0 && this.#isDiskFull()) return;
       let count: number;
       try {
         const fd = this.#dataFd(stream);
@@ -123,7 +128,7 @@ export class LocalWriter implements LogWriter {
     this.#errEnd = stderrEnd;
     this.#idxEnd += RECORD_BYTES;
     if (stdoutEnd + stderrEnd + this.#idxEnd >= this.#maxSize) this.#rotate();
-    this.#options.onAppend();
+    this.#options.onAppend(count);
   }
 
   #dataFd(stream: StdStream): number {
@@ -158,10 +163,22 @@ export class LocalWriter implements LogWriter {
       this.#noSpace(error);
       return;
     }
-    for (const old of listSegments(this.#options.dir)) {
-      if (old <= this.#segment - this.#options.maxFiles) removeSegment(this.#options.dir, old);
-    }
+    this.prune();
     this.#options.onRotate(closed);
+  }
+
+  /** Deletes the segments that are too many. */
+  prune(): void {
+    const { dir, maxFiles, firstSegment, neededFrom } = this.#options;
+    const keptFrom = Math.min(Math.max(this.#segment - maxFiles + 1, firstSegment()), neededFrom());
+    for (const old of listSegments(dir)) if (old < keptFrom) removeSegment(dir, old);
+  }
+
+  /** Begins a new segment, so that all before it can go; returns its number. */
+  startSegment(): number {
+    if (this.#segment === 0) this.#openLast();
+    if (this.#idxEnd > 0) this.#rotate();
+    return this.#segment;
   }
 
   /** Makes what a killed writer left whole: data without a record gets one, a record without its data (power failure) is cut. */
@@ -193,7 +210,7 @@ export class LocalWriter implements LogWriter {
     return stat === undefined ? undefined : { size: Number(stat.size), mtimeNs: stat.mtimeNs };
   }
 
-  #isFull(): boolean {
+  #isDiskFull(): boolean {
     if (Date.now() < this.#fullUntilMs) return true;
     this.#fullUntilMs = 0;
     return false;

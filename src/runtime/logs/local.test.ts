@@ -44,7 +44,7 @@ function makeLog(limits: { maxSizeBytes?: number; maxFiles?: number; dir?: strin
     maxSizeBytes: limits.maxSizeBytes ?? 1e6,
     maxFiles: limits.maxFiles ?? 3,
     compress: true,
-    attributes: { k: "v w" },
+    attributes: () => ({ k: "v w" }),
     clock,
     log: silentLogger,
   });
@@ -212,7 +212,7 @@ describe("LocalLog", () => {
     writer.append("stdout", Buffer.from("line\n".repeat(100)));
     writer.close();
     const dir = join(directory, "log");
-    const compressor = new SegmentCompressor(dir, silentLogger, 1);
+    const compressor = new SegmentCompressor(dir, silentLogger, { delayMs: 1 });
     compressor.add(1);
     compressor.add(2);
     const isCompressed = (name: string): boolean => readdirSync(dir).includes(`${name}.idx.zst`);

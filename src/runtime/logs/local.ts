@@ -1,11 +1,17 @@
-import type { Logger } from "../../lib/mod.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DhowError, errnoCode, type Logger, writeFileAtomic } from "../../lib/mod.ts";
 import type { OutputChunk } from "../../spec/engine/mod.ts";
 import { SegmentCompressor } from "./compress.ts";
 import type { ClockNs, LogDriver, LogMark, LogReadOptions, LogWriter } from "./driver.ts";
 import { formatAttributes } from "./driver.ts";
-import { readLocal } from "./local-reader.ts";
+import { type LocalSource, readLocal, type SegmentPin } from "./local-reader.ts";
 import { LocalWriter } from "./local-writer.ts";
 import { listSegments } from "./segment.ts";
+
+/** How far a reader may be behind without losing what `max-file` would delete. */
+const LAG_BYTES = 16 * 1024 * 1024;
+const LAG_SEGMENTS = 1024;
 
 export interface LocalLogOptions {
   /** Directory of the segments; made when the log is opened. */
@@ -13,7 +19,8 @@ export interface LocalLogOptions {
   readonly maxSizeBytes: number;
   readonly maxFiles: number;
   readonly compress: boolean;
-  readonly attributes: Readonly<Record<string, string>>;
+  /** What `--details` shows. @throws invalid for options that are none */
+  readonly attributes: () => Readonly<Record<string, string>>;
   readonly clock: ClockNs;
   readonly log: Logger;
 }
@@ -27,7 +34,8 @@ export interface LocalLogOptions {
  * ├─ 000001.err       the same of stderr; missing when nothing came
  * ├─ 000001.idx       16-byte records in the order of arrival: i64 timeNs, u32 end of .out, u32 end of .err (little endian)
  * ├─ 000002.out …     the next segment, once 1 has `max-size` bytes (all three files counted)
- * └─ 000001.out.zst … an old segment, compressed in the background; only `max-file` segments are kept
+ * ├─ 000001.out.zst … an old segment, compressed in the background; only `max-file` segments are kept, and those that a reader still needs
+ * └─ cleared          number of the first segment after the log was cleared; older ones may still be there, but are not part of it
  * ```
  *
  * A record says: at this time the streams had grown to here. Bytes behind the last record are not part of the log yet; a writer
@@ -39,35 +47,30 @@ export class LocalLog implements LogDriver {
   readonly path = "";
   readonly #options: LocalLogOptions;
   readonly #compressor: SegmentCompressor;
-  readonly #attributes: string;
   readonly #waiting = new Set<() => void>();
+  readonly #pins = new Set<SegmentPin>();
+  #clearedFrom: number | undefined;
+  #written = 0;
   #writer: LocalWriter | undefined;
 
   constructor(options: LocalLogOptions) {
     this.#options = options;
-    this.#attributes = formatAttributes(options.attributes);
-    this.#compressor = new SegmentCompressor(options.dir, options.log);
+    this.#compressor = new SegmentCompressor(options.dir, options.log, { neededFrom: () => this.#neededFrom() });
+  }
+
+  async prepare(): Promise<void> {
+    this.#options.attributes();
   }
 
   open(): LogWriter {
-    const { dir, maxSizeBytes, maxFiles, clock, log } = this.#options;
-    const writer = new LocalWriter({
-      dir,
-      maxSizeBytes,
-      maxFiles,
-      clock,
-      log,
-      onAppend: () => this.#wake(),
-      onRotate: (segment) => {
-        if (this.#options.compress && maxFiles > 1) this.#compressor.add(segment);
-      },
-    });
+    const writer = this.#openWriter();
     this.#writer = writer;
     const close = writer.close.bind(writer);
     return {
       pump: (pipe, stream, length, into) => writer.pump(pipe, stream, length, into),
       append: (stream, data) => writer.append(stream, data),
       finish: () => writer.finish(),
+      isFull: false,
       close: () => {
         close();
         if (this.#writer === writer) this.#writer = undefined;
@@ -76,20 +79,101 @@ export class LocalLog implements LogDriver {
     };
   }
 
+  #openWriter(): LocalWriter {
+    const { dir, maxSizeBytes, maxFiles, clock, log } = this.#options;
+    return new LocalWriter({
+      dir,
+      maxSizeBytes,
+      maxFiles,
+      clock,
+      log,
+      onAppend: (bytes) => {
+        this.#written += bytes;
+        this.#wake();
+      },
+      onRotate: (segment) => {
+        if (this.#options.compress && maxFiles > 1) this.#compressor.add(segment);
+      },
+      neededFrom: () => this.#neededFrom(),
+      firstSegment: () => this.#firstSegment(),
+    });
+  }
+
   mark(): LogMark | undefined {
     return this.#writer?.mark;
   }
 
   read(options: LogReadOptions, before?: LogMark): AsyncIterable<OutputChunk> {
-    const open = (segment: number) => this.#compressor.open(segment);
-    const source = {
-      segments: () => listSegments(this.#options.dir),
-      open,
-      end: async (): Promise<LogMark> => this.#writer?.mark ?? (await this.#endOnDisk()),
-      more: (mark: LogMark, signal: AbortSignal | undefined) => this.#more(mark, signal),
-      attributes: this.#attributes,
+    const segments = (): number[] => listSegments(this.#options.dir).filter((segment) => segment >= this.#firstSegment());
+    return readLocal(this.source({ segments }), options, { before, attributes: formatAttributes(this.#options.attributes()) });
+  }
+
+  /** How many bytes were added since this object exists. */
+  get writtenBytes(): number {
+    return this.#written;
+  }
+
+  /** What a reader of all segments needs; a strict one loses nothing, however far it is behind. */
+  source(special: { readonly segments?: () => number[]; readonly isStrict?: () => boolean } = {}): LocalSource {
+    return {
+      segments: special.segments ?? (() => listSegments(this.#options.dir)),
+      open: (segment) => this.#compressor.open(segment),
+      end: async () => this.#writer?.mark ?? (await this.#endOnDisk()),
+      more: (mark, signal) => this.#more(mark, signal),
+      pin: () => this.#pin(special.isStrict ?? (() => false)),
+      firstSegment: () => this.#firstSegment(),
     };
-    return readLocal(source, options, before);
+  }
+
+  clear(): void {
+    const writer = this.#writer ?? this.#openWriter();
+    try {
+      const segment = writer.startSegment();
+      // from here on the older ones do not count, whenever they go
+      writeFileAtomic(join(this.#options.dir, "cleared"), String(segment), { mode: 0o600 });
+      this.#clearedFrom = segment;
+      writer.prune();
+    } catch (error) {
+      throw new DhowError("internal", "clear the log: it can't be written", { cause: error });
+    } finally {
+      if (writer !== this.#writer) writer.close();
+    }
+    this.#wake();
+  }
+
+  #firstSegment(): number {
+    if (this.#clearedFrom !== undefined) return this.#clearedFrom;
+    let text = "";
+    try {
+      text = readFileSync(join(this.#options.dir, "cleared"), "utf8");
+    } catch (error) {
+      if (errnoCode(error) !== "ENOENT") throw error;
+    }
+    this.#clearedFrom = Number.parseInt(text, 10) || 1;
+    return this.#clearedFrom;
+  }
+
+  #pin(isStrict: () => boolean): SegmentPin {
+    const pin = {
+      segment: 0,
+      isStrict,
+      [Symbol.dispose]: () => {
+        this.#pins.delete(pin);
+        // what was kept for this reader alone
+        if (this.#writer !== undefined && this.#pins.size === 0) this.#writer.prune();
+      },
+    };
+    this.#pins.add(pin);
+    return pin;
+  }
+
+  /** The oldest segment that a reader still needs. */
+  #neededFrom(): number {
+    let needed = Number.POSITIVE_INFINITY;
+    const current = this.#writer?.mark.segment ?? 0;
+    const lag = Math.min(LAG_SEGMENTS, Math.ceil(LAG_BYTES / this.#options.maxSizeBytes));
+    for (const pin of this.#pins) needed = Math.min(needed, pin.isStrict() ? pin.segment : Math.max(pin.segment, current - lag));
+    return needed;
   }
 
   async #endOnDisk(): Promise<LogMark> {

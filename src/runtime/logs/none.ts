@@ -13,6 +13,10 @@ export class NoLog implements LogDriver {
     this.name = name;
   }
 
+  async prepare(): Promise<void> {
+    // there is nothing to check
+  }
+
   open(): LogWriter {
     let sink = -1;
     return {
@@ -23,6 +27,7 @@ export class NoLog implements LogDriver {
       },
       append: () => {},
       finish: () => {},
+      isFull: false,
       close: () => {
         if (sink >= 0) closeSync(sink);
         sink = -1;
@@ -32,6 +37,11 @@ export class NoLog implements LogDriver {
 
   mark(): undefined {
     return undefined;
+  }
+
+  /** @throws unsupported always */
+  clear(): never {
+    throw new DhowError("unsupported", "configured logging driver keeps no logs");
   }
 
   /** @throws unsupported always */

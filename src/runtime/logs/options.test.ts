@@ -1,5 +1,18 @@
 import { expect, test } from "bun:test";
-import { logAttributes, validateLogOptions } from "./options.ts";
+import { logAttributes, logTag } from "./attributes.ts";
+import { validateLogOptions } from "./options.ts";
+
+const SUBJECT = {
+  id: "0123456789abcdef",
+  name: "web",
+  imageId: "sha256:aabbccddeeff0011",
+  imageName: "nginx",
+  command: ["nginx", "-g"],
+  created: "2024-01-01T00:00:00Z",
+  hostname: "box",
+  labels: { a: "1", b: "2" },
+  env: ["X=y", "LONG=a=b"],
+};
 
 test.each([
   ["nosuch", {}, "logger: no log driver named 'nosuch' is registered"],
@@ -11,6 +24,43 @@ test.each([
   ["json-file", { compress: "true" }, "compress cannot be true when max-file is less than 2 or max-size is not set"],
   ["local", { mode: "fast" }, "logger: logging mode not supported: fast"],
   ["local", { "max-buffer-size": "1m" }, "logger: max-buffer-size option is only supported with 'mode=non-blocking'"],
+  ["local", { "cache-disabled": "maybe" }, "invalid value for option cache-disabled: maybe"],
+  ["syslog", { x: "1" }, "unknown log opt 'x' for syslog log driver"],
+  ["syslog", { "syslog-address": "ftp://a" }, "unsupported scheme: 'ftp'"],
+  ["syslog", { "syslog-address": "127.0.0.1:514" }, 'parse "127.0.0.1:514": first path segment in URL cannot contain colon'],
+  ["syslog", { "syslog-address": "tcp://a:b" }, 'parse "tcp://a:b": invalid port ":b" after host'],
+  ["syslog", { "syslog-address": "unix:///nowhere" }, "stat /nowhere: no such file or directory"],
+  ["syslog", { "syslog-facility": "24" }, "invalid syslog facility"],
+  ["syslog", { "syslog-format": "rfc1" }, "Invalid syslog format"],
+  ["syslog", { "cache-max-size": "x" }, "invalid size: 'x'"],
+  ["journald", { "max-size": "1m" }, "unknown log opt 'max-size' for journald log driver"],
+  ["gelf", {}, "gelf-address is a required parameter"],
+  ["gelf", { "gelf-address": "http://a:1" }, "gelf: endpoint needs to be TCP or UDP"],
+  ["gelf", { "gelf-address": "udp://a" }, "gelf: please provide gelf-address as proto://host:port"],
+  ["gelf", { "gelf-address": "udp://a:1", x: "1" }, 'unknown log opt "x" for gelf log driver'],
+  ["gelf", { "gelf-address": "tcp://a:1", "gelf-compression-type": "gzip" }, "compression is only supported on UDP"],
+  ["gelf", { "gelf-address": "udp://a:1", "gelf-compression-level": "10" }, 'unknown value "10" for log opt "gelf-compression-level"'],
+  ["gelf", { "gelf-address": "udp://a:1", "gelf-tcp-max-reconnect": "1" }, '"gelf-tcp-max-reconnect" is only valid for TCP'],
+  ["gelf", { "gelf-address": "tcp://a:1", "gelf-tcp-reconnect-delay": "-1" }, '"gelf-tcp-reconnect-delay" must be a positive integer'],
+  ["fluentd", { x: "1" }, "unknown log opt 'x' for fluentd log driver"],
+  ["fluentd", { "fluentd-address": "ftp://a" }, "invalid fluentd-address (ftp://a): unsupported scheme: 'ftp'"],
+  ["fluentd", { "fluentd-address": "unix://" }, "invalid fluentd-address (unix://): path is empty"],
+  ["fluentd", { "fluentd-address": "tcp://a/b" }, "invalid fluentd-address (tcp://a/b): should not contain a path element"],
+  [
+    "fluentd",
+    { "fluentd-address": "a:99999" },
+    'invalid fluentd-address (a:99999): invalid port: strconv.ParseUint: parsing "99999": value out of range',
+  ],
+  ["fluentd", { "fluentd-async": "perhaps" }, 'strconv.ParseBool: parsing "perhaps": invalid syntax'],
+  ["fluentd", { "fluentd-retry-wait": "5" }, 'time: missing unit in duration "5"'],
+  ["fluentd", { "fluentd-max-retries": "-1" }, 'strconv.ParseUint: parsing "-1": invalid syntax'],
+  ["fluentd", { "fluentd-max-retries": "3000000000" }, "invalid fluentd-max-retries: value out of range"],
+  [
+    "fluentd",
+    { "fluentd-async-reconnect-interval": "11s" },
+    'invalid value for fluentd-async-reconnect-interval: value ("11s") must be between 100ms and 10s',
+  ],
+  ["fluentd", { "fluentd-write-timeout": "-1s" }, "invalid value for fluentd-write-timeout: value must be a duration that is non-negative"],
 ])("%s with %p is refused in docker's words", (driver, options, message) => {
   expect(() => validateLogOptions(driver, options)).toThrow(message);
 });
@@ -19,20 +69,43 @@ test("good options are taken", () => {
   validateLogOptions("local", { "max-size": "10m", "max-file": "3", compress: "false", mode: "non-blocking", "max-buffer-size": "4m" });
   validateLogOptions("json-file", { "max-size": "10k", "max-file": "2", compress: "true", labels: "a,b", tag: "x" });
   validateLogOptions("none", { whatever: "1" });
+  validateLogOptions("syslog", {
+    "syslog-address": "udp://host",
+    "syslog-facility": "local7",
+    "cache-max-size": "1m",
+    "cache-disabled": "0",
+  });
+  validateLogOptions("fluentd", { "fluentd-address": "host", "fluentd-async-reconnect-interval": "0", tag: "{{.ID}}" });
+  validateLogOptions("gelf", {
+    "gelf-address": "udp://h:1",
+    "gelf-compression-level": "-1",
+    mode: "non-blocking",
+    "max-buffer-size": "1m",
+  });
+  validateLogOptions("journald", { labels: "a" });
 });
 
 test("logAttributes() chooses labels, variables and the tag", () => {
-  const subject = {
-    id: "0123456789abcdef",
-    name: "web",
-    imageId: "sha256:aabbccddeeff0011",
-    imageName: "nginx",
-    labels: { a: "1", b: "2" },
-    env: ["X=y", "LONG=a=b"],
-  };
-  expect(logAttributes({ labels: "a", "env-regex": "^L", tag: "{{.Name}}/{{.ID}}" }, subject)).toEqual({
+  expect(logAttributes({ labels: "a", "env-regex": "^L", tag: "{{.Name}}/{{.ID}}" }, SUBJECT)).toEqual({
     a: "1",
     LONG: "a=b",
     tag: "web/0123456789ab",
   });
+});
+
+test.each([
+  ["{{.Name}}-{{.FullID}}", "web-0123456789abcdef"],
+  ["{{.ImageName | upper}}", "NGINX"],
+  ["{{.Command}} on {{.Hostname}}", "nginx -g on box"],
+  ["{{truncate .ImageFullID 10}}", "sha256:aab"],
+  ['{{.DaemonName}}/{{index .ContainerLabels "a"}}', "docker/1"],
+  ["", "0123456789ab"],
+  ["plain", "plain"],
+])("the tag %p", (tag, expected) => {
+  expect(logTag({ tag }, SUBJECT)).toBe(expected);
+});
+
+test("a tag that is no template is refused in Go's words", () => {
+  expect(() => logTag({ tag: "{{.Name" }, SUBJECT)).toThrow("template: log-tag:1:");
+  expect(() => logTag({ tag: "{{.Nope}}" }, SUBJECT)).toThrow("can't evaluate field Nope in type *logger.Info");
 });

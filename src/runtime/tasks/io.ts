@@ -100,7 +100,7 @@ export class ContainerIo {
 
   /** Takes the streams of a process that runs. */
   begin(ends: IoEnds): void {
-    this.#writer = this.options.driver.open();
+    this.#writer = this.options.driver.open(() => this.roomAgain());
     this.#isDraining = false;
     this.#isBlocked = false;
     this.#drained = Promise.withResolvers<void>();
@@ -125,6 +125,7 @@ export class ContainerIo {
 
   /** The process never ran: clients' sessions end. */
   abort(error?: unknown): void {
+    this.options.driver.remote?.release();
     this.#endSessions(error);
     this.#resetStdin();
   }
@@ -133,6 +134,7 @@ export class ContainerIo {
   drain(): Promise<void> {
     if (this.#writer !== undefined && !this.#isDraining) {
       this.#isDraining = true;
+      this.#isBlocked = this.#isAnyFull();
       this.#stdin.disconnect();
       for (const source of this.#sources) this.#pump(source);
       this.#finishWhenDone();
@@ -290,7 +292,9 @@ export class ContainerIo {
     return false;
   }
 
+  /** Whether a client's queue is full, or the log while the process could still wait for it. */
   #isAnyFull(): boolean {
+    if (!this.#isDraining && this.#writer?.isFull) return true;
     for (const session of this.#sessions) if (session.isFull) return true;
     return false;
   }

@@ -101,7 +101,7 @@ export class Fixture implements Disposable {
       maxSizeBytes: limits.maxSizeBytes ?? 20 << 20,
       maxFiles: limits.maxFiles ?? 5,
       compress: true,
-      attributes: {},
+      attributes: () => ({}),
       clock,
       log,
     });
