@@ -322,7 +322,7 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: P
   };
   return new Containers(
     deps,
-    { store, descendants, imageIdOf, sizes, healthOf: ({ id }) => deps.live.peek(id)?.health?.health?.Status ?? "" },
+    { store, descendants, imageIdOf, sizes, healthOf: ({ state }) => state.health?.status ?? "" },
     {
       containerDir: (id) => join(dataRoot, "containers", id),
       logPath: (container) => deps.live.of(container).io.options.driver.path,
@@ -331,7 +331,6 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: P
         return ids && ids.size > 0 ? [...ids] : null;
       },
       graphDriver: ({ id }) => graphDriver(snapshots, id),
-      health: ({ id }) => deps.live.peek(id)?.health?.health,
       // docker chooses the default at the first start
       appArmorProfile: ({ spec, state }) =>
         appArmorProfileOf(spec.hostConfig, deps.facts, state.startedAt === ZERO_TIME ? "" : parts.appArmorProfile) ?? "",

@@ -1,6 +1,7 @@
 import { type ChainId, ZERO_TIME } from "../../lib/mod.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, PortMap } from "../../spec/engine/mod.ts";
 import type { ContainerMount } from "../../volumes/mod.ts";
+import type { HealthState } from "./health.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
@@ -59,6 +60,10 @@ export interface ContainerState {
   /** The user stopped it: restart policies leave it alone. */
   readonly hasBeenManuallyStopped: boolean;
   readonly network: NetworkState | null;
+  /** Of a container with a health check, from its first start on. */
+  readonly health?: HealthState | undefined;
+  /** It is being ended, or has been, to be started again because it was unhealthy. */
+  readonly isUnhealthyRestart?: boolean | undefined;
 }
 
 export const INITIAL_STATE: ContainerState = {

@@ -4,6 +4,7 @@ import { releaseMounts } from "../../volumes/mod.ts";
 import type { NetworkState } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
+import { unwatchHealth } from "./health-probe.ts";
 import { emptyEndpoint } from "./networking.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
@@ -23,6 +24,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     restartCount: state.restartCount,
     ranMs: exit.exitedAt.getTime() - Number((parseTime(state.startedAt) ?? 0n) / 1_000_000n),
     lastDelayMs: live.lastDelayMs,
+    isUnhealthyRestart: state.isUnhealthyRestart,
   });
   const isAutomatic = (spec.hostConfig.AutoRemove ?? false) && !live.isRestarting;
   const isRemoved = isAutomatic || state.status === "removing";
@@ -36,6 +38,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
     network: unplugged(state.network),
   });
+  unwatchHealth(deps, container, live);
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
   emitNetworks(deps.emit, "disconnect", container, state.network);
@@ -74,10 +77,9 @@ function forgetRun(deps: ContainerDeps, container: Container, task: Task): void 
 export function releaseRun(deps: ContainerDeps, container: Container, live = deps.live.peek(container.id)): void {
   const { id, spec } = container;
   live?.oom?.[Symbol.dispose]();
-  live?.health?.[Symbol.dispose]();
   if (live) {
     live.oom = undefined;
-    live.health = undefined;
+    unwatchHealth(deps, container, live);
   }
   deps.network.release(id);
   releaseMounts(spec.mounts, id, deps.volumes);

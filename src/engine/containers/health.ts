@@ -1,4 +1,4 @@
-import { formatTime, nowNs } from "../../lib/mod.ts";
+import { errorMessage, formatDuration, formatTime, nowNs, parseTime } from "../../lib/mod.ts";
 import type { Health, HealthConfig, HealthcheckResult } from "../../spec/engine/mod.ts";
 
 const OUTPUT_LIMIT_BYTES = 4096;
@@ -8,16 +8,30 @@ const DEFAULT_TIMEOUT_NS = 30_000_000_000;
 const DEFAULT_START_INTERVAL_NS = 5_000_000_000;
 const DEFAULT_RETRIES = 3;
 
-export interface ProbeResult {
-  readonly exitCode: number;
-  readonly output: string;
+/** What is known of a container's health. */
+export interface HealthState {
+  readonly status: "starting" | "healthy" | "unhealthy";
+  readonly failingStreak: number;
+  /** The last five, oldest first. */
+  readonly log: readonly HealthcheckResult[];
+}
+
+/** At a start: what was found in earlier runs stays in the log. */
+export function initialHealth(former: HealthState | undefined): HealthState {
+  return { status: "starting", failingStreak: 0, log: former?.log ?? [] };
+}
+
+/** In docker's form. */
+export function healthOf({ status, failingStreak, log }: HealthState): Health {
+  return { Status: status, FailingStreak: failingStreak, Log: [...log] };
 }
 
 export interface HealthDeps {
-  /** Runs the check in the container; rejects when the signal aborts it or it can't start. */
-  readonly probe: (command: readonly string[], signal: AbortSignal) => Promise<ProbeResult>;
-  /** Called whenever the status changes. */
-  readonly changed: (status: string) => void;
+  /** Runs the check in the container; `output` gets what it prints. Rejects when the signal aborts it or it can't start. */
+  readonly probe: (command: readonly string[], signal: AbortSignal, output: (data: Uint8Array) => void) => Promise<number>;
+  readonly health: () => HealthState;
+  /** Keeps what a check has found. */
+  readonly record: (health: HealthState) => void;
 }
 
 /** The command of a health check; undefined when there is none to run. */
@@ -31,70 +45,83 @@ export function healthCommand(
   return undefined;
 }
 
-/** Watches a running container's health by its HEALTHCHECK, from start to stop of its process. */
+/** What a container's health is after one more result. Before a first success, failures in the start period don't count. */
+export function nextHealth(
+  health: HealthState,
+  result: NonNullable<HealthcheckResult>,
+  config: HealthConfig,
+  startedAt: string,
+): HealthState {
+  const log = [...health.log.slice(1 - RESULTS_KEPT), result];
+  if (result.ExitCode === 0) return { status: "healthy", failingStreak: 0, log };
+  const sinceStartNs = Number((parseTime(result.Start ?? "") ?? 0n) - (parseTime(startedAt) ?? 0n));
+  if (health.status === "starting" && sinceStartNs < (config.StartPeriod ?? 0)) return { ...health, log };
+  const failingStreak = health.failingStreak + 1;
+  return { status: failingStreak >= (config.Retries || DEFAULT_RETRIES) ? "unhealthy" : health.status, failingStreak, log };
+}
+
+/** As much of a check's output as docker keeps. */
+class CappedText {
+  readonly #parts: Uint8Array[] = [];
+  #length = 0;
+
+  add(data: Uint8Array): void {
+    if (this.#length <= OUTPUT_LIMIT_BYTES) this.#parts.push(Uint8Array.from(data));
+    this.#length += data.length;
+  }
+
+  get text(): string {
+    const kept = Buffer.concat(this.#parts).subarray(0, OUTPUT_LIMIT_BYTES).toString();
+    return this.#length > OUTPUT_LIMIT_BYTES ? `${kept}...` : kept;
+  }
+}
+
+/** Watches a running container's health by its HEALTHCHECK, until it is disposed of. */
 export class HealthMonitor implements Disposable {
   readonly #config: HealthConfig;
   readonly #command: readonly string[];
+  readonly #startedAt: string;
   readonly #deps: HealthDeps;
-  readonly #startedMs = Date.now();
-  readonly #log: HealthcheckResult[] = [];
   readonly #abort = new AbortController();
-  #status = "starting";
-  #streak = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(config: HealthConfig, command: readonly string[], deps: HealthDeps) {
-    this.#config = config;
-    this.#command = command;
+  constructor(check: { readonly config: HealthConfig; readonly command: readonly string[]; readonly startedAt: string }, deps: HealthDeps) {
+    this.#config = check.config;
+    this.#command = check.command;
+    this.#startedAt = check.startedAt;
     this.#deps = deps;
     this.#schedule();
   }
 
-  get health(): Health {
-    return { Status: this.#status, FailingStreak: this.#streak, Log: [...this.#log] };
-  }
-
-  #isStarting(): boolean {
-    return this.#status === "starting" && Date.now() - this.#startedMs < (this.#config.StartPeriod ?? 0) / 1e6;
-  }
-
   #schedule(): void {
-    const interval = this.#isStarting()
-      ? this.#config.StartInterval || DEFAULT_START_INTERVAL_NS
-      : this.#config.Interval || DEFAULT_INTERVAL_NS;
-    this.#timer = setTimeout(() => void this.#check(), interval / 1e6);
+    const sinceStartNs = nowNs() - (parseTime(this.#startedAt) ?? 0n);
+    const isStarting = this.#deps.health().status === "starting" && sinceStartNs < BigInt(Math.trunc(this.#config.StartPeriod ?? 0));
+    const intervalNs = isStarting ? this.#config.StartInterval || DEFAULT_START_INTERVAL_NS : this.#config.Interval || DEFAULT_INTERVAL_NS;
+    this.#timer = setTimeout(() => void this.#check(), intervalNs / 1e6);
   }
 
   async #check(): Promise<void> {
-    const start = nowNs();
-    const wasStarting = this.#isStarting();
-    const timeoutMs = (this.#config.Timeout || DEFAULT_TIMEOUT_NS) / 1e6;
-    const timeout = AbortSignal.timeout(timeoutMs);
-    let result: ProbeResult;
-    try {
-      result = await this.#deps.probe(this.#command, AbortSignal.any([timeout, this.#abort.signal]));
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      result = { exitCode: -1, output: timeout.aborted ? `Health check exceeded timeout (${timeoutMs / 1000}s)` : text };
-    }
+    const start = formatTime(nowNs());
+    const { exitCode, output } = await this.#probe();
     if (this.#abort.signal.aborted) return;
-    this.#record(start, result, wasStarting);
-    this.#schedule();
+    const result = { Start: start, End: formatTime(nowNs()), ExitCode: exitCode, Output: output };
+    this.#deps.record(nextHealth(this.#deps.health(), result, this.#config, this.#startedAt));
+    // recording may have ended the watch
+    if (!this.#abort.signal.aborted) this.#schedule();
   }
 
-  #record(start: bigint, result: ProbeResult, wasStarting: boolean): void {
-    const output = Buffer.from(result.output).subarray(0, OUTPUT_LIMIT_BYTES).toString();
-    this.#log.push({ Start: formatTime(start), End: formatTime(nowNs()), ExitCode: result.exitCode, Output: output });
-    if (this.#log.length > RESULTS_KEPT) this.#log.shift();
-    const before = this.#status;
-    if (result.exitCode === 0) {
-      this.#streak = 0;
-      this.#status = "healthy";
-    } else if (!wasStarting) {
-      this.#streak++;
-      if (this.#streak >= (this.#config.Retries || DEFAULT_RETRIES)) this.#status = "unhealthy";
+  async #probe(): Promise<{ readonly exitCode: number; readonly output: string }> {
+    const timeoutNs = this.#config.Timeout || DEFAULT_TIMEOUT_NS;
+    const timeout = AbortSignal.timeout(timeoutNs / 1e6);
+    const printed = new CappedText();
+    try {
+      const exitCode = await this.#deps.probe(this.#command, AbortSignal.any([timeout, this.#abort.signal]), (data) => printed.add(data));
+      return { exitCode, output: printed.text };
+    } catch (error) {
+      if (!timeout.aborted) return { exitCode: -1, output: errorMessage(error) };
+      const output = `Health check exceeded timeout (${formatDuration(timeoutNs)})`;
+      return { exitCode: -1, output: printed.text === "" ? output : `${output}: ${printed.text}` };
     }
-    if (this.#status !== before) this.#deps.changed(this.#status);
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
-import type { ContainerInspectResponse, DriverData, Health } from "../../spec/engine/mod.ts";
+import type { ContainerInspectResponse, DriverData } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
+import { healthOf } from "./health.ts";
 import { networksOf } from "./list.ts";
 import type { Container } from "./store.ts";
 
@@ -10,7 +11,6 @@ export interface InspectDeps {
   readonly logPath: (container: Container) => string;
   readonly execIds: (id: string) => readonly string[] | null;
   readonly graphDriver: (container: Container) => DriverData;
-  readonly health: (container: Container) => Health | undefined;
   readonly appArmorProfile: (container: Container) => string;
   /** Undefined for a container that is gone. */
   readonly nameOf: (id: string) => string | undefined;
@@ -34,7 +34,7 @@ export function inspectContainer(
   const dir = deps.containerDir(id);
   const hasFiles = state.startedAt !== "" && (spec.hostConfig.NetworkMode ?? "").startsWith("container:") === false;
   const file = (name: string): string => (hasFiles && state.status !== "created" ? `${dir}/${name}` : "");
-  const health = deps.health(container);
+  const health = state.health && healthOf(state.health);
   const networks = networksOf(container);
   const bridge = networks["bridge"];
   return {

@@ -14,6 +14,7 @@ import { forgetNoted, removeNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
 import { cgroupPath, launch, startExitCode, watchTask } from "./start.ts";
+import { restartUnhealthy } from "./stop.ts";
 import type { Container } from "./store.ts";
 import { finishUpdate } from "./update.ts";
 
@@ -106,6 +107,10 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   adoptMounts(spec.mounts, id, deps.volumes);
   deps.roots.use(id);
   watchTask(deps, container, live, task);
+  // what the last daemon began, or was about to
+  if (container.state.health?.status === "unhealthy") {
+    void attempt(deps, "restart an unhealthy container", () => restartUnhealthy(deps, container));
+  }
   return "running";
 }
 
@@ -131,6 +136,7 @@ function noteFailure(deps: ContainerDeps, container: Container, error: unknown):
 }
 
 function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, startedAt = container.state.startedAt): void {
+  const { health } = container.state;
   deps.store.update(container, {
     status: "exited",
     pid: 0,
@@ -139,6 +145,7 @@ function markExited(deps: ContainerDeps, container: Container, exit: TaskExit, s
     startedAt,
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * MILLISECOND_NS),
     network: null,
+    ...(health && { health: { ...health, status: "unhealthy" } }),
   });
   const ranNs = (parseTime(container.state.finishedAt) ?? 0n) - (parseTime(startedAt) ?? 0n);
   const execDuration = String(ranNs > 0n ? ranNs / 1_000_000_000n : 0n);

@@ -14,6 +14,8 @@ export interface RestartInput {
   readonly ranMs: number;
   /** The delay before the last restart; 0 before the first. */
   readonly lastDelayMs: number;
+  /** It was ended because it was unhealthy, to be started again whatever its policy. */
+  readonly isUnhealthyRestart?: boolean | undefined;
 }
 
 /** How long to wait before starting a container again, in ms; undefined to leave it ended. Docker's back-off. */
@@ -23,7 +25,8 @@ export function restartDelay(input: RestartInput): number | undefined {
   return last === 0 ? FIRST_DELAY_MS : Math.min(last * 2, LONGEST_DELAY_MS);
 }
 
-function wantsRestart({ policy, exitCode, restartCount }: RestartInput): boolean {
+function wantsRestart({ policy, exitCode, restartCount, isUnhealthyRestart }: RestartInput): boolean {
+  if (isUnhealthyRestart) return true;
   switch (policy.Name) {
     case "always":
     case "unless-stopped":

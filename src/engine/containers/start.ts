@@ -19,7 +19,7 @@ import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
-import { startHealth } from "./health-probe.ts";
+import { resetHealth, watchHealth } from "./health-probe.ts";
 import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts";
 import type { Live } from "./live.ts";
 import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
@@ -109,8 +109,10 @@ function begin(
     error: "",
     oomKilled: false,
     startedAt: formatTime(nowNs()),
+    isUnhealthyRestart: undefined,
     network: plugged.state(task.pid),
   });
+  resetHealth(deps, container);
   watchTask(deps, container, live, task);
   emitNetworks(deps.emit, "connect", container, container.state.network);
   emitVolumes(deps.emit, "mount", container);
@@ -141,7 +143,7 @@ export function watchTask(deps: ContainerDeps, container: Container, live: Live,
   } catch (error) {
     deps.log.warn("out-of-memory can't be watched", { container: container.id, error });
   }
-  startHealth(deps, container, live);
+  if (container.state.status !== "paused") watchHealth(deps, container, live);
   void task.exited.then((exit) => onExit(deps, container, task, exit));
 }
 

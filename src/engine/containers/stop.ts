@@ -4,6 +4,7 @@ import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
+import { unwatchHealth, watchHealth } from "./health-probe.ts";
 import { cgroupPath, startContainer } from "./start.ts";
 import type { Container } from "./store.ts";
 
@@ -64,7 +65,17 @@ export async function stopContainer(deps: ContainerDeps, container: Container, o
   if (!isRunning(state)) throw new DhowError("notModified", `container ${container.id} is not running`);
   const task = taskOf(deps, container);
   deps.store.update(container, { hasBeenManuallyStopped: true });
-  const timeoutS = options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S;
+  await end(deps, container, task, { signal, timeoutS: options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S });
+  emitContainer(deps.emit, "stop", container);
+}
+
+/** Ends a process by `signal`, and by SIGKILL after `timeoutS` (less than 0 = never). @throws internal when that didn't help either */
+async function end(
+  deps: ContainerDeps,
+  container: Container,
+  task: Task,
+  { signal, timeoutS }: { readonly signal: number; readonly timeoutS: number },
+): Promise<void> {
   send(deps, container, task, signal);
   if (timeoutS !== 0) await endsWithin(task, timeoutS < 0 ? -1 : timeoutS * 1000);
   if (task.isRunning) {
@@ -73,7 +84,6 @@ export async function stopContainer(deps: ContainerDeps, container: Container, o
       throw new DhowError("internal", `cannot stop container: ${container.id}: tried to kill container, but did not receive an exit event`);
     }
   }
-  emitContainer(deps.emit, "stop", container);
 }
 
 function send(deps: ContainerDeps, container: Container, task: Task, signal: number): void {
@@ -121,6 +131,25 @@ export async function restartContainer(deps: ContainerDeps, container: Container
   emitContainer(deps.emit, "restart", container);
 }
 
+/** The label by which a container asks to be restarted when it becomes unhealthy. */
+const RESTART_LABEL = "dhow.restart-on-unhealthy";
+
+/**
+ * Ends a container that has become unhealthy and asks for it by its label, as a stop does, and leaves the start to the restart policy's
+ * pauses. One with `--rm` is left alone, as restart policies leave it.
+ */
+export async function restartUnhealthy(deps: ContainerDeps, container: Container): Promise<void> {
+  const { config, hostConfig } = container.spec;
+  if (config.Labels?.[RESTART_LABEL] !== "true" || hostConfig.AutoRemove) return;
+  const { task } = deps.live.of(container);
+  await deps.locks.run(container.id, async () => {
+    const { state } = container;
+    if (!task || deps.live.of(container).task !== task || state.status !== "running" || state.health?.status !== "unhealthy") return;
+    deps.store.update(container, { isUnhealthyRestart: true });
+    await end(deps, container, task, { signal: stopSignal(container), timeoutS: config.StopTimeout ?? DEFAULT_TIMEOUT_S });
+  });
+}
+
 function isGone(error: unknown): boolean {
   return error instanceof Error && errnoCode(error.cause) === "ENOENT";
 }
@@ -152,6 +181,7 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
     throw new DhowError("conflict", `container ${id} is not running`);
   }
   deps.store.update(container, { status: "paused" });
+  unwatchHealth(deps, container, live);
   emitContainer(deps.emit, "pause", container);
 }
 
@@ -162,5 +192,6 @@ export async function unpauseContainer(deps: ContainerDeps, container: Container
   if (!cgroup.exists()) throw new DhowError("conflict", `container ${container.id} is not running`);
   thaw(cgroup);
   deps.store.update(container, { status: "running" });
+  watchHealth(deps, container, deps.live.of(container));
   emitContainer(deps.emit, "unpause", container);
 }
