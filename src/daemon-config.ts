@@ -39,6 +39,9 @@ export interface DaemonConfig {
   readonly defaultShmSizeBytes: number;
   readonly defaultUlimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
   readonly initPath: string;
+  /** Empty: containers are in the host's user namespace. */
+  readonly usernsRemap: string;
+  readonly usernsPool: string;
   readonly isInitDefault: boolean;
   readonly logDriver: string;
   readonly logOpts: Readonly<Record<string, string>>;
@@ -175,6 +178,8 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     defaultShmSizeBytes: shm,
     defaultUlimits: all("default-ulimit").map(parseUlimit),
     initPath: last("init-path", ""),
+    usernsRemap: last("userns-remap", ""),
+    usernsPool: last("userns-pool", "containers"),
     isInitDefault: isOn("init", false),
     logDriver: last("log-driver", "local"),
     logOpts: keyValues(all("log-opt"), "log-opt"),

@@ -26,6 +26,8 @@ import {
   RootMounts,
   recoverContainers,
   System,
+  UsernsMappings,
+  type UsernsSettings,
   VolumesService,
   Waiters,
 } from "./engine/mod.ts";
@@ -43,6 +45,8 @@ import {
   loadDefaultAppArmorProfile,
   type MigrationWarmer,
   type OciRuntime,
+  readIdPool,
+  remappedRoot,
   removeEmptyParent,
   SeccompCache,
   Tasks,
@@ -91,6 +95,7 @@ interface Stores {
   readonly store: ContainerStore;
   readonly images: ImageStore;
   readonly volumes: Volumes;
+  readonly userns: UsernsMappings;
 }
 
 interface Parts extends Stores {
@@ -102,7 +107,8 @@ interface Parts extends Stores {
 }
 
 /** Everything that lives in the data root. */
-async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, { log, stack }: EngineBase): Promise<Stores> {
+async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Promise<Stores> {
+  const { dataRoot, execRoot, storageDriver } = config;
   const db = stack.use(Database.open(join(dataRoot, "db.sqlite"), MIGRATIONS));
   const blobs = new BlobStore(join(dataRoot, "content"));
   blobs.sweep();
@@ -118,7 +124,15 @@ async function openStores({ dataRoot, execRoot, storageDriver }: DaemonConfig, {
     references: (name) => store.usersOfVolume(name),
   });
   volumes.recover();
-  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, snapshots, layers, store, images, volumes };
+  const userns = new UsernsMappings(store, usernsSettings(config, log));
+  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, snapshots, layers, store, images, volumes, userns };
+}
+
+/** @throws invalid in dockerd's words */
+function usernsSettings({ usernsRemap, usernsPool }: DaemonConfig, log: Logger): UsernsSettings {
+  if (usernsRemap === "auto") readIdPool(usernsPool);
+  if (usernsRemap === "") return { remap: undefined, pool: usernsPool };
+  return { remap: usernsRemap === "auto" ? "auto" : remappedRoot(usernsRemap, log), pool: usernsPool };
 }
 
 function openSnapshotter(driver: string, root: string, mapped: string, log: Logger): Snapshotter {
@@ -200,6 +214,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     roots: new RootMounts(snapshots),
     volumes,
     network,
+    userns: parts.userns,
     tasks: new Tasks({ runtimes, execRoot, reactor, log, timeoutMs: config.runtimeTimeoutMs, onOrphan: () => orphans.look() }),
     seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
     warmer,
@@ -354,7 +369,7 @@ function networksApi({ network, store, emit }: ContainerDeps): NetworksService {
 type SystemSettings = ConstructorParameters<typeof System>[0]["settings"];
 
 /** What /info and /version say of the daemon's settings; the runtime is asked for its version once, in the background. */
-function systemSettings(config: DaemonConfig, { snapshots, runtimes, network }: Parts): SystemSettings {
+function systemSettings(config: DaemonConfig, { snapshots, runtimes, network, userns }: Parts): SystemSettings {
   const { dataRoot } = config;
   const id = engineId(join(dataRoot, "engine-id"), () => {
     const made = randomId().slice(0, 36);
@@ -380,6 +395,7 @@ function systemSettings(config: DaemonConfig, { snapshots, runtimes, network }: 
     initPath,
     runtimeVersion,
     warnings: network.warnings,
+    isUsernsDefault: userns.isDefault,
   });
 }
 

@@ -62,6 +62,12 @@ export const FLAGS: readonly Flag[] = [
   { name: "tlscert", type: "string", help: 'Path to TLS certificate file (default "~/.docker/cert.pem")' },
   { name: "tlskey", type: "string", help: 'Path to TLS key file (default "~/.docker/key.pem")' },
   { name: "tlsverify", type: "bool", help: "Use TLS and verify the remote. false lets anybody in" },
+  {
+    name: "userns-pool",
+    type: "string",
+    help: 'Ids for user namespaces of containers\' own: a name in /etc/subuid, or START:SIZE ("containers")',
+  },
+  { name: "userns-remap", type: "string", help: 'User/Group setting for user namespaces ("default" | "auto" | user[:group])' },
 ];
 
 const EXTRA_FLAGS: readonly Flag[] = [

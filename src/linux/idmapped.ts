@@ -24,6 +24,13 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** Whose ids a mounted tree shows and takes: those of a user namespace, in which the owner of the image's files is `root`. */
+export interface IdView {
+  readonly userns: Fd;
+  /** What user and group 0 of the namespace are on the host. */
+  readonly root: Owner;
+}
+
 /** `struct mount_attr`: what to set, what to clear, the propagation, the descriptor of a user namespace. */
 function encodeIdmap(userns: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(MOUNT_ATTR_BYTES));

@@ -74,6 +74,8 @@ export interface AcquireRequest {
   readonly ports: PortSpecs;
   /** `02:42:…`; default from the address. */
   readonly macAddress?: string | undefined;
+  /** A network namespace that is to be the sandbox's, one of another user namespace; owned from now on. */
+  readonly netns?: Fd | undefined;
 }
 
 export interface HostPort {
@@ -346,7 +348,7 @@ export class Networking {
     if (pool === undefined) throw new DhowError("unavailable", "acquire a sandbox: the network is not started");
     const mac = request.macAddress ? parseMac(request.macAddress) : undefined;
     const endpointId = randomId();
-    let pooled = pool.take(request.mode);
+    let pooled = request.netns === undefined ? pool.take(request.mode) : pool.furnish(request.mode, request.netns);
     let leases: PortLease[] = [];
     try {
       if (mac !== undefined) pooled = pool.setMac(pooled, mac);

@@ -123,17 +123,34 @@ export class SandboxPool {
     }
   }
 
+  /** Makes a sandbox of a network namespace that is there, and owns it from now on. @throws {NetlinkError} conflict */
+  furnish(kind: SandboxKind, netns: Fd): PooledSandbox {
+    const enter = (inside: (netns: Fd) => void): Fd => {
+      insideNetns(this.#o.home, netns.fd, () => inside(netns));
+      return netns;
+    };
+    try {
+      return this.#makeIn(kind, enter);
+    } catch (error) {
+      netns.close();
+      throw error;
+    }
+  }
+
   /** Makes a sandbox. @throws {NetlinkError} conflict */
   make(kind: SandboxKind): PooledSandbox {
-    const { home } = this.#o;
-    if (kind === "none") return { netns: createNetnsFd(home, () => loopbackUp()), endpoint: undefined };
+    return this.#makeIn(kind, (inside) => createNetnsFd(this.#o.home, inside));
+  }
+
+  #makeIn(kind: SandboxKind, enter: (inside: (netns: Fd) => void) => Fd): PooledSandbox {
+    if (kind === "none") return { netns: enter(() => loopbackUp()), endpoint: undefined };
     const { bridge, addresses } = this.#o;
     if (bridge === undefined || addresses === undefined)
       throw new DhowError("invalid", 'network "bridge" is not there: the daemon runs with --bridge=none');
     const address = addresses.take();
     const endpoint = { hostInterface: `veth${randomBytes(4).toString("hex").slice(0, 7)}`, address, mac: macOf(address) };
     try {
-      return { netns: createNetnsFd(home, (netns) => this.#plug(netns, bridge, endpoint)), endpoint };
+      return { netns: enter((netns) => this.#plug(netns, bridge, endpoint)), endpoint };
     } catch (error) {
       addresses.free(address);
       throw error;

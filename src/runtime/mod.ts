@@ -5,3 +5,4 @@ export * from "./logs/mod.ts";
 export * from "./spec/mod.ts";
 export * from "./tasks/mod.ts";
 export * from "./user.ts";
+export * from "./userns/mod.ts";

@@ -1,15 +1,8 @@
 import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { errnoCode } from "../lib/mod.ts";
-import { type Fd, isMountPoint, MNT_DETACH, mountIdmapped, type Owner, umount, withFsIds } from "../linux/mod.ts";
+import { type IdView, isMountPoint, MNT_DETACH, mountIdmapped, umount, withFsIds } from "../linux/mod.ts";
 import { unmountOverlay } from "./overlay-mount.ts";
-
-/** Whose ids a mounted tree shows and takes: those of a user namespace, in which the owner of the image's files is `root`. */
-export interface IdView {
-  readonly userns: Fd;
-  /** What user and group 0 of the namespace are on the host. */
-  readonly root: Owner;
-}
 
 /** No key begins with a dot. */
 const STAGE = ".stage";

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
-import { type Fd, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { type Fd, type IdView, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
-import { type IdView, MappedRoots } from "./mapped.ts";
+import { MappedRoots } from "./mapped.ts";
 import {
   checkKey,
   type LayerDraft,

@@ -16,9 +16,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
-import { addInodeFlags, type Fd, FS_TOPDIR_FL, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { addInodeFlags, type Fd, FS_TOPDIR_FL, type IdView, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
-import { type IdView, MappedRoots } from "./mapped.ts";
+import { MappedRoots } from "./mapped.ts";
 import { mountOverlay, unmountOverlay } from "./overlay-mount.ts";
 import {
   checkKey,

@@ -1,7 +1,6 @@
 import { type ChainId, DhowError } from "../lib/mod.ts";
-import type { Fd } from "../linux/mod.ts";
+import type { Fd, IdView } from "../linux/mod.ts";
 import type { Difference } from "./diff.ts";
-import type { IdView } from "./mapped.ts";
 
 /** Where a snapshot's parts are, absolute; what a driver does not have is null. */
 export interface SnapshotPaths {

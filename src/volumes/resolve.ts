@@ -1,13 +1,17 @@
-import { existsSync, mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import {
   fstat,
+  type IdView,
+  isErrno,
   isMountPoint,
   MNT_DETACH,
   type MountInfo,
   MS_BIND,
   MS_REC,
   mount,
+  mountIdmapped,
   O_DIRECTORY,
   O_PATH,
   open,
@@ -34,8 +38,10 @@ export interface ResolveInput {
   readonly volumes: Volumes;
   /** Whether the kernel makes whole trees read-only. */
   readonly recursiveReadOnly: boolean;
-  /** A directory of this container's on the exec root, for mounts that pin a volume's subpath. It may be missing. */
+  /** A directory of this container's on the exec root, for mounts that are needed until it runs. It may be missing. */
   readonly scratch: string;
+  /** Of a container in a user namespace: volumes are shown in its ids, and new bind sources belong to its root. */
+  readonly view?: IdView | undefined;
 }
 
 export interface ResolvedMounts {
@@ -65,12 +71,17 @@ function checkPropagation(source: string, propagation: string): void {
   throw new DhowError("invalid", `path ${source} is mounted on ${found?.mountPoint ?? "/"} but it is not ${kind} mount`);
 }
 
-/** Makes a bind's missing source where docker makes it. @throws invalid, internal in docker's words */
-export function ensureSource(m: ContainerMount): void {
+/**
+ * Makes a bind's missing source where docker makes it; of a container in a user namespace it is the namespace's root's, as with dockerd.
+ * @throws invalid, internal in docker's words
+ */
+export function ensureSource(m: ContainerMount, view?: Pick<IdView, "root">): void {
   if (existsSync(m.source)) return;
   if (!m.createSource) throw new DhowError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${m.source}`);
   try {
-    mkdirSync(m.source, { recursive: true, mode: 0o755 });
+    const first = mkdirSync(m.source, { recursive: true, mode: 0o755 });
+    if (first === undefined || view === undefined) return;
+    for (let path = m.source; path.length >= first.length; path = dirname(path)) chownSync(path, view.root.uid, view.root.gid);
   } catch (error) {
     if (errnoCode(error) === "ENOTDIR") return;
     throw new DhowError("internal", `error while creating mount source path '${m.source}': ${errorMessage(error)}`, { cause: error });
@@ -95,7 +106,7 @@ function bindOptions(m: ContainerMount, from: string, recursiveReadOnly: boolean
  * Binds what a volume's subpath is now to a place that no container can reach, so that nobody swaps a directory for a link
  * between this look and the runtime's mount.
  */
-function pinSubpath(root: string, m: ContainerMount, place: string): void {
+function pinSubpath(root: string, m: ContainerMount, place: string): true {
   try {
     using base = open(root, O_PATH | O_DIRECTORY);
     using found = openat2(base.fd, m.subpath, { flags: O_PATH, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
@@ -105,9 +116,27 @@ function pinSubpath(root: string, m: ContainerMount, place: string): void {
     if ((fstat(found.fd).mode & S_IFMT) === S_IFDIR) mkdirSync(place);
     else writeFileSync(place, "", { flag: "wx" });
     mount(procFdPath(found.fd), place, null, MS_BIND | MS_REC);
+    return true;
   } catch (error) {
     const reason = errnoCode(error) === "ENOENT" ? "no such file or directory" : errorMessage(error);
     throw new DhowError("invalid", `cannot access path ${root}/${m.subpath}: ${reason}`, { cause: error });
+  }
+}
+
+/** A place where what is at `from` has the view's ids. False where the file system can't show others, a network's mostly. */
+function pinInView(from: string, place: string, view: IdView): boolean {
+  mkdirSync(dirname(place), { recursive: true, mode: 0o700 });
+  // left by a daemon that was killed in the middle of a start
+  if (existsSync(place)) unpin(place);
+  if (statSync(from).isDirectory()) mkdirSync(place);
+  else writeFileSync(place, "", { flag: "wx" });
+  try {
+    mountIdmapped(from, place, view.userns, true);
+    return true;
+  } catch (error) {
+    unpin(place);
+    if (isErrno(error, "EINVAL", "ENOSYS", "EOPNOTSUPP")) return false;
+    throw error;
   }
 }
 
@@ -129,25 +158,29 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
   const undo: (() => void)[] = [];
   const pins: string[] = [];
   const dispose = (): void => {
-    if (pins.length === 0) return;
-    for (const place of pins.splice(0)) unpin(place);
-    rmdirSync(input.scratch);
+    for (const place of pins.splice(0).reverse()) unpin(place);
+    if (existsSync(input.scratch)) rmdirSync(input.scratch);
   };
   const tmpfs = Object.entries(input.tmpfs ?? {}).map(([path, data]) => ({ destination: cleanPath(path), data }));
   const covered = new Set(tmpfs.map((t) => t.destination));
 
+  /** Empty when nothing was pinned. */
+  const pinned = (pin: (place: string) => boolean): string => {
+    const place = `${input.scratch}/${pins.length}`;
+    if (!pin(place)) return "";
+    pins.push(place);
+    return place;
+  };
   const source = (m: ContainerMount): string => {
     if (m.kind === "bind") {
-      ensureSource(m);
+      ensureSource(m, input.view);
       return m.source;
     }
     const root = volumes.use(m.volume, containerId);
     undo.push(() => volumes.release(m.volume, containerId));
-    if (m.subpath === "") return root;
-    const place = `${input.scratch}/subpath-${pins.length}`;
-    pinSubpath(root, m, place);
-    pins.push(place);
-    return place;
+    const from = m.subpath === "" ? root : pinned((place) => pinSubpath(root, m, place));
+    const { view } = input;
+    return view === undefined ? from : pinned((place) => pinInView(from, place, view)) || from;
   };
   const toOci = (m: ContainerMount): OciMount => {
     if (m.kind === "tmpfs") return { destination: m.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(m.tmpfs) };

@@ -82,7 +82,7 @@ function checkModes(flags: ContainerFlags): void {
   const isContainerMode = (text: string) => /^container:.+/.test(text);
   if (!["", "host"].includes(flags.pid) && !isContainerMode(flags.pid)) throw new Error("--pid: invalid PID mode");
   if (!["", "host"].includes(flags.uts)) throw new Error("--uts: invalid UTS mode");
-  if (!["", "host"].includes(flags.userns)) throw new Error("--userns: invalid USER mode");
+  if (!["", "host"].includes(flags.userns) && !/^auto(:|$)/.test(flags.userns)) throw new Error("--userns: invalid USER mode");
   if (!["", "host", "private"].includes(flags.cgroupns)) throw new Error("--cgroupns: invalid CGROUP mode");
 }
 

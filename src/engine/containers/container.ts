@@ -1,4 +1,5 @@
 import { type ChainId, ZERO_TIME } from "../../lib/mod.ts";
+import type { IdMappings, TimeOffsets } from "../../runtime/mod.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, PortMap } from "../../spec/engine/mod.ts";
 import type { ContainerMount } from "../../volumes/mod.ts";
 import type { HealthState } from "./health.ts";
@@ -35,6 +36,10 @@ export interface ContainerSpec {
   readonly topLayer: ChainId | null;
   /** The snapshotter that holds its writable layer. */
   readonly driver: string;
+  /** Of its user namespace; without, it is in the host's. */
+  readonly userns?: IdMappings;
+  /** Of its time namespace; without, it is in the host's. */
+  readonly timeOffsets?: TimeOffsets;
 }
 
 /** A container's place on the network while it runs. */

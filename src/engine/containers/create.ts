@@ -6,7 +6,16 @@ import type { Image } from "../../images/mod.ts";
 import { DhowError, errorMessage, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { parsePortSpecs } from "../../network/mod.ts";
-import { clampWarnings, validateConflicts, validateHostConfig, validateLogOptions } from "../../runtime/mod.ts";
+import {
+  checkTimeOffsets,
+  clampWarnings,
+  type IdMappings,
+  parseTimeOffsets,
+  type TimeOffsets,
+  validateConflicts,
+  validateHostConfig,
+  validateLogOptions,
+} from "../../runtime/mod.ts";
 import type {
   ContainerConfig,
   ContainerCreateOptions,
@@ -27,8 +36,11 @@ import { generateName, parseName } from "./names.ts";
 import { emptyEndpoint } from "./networking.ts";
 import { forgetNoted, noteVolume } from "./new-volumes.ts";
 import type { Container } from "./store.ts";
+import { requestedUserns } from "./userns-mappings.ts";
 
 const MILLISECOND_NS = 1_000_000;
+/** Gives a container a time namespace: `monotonic=SECONDS,boottime=SECONDS`. */
+const TIME_OFFSET_LABEL = "dhow.time-offset";
 
 /** POST /containers/create. Nothing stays behind when it fails. @throws invalid, notFound, conflict in docker's words */
 export async function createContainer(
@@ -42,7 +54,8 @@ export async function createContainer(
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
   const asked = request.HostConfig ?? {};
   checkRequest(deps, request, asked);
-  const checked = validateHostConfig(asked, deps.facts);
+  const checked = validateHostConfig({ ...asked, UsernsMode: requestedUserns(request) }, deps.facts);
+  const timeOffsets = requestedTimeOffsets(request);
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
@@ -52,13 +65,25 @@ export async function createContainer(
   const endpoints = checkNetworks(request, hostConfig);
   checkDonors(deps, hostConfig);
   const links = resolveLinks(store, hostConfig);
-  store.reserveName(name, id);
+  const userns = deps.userns.choose(id, hostConfig);
   try {
-    const container = await build(deps, { id, name, image, config: withHostname(id, config, hostConfig), hostConfig, links, endpoints });
+    store.reserveName(name, id);
+    const container = await build(deps, {
+      id,
+      name,
+      image,
+      config: withHostname(id, config, hostConfig),
+      hostConfig,
+      links,
+      endpoints,
+      userns,
+      timeOffsets,
+    });
     emitContainer(deps.emit, "create", container);
     return { Id: id, Warnings: [...checked.warnings, ...clampWarnings(hostConfig, deps.facts)] };
   } finally {
     store.releaseName(name);
+    deps.userns.made(id);
   }
 }
 
@@ -83,6 +108,15 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
   if (hostConfig.AutoRemove && !["", "no", undefined].includes(hostConfig.RestartPolicy?.Name)) {
     throw new DhowError("invalid", "can't create 'AutoRemove' container with restart policy");
   }
+}
+
+/** The label is the only way that every client of the API has. An image's labels are no requests. @throws invalid, unsupported */
+function requestedTimeOffsets(request: ContainerCreateRequest): TimeOffsets | undefined {
+  const text = request.Labels?.[TIME_OFFSET_LABEL];
+  if (text === undefined) return undefined;
+  const offsets = parseTimeOffsets(text);
+  checkTimeOffsets(offsets);
+  return offsets;
 }
 
 /** Other containers that the request names have to be there; docker calls the request bad when they are not. */
@@ -164,6 +198,8 @@ interface Parts {
   readonly hostConfig: HostConfig;
   readonly links: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+  readonly userns: IdMappings | undefined;
+  readonly timeOffsets: TimeOffsets | undefined;
 }
 
 async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
@@ -205,6 +241,8 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
       mounts: plan.mounts,
       topLayer: image.topLayer,
       driver: snapshots.driver,
+      ...(parts.userns === undefined ? {} : { userns: parts.userns }),
+      ...(parts.timeOffsets === undefined ? {} : { timeOffsets: parts.timeOffsets }),
     },
     state: INITIAL_STATE,
   };

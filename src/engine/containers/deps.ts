@@ -10,6 +10,7 @@ import type { HostDefaults } from "./config.ts";
 import type { LiveContainers } from "./live.ts";
 import type { RootMounts } from "./root-mounts.ts";
 import type { ContainerStore } from "./store.ts";
+import type { UsernsMappings } from "./userns-mappings.ts";
 import type { Waiters } from "./wait.ts";
 
 /** What containers need of the images. */
@@ -49,6 +50,7 @@ export interface ContainerDeps {
   readonly volumes: Volumes;
   readonly network: Networking;
   readonly tasks: Tasks;
+  readonly userns: UsernsMappings;
   readonly seccomp: SeccompCache;
   readonly warmer: MigrationWarmer;
   readonly reactor: Reactor;

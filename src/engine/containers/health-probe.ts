@@ -10,6 +10,7 @@ import { bundleProcess } from "./process.ts";
 import { environment } from "./start.ts";
 import { restartUnhealthy } from "./stop.ts";
 import type { Container } from "./store.ts";
+import { processScope } from "./userns.ts";
 
 const SIGKILL = 9;
 /** How long a check that was killed may take to end; what it has started may hold its output open for longer. */
@@ -85,7 +86,14 @@ async function probe(deps: ContainerDeps, container: Container, { args, signal, 
   const io = new ContainerIo({ tty: false, openStdin: false, stdinOnce: false, driver: new NoLog(), reactor, buffers, log });
   const session = io.attach({ logs: false, stream: true, stdin: false, stdout: true, stderr: true });
   const collected = collect(session.output, output);
-  const task = await deps.tasks.exec({ containerId: container.id, execId, process, io, runtime: hostConfig.Runtime ?? "crun" });
+  const task = await deps.tasks.exec({
+    containerId: container.id,
+    execId,
+    process,
+    io,
+    runtime: hostConfig.Runtime ?? "crun",
+    ...processScope(container, user),
+  });
   const exited = task.exited.then((exitCode) => {
     emitContainer(emit, "exec_die", container, { execID: execId, exitCode: String(exitCode) });
     return exitCode;

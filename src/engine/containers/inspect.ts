@@ -1,4 +1,5 @@
-import type { ContainerInspectResponse, DriverData } from "../../spec/engine/mod.ts";
+import type { IdMappings } from "../../runtime/mod.ts";
+import type { ContainerInspectResponse, DriverData, HostConfig } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
 import { healthOf } from "./health.ts";
@@ -22,6 +23,16 @@ function links(deps: InspectDeps, { name, spec }: Container): { readonly Links?:
     return target === undefined ? [] : [`/${target}:/${name}/${alias}`];
   });
   return shown.length > 0 ? { Links: shown } : {};
+}
+
+/** What docker has no field for: the mappings as podman shows them, and the clocks' offsets in seconds. */
+function namespaces({ spec }: Container): Pick<HostConfig, "IDMappings" | "TimeOffsets"> {
+  const { userns, timeOffsets } = spec;
+  const shown = (ranges: IdMappings["uids"]): string[] => ranges.map((m) => `${m.containerID}:${m.hostID}:${m.size}`);
+  return {
+    ...(userns ? { IDMappings: { UidMap: shown(userns.uids), GidMap: shown(userns.gids) } } : {}),
+    ...(timeOffsets ? { TimeOffsets: { Monotonic: timeOffsets.monotonic, Boottime: timeOffsets.boottime } } : {}),
+  };
 }
 
 /** GET /containers/{id}/json. */
@@ -70,7 +81,7 @@ export function inspectContainer(
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
     // null is how docker says that it leaves this to the kernel; the specification knows numbers only
-    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig, ...links(deps, container) },
+    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig, ...links(deps, container), ...namespaces(container) },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),

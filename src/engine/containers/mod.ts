@@ -8,4 +8,5 @@ export { recoverContainers } from "./recover.ts";
 export { markBytes } from "./root-marks.ts";
 export { RootMounts } from "./root-mounts.ts";
 export { type Container, ContainerStore } from "./store.ts";
+export { UsernsMappings, type UsernsSettings } from "./userns-mappings.ts";
 export { Waiters } from "./wait.ts";

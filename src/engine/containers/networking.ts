@@ -1,8 +1,8 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { chownSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DhowError } from "../../lib/mod.ts";
-import { type Fd, O_RDONLY, open } from "../../linux/mod.ts";
+import { type Fd, O_RDONLY, type Owner, open } from "../../linux/mod.ts";
 import {
   buildHostModeHosts,
   buildHostname,
@@ -54,6 +54,8 @@ export interface Plugged {
 export interface EtcInput {
   readonly dir: string;
   readonly links: readonly LinkedContainer[];
+  /** Whose the files are on the host. */
+  readonly owner: Owner | undefined;
 }
 
 /** The running container that another one's namespace is to be shared of. @throws conflict when it doesn't run */
@@ -72,6 +74,11 @@ export function runningDonor(deps: ContainerDeps, ref: string, what: string): Co
  * @throws conflict
  */
 export function namespacePath(deps: ContainerDeps, donor: Container, type: "net" | "pid" | "ipc", held: DisposableStack): string {
+  return `/proc/${process.pid}/fd/${openNamespace(deps, donor, type, held).fd}`;
+}
+
+/** A namespace of a running container, closed with `held`. @throws conflict */
+export function openNamespace(deps: ContainerDeps, donor: Container, type: "net" | "pid" | "ipc" | "user", held: DisposableStack): Fd {
   const ended = (cause?: unknown): DhowError =>
     new DhowError("conflict", `cannot join ${type} namespace of a non running container: ${donor.id}`, { cause });
   let fd: Fd;
@@ -81,7 +88,7 @@ export function namespacePath(deps: ContainerDeps, donor: Container, type: "net"
     throw ended(error);
   }
   if (!deps.live.of(donor).task?.signal(0)) throw ended();
-  return `/proc/${process.pid}/fd/${fd.fd}`;
+  return fd;
 }
 
 /** A container in another one's network has that one's name, too: inspect shows it from the start on. @throws conflict, notFound */
@@ -94,8 +101,12 @@ export function inheritHostname(deps: ContainerDeps, container: Container): void
   deps.store.updateSpec(container, { config: { ...config, Hostname, Domainname } });
 }
 
-/** Plugs a container into its network; `held` has to live until it runs. @throws what `Networking.acquire` throws, conflict, notFound */
-export function plugIn(deps: ContainerDeps, container: Container, held: DisposableStack): Plugged {
+/**
+ * Plugs a container into its network; `held` has to live until it runs. A sandbox of its own is in the namespace that
+ * `takeNetns` gives, if it gives one.
+ * @throws what `Networking.acquire` throws, conflict, notFound
+ */
+export function plugIn(deps: ContainerDeps, container: Container, held: DisposableStack, takeNetns: () => Fd | undefined): Plugged {
   const { hostConfig, config } = container.spec;
   const mode = networkMode(hostConfig);
   if (mode.startsWith("container:")) {
@@ -128,6 +139,7 @@ export function plugIn(deps: ContainerDeps, container: Container, held: Disposab
     containerName: container.name,
     ports: { ...specs, requests },
     macAddress: container.spec.endpoints[mode]?.MacAddress || undefined,
+    netns: takeNetns(),
   });
   return {
     network: { kind: "join", path: sandbox.netnsPath },
@@ -175,7 +187,7 @@ export function etcFiles(deps: ContainerDeps, container: Container, plugged: Plu
     .map((m) => (container.spec.hostConfig.ReadonlyRootfs ? { ...m, options: [...(m.options ?? []), "ro"] } : m));
 }
 
-function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, { dir, links }: EtcInput): void {
+function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, { dir, links, owner }: EtcInput): void {
   const { config, hostConfig } = container.spec;
   const { settings, network } = deps;
   const isHost = plugged.network.kind === "host";
@@ -205,4 +217,5 @@ function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, {
       isHostNetwork: isHost,
     }),
   );
+  if (owner !== undefined) for (const name of ["hosts", "hostname", "resolv.conf"]) chownSync(`${dir}/${name}`, owner.uid, owner.gid);
 }

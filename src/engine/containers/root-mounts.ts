@@ -1,3 +1,4 @@
+import type { IdView } from "../../linux/mod.ts";
 import type { Snapshotter } from "../../snapshots/mod.ts";
 
 /** A container's root file system, mounted until it is disposed of. */
@@ -18,9 +19,12 @@ export class RootMounts {
     this.#snapshots = snapshots;
   }
 
-  /** Mounts it for a run of the container, until `release`; for one that runs already it says so. Returns its path. */
-  use(id: string): string {
-    const rootfs = this.#snapshots.mount(id);
+  /**
+   * Mounts it for a run of the container, until `release`; for one that runs already it says so. Returns its path.
+   * With `view` its files have a user namespace's ids: who has held it before goes on in the image's, in a mount that ends with that.
+   */
+  use(id: string, view?: IdView): string {
+    const rootfs = this.#snapshots.mount(id, view);
     this.#running.add(id);
     return rootfs;
   }

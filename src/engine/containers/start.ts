@@ -6,10 +6,12 @@ import {
   buildSpec,
   cgroupOf,
   cgroupsPathFor,
+  checkTimeOffsets,
   destroyCgroup,
   joinedContainer,
   mountShm,
   OomWatch,
+  type ResolvedUser,
   resolveUser,
   type Task,
   unmountShm,
@@ -26,6 +28,7 @@ import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, running
 import { removeContainer } from "./remove.ts";
 import { markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
+import { asContainerRoot, mountRootfs, openUserns, processScope, type StartingUserns, takeNetns } from "./userns.ts";
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Docker's exit code of a container that could not be started. */
@@ -66,14 +69,18 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     await prepareLog(live);
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
-    const { plugged, built, releasePins } = prepare(deps, container, { undo, held });
+    const userns = await openUserns(deps, container, held);
+    const { plugged, built, user, releasePins } = prepare(deps, container, { undo, held, userns });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
     if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
     live.starting = new AbortController();
-    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime, signal: live.starting.signal });
+    const { timeOffsets } = container.spec;
+    if (timeOffsets !== undefined) checkTimeOffsets(timeOffsets);
+    const { owner } = processScope(container, user);
+    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime, signal: live.starting.signal, owner, timeOffsets });
     undo.defer(() => task.abandon());
     releasePins();
     begin(deps, container, { live, task, plugged });
@@ -176,6 +183,7 @@ function fail(deps: ContainerDeps, container: Container, error: unknown): void {
 interface Prepared {
   readonly plugged: Plugged;
   readonly built: BuiltSpec;
+  readonly user: ResolvedUser;
   /** Gives up what only the runtime's start needs. */
   readonly releasePins: () => void;
 }
@@ -185,23 +193,24 @@ interface Scope {
   readonly undo: AsyncDisposableStack;
   /** What is needed until the process runs. */
   readonly held: DisposableStack;
+  readonly userns: StartingUserns | undefined;
 }
 
 /** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
 function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepared {
-  const { undo, held } = scope;
+  const { undo, held, userns } = scope;
   inheritHostname(deps, container);
   const { id, spec } = container;
   const { config, hostConfig } = spec;
-  const rootfs = deps.roots.use(id);
+  const rootfs = mountRootfs(deps, id, userns);
   undo.defer(() => deps.roots.release(id));
-  if (container.state.startedAt === INITIAL_STATE.startedAt) markRoot(rootfs);
+  if (container.state.startedAt === INITIAL_STATE.startedAt) asContainerRoot(userns, () => markRoot(rootfs));
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";
-  if (cwd !== "/") ensureDirectory(rootfs, cwd);
+  if (cwd !== "/") asContainerRoot(userns, () => ensureDirectory(rootfs, cwd));
   const links = linkedContainers(deps, container);
-  const plugged = plugIn(deps, container, held);
+  const plugged = plugIn(deps, container, held, () => takeNetns(userns));
   undo.defer(() => deps.network.release(id));
   const resolved = resolveMounts({
     containerId: id,
@@ -210,12 +219,13 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
     volumes: deps.volumes,
     recursiveReadOnly: deps.facts.recursiveReadOnly,
     scratch: join(deps.settings.execRoot, "scratch", id),
+    view: userns?.view,
   });
   undo.defer(() => releaseMounts(spec.mounts, id, deps.volumes));
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
-  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links })];
-  prepareMountPoints(rootfs, mounts);
+  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links, owner: userns?.view.root })];
+  asContainerRoot(userns, () => prepareMountPoints(rootfs, mounts));
   const built = buildSpec({
     id,
     rootfs,
@@ -234,12 +244,13 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
     hostConfig,
     mounts,
     network: plugged.network,
+    userns,
     ...sharedNamespaces(deps, container, scope),
     cgroupsPath: cgroupPath(deps, container),
     facts: deps.facts,
     defaults: deps.settings.spec,
   });
-  return { plugged, built, releasePins: resolved.dispose };
+  return { plugged, built, user, releasePins: resolved.dispose };
 }
 
 /** The environment of a container's process, in docker's order; `linked` are the variables of its links. */
@@ -268,7 +279,7 @@ function shmDir(deps: ContainerDeps, id: string): string {
   return join(deps.settings.execRoot, "shm", id);
 }
 
-function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, held }: Scope): SharedNamespaces {
+function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, held, userns }: Scope): SharedNamespaces {
   const { IpcMode = "", PidMode = "", ShmSize = 0 } = spec.hostConfig;
   const pidDonor = joinedContainer(PidMode);
   const pid = pidDonor === undefined ? {} : { pidPath: namespacePath(deps, runningDonor(deps, pidDonor, "PID"), "pid", held) };
@@ -286,7 +297,7 @@ function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, 
   if (IpcMode !== "shareable") return pid;
   const shmPath = shmDir(deps, id);
   undo.defer(() => releaseShm(deps, id));
-  mountShm(shmPath, ShmSize);
+  mountShm(shmPath, ShmSize, userns?.view.root);
   return { ...pid, shmPath };
 }
 

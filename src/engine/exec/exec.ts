@@ -15,6 +15,7 @@ import { currentLinkEnvironment } from "../containers/links.ts";
 import { bundleProcess } from "../containers/process.ts";
 import { environment } from "../containers/start.ts";
 import type { Container } from "../containers/store.ts";
+import { processScope } from "../containers/userns.ts";
 
 /** How long an ended exec can still be asked for its exit code. */
 const KEPT_MS = 5 * 60_000;
@@ -143,6 +144,7 @@ export class Execs implements ExecApi {
       process,
       io: exec.io,
       runtime: hostConfig.Runtime ?? "crun",
+      ...processScope(container, user),
     });
     exec.task = task;
     exec.isRunning = true;

@@ -19,6 +19,8 @@ export interface InfoSettings {
   readonly initPath: string;
   readonly runtimeVersion: string;
   readonly warnings: readonly string[];
+  /** Containers have user namespaces unless they say otherwise. */
+  readonly isUsernsDefault: boolean;
 }
 
 export interface Counts {
@@ -67,11 +69,12 @@ export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemV
   };
 }
 
-function securityOptions(facts: HostFacts): string[] {
+function securityOptions(facts: HostFacts, isUsernsDefault: boolean): string[] {
   const options: string[] = [];
   if (facts.apparmor) options.push("name=apparmor");
   if (facts.seccomp) options.push("name=seccomp,profile=builtin");
   if (facts.selinux) options.push("name=selinux");
+  if (isUsernsDefault) options.push("name=userns");
   if (facts.cgroupNamespaces && facts.cgroup.version === 2) options.push("name=cgroupns");
   return options;
 }
@@ -142,7 +145,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: settings.runtimeVersion },
     InitCommit: { ID: "" },
-    SecurityOptions: securityOptions(facts),
+    SecurityOptions: securityOptions(facts, settings.isUsernsDefault),
     FirewallBackend: { Driver: "nftables" },
     CDISpecDirs: [],
     Warnings: [...settings.warnings, ...facts.warnings],

@@ -11,9 +11,10 @@ import type {
   OciUser,
 } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
+import { type IdMappings, idsFromZero } from "../userns/mod.ts";
 import { capabilityNames, containerCapabilities } from "./capabilities.ts";
 import { containerDevices } from "./devices.ts";
-import { containerOomScoreAdj, containerRlimits, type Ulimit } from "./limits.ts";
+import { containerOomScoreAdj, containerRlimits, type Ulimit, withoutRaising } from "./limits.ts";
 import { isHostMode, isPrivateMode } from "./modes.ts";
 import { defaultMounts, rootPropagation, withUserMounts } from "./mounts.ts";
 import { containerResources } from "./resources.ts";
@@ -56,6 +57,8 @@ export interface SpecInput {
   /** `/proc/<pid>/ns/ipc` of the container whose namespace is joined. */
   readonly ipcPath?: string | undefined;
   readonly pidPath?: string | undefined;
+  /** The user namespace, which is there already, and what is mapped in it; without one the container is in the host's. */
+  readonly userns?: { readonly path: string; readonly mappings: IdMappings } | undefined;
   /** Directory bound at /dev/shm: of a shareable container, of the one joined, or the host's. */
   readonly shmPath?: string | undefined;
   /** Absolute path below every hierarchy's root, `/dhow/<daemon>/<id>`. */
@@ -80,6 +83,7 @@ function namespaces(input: SpecInput): OciNamespace[] {
   const add = (type: OciNamespaceType, path?: string): void => {
     list.push(path === undefined ? { type } : { type, path });
   };
+  if (input.userns !== undefined) add("user", input.userns.path);
   if (network.kind !== "host") add("network", network.kind === "join" ? network.path : undefined);
   if (!isHostMode(hostConfig.UTSMode)) add("uts");
   if (!isHostMode(hostConfig.PidMode)) add("pid", input.pidPath);
@@ -166,7 +170,8 @@ function some<K extends string, T>(key: K, value: T | undefined): { readonly [P 
  * @throws invalid in docker's words: devices, device rules, security options, ulimits
  */
 export function buildSpec(input: SpecInput): BuiltSpec {
-  const { hostConfig, facts, defaults = {} } = input;
+  const { hostConfig, defaults = {}, userns } = input;
+  const facts = userns === undefined ? input.facts : withoutRaising(input.facts);
   const privileged = hostConfig.Privileged === true;
   refuseDeviceRequests(hostConfig);
   const options = parseSecurityOptions(hostConfig.SecurityOpt, defaults.noNewPrivileges);
@@ -174,7 +179,7 @@ export function buildSpec(input: SpecInput): BuiltSpec {
   const limits = containerRlimits(hostConfig.Ulimits, defaults.ulimits ?? [], facts);
   const oom = containerOomScoreAdj(hostConfig.OomScoreAdj ?? 0, facts);
   const devices = containerDevices({ privileged, mappings: hostConfig.Devices, cgroupRules: hostConfig.DeviceCgroupRules });
-  const sysctl = containerSysctls(hostConfig, facts, input.domainname);
+  const sysctl = containerSysctls(hostConfig, facts, input.domainname, userns && idsFromZero(userns.mappings.gids));
   const isHostUts = isHostMode(hostConfig.UTSMode);
   const allMounts = mounts(input, options);
   const process: OciProcess = {
@@ -199,6 +204,8 @@ export function buildSpec(input: SpecInput): BuiltSpec {
     ...(hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0 ? { annotations: hostConfig.Annotations } : {}),
     linux: {
       namespaces: namespaces(input),
+      // runc 1.1 wants them for a namespace that is there, too
+      ...(userns === undefined ? {} : { uidMappings: userns.mappings.uids, gidMappings: userns.mappings.gids }),
       ...(devices.devices.length > 0 ? { devices: devices.devices } : {}),
       cgroupsPath: input.cgroupsPath,
       resources: { devices: devices.rules, ...containerResources(hostConfig) },

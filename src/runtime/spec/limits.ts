@@ -33,6 +33,11 @@ export interface LimitResult {
   readonly warnings: readonly string[];
 }
 
+/** A host that lets nobody raise a limit: so it is for who is in a user namespace. */
+export function withoutRaising(facts: HostFacts): HostFacts {
+  return { ...facts, effectiveCapabilities: facts.effectiveCapabilities & ~CAP_SYS_RESOURCE };
+}
+
 const mayRaise = (facts: HostFacts): boolean => (facts.effectiveCapabilities & CAP_SYS_RESOURCE) !== 0n;
 
 /** What the daemon can give at most: its own hard limit without CAP_SYS_RESOURCE; fs.nr_open bounds nofile in any case. */

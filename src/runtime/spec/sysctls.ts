@@ -35,11 +35,16 @@ export function validateSysctls(config: HostConfig): void {
   }
 }
 
-/** The sysctls of a container: Docker's defaults for a network namespace of its own, the domain name, the user's over them. */
-export function containerSysctls(config: HostConfig, facts: HostFacts, domainname: string): Record<string, string> {
+const MAX_GROUP = 2147483647;
+
+/**
+ * The sysctls of a container: Docker's defaults for a network namespace of its own, the domain name, the user's over them.
+ * `groups` is how many groups there are in its user namespace: the kernel refuses others.
+ */
+export function containerSysctls(config: HostConfig, facts: HostFacts, domainname: string, groups = MAX_GROUP + 1): Record<string, string> {
   const own = isPrivateMode(config.NetworkMode);
   return {
-    ...(own && facts.pingGroupRange ? { "net.ipv4.ping_group_range": "0 2147483647" } : {}),
+    ...(own && facts.pingGroupRange ? { "net.ipv4.ping_group_range": `0 ${Math.min(groups - 1, MAX_GROUP)}` } : {}),
     ...(own && facts.unprivilegedPortStart ? { "net.ipv4.ip_unprivileged_port_start": "0" } : {}),
     ...(domainname !== "" && !isHostMode(config.UTSMode) ? { "kernel.domainname": domainname } : {}),
     ...(config.Sysctls ?? {}),

@@ -1,6 +1,7 @@
 import { DhowError } from "../../lib/mod.ts";
 import type { HostConfig } from "../../spec/engine/mod.ts";
 import { type HostFacts, parseUintList } from "../host.ts";
+import { isAutoUserns, parseAutoUserns } from "../userns/mod.ts";
 import { CAPABILITY_NAMES, capabilityNames, normalizeCapabilities } from "./capabilities.ts";
 import { parseDeviceRule } from "./devices.ts";
 import { ULIMIT_NAMES, type Ulimit } from "./limits.ts";
@@ -247,7 +248,9 @@ function modes(draft: Draft): void {
   if (!isValidPidMode(config.PidMode ?? "")) refuse(`invalid PID mode: ${config.PidMode}`);
   if ((config.ShmSize ?? 0) < 0) refuse("SHM size can not be less than 0");
   if (!["", "host"].includes(config.UTSMode ?? "")) refuse(`invalid UTS mode: ${config.UTSMode}`);
-  if (!["", "host"].includes(config.UsernsMode ?? "")) refuse(`invalid USER mode: ${config.UsernsMode}`);
+  const userns = config.UsernsMode ?? "";
+  if (isAutoUserns(userns)) parseAutoUserns(userns);
+  else if (!["", "host"].includes(userns)) refuse(`invalid USER mode: ${userns}`);
   const adjust = config.OomScoreAdj ?? 0;
   if (adjust < -1000 || adjust > 1000) refuse(`Invalid value ${adjust}, range for oom score adj is [-1000, 1000]`);
   const network = config.NetworkMode ?? "";

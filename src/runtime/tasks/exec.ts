@@ -9,6 +9,7 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
+  type Owner,
   open,
   pidfdOpen,
   pidfdSendSignal,
@@ -17,10 +18,11 @@ import {
   type Watch,
 } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize } from "./console.ts";
-import { BUNDLE, endGroup, makeEmptyDir, pollPid, readPidFile } from "./holder.ts";
+import { BUNDLE, endGroup, makeEmptyDir, makeFifos, pollPid, readPidFile } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 import { execFailure, readRuntimeErrors } from "./oci-error.ts";
 import type { RuntimeCommand } from "./runtimes.ts";
+import { inTimeNamespaceOf } from "./time-namespace.ts";
 
 /** The `process` object of the OCI configuration. */
 export interface ExecProcessSpec {
@@ -38,6 +40,10 @@ export interface ExecOptions {
   readonly io: ContainerIo;
   /** The container's runtime. */
   readonly runtime: string;
+  /** Who the process is on the host, when it is in a user namespace. */
+  readonly owner?: Owner | undefined;
+  /** The container's init, when it has a time namespace, which runtimes don't enter by themselves. */
+  readonly timeNamespaceOf?: number | undefined;
 }
 
 /** A further process in a running container. */
@@ -80,13 +86,14 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     ? cleanup.use(openTerminal(deps.reactor, dir, command, (master) => setFirstSize(master, options.process)))
     : undefined;
   const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
-  const line = command.exec(options.containerId, {
+  const exec = command.exec(options.containerId, {
     process: join(dir, "process.json"),
     pidFile,
     log: join(dir, BUNDLE.log),
     console: command.isCrun && io.options.tty ? BUNDLE.console : undefined,
   });
-  const ends = cleanup.use(openPipes(dir, io));
+  const line = options.timeNamespaceOf === undefined ? exec : inTimeNamespaceOf(options.timeNamespaceOf, exec);
+  const ends = cleanup.use(openPipes(dir, io, options.owner));
   const child = spawnRuntime(line, { dir, stdio: ends.stdio, terminal: terminal?.slavePath });
   ends.closeChildEnds();
   const limit = endAfter(child, deps.timeoutMs);
@@ -147,7 +154,7 @@ interface Pipes extends Disposable {
   release(): { readonly stdin: number | undefined; readonly stdout: number; readonly stderr: number };
 }
 
-function openPipes(dir: string, io: ContainerIo): Pipes {
+function openPipes(dir: string, io: ContainerIo, owner: Owner | undefined): Pipes {
   if (io.options.tty)
     return {
       stdio: ["ignore", "ignore", "ignore"],
@@ -157,7 +164,7 @@ function openPipes(dir: string, io: ContainerIo): Pipes {
     };
   using opened = new DisposableStack();
   const openFifo = (name: string, flags: number): Fd => opened.use(open(join(dir, name), flags));
-  for (const name of [BUNDLE.stdout, BUNDLE.stderr]) mkfifo(join(dir, name));
+  makeFifos(dir, { tty: false, openStdin: io.options.openStdin, owner });
   const stdout = openFifo(BUNDLE.stdout, O_RDONLY | O_NONBLOCK);
   const stderr = openFifo(BUNDLE.stderr, O_RDONLY | O_NONBLOCK);
   const outEnd = openFifo(BUNDLE.stdout, O_WRONLY);
@@ -165,7 +172,6 @@ function openPipes(dir: string, io: ContainerIo): Pipes {
   let stdin: Fd | undefined;
   let inEnd: Fd | undefined;
   if (io.options.openStdin) {
-    mkfifo(join(dir, BUNDLE.stdin));
     inEnd = openFifo(BUNDLE.stdin, O_RDONLY | O_NONBLOCK);
     stdin = openFifo(BUNDLE.stdin, O_WRONLY | O_NONBLOCK);
     // opened without waiting, but the process wants to wait

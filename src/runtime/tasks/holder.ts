@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   EPOLLIN,
@@ -9,6 +9,7 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
+  type Owner,
   open,
   pidfdOpen,
   pidfdSendSignal,
@@ -73,15 +74,29 @@ export interface HolderEnds {
   readonly pipes: { readonly stdin: number | undefined; readonly stdout: number; readonly stderr: number } | undefined;
 }
 
+/** The FIFOs of a process: what it has, and who may open them again through /dev/stdout. */
+export interface FifoOptions {
+  readonly tty: boolean;
+  readonly openStdin: boolean;
+  /** Whom they belong to on the host, where the runtime can't tell: in a user namespace. */
+  readonly owner?: Owner | undefined;
+}
+
 /** Makes an empty bundle directory with the configuration and the FIFOs. */
-export function makeBundle(dir: string, config: string, options: { readonly tty: boolean; readonly openStdin: boolean }): void {
+export function makeBundle(dir: string, config: string, options: FifoOptions): void {
   makeEmptyDir(dir);
   writeFileSync(join(dir, BUNDLE.config), config, { mode: 0o600 });
   mkfifo(join(dir, BUNDLE.control));
-  if (options.tty) return;
-  mkfifo(join(dir, BUNDLE.stdout));
-  mkfifo(join(dir, BUNDLE.stderr));
-  if (options.openStdin) mkfifo(join(dir, BUNDLE.stdin));
+  makeFifos(dir, options);
+}
+
+/** Makes the FIFOs for a process' standard streams; none for a terminal. */
+export function makeFifos(dir: string, { tty, openStdin, owner }: FifoOptions): void {
+  if (tty) return;
+  for (const name of [BUNDLE.stdout, BUNDLE.stderr, ...(openStdin ? [BUNDLE.stdin] : [])]) {
+    mkfifo(join(dir, name));
+    if (owner !== undefined) chownSync(join(dir, name), owner.uid, owner.gid);
+  }
 }
 
 /** Makes `dir`, without what a former run left there. */

@@ -4,3 +4,4 @@ export { ContainerIo, type ContainerIoOptions } from "./io.ts";
 export type { OciRuntime } from "./runtimes.ts";
 export { Task, type TaskExit } from "./task.ts";
 export { type Adopted, type AdoptOptions, type RunOptions, Tasks, type TasksOptions } from "./tasks.ts";
+export { checkTimeOffsets, parseTimeOffsets, type TimeOffsets } from "./time-namespace.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
-import { Fd, O_NONBLOCK, O_RDWR, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
+import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import {
@@ -23,6 +23,7 @@ import type { ContainerIo } from "./io.ts";
 import { createFailure, readRuntimeErrors } from "./oci-error.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { Task, type TaskExit } from "./task.ts";
+import { inNewTimeNamespace, type TimeOffsets } from "./time-namespace.ts";
 
 const SIGKILL = 9;
 const HOLDER_POLL_MS = 5;
@@ -48,6 +49,10 @@ export interface RunOptions {
   readonly runtime: string;
   /** Gives a start up that has not come to its end; its reason is what `run` throws. */
   readonly signal?: AbortSignal | undefined;
+  /** Who the process is on the host, when it is in a user namespace. */
+  readonly owner?: Owner | undefined;
+  /** For a time namespace of its own. */
+  readonly timeOffsets?: TimeOffsets | undefined;
 }
 
 export interface AdoptOptions {
@@ -137,7 +142,7 @@ export class Tasks {
     try {
       // its pid is in the bundle that is about to be emptied
       if (tty) this.#endKeeper(dir);
-      makeBundle(dir, JSON.stringify(spec), { tty, openStdin });
+      makeBundle(dir, JSON.stringify(spec), { tty, openStdin, owner: options.owner });
       if (tty)
         terminal = openTerminal(this.#options.reactor, dir, command, (master) => {
           this.#keep(dir, master);
@@ -145,7 +150,8 @@ export class Tasks {
         });
       const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
-      const line = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
+      const run = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
+      const line = options.timeOffsets === undefined ? run : inNewTimeNamespace(options.timeOffsets, run);
       const ends = startHolder({ dir, command: line, tty, openStdin, terminal: terminal?.slavePath, listener: terminal?.listener });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });

@@ -308,6 +308,10 @@ export type HostConfig = Resources & {
   readonly UTSMode?: string | undefined;
   /** Sets the usernamespace mode for the container when usernamespace remapping option is enabled. */
   readonly UsernsMode?: string | undefined;
+  /** Not docker's; podman's: what ids of a container with a user namespace are on the host, `CONTAINER:HOST:SIZE` each. Output only. */
+  readonly IDMappings?: { readonly UidMap: readonly string[]; readonly GidMap: readonly string[] } | undefined;
+  /** Not docker's: how far the clocks of a container with a time namespace are from the host's, in seconds. Output only. */
+  readonly TimeOffsets?: { readonly Monotonic: number; readonly Boottime: number } | undefined;
   /** Size of `/dev/shm` in bytes. If omitted, the system uses 64MB. */
   readonly ShmSize?: number | undefined;
   /** A list of kernel parameters (sysctls) to set in the container. */
