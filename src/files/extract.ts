@@ -24,6 +24,7 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   O_WRONLY,
+  type Owner,
   openat,
   procFdPath,
   readDirents,
@@ -141,7 +142,7 @@ async function make(extraction: Extraction, header: TarHeader, at: Place): Promi
       return undefined;
     case "symlink":
       checkSymlink(extraction, header, at);
-      symlinkat(encodeName(header.linkName), at.dir.fd, name);
+      extraction.view.making(() => symlinkat(encodeName(header.linkName), at.dir.fd, name));
       finishNode(extraction, header, at, S_IFLNK);
       return undefined;
     case "link":
@@ -151,7 +152,8 @@ async function make(extraction: Extraction, header: TarHeader, at: Place): Promi
     case "block":
     case "fifo": {
       const type = header.type === "char" ? S_IFCHR : header.type === "block" ? S_IFBLK : S_IFIFO;
-      mknodat(at.dir.fd, name, type | (header.mode & 0o777), type === S_IFIFO ? 0 : makedev(header.devMajor, header.devMinor));
+      const device = type === S_IFIFO ? 0 : makedev(header.devMajor, header.devMinor);
+      extraction.view.making(() => mknodat(at.dir.fd, name, type | (header.mode & 0o777), device));
       finishNode(extraction, header, at, type);
       return undefined;
     }
@@ -168,7 +170,7 @@ async function make(extraction: Extraction, header: TarHeader, at: Place): Promi
 
 function makeDirectory(extraction: Extraction, header: TarHeader, at: Place): void {
   try {
-    if (at.name !== ".") mkdirat(at.dir.fd, encodeName(at.name), header.mode & 0o777);
+    if (at.name !== ".") extraction.view.making(() => mkdirat(at.dir.fd, encodeName(at.name), header.mode & 0o777));
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
@@ -179,15 +181,21 @@ function makeDirectory(extraction: Extraction, header: TarHeader, at: Place): vo
 }
 
 async function makeFile(extraction: Extraction, header: TarHeader, at: Place): Promise<void> {
-  using file = openat(at.dir.fd, encodeName(at.name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, header.mode & 0o777);
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  using file = extraction.view.making(() => openat(at.dir.fd, encodeName(at.name), flags, header.mode & 0o777));
   const pending = writePayload(file.fd, header, extraction.reader, extraction);
   if (pending !== undefined) await pending;
   const owner = ownerOf(extraction, header);
-  if (owner && (owner.uid !== 0 || owner.gid !== 0 || process.geteuid?.() !== 0)) fchown(file.fd, owner.uid, owner.gid);
+  if (owner && (owner.uid !== 0 || owner.gid !== 0 || process.geteuid?.() !== 0)) chownFile(extraction, file, owner);
   // chown clears setuid and setgid, the umask has cleared bits at creation
   if ((header.mode & 0o7000) !== 0 || (header.mode & extraction.umask) !== 0) fchmod(file.fd, header.mode);
   if (header.xattrs) setXattrs(header.xattrs, (key, value) => trySetXattr(file.fd, key, value));
   utimensat(file.fd, "", timesOf(headerAttributes(header)), AT_EMPTY_PATH);
+}
+
+function chownFile({ view }: Extraction, file: Fd, owner: Owner): void {
+  const { uid, gid } = view.taken(owner);
+  fchown(file.fd, uid, gid);
 }
 
 function makeHardLink({ view, destination }: Extraction, header: TarHeader, at: Place): void {
@@ -218,7 +226,7 @@ function finishNode(extraction: Extraction, header: TarHeader, at: Place, type: 
 /** Owner, mode and xattrs of an O_PATH descriptor; chown comes first for it clears set-user-id bits and capabilities. */
 function setAttributes(extraction: Extraction, file: Fd, header: TarHeader, hasMode: boolean): void {
   const owner = ownerOf(extraction, header);
-  if (owner) fchownat(file.fd, "", owner, AT_EMPTY_PATH);
+  if (owner) fchownat(file.fd, "", extraction.view.taken(owner), AT_EMPTY_PATH);
   if (!hasMode) return;
   fchmodat(AT_FDCWD, procFdPath(file.fd), header.mode);
   if (header.xattrs) setXattrs(header.xattrs, (key, value) => trySetXattr(file.fd, key, value));

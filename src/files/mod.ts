@@ -4,4 +4,4 @@ export { type ExtractOptions, extract } from "./extract.ts";
 export { type PackOptions, pack } from "./pack.ts";
 export { headerAttributes, type PayloadOptions, writePayload } from "./payload.ts";
 export { TarPacker } from "./tar-packer.ts";
-export { type Directory, FileView, type Place, type ViewMount } from "./view.ts";
+export { type Directory, FileView, type Place, type ViewIds, type ViewMount } from "./view.ts";

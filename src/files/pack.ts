@@ -84,7 +84,7 @@ function open(view: FileView, { place, name }: Entry, options: PackOptions | und
   let file: Fd | undefined;
   try {
     file = view.open(place);
-    const stat = fstat(file.fd);
+    const stat = view.told(fstat(file.fd));
     const frame = (stat.mode & S_IFMT) === S_IFDIR ? openFrame(view, file, place, name) : undefined;
     return { file, stat, frame };
   } catch (error) {

@@ -13,6 +13,7 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
+  type Owner,
   openat,
   openat2,
   RESOLVE_BENEATH,
@@ -26,6 +27,7 @@ import {
   S_IFMT,
   SysError,
   statx,
+  withFsIds,
 } from "../linux/mod.ts";
 
 const STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
@@ -43,7 +45,16 @@ export interface ViewMount {
   readonly isRecursive: boolean;
 }
 
+/** The ids of a view whose files are a user namespace's: they are told and taken as the namespace calls them. */
+export interface ViewIds {
+  /** Who makes files, on the host. */
+  readonly root: Owner;
+  readonly fromHost: (owner: Owner) => Owner;
+  readonly toHost: (owner: Owner) => Owner;
+}
+
 export interface ViewOptions {
+  readonly ids?: ViewIds | undefined;
   /** The root directory, O_PATH; the view closes it. */
   readonly root: Fd;
   readonly isReadOnly?: boolean;
@@ -85,9 +96,11 @@ const join = (directory: string, name: string): string => (directory === "/" ? `
 export class FileView implements Disposable {
   readonly #root: Mounted;
   readonly #mounts = new Map<string, Mounted>();
+  readonly #ids: ViewIds | undefined;
   readonly #open = new Map<string, { readonly fd: Fd; readonly directory: Directory }>();
 
-  constructor({ root, isReadOnly = false, mounts = [] }: ViewOptions) {
+  constructor({ root, isReadOnly = false, mounts = [], ids }: ViewOptions) {
+    this.#ids = ids;
     this.#root = { path: "/", fd: root, isDirectory: true, isReadOnly, isRecursive: true };
     for (const mount of mounts) this.#mount(mount);
     this.forget();
@@ -133,6 +146,21 @@ export class FileView implements Disposable {
   stat(place: Place): FileStat {
     const mounted = this.#mountAt(place);
     return mounted ? fstat(mounted.fd.fd) : statx(place.dir.fd, encodeName(place.name), AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** A file's owner, or what holds it besides other facts, with the ids that the view tells. */
+  told<T extends Owner>(owner: T): T {
+    return this.#ids ? { ...owner, ...this.#ids.fromHost(owner) } : owner;
+  }
+
+  /** What the kernel calls an owner that the view was told. */
+  taken(owner: Owner): Owner {
+    return this.#ids ? this.#ids.toHost(owner) : owner;
+  }
+
+  /** Does what makes a file. `work` must not await. */
+  making<T>(work: () => T): T {
+    return this.#ids ? withFsIds(this.#ids.root, work) : work();
   }
 
   /** The directory at a place. @throws {SysError} ENOENT, ENOTDIR, ELOOP for a link */
@@ -296,7 +324,7 @@ export class FileView implements Disposable {
   #make(place: Place): Fd {
     checkWritable(place, "mkdir");
     try {
-      mkdirat(place.dir.fd, encodeName(place.name), 0o755);
+      this.making(() => mkdirat(place.dir.fd, encodeName(place.name), 0o755));
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
     }

@@ -46,14 +46,26 @@ function encodeIdmap(userns: number): Uint8Array {
  * @see mount_setattr(2) "ID-mapped mounts"
  */
 export function mountIdmapped(source: PathArg, target: PathArg, userns: Fd, recursive = false): void {
+  using tree = openIdmapped(source, userns, recursive);
+  const [empty, to] = [cstr(""), cstr(target)];
+  check(libc.syscall.ipipi(SYS.move_mount, tree.fd, empty, AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", target);
+}
+
+/** The same for this process alone: a mount that is nowhere but behind the returned descriptor (O_PATH), and ends with it. @throws {SysError} */
+export function openIdmapped(source: PathArg, userns: Fd, recursive = false): Fd {
   const deep = recursive ? AT_RECURSIVE : 0;
   const from = cstr(source);
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep;
-  using tree = new Fd(check(libc.syscall.ipi(SYS.open_tree, AT_FDCWD, from, flags), "open_tree", source));
-  const [empty, attributes, to] = [cstr(""), encodeIdmap(userns.fd), cstr(target)];
+  const tree = new Fd(check(libc.syscall.ipi(SYS.open_tree, AT_FDCWD, from, flags), "open_tree", source));
+  const [empty, attributes] = [cstr(""), encodeIdmap(userns.fd)];
   const set = libc.syscall.ipipi(SYS.mount_setattr, tree.fd, empty, AT_EMPTY_PATH | deep, attributes, attributes.length);
-  check(set, "mount_setattr", source);
-  check(libc.syscall.ipipi(SYS.move_mount, tree.fd, empty, AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", target);
+  try {
+    check(set, "mount_setattr", source);
+    return tree;
+  } catch (error) {
+    tree.close();
+    throw error;
+  }
 }
 
 /**

@@ -105,7 +105,7 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
     network: sandbox ? sandboxState(sandbox, task.pid) : state.network,
   });
   adoptMounts(spec.mounts, id, deps.volumes);
-  deps.roots.use(id);
+  deps.roots.adopt(id, spec.userns !== undefined);
   watchTask(deps, container, live, task);
   // what the last daemon began, or was about to
   if (container.state.health?.status === "unhealthy") {

@@ -4,6 +4,8 @@ import type { Snapshotter } from "../../snapshots/mod.ts";
 /** A container's root file system, mounted until it is disposed of. */
 export interface HeldRoot extends Disposable {
   readonly rootfs: string;
+  /** Its files have the ids of the container's user namespace. */
+  readonly isMapped: boolean;
 }
 
 /**
@@ -14,6 +16,7 @@ export class RootMounts {
   readonly #snapshots: Snapshotter;
   readonly #running = new Set<string>();
   readonly #holds = new Map<string, number>();
+  readonly #mapped = new Set<string>();
 
   constructor(snapshots: Snapshotter) {
     this.#snapshots = snapshots;
@@ -26,13 +29,25 @@ export class RootMounts {
   use(id: string, view?: IdView): string {
     const rootfs = this.#snapshots.mount(id, view);
     this.#running.add(id);
+    if (view !== undefined) this.#mapped.add(id);
     return rootfs;
+  }
+
+  /** Takes over what the last daemon mounted for a run that goes on. */
+  adopt(id: string, isMapped: boolean): void {
+    this.use(id);
+    if (isMapped) this.#mapped.add(id);
   }
 
   /** The run is over. Again, or without a run: unmounts what nobody holds. */
   release(id: string): void {
     this.#running.delete(id);
-    if (!this.#holds.has(id)) this.#snapshots.unmount(id);
+    if (!this.#holds.has(id)) this.#unmount(id);
+  }
+
+  #unmount(id: string): void {
+    this.#mapped.delete(id);
+    this.#snapshots.unmount(id);
   }
 
   /** Mounts it to look into it, whether the container runs or not, starts or ends meanwhile. */
@@ -42,6 +57,7 @@ export class RootMounts {
     let isHeld = true;
     return {
       rootfs,
+      isMapped: this.#mapped.has(id),
       [Symbol.dispose]: () => {
         if (!isHeld) return;
         isHeld = false;
@@ -51,7 +67,7 @@ export class RootMounts {
           return;
         }
         this.#holds.delete(id);
-        if (!this.#running.has(id)) this.#snapshots.unmount(id);
+        if (!this.#running.has(id)) this.#unmount(id);
       },
     };
   }

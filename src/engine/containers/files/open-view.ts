@@ -1,25 +1,29 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { FileView, type ViewMount } from "../../../files/mod.ts";
+import { FileView, type ViewIds, type ViewMount } from "../../../files/mod.ts";
 import {
   type Fd,
   fsTypeName,
+  type IdView,
   isErrno,
+  makeUserNamespaces,
   O_DIRECTORY,
   O_PATH,
   open,
   openat2,
+  openIdmapped,
   procFdPath,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   statfs,
 } from "../../../linux/mod.ts";
-import { joinedContainer } from "../../../runtime/mod.ts";
+import { hostRoot, joinedContainer, mapText, ownerInside, ownerOutside } from "../../../runtime/mod.ts";
 import { cleanPath, ensureSource, prepareMountPoints } from "../../../volumes/mod.ts";
 import { isRunning, networkMode } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
 import type { Container } from "../store.ts";
+import { asContainerRoot } from "../userns.ts";
 
 const ETC_FILES = ["hosts", "hostname", "resolv.conf"];
 
@@ -43,28 +47,48 @@ export async function openView(deps: ContainerDeps, container: Container): Promi
   return isRunning(container.state) ? assemble(deps, container) : deps.locks.run(container.id, () => assemble(deps, container));
 }
 
-function assemble(deps: ContainerDeps, container: Container): ContainerView {
+async function assemble(deps: ContainerDeps, container: Container): Promise<ContainerView> {
   const { id, spec } = container;
   using stack = new DisposableStack();
-  const { rootfs } = stack.use(deps.roots.hold(id));
-  const mounts: ViewMount[] = [];
   using opened = new DisposableStack();
+  const held = stack.use(deps.roots.hold(id));
+  // a start may mount the root file system anew, in other ids: from here on it is this one
+  const root = opened.use(open(held.rootfs, O_PATH | O_DIRECTORY));
+  const rootfs = procFdPath(root.fd);
+  using userns = held.isMapped ? await openIds(spec) : undefined;
+  const mounts: ViewMount[] = [];
   const add = (mount: ViewMount | undefined): void => {
     if (mount === undefined) return;
     opened.use(mount.source);
     mounts.push(mount);
   };
   for (const mount of etcMounts(deps, container)) add(mount);
-  addVolumes(deps, container, add, stack);
+  addVolumes(deps, container, { add, stack, userns });
   if (isRunning(container.state)) for (const mount of tmpfsMounts(container)) add(mount);
-  else prepareMountPoints(rootfs, sources(container));
+  else asContainerRoot(userns, () => prepareMountPoints(rootfs, sources(container)));
   mounts.sort((a, b) => depth(a) - depth(b));
-  const root = opened.use(open(rootfs, O_PATH | O_DIRECTORY));
   const isReadOnly = spec.hostConfig.ReadonlyRootfs ?? false;
-  const view = stack.use(new FileView({ root, isReadOnly, mounts }));
+  const view = stack.use(new FileView({ root, isReadOnly, mounts, ids: userns?.ids }));
   opened.move();
-  const held = stack.move();
-  return { view, rootfs, [Symbol.dispose]: () => held.dispose() };
+  const kept = stack.move();
+  return { view, rootfs, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/** What shows a container's files in the ids of its user namespace. */
+interface OpenIds extends Disposable {
+  readonly view: IdView;
+  readonly ids: ViewIds;
+}
+
+async function openIds({ userns: mappings }: Container["spec"]): Promise<OpenIds | undefined> {
+  if (mappings === undefined) return undefined;
+  const namespaces = await makeUserNamespaces({ uidMap: mapText(mappings.uids), gidMap: mapText(mappings.gids) });
+  const root = hostRoot(mappings);
+  return {
+    view: { userns: namespaces.userns, root },
+    ids: { root, fromHost: (owner) => ownerInside(mappings, owner), toHost: (owner) => ownerOutside(mappings, owner) },
+    [Symbol.dispose]: () => namespaces[Symbol.dispose](),
+  };
 }
 
 /** The places that a start would make for the container's own mounts. */
@@ -88,7 +112,13 @@ function etcMounts(deps: ContainerDeps, container: Container): ViewMount[] {
   }));
 }
 
-function addVolumes(deps: ContainerDeps, { id, spec }: Container, add: (mount: ViewMount) => void, stack: DisposableStack): void {
+interface VolumesInput {
+  readonly add: (mount: ViewMount) => void;
+  readonly stack: DisposableStack;
+  readonly userns: OpenIds | undefined;
+}
+
+function addVolumes(deps: ContainerDeps, { id, spec }: Container, { add, stack, userns }: VolumesInput): void {
   const hidden = new Set(Object.keys(spec.hostConfig.Tmpfs ?? {}).map(cleanPath));
   for (const m of spec.mounts) {
     if (m.kind === "tmpfs" || hidden.has(m.destination)) continue;
@@ -98,12 +128,26 @@ function addVolumes(deps: ContainerDeps, { id, spec }: Container, add: (mount: V
       const user = `${id}/view-${views++}`;
       const path = deps.volumes.use(m.volume, user);
       stack.defer(() => deps.volumes.release(m.volume, user));
-      source = openVolume(path, m.subpath);
+      source = inIds(openVolume(path, m.subpath), userns);
     } else {
-      ensureSource(m);
+      ensureSource(m, spec.userns && { root: hostRoot(spec.userns) });
       source = open(m.source, O_PATH);
     }
     add({ destination: m.destination, source, isReadOnly: m.isReadOnly, isRecursive: !m.isNonRecursive });
+  }
+}
+
+/** A volume in the namespace's ids, as the container has it; as it is where its file system can't show others. */
+function inIds(volume: Fd, userns: OpenIds | undefined): Fd {
+  if (userns === undefined) return volume;
+  try {
+    const shown = openIdmapped(procFdPath(volume.fd), userns.view.userns, true);
+    volume.close();
+    return shown;
+  } catch (error) {
+    if (isErrno(error, "EINVAL", "ENOSYS", "EOPNOTSUPP")) return volume;
+    volume.close();
+    throw error;
   }
 }
 
