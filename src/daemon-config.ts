@@ -1,6 +1,6 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { readConfigFile } from "./daemon-file.ts";
-import { daemonUsage, invalid, readFlags } from "./daemon-flags.ts";
+import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
 import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./daemon-tls.ts";
 import { type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
 
@@ -55,6 +55,20 @@ export interface DaemonConfig {
   /** Host names, besides those in `hosts`, that clients may call a TCP socket by. */
   readonly apiHostNames: readonly string[];
   readonly defaultHostIp: string;
+  readonly isNoNewPrivileges: boolean;
+  readonly defaultIpcMode: "private" | "shareable";
+  readonly insecureRegistries: readonly string[];
+  readonly registryMirrors: readonly string[];
+  readonly maxConcurrentDownloads: number;
+  readonly maxConcurrentUploads: number;
+  readonly maxDownloadAttempts: number;
+  readonly features: Readonly<Record<string, string>>;
+  /** Where metrics are served, `host:port` or `unix:///path`; empty: nowhere. */
+  readonly metricsAddress: string;
+  /** dockerd's settings that were given and have no effect here. */
+  readonly ignored: readonly string[];
+  /** What stands in daemon.json, by the flags' names. */
+  readonly inFile: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What the command line asked for besides a configuration. */
@@ -117,12 +131,63 @@ function parseRuntime(text: string): [string, RuntimeConfig] {
   return [pair.slice(0, at), { path: pair.slice(at + 1), runtimeArgs }];
 }
 
-const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error", "fatal"];
+/** dockerd has more levels than there are here. */
+const LEVELS: Readonly<Record<string, LogLevel>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  warn: "warn",
+  error: "error",
+  fatal: "fatal",
+  panic: "fatal",
+};
 
 function logLevel(text: string): LogLevel {
-  const level = LEVELS.find((l) => l === text);
+  const level = LEVELS[text.toLowerCase()];
   if (!level) throw invalid(`invalid logging level: ${text}`);
   return level;
+}
+
+function ipcMode(text: string): "private" | "shareable" {
+  if (text === "private" || text === "shareable") return text;
+  throw invalid(`IPC mode is not supported: ${text}`);
+}
+
+/** Labels with a value; the same twice is once. @throws invalid */
+function labels(given: readonly string[]): readonly string[] {
+  const found = new Map<string, string>();
+  for (const label of given) {
+    const at = label.indexOf("=");
+    if (at < 1) throw invalid(`bad attribute format: ${label}`);
+    const [key, value] = [label.slice(0, at), label.slice(at + 1)];
+    const other = found.get(key);
+    if (other !== undefined && other !== value) throw invalid(`conflict labels for ${key}=${value} and ${key}=${other}`);
+    found.set(key, value);
+  }
+  return [...found].map(([key, value]) => `${key}=${value}`);
+}
+
+/** @throws invalid */
+function mirror(text: string): string {
+  const quoted = JSON.stringify(text);
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined) throw invalid(`invalid mirror: ${quoted} is not a valid URI`);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw invalid(`invalid mirror: unsupported scheme ${JSON.stringify(url.protocol.slice(0, -1))} in ${quoted}`);
+  if (url.search !== "" || url.hash !== "") throw invalid(`invalid mirror: query or fragment at end of the URI ${quoted}`);
+  if (url.username !== "" || url.password !== "") throw invalid(`invalid mirror: username/password not allowed in URI ${quoted}`);
+  return `${text.replace(/\/$/, "")}/`;
+}
+
+/** What can't be left out silently: without them the engine would let in, or do, more than it was told. */
+function checkForeign(all: (name: string) => readonly string[], isOn: (name: string, fallback: boolean) => boolean): void {
+  if (all("authorization-plugin").length > 0)
+    throw invalid("authorization-plugins: there are none in dhow, every request would be let through");
+  if (isOn("rootless", false)) throw invalid("rootless: dhow runs as root");
+  if ((all("api-cors-header").at(-1) ?? "") !== "")
+    throw invalid(
+      'DEPRECATED: The "api-cors-header" config parameter and the dockerd "--api-cors-header" option have been removed; use a reverse proxy if you need CORS headers',
+    );
 }
 
 function checkHost(host: string): string {
@@ -141,6 +206,12 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
   const all = (name: string): readonly string[] => [...(file.get(name) ?? []), ...(flags.get(name) ?? [])];
   const last = (name: string, fallback: string): string => all(name).at(-1) ?? fallback;
   const isOn = (name: string, fallback: boolean): boolean => bool(last(name, String(fallback)), name);
+  const atLeastZero = (name: string, what: string): number => {
+    const value = int(last(name, "0"), name);
+    if (value < 0) throw invalid(`invalid ${what}: ${value}`);
+    return value;
+  };
+  checkForeign(all, isOn);
   const isDebug = isOn("debug", false);
   const shm = parseBytes(last("default-shm-size", "64m"));
   if (shm === undefined) throw invalid(`invalid argument for "--default-shm-size" flag: invalid size: '${last("default-shm-size", "")}'`);
@@ -161,7 +232,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     bridge: last("bridge", "dhow0"),
     bip: last("bip", ""),
     fixedCidr: last("fixed-cidr", ""),
-    mtu: int(last("mtu", "1500"), "mtu"),
+    mtu: atLeastZero("mtu", "default MTU") || 1500,
     dns: all("dns"),
     dnsSearch: all("dns-search"),
     dnsOptions: all("dns-opt"),
@@ -186,11 +257,22 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     logLevel: isDebug ? "debug" : logLevel(last("log-level", "info")),
     logFormat: format,
     isDebug,
-    labels: all("label"),
+    labels: labels(all("label")),
     shutdownTimeoutS: int(last("shutdown-timeout", "15"), "shutdown-timeout"),
     tls: tlsConfig(all, (name) => (all(name).length > 0 ? isOn(name, false) : undefined), env),
     apiHostNames: all("api-host-allow"),
     defaultHostIp: last("ip", "0.0.0.0"),
+    isNoNewPrivileges: isOn("no-new-privileges", false),
+    defaultIpcMode: ipcMode(last("default-ipc-mode", "private")),
+    insecureRegistries: all("insecure-registry"),
+    registryMirrors: all("registry-mirror").map(mirror),
+    maxConcurrentDownloads: atLeastZero("max-concurrent-downloads", "max concurrent downloads") || 3,
+    maxConcurrentUploads: atLeastZero("max-concurrent-uploads", "max concurrent uploads") || 5,
+    maxDownloadAttempts: atLeastZero("max-download-attempts", "max download attempts") || 5,
+    features: keyValues(all("feature"), "feature"),
+    metricsAddress: last("metrics-addr", ""),
+    ignored: SETTINGS.filter(({ name, isForeign }) => isForeign && all(name).length > 0).map(({ name }) => name),
+    inFile: file,
   };
   if (config.tls === undefined && config.hosts.some((host) => host.startsWith("tcp://"))) throw invalid(UNAUTHENTICATED);
   // as dockerd, also to validate

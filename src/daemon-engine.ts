@@ -3,8 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlobStore } from "./content/mod.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
-import { readOnlyCopy } from "./daemon-namespace.ts";
 import { prepareRoots } from "./daemon-roots.ts";
+import { Runtimes } from "./daemon-runtimes.ts";
 import {
   type ContainerDeps,
   ContainerFiles,
@@ -12,6 +12,7 @@ import {
   ContainerStore,
   ContainerStreams,
   Containers,
+  type Emit,
   EventHub,
   EventLog,
   Execs,
@@ -44,7 +45,6 @@ import {
   LOG_DRIVERS,
   loadDefaultAppArmorProfile,
   type MigrationWarmer,
-  type OciRuntime,
   readIdPool,
   remappedRoot,
   removeEmptyParent,
@@ -69,21 +69,39 @@ export interface EngineBase {
   readonly stack: AsyncDisposableStack;
 }
 
+/** The engine, and what of it the daemon itself needs. */
+export interface Engine {
+  readonly api: EngineApi;
+  readonly id: string;
+  readonly emit: Emit;
+  readonly listeners: () => number;
+  readonly runtimes: Runtimes;
+  /** The cgroup namespace of containers that name none. */
+  readonly cgroupnsMode: "private" | "host";
+}
+
 /** Makes the engine and takes up what the last daemon left. @throws what keeps the daemon from starting */
-export async function startEngine(config: DaemonConfig, base: EngineBase): Promise<EngineApi> {
+export async function startEngine(config: DaemonConfig, base: EngineBase): Promise<Engine> {
   validateDefaultLogOptions(config.logDriver, config.logOpts);
   prepareRoots(config.dataRoot, config.execRoot);
   const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
   const network = startNetwork(config, stores, base);
   const events = new EventHub(base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log })));
-  const runtimes = openRuntimes(config, base.log);
-  const parts: Parts = { ...stores, network, events, runtimes, appArmorProfile: await appArmorProfile };
+  const runtimes = new Runtimes(config, base.log);
+  const parts: Parts = { ...stores, id: idOf(config.dataRoot), network, events, runtimes, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   await recoverContainers(deps);
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
-  return engineApi(config, deps, parts);
+  return {
+    api: engineApi(config, deps, parts),
+    id: parts.id,
+    emit: events.emit,
+    listeners: () => events.listeners,
+    runtimes,
+    cgroupnsMode: deps.settings.host.cgroupnsMode,
+  };
 }
 
 interface Stores {
@@ -99,9 +117,11 @@ interface Stores {
 }
 
 interface Parts extends Stores {
+  /** The engine's, in /info and events. */
+  readonly id: string;
   readonly network: Networking;
   readonly events: EventHub;
-  readonly runtimes: Readonly<Record<string, OciRuntime>>;
+  readonly runtimes: Runtimes;
   /** That of containers which name none; undefined where there is none. */
   readonly appArmorProfile: string | undefined;
 }
@@ -171,31 +191,6 @@ function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, sta
   return network;
 }
 
-/** The runtimes by name; crun runs from a read-only mount, which spares it the copy of itself that it makes at every start otherwise. */
-function openRuntimes(config: DaemonConfig, log: Logger): Record<string, OciRuntime> {
-  const runtimes: Record<string, OciRuntime> = {};
-  for (const name of ["crun", "runc", "youki", "runsc"]) {
-    const path = Bun.which(name);
-    if (path !== null) runtimes[name] = { path };
-  }
-  for (const [name, { path, runtimeArgs }] of Object.entries(config.runtimes)) runtimes[name] = { path, args: runtimeArgs };
-  const crun = runtimes["crun"];
-  if (crun) {
-    try {
-      runtimes["crun"] = { ...crun, path: readOnlyCopy(crun.path, join(config.execRoot, "bin", "crun")) };
-    } catch (error) {
-      log.warn("crun can't be mounted read-only; it starts more slowly", { error });
-    }
-  }
-  if (!runtimes[config.defaultRuntime]) {
-    throw new DhowError(
-      "invalid",
-      `the default runtime ${JSON.stringify(config.defaultRuntime)} is not there: install it, or name another by --default-runtime`,
-    );
-  }
-  return runtimes;
-}
-
 /** What the verbs of containers stand on. */
 function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: EngineBase, parts: Parts): ContainerDeps {
   const { dataRoot, execRoot } = config;
@@ -215,7 +210,14 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     volumes,
     network,
     userns: parts.userns,
-    tasks: new Tasks({ runtimes, execRoot, reactor, log, timeoutMs: config.runtimeTimeoutMs, onOrphan: () => orphans.look() }),
+    tasks: new Tasks({
+      runtimes: runtimes.all,
+      execRoot,
+      reactor,
+      log,
+      timeoutMs: config.runtimeTimeoutMs,
+      onOrphan: () => orphans.look(),
+    }),
     seccomp: new SeccompCache({ directory: join(dataRoot, "seccomp"), log }),
     warmer,
     reactor,
@@ -237,16 +239,21 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
     execRoot: config.execRoot,
     daemonId,
     cgroupParent: config.cgroupParent,
-    host: {
-      logDriver: config.logDriver,
-      logOpts: config.logOpts,
-      runtime: config.defaultRuntime,
-      shmSizeBytes: config.defaultShmSizeBytes,
-      cgroupnsMode,
+    // these may change by a reload
+    get host() {
+      return {
+        logDriver: config.logDriver,
+        logOpts: config.logOpts,
+        runtime: config.defaultRuntime,
+        shmSizeBytes: config.defaultShmSizeBytes,
+        ipcMode: config.defaultIpcMode,
+        cgroupnsMode,
+      };
     },
     spec: {
       ulimits: config.defaultUlimits,
       init: config.isInitDefault,
+      noNewPrivileges: config.isNoNewPrivileges,
       ...(initPath === undefined ? {} : { initPath }),
       ...(appArmorProfile === undefined ? {} : { apparmorProfile: appArmorProfile }),
     },
@@ -254,7 +261,9 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
     defaultHostIp: config.defaultHostIp,
-    runtimes: Object.keys(runtimes),
+    get runtimes() {
+      return Object.keys(runtimes.offered);
+    },
   };
 }
 
@@ -369,15 +378,10 @@ function networksApi({ network, store, emit }: ContainerDeps): NetworksService {
 type SystemSettings = ConstructorParameters<typeof System>[0]["settings"];
 
 /** What /info and /version say of the daemon's settings; the runtime is asked for its version once, in the background. */
-function systemSettings(config: DaemonConfig, { snapshots, runtimes, network, userns }: Parts): SystemSettings {
+function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network, userns }: Parts): SystemSettings {
   const { dataRoot } = config;
-  const id = engineId(join(dataRoot, "engine-id"), () => {
-    const made = randomId().slice(0, 36);
-    writeFileSync(join(dataRoot, "engine-id"), made);
-    return made;
-  });
   let runtimeVersion = "";
-  void versionOf(runtimes[config.defaultRuntime]?.path ?? "").then((version) => {
+  void versionOf(runtimes.all[config.defaultRuntime]?.path ?? "").then((version) => {
     runtimeVersion = version;
   });
   const initPath = initProgram(config) ?? "";
@@ -389,13 +393,24 @@ function systemSettings(config: DaemonConfig, { snapshots, runtimes, network, us
     logDriver: config.logDriver,
     logDrivers: LOG_DRIVERS,
     defaultRuntime: config.defaultRuntime,
-    runtimes: Object.fromEntries(Object.entries(runtimes).map(([name, runtime]) => [name, runtime.path])),
+    runtimes: Object.fromEntries(Object.entries(runtimes.offered).map(([name, runtime]) => [name, runtime.path])),
     labels: config.labels,
     isDebug: config.isDebug,
+    insecureRegistries: config.insecureRegistries,
+    registryMirrors: config.registryMirrors,
     initPath,
     runtimeVersion,
     warnings: network.warnings,
     isUsernsDefault: userns.isDefault,
+  });
+}
+
+function idOf(dataRoot: string): string {
+  const path = join(dataRoot, "engine-id");
+  return engineId(path, () => {
+    const made = randomId().slice(0, 36);
+    writeFileSync(path, made);
+    return made;
   });
 }
 

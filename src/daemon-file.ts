@@ -1,7 +1,8 @@
 /** daemon.json: dockerd's keys, read into the forms of the flags. */
 import { readFileSync } from "node:fs";
-import { FLAGS, type Flag, invalid, type Values } from "./daemon-flags.ts";
+import { type Flag, invalid, SETTINGS, type Values } from "./daemon-flags.ts";
 import { DhowError, errnoCode, errorMessage } from "./lib/mod.ts";
+import { scanJson } from "./server/mod.ts";
 
 function listOf(value: unknown, key: string): unknown[] {
   if (Array.isArray(value)) return value;
@@ -16,7 +17,7 @@ function fromFile(flag: Flag, value: unknown, key: string): string[] {
   };
   switch (flag.type) {
     case "list":
-      return listOf(value, key).map(String);
+      return (typeof value === "string" && flag.isForeign ? [value] : listOf(value, key)).map(String);
     case "map":
       return object(value).map(([k, v]) => `${k}=${String(v)}`);
     case "ulimits":
@@ -30,6 +31,8 @@ function fromFile(flag: Flag, value: unknown, key: string): string[] {
       return object(value).map(([k, v]) =>
         [`${k}=${(v as { path: string }).path}`, ...((v as { runtimeArgs?: string[] }).runtimeArgs ?? [])].join("\0"),
       );
+    case "any":
+      return [JSON.stringify(value)];
     case "bool":
       if (typeof value !== "boolean") throw invalid(`${JSON.stringify(key)} must be true or false`);
       return [String(value)];
@@ -37,6 +40,25 @@ function fromFile(flag: Flag, value: unknown, key: string): string[] {
       if (typeof value !== "string" && typeof value !== "number") throw invalid(`${JSON.stringify(key)} must be a string or a number`);
       return [String(value)];
   }
+}
+
+/** An older key of dockerd's goes on to be one. */
+function keysOf({ name, key }: Flag): readonly string[] {
+  return name === "host-gateway-ip" ? [name, key ?? name] : [key ?? name];
+}
+
+function parseObject(text: string, fail: (what: string) => DhowError): Readonly<Record<string, unknown>> {
+  if (text === "") return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const scanned = scanJson(text);
+    throw fail(scanned.kind === "error" ? scanned.message.replace("unexpected EOF", "unexpected end of JSON input") : errorMessage(cause));
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>;
+  const word = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  throw fail(`json: cannot unmarshal ${word} into Go value of type map[string]interface {}`);
 }
 
 /** Reads the file; a missing one is empty unless it was asked for. @throws invalid in dockerd's words */
@@ -48,20 +70,14 @@ export function readConfigFile(path: string, isExplicit: boolean, flags: Values)
     if (errnoCode(cause) === "ENOENT" && !isExplicit) return new Map();
     throw new DhowError(
       "invalid",
-      `unable to configure the daemon with file ${path}: open ${path}: ${errnoCode(cause) === "ENOENT" ? "no such file or directory" : errorMessage(cause)}`,
+      `unable to configure the Docker daemon with file ${path}: open ${path}: ${errnoCode(cause) === "ENOENT" ? "no such file or directory" : errorMessage(cause)}`,
       { cause },
     );
   }
-  const fail = (what: string): DhowError => invalid(`unable to configure the daemon with file ${path}: ${what}`);
-  let json: unknown;
-  try {
-    json = text.trim() === "" ? {} : JSON.parse(text);
-  } catch (cause) {
-    throw new DhowError("invalid", `unable to configure the daemon with file ${path}: ${errorMessage(cause)}`, { cause });
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw fail("it must hold a JSON object");
-  const byKey = new Map(FLAGS.map((f) => [f.key ?? f.name, f]));
-  const unknown = Object.keys(json).filter((key) => !byKey.has(key) && key !== "features" && key !== "live-restore");
+  const fail = (what: string): DhowError => invalid(`unable to configure the Docker daemon with file ${path}: ${what}`);
+  const json = parseObject(text.replace(/^\uFEFF/, "").trim(), fail);
+  const byKey = new Map(SETTINGS.flatMap((flag) => keysOf(flag).map((key) => [key, flag] as const)));
+  const unknown = Object.keys(json).filter((key) => !byKey.has(key));
   if (unknown.length > 0) throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
   const values: Values = new Map();
   const clashes: string[] = [];

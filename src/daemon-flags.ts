@@ -2,7 +2,7 @@
 import { DhowError } from "./lib/mod.ts";
 
 /** The form of a setting's value. */
-export type FlagType = "string" | "bool" | "int" | "list" | "map" | "bytes" | "ulimits" | "pools" | "runtimes";
+export type FlagType = "string" | "bool" | "int" | "list" | "map" | "bytes" | "ulimits" | "pools" | "runtimes" | "any";
 
 /** A setting of the daemon. */
 export interface Flag {
@@ -12,10 +12,13 @@ export interface Flag {
   readonly help: string;
   /** The key in daemon.json where it differs from the flag's name. */
   readonly key?: string;
+  /** A setting of dockerd's that has nothing to act on here: taken, with a warning, so that a daemon.json written for dockerd starts dhow. */
+  readonly isForeign?: true;
+  /** In no help. */
+  readonly isHidden?: true;
 }
 
-/** What both the command line and daemon.json may hold. */
-export const FLAGS: readonly Flag[] = [
+const FLAGS: readonly Flag[] = [
   { name: "add-runtime", type: "runtimes", help: "Register an additional OCI compatible runtime (name=path)", key: "runtimes" },
   { name: "api-host-allow", type: "list", help: "Host names that clients may call a TCP socket by" },
   { name: "bip", type: "string", help: "IPv4 address for the default bridge" },
@@ -30,6 +33,7 @@ export const FLAGS: readonly Flag[] = [
     help: "Default address pools for networks (base=CIDR,size=N)",
     key: "default-address-pools",
   },
+  { name: "default-ipc-mode", type: "string", help: 'Default mode for containers ipc ("shareable" | "private")' },
   { name: "default-cgroupns-mode", type: "string", help: 'Default mode for containers cgroup namespace ("host" | "private")' },
   { name: "default-runtime", type: "string", help: "Default OCI runtime for containers" },
   { name: "default-shm-size", type: "bytes", help: "Default shm size for containers" },
@@ -42,18 +46,27 @@ export const FLAGS: readonly Flag[] = [
   { name: "group", short: "G", type: "string", help: "Group for the unix socket" },
   { name: "host", short: "H", type: "list", help: "Daemon socket(s) to connect to", key: "hosts" },
   { name: "icc", type: "bool", help: "Enable inter-container communication for the default bridge network" },
+  { name: "feature", type: "map", help: "Enable feature in the daemon", key: "features" },
   { name: "init", type: "bool", help: "Run an init in the container to forward signals and reap processes" },
   { name: "init-path", type: "string", help: "Path to the docker-init binary" },
+  { name: "insecure-registry", type: "list", help: "Enable insecure registry communication", key: "insecure-registries" },
   { name: "ip", type: "string", help: "Host IP for port publishing from the default bridge network" },
   { name: "ip-forward", type: "bool", help: "Enable IP forwarding in system configuration" },
   { name: "label", type: "list", help: "Set key=value labels to the daemon", key: "labels" },
+  { name: "live-restore", type: "bool", help: "Has no effect: containers always outlive the daemon" },
   { name: "log-driver", type: "string", help: "Default driver for container logs" },
   { name: "log-format", type: "string", help: 'Set the logging format ("text"|"json")' },
   { name: "log-level", short: "l", type: "string", help: 'Set the logging level ("debug"|"info"|"warn"|"error"|"fatal")' },
   { name: "log-opt", type: "map", help: "Default log driver options for containers", key: "log-opts" },
+  { name: "max-concurrent-downloads", type: "int", help: "Set the max concurrent downloads" },
+  { name: "max-concurrent-uploads", type: "int", help: "Set the max concurrent uploads" },
+  { name: "max-download-attempts", type: "int", help: "Set the max download attempts for each pull" },
+  { name: "metrics-addr", type: "string", help: "Set address to serve metrics on: host:port or unix:///path" },
   { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
+  { name: "no-new-privileges", type: "bool", help: "Set no-new-privileges by default for new containers" },
   { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
   { name: "runtime-timeout", type: "string", help: "How long an OCI runtime may take to start a process before it is ended" },
+  { name: "registry-mirror", type: "list", help: "Preferred registry mirror", key: "registry-mirrors" },
   { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },
   { name: "shutdown-timeout", type: "int", help: "Seconds that running requests get at the end (2 at most); containers are not stopped" },
   { name: "storage-driver", short: "s", type: "string", help: 'Storage driver to use ("overlay2"|"native")' },
@@ -70,13 +83,39 @@ export const FLAGS: readonly Flag[] = [
   { name: "userns-remap", type: "string", help: 'User/Group setting for user namespaces ("default" | "auto" | user[:group])' },
 ];
 
+function foreign(type: FlagType, ...names: readonly string[]): Flag[] {
+  return names.map((text) => {
+    const [name = "", key] = text.split(" ");
+    return { name, type, help: "", isForeign: true, isHidden: true, ...(key === undefined ? {} : { key }) };
+  });
+}
+
+/** dockerd's other settings, as of Docker 29; `flag key` where the two differ. @see https://docs.docker.com/reference/cli/dockerd/ */
+const FOREIGN: readonly Flag[] = [
+  ...foreign("bool", "allow-direct-routing", "cri-containerd", "experimental", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables"),
+  ...foreign("bool", "ipv6", "raw-logs", "rootless", "selinux-enabled", "userland-proxy"),
+  ...foreign("int", "cpu-rt-period", "cpu-rt-runtime", "network-control-plane-mtu", "network-diagnostic-port", "oom-score-adjust"),
+  ...foreign("int", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"),
+  ...foreign("list", "allow-nondistributable-artifacts", "authorization-plugin authorization-plugins", "cdi-spec-dir cdi-spec-dirs"),
+  ...foreign("list", "exec-opt exec-opts", "host-gateway-ip host-gateway-ips", "node-generic-resource node-generic-resources"),
+  ...foreign("list", "storage-opt storage-opts"),
+  ...foreign("any", "builder", "default-network-opt default-network-opts", "proxies"),
+  ...foreign("string", "api-cors-header", "bip6", "bridge-accept-fwmark", "containerd", "containerd-namespace"),
+  ...foreign("string", "containerd-plugins-namespace", "default-gateway", "default-gateway-v6", "deprecated-key-path", "firewall-backend"),
+  ...foreign("string", "fixed-cidr-v6", "http-proxy", "https-proxy", "no-proxy", "seccomp-profile", "swarm-default-advertise-addr"),
+  ...foreign("string", "userland-proxy-path"),
+];
+
 const EXTRA_FLAGS: readonly Flag[] = [
   { name: "validate", type: "bool", help: "Validate daemon configuration and exit" },
   { name: "version", short: "v", type: "bool", help: "Print version information and quit" },
   { name: "help", short: "h", type: "bool", help: "Print usage" },
 ];
 
-const ALL_FLAGS = [...FLAGS, ...EXTRA_FLAGS].sort((a, b) => a.name.localeCompare(b.name));
+/** What daemon.json may hold. */
+export const SETTINGS: readonly Flag[] = [...FLAGS, ...FOREIGN.filter(({ name }) => FLAGS.every((flag) => flag.name !== name))];
+
+const ALL_FLAGS = [...SETTINGS, ...EXTRA_FLAGS].sort((a, b) => a.name.localeCompare(b.name));
 
 const TYPE_WORD: Record<FlagType, string> = {
   string: "string",
@@ -88,11 +127,12 @@ const TYPE_WORD: Record<FlagType, string> = {
   ulimits: "ulimit",
   pools: "pool-options",
   runtimes: "runtime",
+  any: "map",
 };
 
 /** The text of `dhow daemon --help`. */
 export function daemonUsage(): string {
-  const rows = ALL_FLAGS.map((flag) => {
+  const rows = ALL_FLAGS.filter(({ isHidden }) => !isHidden).map((flag) => {
     const left = `  ${flag.short ? `-${flag.short}, ` : "    "}--${flag.name} ${TYPE_WORD[flag.type]}`;
     return `${left.padEnd(40)} ${flag.help}`;
   });

@@ -5,6 +5,7 @@ import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./dae
 import { startEngine } from "./daemon-engine.ts";
 import { listenAddresses } from "./daemon-listen.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
+import { LiveConfig, reload } from "./daemon-reload.ts";
 import { lockRoot } from "./daemon-roots.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
@@ -36,7 +37,7 @@ export async function runDaemon(argv: readonly string[]): Promise<number> {
       process.stdout.write("configuration OK\n");
       return 0;
     case "run":
-      return serve(command.config, argv);
+      return serve(new LiveConfig(command.config), argv);
     default: {
       const never: never = command;
       return never;
@@ -44,13 +45,14 @@ export async function runDaemon(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(config: DaemonConfig, argv: readonly string[]): Promise<number> {
+async function serve(live: LiveConfig, argv: readonly string[]): Promise<number> {
+  const config = live.view;
   if (process.getuid?.() !== 0) {
     process.stderr.write("dhow daemon: it needs to be started with root privileges; use sudo\n");
     return 1;
   }
   const write = (line: string): void => void process.stderr.write(line);
-  const log = createLogger({ level: config.logLevel, format: config.logFormat, write });
+  const log = createLogger({ level: () => config.logLevel, format: config.logFormat, write });
   try {
     // as dockerd: what the daemon makes for containers must be readable in them, whatever the caller's umask was
     process.umask(0o022);
@@ -60,7 +62,7 @@ async function serve(config: DaemonConfig, argv: readonly string[]): Promise<num
       process.on(event, (error: unknown) =>
         log.error("unexpected failure", { error, stack: error instanceof Error ? error.stack : undefined }),
       );
-    await using daemon = await Daemon.start(config, log);
+    await using daemon = await Daemon.start(live, log, () => readAgain(argv));
     await daemon.stopped;
     return 0;
   } catch (error) {
@@ -68,6 +70,13 @@ async function serve(config: DaemonConfig, argv: readonly string[]): Promise<num
     log.debug("start failed", { stack: error instanceof Error ? error.stack : undefined });
     return 1;
   }
+}
+
+/** What the command line and the file say now. @throws invalid */
+function readAgain(argv: readonly string[]): DaemonConfig {
+  const command = parseDaemonCommand(argv, process.env);
+  if (command.kind !== "run") throw new DhowError("internal", `the command line became ${JSON.stringify(command.kind)}`);
+  return command.config;
 }
 
 /** A process that an earlier daemon left for a running container: it is in that daemon's mount namespace. */
@@ -103,7 +112,11 @@ class Daemon implements AsyncDisposable {
     this.stopped = stopped;
   }
 
-  static async start(config: DaemonConfig, log: Logger): Promise<Daemon> {
+  static async start(live: LiveConfig, log: Logger, read: () => DaemonConfig): Promise<Daemon> {
+    const config = live.view;
+    // before and after it can be followed, the signal must not end the daemon
+    const hangup = { follow: (): void => {} };
+    process.on("SIGHUP", () => hangup.follow());
     await using stack = new AsyncDisposableStack();
     for (const dir of [config.dataRoot, config.execRoot, dirname(config.pidfile)]) mkdirSync(dir, { recursive: true, mode: 0o711 });
     stack.use(await lockRoot(config.dataRoot, "--data-root"));
@@ -120,12 +133,16 @@ class Daemon implements AsyncDisposable {
     const warmer = stack.use(new MigrationWarmer(facts));
     const engine = await startEngine(config, { facts, warmer, log, stack });
     const onRequest = (): void => warmer.touch();
-    const server = createServer({ api: engine, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
+    const server = createServer({ api: engine.api, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
     stack.defer(() => server.close({ drainMs: Math.min(DRAIN_MS, config.shutdownTimeoutS * 1000) }));
     await listenAll(server, config, log);
     const stop = Promise.withResolvers<void>();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.resolve());
-    process.on("SIGHUP", () => log.info("settings are read at the start only: restart the daemon, containers go on meanwhile"));
+    hangup.follow = () => reload(live, engine, read, log);
+    stack.defer(() => {
+      hangup.follow = () => {};
+    });
+    for (const setting of config.ignored) log.warn("a setting of dockerd's has no effect here", { setting });
     stack.defer(trimWhenIdle());
     log.info("daemon has completed initialization", { version: VERSION });
     return new Daemon(stack.move(), stop.promise);

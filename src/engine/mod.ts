@@ -1,6 +1,6 @@
 export * from "./containers/mod.ts";
 export { EventLog } from "./event-log.ts";
-export { type EngineEvent, EventHub } from "./events.ts";
+export { type Emit, type EngineEvent, EventHub } from "./events.ts";
 export { Execs } from "./exec/exec.ts";
 export { type ImageDeps, Images, ImageTransfer } from "./images/mod.ts";
 export { NetworksService } from "./networks/mod.ts";

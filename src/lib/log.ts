@@ -14,7 +14,8 @@ export interface Logger {
 }
 
 export interface LoggerOptions {
-  readonly level: LogLevel;
+  /** What is less is dropped; asked at every line when it may change. */
+  readonly level: LogLevel | (() => LogLevel);
   readonly format: "text" | "json";
   /** Receives one finished line, newline included. */
   readonly write: (line: string) => void;
@@ -29,10 +30,11 @@ function text(value: unknown): string {
 
 /** Makes a logger in logrus' text form (`time=… level=… msg=…`), as dockerd writes it, or in JSON lines. */
 export function createLogger(options: LoggerOptions, bound: LogFields = {}): Logger {
-  const threshold = ORDER[options.level];
+  const { level: given } = options;
+  const threshold = typeof given === "function" ? () => ORDER[given()] : () => ORDER[given];
   const now = options.now ?? (() => new Date());
   const emit = (level: LogLevel, message: string, fields: LogFields = {}): void => {
-    if (ORDER[level] < threshold) return;
+    if (ORDER[level] < threshold()) return;
     const all = { ...bound, ...fields };
     const time = now().toISOString();
     if (options.format === "json") {

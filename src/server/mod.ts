@@ -1,3 +1,4 @@
+export { scanJson } from "./go-syntax.ts";
 export type { ListenAddress, Listener } from "./listen.ts";
 export { type ApiServer, createServer, type ServerOptions } from "./server.ts";
 export type { ServerTls } from "./tls.ts";

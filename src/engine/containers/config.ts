@@ -8,6 +8,7 @@ export interface HostDefaults {
   readonly logOpts: Readonly<Record<string, string>>;
   readonly runtime: string;
   readonly shmSizeBytes: number;
+  readonly ipcMode: "private" | "shareable";
   readonly cgroupnsMode: "private" | "host";
 }
 

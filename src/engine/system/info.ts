@@ -16,6 +16,8 @@ export interface InfoSettings {
   readonly runtimes: Readonly<Record<string, string>>;
   readonly labels: readonly string[];
   readonly isDebug: boolean;
+  readonly insecureRegistries: readonly string[];
+  readonly registryMirrors: readonly string[];
   readonly initPath: string;
   readonly runtimeVersion: string;
   readonly warnings: readonly string[];
@@ -127,7 +129,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     NCPU: facts.cpuCount,
     MemTotal: facts.memoryBytes,
     IndexServerAddress: "https://index.docker.io/v1/",
-    RegistryConfig: { InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"], IndexConfigs: {}, Mirrors: null },
+    RegistryConfig: registryConfig(settings),
     GenericResources: null,
     HttpProxy: "",
     HttpsProxy: "",
@@ -149,6 +151,20 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     FirewallBackend: { Driver: "nftables" },
     CDISpecDirs: [],
     Warnings: [...settings.warnings, ...facts.warnings],
+  };
+}
+
+/** Loopback is always insecure; a registry is given by its network or by its name. */
+function registryConfig({ insecureRegistries, registryMirrors }: InfoSettings): SystemInfo["RegistryConfig"] {
+  const isCidr = (text: string): boolean => /^[0-9a-fA-F.:]+\/\d+$/.test(text);
+  const indexes = insecureRegistries
+    .filter((text) => !isCidr(text))
+    .map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }] as const);
+  const official = { Name: "docker.io", Mirrors: registryMirrors, Secure: true, Official: true };
+  return {
+    InsecureRegistryCIDRs: ["::1/128", ...insecureRegistries.filter(isCidr), "127.0.0.0/8"],
+    IndexConfigs: { "docker.io": official, ...Object.fromEntries(indexes) },
+    Mirrors: registryMirrors.length > 0 ? registryMirrors : null,
   };
 }
 

@@ -1,0 +1,106 @@
+/** SIGHUP makes the daemon read daemon.json again. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Daemon, until } from "../daemon.ts";
+
+interface Info {
+  readonly Debug: boolean;
+  readonly Labels: readonly string[];
+  readonly DefaultRuntime: string;
+  readonly Runtimes: Readonly<Record<string, unknown>>;
+  readonly RegistryConfig: { readonly Mirrors: readonly string[] | null; readonly InsecureRegistryCIDRs: readonly string[] };
+}
+
+let dir: string;
+let path: string;
+let daemon: Daemon;
+const write = (settings: unknown): void => writeFileSync(path, typeof settings === "string" ? settings : JSON.stringify(settings));
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), "dhow-reload-"));
+  path = join(dir, "daemon.json");
+  write({ labels: ["a=1"], iptables: false });
+  daemon = await Daemon.start({ args: ["--config-file", path] });
+});
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Sends the signal and waits until the log has one more line with `text`. */
+async function reload(settings: unknown, text: string): Promise<string> {
+  const count = (): number => daemon.log.split(text).length;
+  const before = count();
+  write(settings);
+  process.kill(daemon.pid, "SIGHUP");
+  await until(text, () => count() > before);
+  return daemon.log.split("\n").findLast((line) => line.includes(text)) ?? "";
+}
+
+async function info(): Promise<Info> {
+  return (await daemon.api<Info>("GET", "/info")).json;
+}
+
+test("a setting without an effect is told at the start", () => {
+  expect(daemon.log).toContain(`msg="a setting of dockerd's has no effect here" setting=iptables`);
+});
+
+test("labels, debug, mirrors and the default runtime change, and an event tells", async () => {
+  const since = Date.now() / 1000;
+  const settings = {
+    labels: ["b=2"],
+    debug: true,
+    "registry-mirrors": ["https://mirror.example"],
+    "insecure-registries": ["10.9.0.0/16"],
+    runtimes: { other: { path: "/usr/sbin/runc" } },
+    "default-runtime": "other",
+    "default-shm-size": "32m",
+    mtu: 1400,
+  };
+  await reload(settings, "Reloaded configuration");
+  expect(await info()).toMatchObject({
+    Labels: ["b=2"],
+    Debug: true,
+    DefaultRuntime: "other",
+    Runtimes: { other: { path: "/usr/sbin/runc" } },
+    RegistryConfig: { Mirrors: ["https://mirror.example/"], InsecureRegistryCIDRs: ["::1/128", "10.9.0.0/16", "127.0.0.0/8"] },
+  });
+  expect(daemon.log).toContain('msg="settings changed that need a restart of the daemon" settings="iptables, mtu"');
+  expect(daemon.log).toContain("level=debug");
+  const query = `since=${since}&until=${Date.now() / 1000}&filters=${encodeURIComponent('{"type":["daemon"]}')}`;
+  const { text } = await daemon.api("GET", `/events?${query}`);
+  const event = JSON.parse(text.trim());
+  expect(event).toMatchObject({
+    Action: "reload",
+    Actor: {
+      Attributes: { debug: "true", labels: '["b=2"]', "default-runtime": "other", "default-shm-size": "33554432", features: "map[]" },
+    },
+  });
+  const { stdout: shm } = await daemon.docker("run", "--rm", "busybox", "sh", "-c", "df -k /dev/shm | tail -1 | awk '{print $2}'");
+  expect(shm.trim()).toBe("32768");
+});
+
+test("what can't be taken leaves everything as it was", async () => {
+  const before = await info();
+  for (const [settings, text] of [
+    ['{"labels": [', "unexpected end of JSON input"],
+    [{ nothing: 1 }, "the following directives don't match any configuration option: nothing"],
+    [{ labels: ["c=3"], "default-runtime": "none" }, "specified default runtime 'none' does not exist"],
+  ] as const) {
+    const line = await reload(settings, "Error reloading configuration");
+    expect(line).toContain(text);
+  }
+  expect(await info()).toMatchObject({ Labels: before.Labels, DefaultRuntime: before.DefaultRuntime });
+});
+
+test("a container keeps its runtime when that is taken out of the file", async () => {
+  await daemon.ok("run", "-d", "--name", "kept", "--runtime", "other", "busybox", "top");
+  await reload({ runtimes: {}, "default-runtime": "crun" }, "Reloaded configuration");
+  expect((await info()).Runtimes).not.toHaveProperty("other");
+  expect(await daemon.ok("exec", "kept", "echo", "in")).toBe("in");
+  const { stderr } = await daemon.docker("run", "--rm", "--runtime", "other", "busybox", "true");
+  expect(stderr).toContain("unknown or invalid runtime name: other");
+  await daemon.ok("rm", "-f", "kept");
+});
