@@ -1,4 +1,5 @@
 import type { AttachSession, OutputChunk } from "../spec/engine/mod.ts";
+import type { WebSocketUpgrade } from "./web-socket.ts";
 
 /** Answers of handlers, as data; `respond.ts` and `hijack.ts` write them. */
 export type Reply =
@@ -33,6 +34,8 @@ export interface HijackReply {
   readonly contentType: string;
   readonly multiplexed: boolean;
   readonly stdin: boolean;
+  /** The connection goes on as a WebSocket's. */
+  readonly webSocket?: WebSocketUpgrade;
 }
 
 export function json(body: unknown, status = 200): Reply {

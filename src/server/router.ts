@@ -32,7 +32,7 @@ export interface Match {
   readonly name: string;
 }
 
-/** Finds routes with three look-ups: the whole path; first and last part around a name; first part before a name. */
+/** Finds routes with four look-ups: the whole path; first and last part (or two) around a name; first part before a name. */
 export class Router {
   readonly #exact = new Map<string, Route>();
   readonly #around = new Map<string, Route>();
@@ -57,9 +57,9 @@ export class Router {
     if (second < 0) return undefined;
     const head = path.slice(0, second);
     const last = path.lastIndexOf("/");
-    if (last > second + 1) {
-      const around = this.#around.get(`${method} ${head} ${path.slice(last)}`);
-      if (around !== undefined) return { route: around, name: path.slice(second + 1, last) };
+    for (const end of [path.lastIndexOf("/", last - 1), last]) {
+      const around = end > second + 1 ? this.#around.get(`${method} ${head} ${path.slice(end)}`) : undefined;
+      if (around !== undefined) return { route: around, name: path.slice(second + 1, end) };
     }
     const before = this.#before.get(`${method} ${head}`);
     if (before !== undefined && path.length > second + 1) return { route: before, name: path.slice(second + 1) };

@@ -11,6 +11,7 @@ import { clientSignal, respond, respondError } from "./respond.ts";
 import { type Match, Router } from "./router.ts";
 import { routes } from "./routes/mod.ts";
 import { API_VERSION, type ApiVersion, checkVersion, splitVersion } from "./versions.ts";
+import { webSocketHead, webSocketStream } from "./web-socket.ts";
 
 export interface ServerOptions {
   readonly api: EngineApi;
@@ -199,8 +200,10 @@ class HttpApiServer implements ApiServer {
         return;
       }
       isHttp = false;
-      socket.write(upgradeHead(reply.contentType, this.#headers));
-      await serveSession(socket, start instanceof Promise ? (await start).early : start, reply, this.#log);
+      socket.write(reply.webSocket ? webSocketHead(reply.webSocket) : upgradeHead(reply.contentType, this.#headers));
+      const early = start instanceof Promise ? (await start).early : start;
+      if (reply.webSocket) await serveSession(webSocketStream(socket, early, reply.webSocket), new Uint8Array(), reply, this.#log);
+      else await serveSession(socket, early, reply, this.#log);
     } catch (error) {
       this.#logFailure(incoming, error);
       if (isHttp) refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);

@@ -4,6 +4,7 @@ import { parseTimestamp } from "../decode.ts";
 import { json, MULTIPLEXED_STREAM, RAW_STREAM, type Reply } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
 import { hijackRoute, type Route, route } from "../router.ts";
+import { webSocketUpgrade } from "../web-socket.ts";
 
 function attachOptions(request: ApiRequest): AttachOptions {
   const { query } = request;
@@ -49,6 +50,14 @@ export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: {
       },
       { rawErrors: true },
     ),
+    hijackRoute("GET", "/containers/:name/attach/ws", async (request) => {
+      // messages were text before 1.28, and all streams were attached before 1.42
+      const webSocket = webSocketUpgrade(request, request.atLeast(28) ? "binary" : "text");
+      const all = request.atLeast(42) ? {} : { stdin: true, stdout: true, stderr: true };
+      const wanted = { ...attachOptions(request), ...all };
+      const session = await streams.attach(request.name, wanted);
+      return { session, contentType: "", multiplexed: false, stdin: wanted.stdin && wanted.stream, webSocket };
+    }),
     route("GET", "/containers/:name/logs", async (request): Promise<Reply> => {
       const { query } = request;
       const stdout = query.flag("stdout");
