@@ -51,9 +51,16 @@ export function flagUsages(table: FlagTable, columns: number): string {
   return rows.map(({ left, help }) => `${left.padEnd(widest)}  ${wrap(widest + 2, columns, help)}\n`).join("");
 }
 
+/** The further lines of a command's use name the program again. */
+function useOf(program: string, use: string): string {
+  return use.replaceAll("\n\tdocker ", `\n\t${program} `);
+}
+
 /** A command's `--help`. */
 export function commandHelp(program: string, path: string, command: Command, columns: number): string {
-  const parts = [`Usage:  ${program} ${path}${command.use === "" ? "" : ` ${command.use}`}\n\n${command.long ?? command.short}\n`];
+  const parts = [
+    `Usage:  ${program} ${path}${command.use === "" ? "" : ` ${useOf(program, command.use)}`}\n\n${command.long ?? command.short}\n`,
+  ];
   if (command.aliases !== undefined && command.aliases.length > 1) {
     parts.push(`\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`);
   }
@@ -65,5 +72,5 @@ export function commandHelp(program: string, path: string, command: Command, col
 /** What a mistake in a command's use is followed by. */
 export function usageHint(program: string, path: string, use: string, verb = "Run"): string {
   const whole = path === "" ? program : `${program} ${path}`;
-  return `\n\nUsage:  ${whole}${use === "" ? "" : ` ${use}`}\n\n${verb} '${whole} --help' for more information`;
+  return `\n\nUsage:  ${whole}${use === "" ? "" : ` ${useOf(program, use)}`}\n\n${verb} '${whole} --help' for more information`;
 }

@@ -9,6 +9,7 @@ export interface Group {
 }
 
 const attach: Load = async () => (await import("./commands/container/attach.ts")).attach;
+const cp: Load = async () => (await import("./commands/container/cp.ts")).cp;
 const create: Load = async () => (await import("./commands/container/create.ts")).create;
 const exec: Load = async () => (await import("./commands/container/exec.ts")).exec;
 const containerInspect: Load = async () => (await import("./commands/container/inspect.ts")).containerInspect;
@@ -62,6 +63,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     short: "Manage containers",
     commands: {
       attach,
+      cp,
       create,
       exec,
       inspect: containerInspect,
@@ -120,6 +122,7 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
 /** `dhow <command>` */
 export const COMMANDS: Readonly<Record<string, Load>> = {
   attach,
+  cp,
   create,
   events,
   exec,

@@ -40,6 +40,7 @@ import {
   utimensat,
 } from "../linux/mod.ts";
 import { type Attributes, setXattrs } from "./attributes.ts";
+import { cleanPath } from "./paths.ts";
 import { headerAttributes, type PayloadOptions, writePayload } from "./payload.ts";
 import { checkWritable, type FileView, type Place } from "./view.ts";
 
@@ -48,6 +49,10 @@ export interface ExtractOptions extends PayloadOptions {
   readonly noOverwriteDirNonDir: boolean;
   /** Whose the files become: as the archive says, one owner's, or those of whoever calls. */
   readonly owner: "archive" | "caller" | { readonly uid: number; readonly gid: number };
+  /** Gives an entry, or what a hard link points to, another name. */
+  readonly rename?: (name: string) => string;
+  /** What the view's root is called in messages; links of the archive may not point out of the destination as it is called with it. */
+  readonly shownRoot?: string;
 }
 
 interface Extraction extends ExtractOptions {
@@ -56,12 +61,6 @@ interface Extraction extends ExtractOptions {
   readonly destination: string;
   readonly reader: TarReader;
   readonly umask: number;
-}
-
-/** A path as Go's filepath.Clean leaves it. */
-function cleaned(path: string): string {
-  const normal = posix.normalize(path);
-  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }
 
 /**
@@ -78,7 +77,7 @@ export async function extract(tar: AsyncIterable<Uint8Array>, view: FileView, de
     for (let header = await reader.next(); header !== null; header = await reader.next()) {
       options.signal.throwIfAborted();
       view.trim();
-      const made = await put(extraction, header);
+      const made = await putNamed(extraction, header);
       if (made !== undefined) directories.push({ path: made, attributes: headerAttributes(header) });
       await options.breathe();
     }
@@ -92,21 +91,34 @@ export async function extract(tar: AsyncIterable<Uint8Array>, view: FileView, de
   }
 }
 
+/** Puts one entry in its place; what the file system refuses is told with the entry's path. */
+async function putNamed(extraction: Extraction, header: TarHeader): Promise<string | undefined> {
+  try {
+    return await put(extraction, header);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    const { shownRoot = "/", destination, rename } = extraction;
+    const path = cleanPath(`${shownRoot}/${destination}/${rename?.(header.name) ?? header.name}`);
+    throw new SysError(error.call, error.errno, error.arg.startsWith("/") && error.call === "unlinkat" ? error.arg : path);
+  }
+}
+
 /** Puts one entry in its place; returns the path of a directory. */
 async function put(extraction: Extraction, header: TarHeader): Promise<string | undefined> {
   if (header.type === "global") return undefined;
   const { view, destination } = extraction;
-  const name = cleaned(header.name);
+  const name = cleanPath(extraction.rename?.(header.name) ?? header.name);
   if (name === ".." || name.startsWith("../")) {
-    throw new DhowError("internal", `${JSON.stringify(name)} is outside of ${JSON.stringify(destination)}`);
+    throw new DhowError("internal", `${JSON.stringify(name)} is outside of ${shown(extraction, destination)}`);
   }
-  const path = cleaned(`${destination}/${name}`);
+  const path = cleanPath(`${destination}/${name}`);
   const at = view.locate(path, { followLast: false, make: true });
   const existing = tryStat(view, at);
   const isDirectory = existing !== undefined && (existing.mode & S_IFMT) === S_IFDIR;
   if (existing && isDirectory !== (header.type === "directory") && extraction.noOverwriteDirNonDir) {
     const [old, fresh] = isDirectory ? ["directory", "non-directory"] : ["non-directory", "directory"];
-    throw new DhowError("internal", `cannot overwrite ${old} ${JSON.stringify(path)} with ${fresh} ${JSON.stringify(destination)}`);
+    const [what, where] = [shown(extraction, path), shown(extraction, destination)];
+    throw new DhowError("internal", `cannot overwrite ${old} ${what} with ${fresh} ${where}`);
   }
   if (isDirectory && name === ".") return undefined;
   checkWritable(at, "open");
@@ -116,10 +128,15 @@ async function put(extraction: Extraction, header: TarHeader): Promise<string | 
     if ((existing.mode & S_IFMT) === S_IFDIR || (existing.mode & S_IFMT) === S_IFLNK) {
       // paths that led through it may lead elsewhere now
       view.forget();
-      return make(extraction, header, view.locate(path, { followLast: false, make: true }));
+      return make(extraction, header, view.locate(path, { followLast: false, make: true }), path);
     }
   }
-  return make(extraction, header, at);
+  return make(extraction, header, at, path);
+}
+
+/** A path of the view as messages call it, in quotes. */
+function shown({ shownRoot = "/" }: Extraction, path: string): string {
+  return JSON.stringify(cleanPath(`${shownRoot}/${path}`));
 }
 
 function tryStat(view: FileView, at: Place): FileStat | undefined {
@@ -131,7 +148,7 @@ function tryStat(view: FileView, at: Place): FileStat | undefined {
   }
 }
 
-async function make(extraction: Extraction, header: TarHeader, at: Place): Promise<string | undefined> {
+async function make(extraction: Extraction, header: TarHeader, at: Place, path: string): Promise<string | undefined> {
   const name = encodeName(at.name);
   switch (header.type) {
     case "directory":
@@ -141,7 +158,7 @@ async function make(extraction: Extraction, header: TarHeader, at: Place): Promi
       await makeFile(extraction, header, at);
       return undefined;
     case "symlink":
-      checkSymlink(extraction, header, at);
+      checkSymlink(extraction, header, path);
       extraction.view.making(() => symlinkat(encodeName(header.linkName), at.dir.fd, name));
       finishNode(extraction, header, at, S_IFLNK);
       return undefined;
@@ -178,6 +195,7 @@ function makeDirectory(extraction: Extraction, header: TarHeader, at: Place): vo
   // who swapped it for a link or a file meanwhile keeps that as it is
   if ((fstat(made.fd).mode & S_IFMT) !== S_IFDIR) throw new SysError("mkdir", errnoNumber("ENOTDIR"), at.path);
   setAttributes(extraction, made, header, true);
+  utimensat(AT_FDCWD, procFdPath(made.fd), timesOf(headerAttributes(header)));
 }
 
 async function makeFile(extraction: Extraction, header: TarHeader, at: Place): Promise<void> {
@@ -198,10 +216,12 @@ function chownFile({ view }: Extraction, file: Fd, owner: Owner): void {
   fchown(file.fd, uid, gid);
 }
 
-function makeHardLink({ view, destination }: Extraction, header: TarHeader, at: Place): void {
-  const target = cleaned(`${destination}/${header.linkName}`);
+function makeHardLink(extraction: Extraction, header: TarHeader, at: Place): void {
+  const { view, destination, rename } = extraction;
+  const linkName = rename?.(header.linkName) ?? header.linkName;
+  const target = cleanPath(`${destination}/${linkName}`);
   if (!target.startsWith(destination)) {
-    throw new DhowError("internal", `invalid hardlink ${JSON.stringify(target)} -> ${JSON.stringify(header.linkName)}`);
+    throw new DhowError("internal", `invalid hardlink ${shown(extraction, target)} -> ${JSON.stringify(linkName)}`);
   }
   const from = view.locate(target, { followLast: false });
   if (view.hasMounts(from.path)) throw new SysError("link", errnoNumber("EXDEV"), from.path, at.path);
@@ -209,10 +229,11 @@ function makeHardLink({ view, destination }: Extraction, header: TarHeader, at: 
 }
 
 /** Docker lets no relative link point out of the directory that it unpacks to. */
-function checkSymlink({ destination }: Extraction, header: TarHeader, at: Place): void {
-  const path = at.path;
-  if (cleaned(`${posix.dirname(path)}/${header.linkName}`).startsWith(destination)) return;
-  throw new DhowError("internal", `invalid symlink ${JSON.stringify(path)} -> ${JSON.stringify(header.linkName)}`);
+function checkSymlink(extraction: Extraction, { linkName }: TarHeader, path: string): void {
+  const { shownRoot = "/", destination } = extraction;
+  const target = cleanPath(`${shownRoot}/${posix.dirname(path)}/${linkName}`);
+  if (target.startsWith(cleanPath(`${shownRoot}/${destination}`))) return;
+  throw new DhowError("internal", `invalid symlink ${shown(extraction, path)} -> ${JSON.stringify(linkName)}`);
 }
 
 /** Gives a new link or special file its attributes, unless somebody has put something else in its place. */

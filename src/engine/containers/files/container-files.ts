@@ -1,5 +1,4 @@
-import { posix } from "node:path";
-import { extract, pack } from "../../../files/mod.ts";
+import { assertsDirectory, cleanPath, extract, pack, preserveTrailing } from "../../../files/mod.ts";
 import { unpackStream } from "../../../images/mod.ts";
 import { breather, DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
 import { isErrno, S_IFDIR, S_IFMT, SysError } from "../../../linux/mod.ts";
@@ -10,7 +9,7 @@ import type { ContainerDeps } from "../deps.ts";
 import { emitContainer } from "../emit.ts";
 import type { Container } from "../store.ts";
 import { type ContainerView, openView } from "./open-view.ts";
-import { assertsDirectory, placeOf, preserveTrailing, statPath } from "./path-stat.ts";
+import { placeOf, statPath } from "./path-stat.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -32,7 +31,7 @@ export class ContainerFiles implements ContainerFilesApi {
 
   async getArchive(ref: string, path: string, { signal = NEVER }: CallOptions): Promise<PathArchive> {
     const container = this.#deps.store.find(ref);
-    const asked = preserveTrailing(posix.normalize(`/${path}`), path);
+    const asked = preserveTrailing(cleanPath(`/${path}`), path);
     return saying(ref, path, async () => {
       using stack = new DisposableStack();
       const opened = stack.use(await openView(this.#deps, container));
@@ -67,7 +66,7 @@ export class ContainerFiles implements ContainerFilesApi {
 
 /** The directory to unpack to, its links followed. @throws invalid when it is something else */
 function directoryAt({ view }: ContainerView, path: string): string {
-  const place = view.locate(posix.normalize(`/${path}`), { followLast: true });
+  const place = view.locate(cleanPath(`/${path}`), { followLast: true });
   if ((view.stat(place).mode & S_IFMT) === S_IFDIR) return view.enter(place).path;
   if (assertsDirectory(path)) throw new DhowError("internal", `lstat ${preserveTrailing(place.path, path)}: not a directory`);
   throw new DhowError("invalid", "extraction point is not a directory");
@@ -81,7 +80,7 @@ function checkWritable({ spec, state }: Container, path: string): void {
     ...spec.mounts
       .filter(({ kind }) => kind !== "tmpfs" || isRunning(state))
       .map(({ destination, isReadOnly }) => ({ destination, isReadOnly })),
-    ...tmpfs.map((key) => ({ destination: posix.normalize(key).replace(/(.)\/$/, "$1"), isReadOnly: false })),
+    ...tmpfs.map((key) => ({ destination: cleanPath(key), isReadOnly: false })),
   ];
   const innermost = places
     .filter(({ destination }) => contains(destination))

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { FileView, Place } from "../../../files/mod.ts";
+import { assertsDirectory, baseName, type FileView, type Place } from "../../../files/mod.ts";
 import { DhowError, decodeName, formatTime } from "../../../lib/mod.ts";
 import { isErrno, readlinkat, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFSOCK, SysError } from "../../../linux/mod.ts";
 import type { PathStat } from "../../../spec/engine/mod.ts";
@@ -31,24 +31,6 @@ const GO_TYPES: Readonly<Record<number, number>> = {
 export function goFileMode(mode: number): number {
   const special = (mode & 0o4000 ? GO_SETUID : 0) + (mode & 0o2000 ? GO_SETGID : 0) + (mode & 0o1000 ? GO_STICKY : 0);
   return (GO_TYPES[mode & S_IFMT] ?? 0) + special + (mode & 0o777);
-}
-
-/** Whether a path can only mean a directory: it ends with `/` or `/.`. */
-export function assertsDirectory(path: string): boolean {
-  return path.endsWith("/") || posix.basename(path) === ".";
-}
-
-/** `cleaned` with the `/` or `/.` at its end that `original` has. */
-export function preserveTrailing(cleaned: string, original: string): string {
-  const bare = cleaned.length > 1 ? cleaned.replace(/\/$/, "") : cleaned;
-  if (original === "." || original.endsWith("/.")) return bare.endsWith("/") ? `${bare}.` : `${bare}/.`;
-  return original.endsWith("/") && !bare.endsWith("/") ? `${bare}/` : bare;
-}
-
-/** The last part of a path, as Go's filepath.Base has it: `.` for `/x/.`, `/` for the root. */
-function baseName(path: string): string {
-  const bare = path.replace(/\/+$/, "");
-  return bare === "" ? "/" : bare.slice(bare.lastIndexOf("/") + 1);
 }
 
 /** The place that `path` stands for: a last link itself, unless the path asks for a directory. @throws {SysError} ENOENT, ENOTDIR, ELOOP */
