@@ -6,6 +6,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import { Runtimes } from "./daemon-runtimes.ts";
 import {
+  ContainerContents,
   type ContainerDeps,
   ContainerFiles,
   ContainerLifecycle,
@@ -27,6 +28,7 @@ import {
   RootMounts,
   recoverContainers,
   System,
+  tagImage,
   UsernsMappings,
   type UsernsSettings,
   VolumesService,
@@ -309,6 +311,12 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
     lifecycle: new ContainerLifecycle(deps),
     streams: new ContainerStreams(deps),
     files: new ContainerFiles(deps),
+    contents: new ContainerContents({
+      ...deps,
+      images: imageStore,
+      layers,
+      tag: (name, id) => tagImage(imageDeps, name, id),
+    }),
     exec: new Execs(deps),
     images,
     transfer: new ImageTransfer(imageDeps),

@@ -3,6 +3,7 @@ export { type LoadOptions, loadArchive } from "./archive/load.ts";
 export { platformOf } from "./archive/plan.ts";
 export { manifestDescriptor, type SavedImage, saveArchive } from "./archive/save.ts";
 export { applyChanges } from "./changes.ts";
+export { type CommitImageOptions, commitImage } from "./commit.ts";
 export { type DistroOptions, makeDistroImage } from "./distro/make.ts";
 export { isDistroReference } from "./distro/spec.ts";
 export { type ImportOptions, importRootfs } from "./import.ts";

@@ -324,6 +324,20 @@ function pathStat({ headers }: HttpResponse): PathStat {
   return JSON.parse(text) as PathStat;
 }
 
+function contents(t: Transport): EngineApi["contents"] {
+  return {
+    changes: (ref, { signal }) => t.json({ method: "GET", target: target(`/containers/${segment(ref)}/changes`), signal }),
+    export: async (ref, { signal }) => (await t.call({ method: "GET", target: target(`/containers/${segment(ref)}/export`), signal })).body,
+    commit: (ref, { repo, tag, author, comment, pause, changes, config, signal }) =>
+      t.json({
+        method: "POST",
+        target: target("/commit", { container: ref, repo, tag, author, comment, pause: pause ? undefined : "0", changes }),
+        ...jsonBody(config ?? null),
+        signal,
+      }),
+  };
+}
+
 function exec(t: Transport): EngineApi["exec"] {
   return {
     create: (ref, request) => t.post(`/containers/${segment(ref)}/exec`, {}, request),
@@ -468,6 +482,7 @@ export function createClient(options: ClientOptions): EngineClient {
     lifecycle: lifecycle(t),
     streams,
     files: files(t),
+    contents: contents(t),
     exec: exec(t),
     images: images(t),
     transfer: transfer(t),

@@ -25,13 +25,15 @@ const SECOND_NS = 1_000_000_000n;
 /** One path that a snapshot has changed, or may have. */
 export type Difference =
   | {
-      /**
-       * `same` is a directory in which something may have changed, or a file that was touched without a change that its owner, mode,
-       * size, time or capabilities would tell.
-       */
+      /** `same`: what docker compares is as it was. */
       readonly kind: "added" | "modified" | "same";
       readonly path: string;
       readonly file: Found;
+      /**
+       * It belongs to the snapshot's changes though it may be the same: a file that was written to, or a directory with another time, or
+       * one that shows by itself only, because the directory that it is in is opaque. False for directories on the way to changes.
+       */
+      readonly isTouched: boolean;
       /** Nothing that the parent has in this directory shows. */
       readonly isOpaque: boolean;
     }
@@ -96,14 +98,15 @@ function* compareFile(pair: Pair, scope: Scope): Generator<Difference, void, voi
   const file: Found = { path, dirfd: upper.fd, raw, stat };
   const kind = below === undefined ? "added" : isChanged(pair, below) ? "modified" : "same";
   if (!isDirectory(stat)) {
-    if (kind !== "same" || scope.form === "overlay" || !haveSameXattrs(pair)) yield { kind, path, file, isOpaque: false };
+    if (kind !== "same" || scope.form === "overlay" || !haveSameXattrs(pair)) yield { kind, path, file, isTouched: true, isOpaque: false };
     return;
   }
   using inner = tryOpenDirectory(upper.fd, raw);
   if (inner === undefined) return;
   using innerLower = lower !== undefined && below !== undefined ? tryOpenDirectory(lower.fd, raw) : undefined;
   const isOpaque = !scope.isOpaque && scope.form === "overlay" && innerLower !== undefined && hasOpaqueMark(inner.fd);
-  yield { kind, path, file, isOpaque };
+  const isTouched = kind !== "same" || scope.isOpaque || below === undefined || !isSameTime(stat.mtimeNs, below.mtimeNs);
+  yield { kind, path, file, isTouched, isOpaque };
   yield* compare(inner, innerLower, path, { form: scope.form, isOpaque: isOpaque || scope.isOpaque });
 }
 

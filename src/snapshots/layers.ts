@@ -66,6 +66,8 @@ export interface ApplyOptions {
   readonly signal: AbortSignal;
   /** What the layer is called in error messages. */
   readonly name: string;
+  /** The tar is not compressed: its first bytes are the name of a file, which may begin as a compressed stream does. */
+  readonly isPlain?: boolean;
   /** Told how many bytes of the source have been read, now and then. */
   readonly onProgress?: (bytes: number) => void;
 }
@@ -277,7 +279,7 @@ async function fill(draft: LayerDraft, tar: AsyncIterable<Uint8Array>, options: 
     }
   };
   const hashed = async function* (): AsyncGenerator<Uint8Array, void, void> {
-    for await (const chunk of decompress(counted())) {
+    for await (const chunk of options.isPlain ? counted() : decompress(counted())) {
       hash.update(chunk);
       tarSizeBytes += chunk.length;
       yield chunk;

@@ -32,7 +32,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
         },
       },
     );
-  const nouns = ["containers", "lifecycle", "streams", "files", "exec", "images", "transfer", "volumes", "networks", "system"];
+  const nouns = ["containers", "lifecycle", "streams", "files", "contents", "exec", "images", "transfer", "volumes", "networks", "system"];
   return { api: Object.fromEntries(nouns.map((name) => [name, noun(name)])) as unknown as EngineApi, calls };
 }
 

@@ -17,13 +17,15 @@ function envKey(entry: string): string {
   return at < 0 ? entry : entry.slice(0, at);
 }
 
-function mergeEnv(own: readonly string[] | null | undefined, image: readonly string[] | null | undefined): readonly string[] {
+/** The variables of `own`, and those of `image` that it doesn't set. */
+export function mergeEnv(own: readonly string[] | null | undefined, image: readonly string[] | null | undefined): readonly string[] {
   const mine = own ?? [];
   const keys = new Set(mine.map(envKey));
   return [...mine, ...(image ?? []).filter((entry) => !keys.has(envKey(entry)))];
 }
 
-function mergeHealth(own: HealthConfig | null | undefined, image: HealthConfig | undefined): HealthConfig | undefined {
+/** A health check that takes from the image's what it leaves open. */
+export function mergeHealth(own: HealthConfig | null | undefined, image: HealthConfig | undefined): HealthConfig | undefined {
   if (!own) return image;
   if (!image) return own;
   return {

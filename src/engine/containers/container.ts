@@ -69,6 +69,8 @@ export interface ContainerState {
   readonly health?: HealthState | undefined;
   /** It is being ended, or has been, to be started again because it was unhealthy. */
   readonly isUnhealthyRestart?: boolean | undefined;
+  /** It is paused by a commit and not by its user: when that is over, or its daemon is gone, it goes on. */
+  readonly isPausedForCommit?: boolean;
 }
 
 export const INITIAL_STATE: ContainerState = {

@@ -1,9 +1,10 @@
-import type { Image } from "../../images/mod.ts";
+import type { Image, ImageStore } from "../../images/mod.ts";
 import type { ChainId, Digest, KeyedMutex, Logger } from "../../lib/mod.ts";
 import type { Reactor } from "../../linux/mod.ts";
 import type { Networking } from "../../network/mod.ts";
 import type { BufferPool, ClockNs, HostFacts, MigrationWarmer, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
-import type { Snapshotter } from "../../snapshots/mod.ts";
+import type { LayerStore, Snapshotter } from "../../snapshots/mod.ts";
+import type { Reference } from "../../spec/reference.ts";
 import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 import type { HostDefaults } from "./config.ts";
@@ -60,4 +61,12 @@ export interface ContainerDeps {
   readonly settings: ContainerSettings;
   readonly emit: Emit;
   readonly log: Logger;
+}
+
+/** What the verbs that read a container's files stand on. */
+export interface ContentsDeps extends ContainerDeps {
+  readonly images: ImageStore;
+  readonly layers: LayerStore;
+  /** Gives an image a name and tells of it. */
+  readonly tag: (name: Reference, id: Digest) => void;
 }

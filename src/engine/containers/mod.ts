@@ -1,6 +1,7 @@
 export type { HostDefaults } from "./config.ts";
 export { isRunning, networkMode } from "./container.ts";
 export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
+export { ContainerContents } from "./contents.ts";
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { ContainerFiles } from "./files/container-files.ts";
 export { LiveContainers } from "./live.ts";

@@ -97,8 +97,10 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   }
   // its process has ended and the runtime is about to
   if (isRecorded && (await endsSoon(task))) return "ended";
+  if (state.isPausedForCommit) cgroup.setFrozen(false);
   const sandbox = deps.network.sandbox(id);
   deps.store.update(container, {
+    isPausedForCommit: false,
     status: cgroup.freezeState() === "thawed" ? "running" : "paused",
     pid: task.pid,
     startedAt,

@@ -191,7 +191,7 @@ export async function unpauseContainer(deps: ContainerDeps, container: Container
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
   if (!cgroup.exists()) throw new DhowError("conflict", `container ${container.id} is not running`);
   thaw(cgroup);
-  deps.store.update(container, { status: "running" });
+  deps.store.update(container, { status: "running", isPausedForCommit: false });
   watchHealth(deps, container, deps.live.of(container));
   emitContainer(deps.emit, "unpause", container);
 }

@@ -1,6 +1,7 @@
 import type { Image, ImageStore } from "../../images/mod.ts";
 import type { Digest, Logger } from "../../lib/mod.ts";
 import type { LayerStore } from "../../snapshots/mod.ts";
+import { familiarString, type Reference } from "../../spec/reference.ts";
 import type { Emit } from "../events.ts";
 
 /** A container as far as its image is concerned. */
@@ -27,4 +28,10 @@ export interface ImageDeps {
 /** Publishes an image's event with docker's attributes: the image's labels, and the name it concerns. */
 export function emitImage(deps: ImageDeps, action: string, image: Pick<Image, "id" | "config">, name: string = image.id): void {
   deps.emit({ type: "image", action, id: image.id, attributes: { ...image.config.config?.Labels, name } });
+}
+
+/** Points a name at an image and tells of it. */
+export function tagImage(deps: ImageDeps, name: Reference, id: Digest): void {
+  deps.store.tag(name, id);
+  emitImage(deps, "tag", deps.store.get(id), familiarString(name));
 }

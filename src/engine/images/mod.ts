@@ -1,3 +1,3 @@
-export type { ImageDeps, ImageUser } from "./deps.ts";
+export { type ImageDeps, type ImageUser, tagImage } from "./deps.ts";
 export { Images } from "./images-api.ts";
 export { ImageTransfer } from "./transfer.ts";

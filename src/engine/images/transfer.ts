@@ -24,7 +24,7 @@ import {
   repoTagReference,
   withDefaultTag,
 } from "../../spec/reference.ts";
-import { emitImage, type ImageDeps } from "./deps.ts";
+import { emitImage, type ImageDeps, tagImage } from "./deps.ts";
 
 type LoadOptions = Parameters<ImageTransferApi["load"]>[1];
 type SaveOptions = Parameters<ImageTransferApi["save"]>[1];
@@ -88,19 +88,14 @@ export class ImageTransfer implements ImageTransferApi {
       if (include.length === 0) {
         const made = store.imageOf(source);
         if (made !== null && platformMatches(platform, platformOf(store.get(made).config))) {
-          for (const name of names) if (store.imageOf(name) !== made) this.#tag(name, made);
+          for (const name of names) if (store.imageOf(name) !== made) tagImage(this.#deps, name, made);
           return false;
         }
       }
       const image = await makeDistroImage(source, { store, layers, temporary, include, platform, signal, report, log });
-      for (const name of names) this.#tag(name, image.id);
+      for (const name of names) tagImage(this.#deps, name, image.id);
       return true;
     });
-  }
-
-  #tag(name: Reference, id: Digest): void {
-    this.#deps.store.tag(name, id);
-    emitImage(this.#deps, "tag", this.#deps.store.get(id), familiarString(name));
   }
 
   load(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<AsyncIterable<ProgressMessage>> {
@@ -183,7 +178,7 @@ export class ImageTransfer implements ImageTransferApi {
     return progressStream(options.signal, async (report, signal) => {
       const message = options.message === "" ? "Imported from -" : options.message;
       const image = await importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" });
-      if (name) this.#tag(name, image.id);
+      if (name) tagImage(this.#deps, name, image.id);
       emitImage(this.#deps, "import", image);
       report({ status: image.id });
     });

@@ -2,6 +2,7 @@ import type { EngineApi } from "../../spec/engine/mod.ts";
 import type { Route } from "../router.ts";
 import { absentRoutes } from "./absent.ts";
 import { containerRoutes } from "./containers.ts";
+import { contentsRoutes } from "./contents.ts";
 import { execRoutes } from "./exec.ts";
 import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
@@ -21,6 +22,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...containerRoutes(api),
     ...streamRoutes(api, options),
     ...fileRoutes(api),
+    ...contentsRoutes(api),
     ...execRoutes(api),
     ...imageRoutes(api),
     ...volumeRoutes(api),

@@ -14,6 +14,7 @@ import type {
   ContainerUpdateResponse,
   ContainerWaitResponse,
   EventMessage,
+  FilesystemChange,
   HostConfig,
   ImageDeleteResponseItem,
   ImageHistoryResponseItem,
@@ -193,6 +194,30 @@ export interface ContainerFilesApi {
   putArchive(ref: string, path: string, archive: AsyncIterable<Uint8Array>, options: PutArchiveOptions): Promise<void>;
 }
 
+export interface CommitOptions extends CallOptions {
+  /** What the image is to be called; empty = nothing. */
+  readonly repo: string;
+  readonly tag: string;
+  readonly author: string;
+  readonly comment: string;
+  /** Freeze a running container meanwhile. */
+  readonly pause: boolean;
+  /** Dockerfile instructions. */
+  readonly changes: readonly string[];
+  /** In the place of the container's configuration, which fills in what this one leaves open. */
+  readonly config?: ContainerConfig | undefined;
+}
+
+/** What is in a container's file system. */
+export interface ContainerContentsApi {
+  /** What the container has changed of its image: kinds 0 modified, 1 added, 2 deleted; null when that is nothing. */
+  changes(ref: string, options: CallOptions): Promise<FilesystemChange[] | null>;
+  /** The container's file system as a tar, without what is mounted in it. Each chunk is good until the next but one is asked for. */
+  export(ref: string, options: CallOptions): Promise<AsyncIterable<Uint8Array>>;
+  /** Makes an image of the container's changes. */
+  commit(ref: string, options: CommitOptions): Promise<{ readonly Id: string }>;
+}
+
 /** Body of POST /containers/{id}/exec. */
 export interface ExecCreateRequest {
   readonly AttachStdin?: boolean | undefined;
@@ -346,6 +371,7 @@ export interface EngineApi {
   readonly lifecycle: ContainerLifecycleApi;
   readonly streams: ContainerStreamsApi;
   readonly files: ContainerFilesApi;
+  readonly contents: ContainerContentsApi;
   readonly exec: ExecApi;
   readonly images: ImagesApi;
   readonly transfer: ImageTransferApi;
