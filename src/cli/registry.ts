@@ -9,9 +9,12 @@ export interface Group {
 }
 
 const attach: Load = async () => (await import("./commands/container/attach.ts")).attach;
+const commit: Load = async () => (await import("./commands/container/commit.ts")).commit;
 const cp: Load = async () => (await import("./commands/container/cp.ts")).cp;
 const create: Load = async () => (await import("./commands/container/create.ts")).create;
+const diff: Load = async () => (await import("./commands/container/diff.ts")).diff;
 const exec: Load = async () => (await import("./commands/container/exec.ts")).exec;
+const containerExport: Load = async () => (await import("./commands/container/export.ts")).containerExport;
 const containerInspect: Load = async () => (await import("./commands/container/inspect.ts")).containerInspect;
 const kill: Load = async () => (await import("./commands/container/kill.ts")).kill;
 const logs: Load = async () => (await import("./commands/container/logs.ts")).logs;
@@ -63,9 +66,12 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     short: "Manage containers",
     commands: {
       attach,
+      commit,
       cp,
       create,
+      diff,
       exec,
+      export: containerExport,
       inspect: containerInspect,
       kill,
       logs,
@@ -122,10 +128,13 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
 /** `dhow <command>` */
 export const COMMANDS: Readonly<Record<string, Load>> = {
   attach,
+  commit,
   cp,
   create,
+  diff,
   events,
   exec,
+  export: containerExport,
   history,
   images,
   import: imageImport,
