@@ -14,6 +14,7 @@ import type {
   PathStat,
   ProgressMessage,
 } from "../spec/engine/mod.ts";
+import { orAborted } from "./abort.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { responseError } from "./errors.ts";
 import { demultiplex, rawOutput } from "./frames.ts";
@@ -65,6 +66,8 @@ export interface EngineClient extends EngineApi {
   logs(ref: string, options: LogsOptions & TtyHint): Promise<LogSession>;
   /** A connection on which nothing was said yet. @throws unavailable when nobody answers */
   dial(): Promise<RawConnection>;
+  /** The engine's interfaces, where every call ends once `signal` is aborted. */
+  within(signal: AbortSignal): EngineApi;
   /** Gives every connection up. */
   close(): void;
 }
@@ -114,18 +117,19 @@ function seconds(ns: bigint): string {
   return `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}`;
 }
 
-class Transport {
-  readonly http: HttpClient;
-  readonly #fixedVersion: string | undefined;
+/** Asks the engine once, and again after a failure. */
+class Negotiation {
+  readonly #http: HttpClient;
   #version: Promise<string> | undefined;
 
-  constructor({ host, tls, version, onUnreachable }: ClientOptions) {
-    this.http = new HttpClient(parseAddress(host, tls !== undefined), { tls, onUnreachable });
-    this.#fixedVersion = version?.replace(/^v/, "") || undefined;
+  constructor(http: HttpClient, fixedVersion: string | undefined) {
+    this.#http = http;
+    const fixed = fixedVersion?.replace(/^v/, "");
+    if (fixed) this.#version = Promise.resolve(fixed);
   }
 
   async ping(): Promise<Pong> {
-    const response = await this.http.request({ method: "HEAD", target: "/_ping" });
+    const response = await this.#http.request({ method: "HEAD", target: "/_ping" });
     for await (const _ of response.body);
     const { headers } = response;
     return {
@@ -137,14 +141,50 @@ class Transport {
   }
 
   version(): Promise<string> {
-    if (this.#fixedVersion !== undefined) return Promise.resolve(this.#fixedVersion);
-    this.#version ??= this.ping().then(({ apiVersion }) => lower(apiVersion || MIN_API_VERSION, CLIENT_API_VERSION));
+    this.#version ??= this.#ask();
     return this.#version;
   }
 
+  async #ask(): Promise<string> {
+    try {
+      return lower((await this.ping()).apiVersion || MIN_API_VERSION, CLIENT_API_VERSION);
+    } catch (error) {
+      this.#version = undefined;
+      throw error;
+    }
+  }
+}
+
+/** Calls in the API's own terms. */
+class Transport {
+  readonly http: HttpClient;
+  readonly negotiation: Negotiation;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(http: HttpClient, negotiation: Negotiation, signal?: AbortSignal) {
+    this.http = http;
+    this.negotiation = negotiation;
+    this.#signal = signal;
+  }
+
+  static open({ host, tls, version, onUnreachable }: ClientOptions): Transport {
+    const http = new HttpClient(parseAddress(host, tls !== undefined), { tls, onUnreachable });
+    return new Transport(http, new Negotiation(http, version));
+  }
+
+  /** The same, where calls without a signal of their own have this one. */
+  within(signal: AbortSignal): Transport {
+    return new Transport(this.http, this.negotiation, signal);
+  }
+
+  version(): Promise<string> {
+    return this.negotiation.version();
+  }
+
   async call(request: HttpRequest): Promise<HttpResponse> {
-    const version = await this.version();
-    const response = await this.http.request({ ...request, target: `/v${version}${request.target}` });
+    const signal = request.signal ?? this.#signal;
+    const version = await orAborted(this.version(), signal);
+    const response = await this.http.request({ ...request, signal, target: `/v${version}${request.target}` });
     if (response.status < 400 && response.status !== 304) return response;
     throw responseError(response.status, await bodyText(response));
   }
@@ -464,20 +504,8 @@ function withoutNulls(usage: DiskUsage): DiskUsage {
   return { LayersSize, Images: Images ?? [], Containers: Containers ?? [], Volumes: Volumes ?? [], BuildCache: BuildCache ?? [] };
 }
 
-/** A client of the engine at `options.host`. Connects at the first call. @throws invalid for an address that is none */
-export function createClient(options: ClientOptions): EngineClient {
-  const t = new Transport(options);
-  const streams = new Streams(t);
+function engineApi(t: Transport, streams: Streams): EngineApi {
   return {
-    address: t.http.address,
-    ping: () => t.ping(),
-    apiVersion: () => t.version(),
-    call: (request) => t.call(request),
-    text: (request) => t.text(request),
-    attach: (ref, attachOptions) => streams.attach(ref, attachOptions),
-    logs: (ref, logsOptions) => streams.logs(ref, logsOptions),
-    dial: () => t.http.dial(),
-    close: () => t.http.close(),
     containers: containers(t),
     lifecycle: lifecycle(t),
     streams,
@@ -489,5 +517,27 @@ export function createClient(options: ClientOptions): EngineClient {
     volumes: volumes(t),
     networks: networks(t),
     system: system(t),
+  };
+}
+
+/** A client of the engine at `options.host`. Connects at the first call. @throws invalid for an address that is none */
+export function createClient(options: ClientOptions): EngineClient {
+  const t = Transport.open(options);
+  const streams = new Streams(t);
+  return {
+    ...engineApi(t, streams),
+    address: t.http.address,
+    ping: () => t.negotiation.ping(),
+    apiVersion: () => t.version(),
+    call: (request) => t.call(request),
+    text: (request) => t.text(request),
+    attach: (ref, attachOptions) => streams.attach(ref, attachOptions),
+    logs: (ref, logsOptions) => streams.logs(ref, logsOptions),
+    dial: () => t.http.dial(),
+    within: (signal) => {
+      const scoped = t.within(signal);
+      return engineApi(scoped, new Streams(scoped));
+    },
+    close: () => t.http.close(),
   };
 }

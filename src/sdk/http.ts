@@ -166,7 +166,10 @@ export class HttpClient {
 
   async #connect(): Promise<Connection> {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      if (!idle.reader.isDone && idle.wire.isOpen) return idle;
+      if (!idle.reader.isDone && idle.wire.isOpen) {
+        idle.wire.ref();
+        return idle;
+      }
       idle.wire.destroy();
     }
     return this.#connectNew();
@@ -186,7 +189,11 @@ export class HttpClient {
     const { address } = this;
     const reader = new ByteReader();
     try {
-      const wire = await connectWire(address, { data: (chunk) => reader.push(chunk), end: (error) => reader.end(error) }, this.#tls);
+      const end = (error?: Error): void => {
+        reader.end(error);
+        for (const wire of this.#wires) if (!wire.isOpen) this.#wires.delete(wire);
+      };
+      const wire = await connectWire(address, { data: (chunk) => reader.push(chunk), end }, this.#tls);
       reader.attach(wire);
       this.#wires.add(wire);
       return { wire, reader };
@@ -220,10 +227,11 @@ export class HttpClient {
     for await (const chunk of body) {
       if (!wire.isOpen) return;
       if (chunk.length === 0) continue;
-      // In order all the same: only the last one's acceptance is waited for.
+      // in order all the same
       void wire.write(`${chunk.length.toString(16)}\r\n`);
-      void wire.write(chunk);
-      await wire.write("\r\n");
+      const accepted = wire.write(chunk);
+      void wire.write("\r\n");
+      await accepted;
     }
     await wire.write("0\r\n\r\n");
   }
@@ -238,6 +246,7 @@ export class HttpClient {
       const connection = await this.#connect();
       const { wire, reader } = connection;
       const abort = () => wire.destroy();
+      const forget = () => request.signal?.removeEventListener("abort", abort);
       request.signal?.addEventListener("abort", abort, { once: true });
       const headText = this.#requestHead(request);
       void wire.write(typeof body === "string" ? headText + body : headText);
@@ -256,6 +265,7 @@ export class HttpClient {
         if (!(isReused && isWhole && errnoCode(error) !== undefined)) throw connectError(this.address, error);
       }
       if (head === null) {
+        forget();
         wire.destroy();
         if (bodyError !== undefined) throw bodyError;
         request.signal?.throwIfAborted();
@@ -264,7 +274,7 @@ export class HttpClient {
         throw new DhowError("unavailable", "error during connect: EOF");
       }
       return this.#response(request, connection, head, async () => {
-        request.signal?.removeEventListener("abort", abort);
+        forget();
         await sending;
       });
     }
@@ -277,7 +287,7 @@ export class HttpClient {
       wire.destroy();
     };
     if (request.upgrade && (status === 101 || status === 200)) {
-      return { status, headers, body: takeAll(reader), connection: raw(connection), discard };
+      return { status, headers, body: withEnd(takeAll(reader), finish), connection: raw(connection), discard };
     }
     const hasBody = request.method !== "HEAD" && status !== 204 && status !== 304 && status >= 200;
     const length = headers["content-length"];
@@ -290,7 +300,11 @@ export class HttpClient {
         : length !== undefined
           ? take(reader, Number(length))
           : takeAll(reader);
-    const release = () => this.#idle.push(connection);
+    const release = () => {
+      // a program that has nothing left to ask ends
+      wire.unref();
+      this.#idle.push(connection);
+    };
     const { signal } = request;
     async function* body(): AsyncGenerator<Uint8Array> {
       let isComplete = false;
@@ -312,6 +326,15 @@ export class HttpClient {
       }
     }
     return { status, headers, body: body(), connection: null, discard };
+  }
+}
+
+/** The same bytes; `finish` is called when they are over or given up. */
+async function* withEnd(source: AsyncIterable<Uint8Array>, finish: () => Promise<void>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source;
+  } finally {
+    await finish();
   }
 }
 

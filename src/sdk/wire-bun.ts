@@ -93,6 +93,14 @@ class BunWire implements Wire {
   resume(): void {
     this.#socket?.resume();
   }
+
+  ref(): void {
+    this.#socket?.ref();
+  }
+
+  unref(): void {
+    this.#socket?.unref();
+  }
 }
 
 /** Connects with Bun's own sockets. */

@@ -40,6 +40,12 @@ export function socketWire(socket: Socket, events: WireEvents): Wire {
     resume: () => {
       socket.resume();
     },
+    ref: () => {
+      socket.ref();
+    },
+    unref: () => {
+      socket.unref();
+    },
   };
 }
 

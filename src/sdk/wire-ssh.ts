@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import type { SshAddress } from "./address.ts";
@@ -86,6 +87,22 @@ class SshWire implements Wire {
 
   resume(): void {
     this.#child.stdout.resume();
+  }
+
+  ref(): void {
+    this.#child.ref();
+    for (const pipe of this.#pipes()) pipe.ref();
+  }
+
+  unref(): void {
+    this.#child.unref();
+    for (const pipe of this.#pipes()) pipe.unref();
+  }
+
+  /** A child's pipes are sockets. */
+  #pipes(): readonly Socket[] {
+    const { stdin, stdout, stderr } = this.#child;
+    return [stdin, stdout, stderr].filter((pipe) => pipe instanceof Socket);
   }
 }
 

@@ -18,6 +18,9 @@ export interface Wire {
   destroy(): void;
   pause(): void;
   resume(): void;
+  /** Whether the open connection keeps the program alive: it does, until `unref`. */
+  ref(): void;
+  unref(): void;
 }
 
 /** Connects; with `tls`, over it. @throws what the system says, with its errno name in `code` */
