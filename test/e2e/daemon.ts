@@ -9,7 +9,18 @@
  *
  * The image `busybox` is there from the start: the engine makes it once, then it is cached as an archive under the checkout's .dhow/.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestHex, digestOf } from "../../src/lib/mod.ts";
@@ -143,7 +154,10 @@ function choosePlace(): Place {
     const destination = [0, third, second, 10].map((byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join("");
     if (routes.includes(destination)) continue;
     const bridge = `de${process.pid.toString(36)}x${number.toString(36)}`;
-    return { dir: mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)), bridge, bip: `10.${second}.${third}.1/24` };
+    const dir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    // root of a user namespace is nobody there, and has to come to its root file system
+    chmodSync(dir, 0o711);
+    return { dir, bridge, bip: `10.${second}.${third}.1/24` };
   }
   throw new Error("no free subnet");
 }

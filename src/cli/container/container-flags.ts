@@ -160,6 +160,8 @@ export const CONTAINER_FLAGS = {
   "stop-timeout": { kind: INT, help: "Timeout (in seconds) to stop a container" },
   "storage-opt": { kind: LIST, help: "Storage driver options for the container" },
   sysctl: { kind: SYSCTLS, help: "Sysctl options (default map[])" },
+  // not docker's, whose words the help is
+  "time-offset": { kind: STRING, isHidden: true, help: "Offsets of the container's clocks (format: monotonic=SECONDS,boottime=SECONDS)" },
   tmpfs: { kind: LIST, help: "Mount a tmpfs directory" },
   tty: { kind: BOOLEAN, short: "t", help: "Allocate a pseudo-TTY" },
   ulimit: { kind: ULIMITS, help: "Ulimit options (default [])" },

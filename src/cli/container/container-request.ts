@@ -272,7 +272,7 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
     WorkingDir: flags.workdir,
     Entrypoint: entrypointOf(input),
     OnBuild: null,
-    Labels: labels,
+    Labels: flags["time-offset"] === "" ? labels : { ...labels, "dhow.time-offset": flags["time-offset"] },
     ...(flags["stop-signal"] !== "" && { StopSignal: flags["stop-signal"] }),
     ...(changed.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
     HostConfig: host,

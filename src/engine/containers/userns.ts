@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { DhowError } from "../../lib/mod.ts";
 import { Fd, type IdView, isErrno, makeUserNamespaces, withFsIds } from "../../linux/mod.ts";
 import { areSameMappings, hostOwner, hostRoot, type IdMappings, mapText, type ResolvedUser } from "../../runtime/mod.ts";
@@ -68,8 +70,20 @@ export function asContainerRoot<T>(userns: { readonly view: IdView } | undefined
   return userns === undefined ? work() : withFsIds(userns.view.root, work);
 }
 
+/** Whoever the runtime is in a user namespace has to come to the root file system. @throws invalid as dockerd for its own root */
+function checkPassage(path: string): void {
+  for (let dir = path; dir !== "/"; dir = dirname(dir)) {
+    if ((statSync(dir).mode & 0o001) === 0)
+      throw new DhowError(
+        "invalid",
+        `a user namespace's ids can't pass through ${dir} to ${path}; please fix by allowing 'o+x' permissions on it`,
+      );
+  }
+}
+
 /** Mounts the root file system. @throws unsupported on a host that can't show the image's files in other ids */
 export function mountRootfs(deps: ContainerDeps, id: string, userns: StartingUserns | undefined): string {
+  if (userns !== undefined) checkPassage(deps.settings.execRoot);
   try {
     return deps.roots.use(id, userns?.view);
   } catch (cause) {
