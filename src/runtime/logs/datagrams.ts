@@ -5,8 +5,9 @@ import { DhowError } from "../../lib/mod.ts";
 import { connectUdp, connectUnixDatagram, type Fd, isErrno, sendDatagram, sendFdDatagram } from "../../linux/mod.ts";
 import { PartlySent } from "./receiver.ts";
 
-/** How long to wait for room in a receiver's queue; there is no event for that on a unix socket. */
-const FULL_MS = 2;
+/** A receiver's queue holds ten datagrams or so: it has room again soon, or it is slow. */
+const QUICK_TRIES = 50;
+const FULL_MS = 5;
 /** Messages between two looks at what else there is to do. */
 const TURN = 256;
 
@@ -54,7 +55,7 @@ export class DatagramConnection {
       for (const item of items) {
         const encoded = encode(item);
         for (const datagram of encoded instanceof Promise ? await encoded : encoded) {
-          while (!this.#sendOne(datagram)) await sleep(FULL_MS, undefined, { signal });
+          for (let tries = 0; !this.#sendOne(datagram); tries++) await pause(tries, signal);
         }
         sent++;
         if (sent % TURN === 0) await new Promise((next) => setImmediate(next));
@@ -83,6 +84,10 @@ export class DatagramConnection {
     this.#socket?.close();
     this.#socket = undefined;
   }
+}
+
+function pause(tries: number, signal: AbortSignal): Promise<void> {
+  return tries < QUICK_TRIES ? new Promise((next) => setImmediate(next)) : sleep(FULL_MS, undefined, { signal });
 }
 
 /** Bytes, or bytes with another way for when they are too many for a datagram. */
