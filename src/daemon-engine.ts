@@ -298,6 +298,12 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
     volumes: volumesApi,
     volumeUsers: (name) => store.usersOfVolume(name).length,
     layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
+    logUsage: () =>
+      store.list().flatMap((container) => {
+        const { driver } = deps.live.of(container).io.options;
+        const Size = driver.sizeBytes();
+        return Size === 0 ? [] : { ContainerID: container.id, Driver: driver.name, Size };
+      }),
     settings: systemSettings(config, parts),
     counts: () => {
       const all = store.list();

@@ -64,6 +64,7 @@ export interface EngineClient extends EngineApi {
   text(request: HttpRequest): Promise<string>;
   attach(ref: string, options: AttachOptions & TtyHint): Promise<AttachSession>;
   logs(ref: string, options: LogsOptions & TtyHint): Promise<LogSession>;
+  clearLogs(ref: string): Promise<void>;
   /** A connection on which nothing was said yet. @throws unavailable when nobody answers */
   dial(): Promise<RawConnection>;
   /** The engine's interfaces, where every call ends once `signal` is aborted. */
@@ -320,6 +321,10 @@ class Streams {
     return { tty, output: tty ? rawOutput(response.body) : demultiplex(response.body) };
   }
 
+  clearLogs(ref: string): Promise<void> {
+    return this.#transport.send("POST", `/containers/${segment(ref)}/logs/clear`);
+  }
+
   resize(ref: string, { rows, columns }: { readonly rows: number; readonly columns: number }): Promise<void> {
     return this.#transport.send("POST", `/containers/${segment(ref)}/resize`, { h: rows, w: columns });
   }
@@ -500,8 +505,15 @@ function system(t: Transport): EngineApi["system"] {
 }
 
 function withoutNulls(usage: DiskUsage): DiskUsage {
-  const { LayersSize, Images, Containers, Volumes, BuildCache } = usage;
-  return { LayersSize, Images: Images ?? [], Containers: Containers ?? [], Volumes: Volumes ?? [], BuildCache: BuildCache ?? [] };
+  const { LayersSize, Images, Containers, Volumes, BuildCache, Logs } = usage;
+  return {
+    LayersSize,
+    Images: Images ?? [],
+    Containers: Containers ?? [],
+    Volumes: Volumes ?? [],
+    BuildCache: BuildCache ?? [],
+    Logs: Logs ?? [],
+  };
 }
 
 function engineApi(t: Transport, streams: Streams): EngineApi {
@@ -533,6 +545,7 @@ export function createClient(options: ClientOptions): EngineClient {
     text: (request) => t.text(request),
     attach: (ref, attachOptions) => streams.attach(ref, attachOptions),
     logs: (ref, logsOptions) => streams.logs(ref, logsOptions),
+    clearLogs: (ref) => streams.clearLogs(ref),
     dial: () => t.http.dial(),
     within: (signal) => {
       const scoped = t.within(signal);

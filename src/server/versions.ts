@@ -279,6 +279,7 @@ export function diskUsage(
     Containers: wants("container") ? df.Containers.map((container) => containerSummary(container, version)) : null,
     Volumes: wants("volume") ? df.Volumes : null,
     BuildCache: wants("build-cache") ? df.BuildCache : null,
+    ...(wants("container") && df.Logs !== undefined && { Logs: df.Logs }),
     ...(olderThan(version, 42) ? { BuilderSize: 0 } : {}),
   };
   if (olderThan(version, 52)) return legacy;
@@ -304,5 +305,5 @@ export function diskUsage(
     }),
     ...(wants("build-cache") && { BuildCacheUsage: usage(df.BuildCache, options.verbose, { size: () => 0, isActive: () => false }) }),
   };
-  return options.verbose ? sums : { ...legacy, ...sums };
+  return options.verbose ? { ...sums, ...(legacy.Logs !== undefined && { Logs: legacy.Logs }) } : { ...legacy, ...sums };
 }

@@ -47,6 +47,7 @@ const pairs: readonly Golden[] = [
     status: 200,
     json: { Titles: ["PID"], Processes: [["1"]] },
   },
+  { request: "POST /containers/web/logs/clear", call: ["streams.clearLogs", "web"], status: 204 },
   { request: "POST /containers/web/resize?h=24&w=80", call: ["streams.resize", "web", { rows: 24, columns: 80 }], status: 200 },
   { request: "POST /containers/web/start?detachKeys=ctrl-a", call: ["lifecycle.start", "web", { detachKeys: "ctrl-a" }], status: 204 },
   { request: "POST /v1.41/containers/web/stop?t=-1&signal=INT", call: ["lifecycle.stop", "web", { timeoutS: -1 }], status: 204 },

@@ -193,6 +193,10 @@ export class ContainerStreams implements ContainerStreamsApi {
     return this.#deps.live.of(container).io.logs(options);
   }
 
+  async clearLogs(ref: string): Promise<void> {
+    this.#deps.live.of(this.#deps.store.find(ref)).io.options.driver.clear();
+  }
+
   async resize(ref: string, size: { readonly rows: number; readonly columns: number }): Promise<void> {
     const container = this.#deps.store.find(ref);
     if (!isRunning(container.state)) throw new DhowError("conflict", `container ${container.id} is not running`);

@@ -5,6 +5,7 @@ import type {
   EventMessage,
   EventsOptions,
   ImagesApi,
+  LogUsage,
   SystemApi,
   SystemInfo,
   SystemVersion,
@@ -25,6 +26,7 @@ export interface SystemDeps {
   /** Ids of the containers that use a volume. */
   readonly volumeUsers: (name: string) => number;
   readonly layersSizeBytes: () => number;
+  readonly logUsage: () => readonly LogUsage[];
 }
 
 /** What clients ask about the engine itself. */
@@ -63,6 +65,7 @@ export class System implements SystemApi {
         })),
       ),
       BuildCache: [],
+      Logs: wants("container") ? this.#deps.logUsage() : [],
     };
   }
 }

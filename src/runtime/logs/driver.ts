@@ -77,6 +77,8 @@ export interface LogDriver {
   mark(): LogMark | undefined;
   /** Forgets what was written until now; a writer may be open and followers may be reading. @throws unsupported when it keeps none */
   clear(): void;
+  /** What it takes on disk (or in memory, where it is only on its way). */
+  sizeBytes(): number;
   /** Where `docker inspect` says the log is; empty when it is in no file of docker's form. */
   readonly path: string;
 }

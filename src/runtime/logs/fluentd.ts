@@ -31,7 +31,6 @@ const OPTIONS: ReadonlySet<string> = new Set([
 ]);
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = 24224;
-const DEFAULT_BUFFER_MESSAGES = 1024 * 1024;
 const MAX_RETRIES = 2 ** 31 - 1;
 const CONNECT_TIMEOUT_MS = 3000;
 const RETRY_WAIT_MS = 1000;
@@ -45,8 +44,8 @@ export interface FluentdOptions {
   readonly endpoint: Endpoint;
   readonly isAsync: boolean;
   readonly asyncReconnectMs: number;
-  /** How many messages wait at most when `isAsync`. */
-  readonly bufferMessages: number;
+  /** How many messages wait at most when `isAsync`; undefined for no limit. */
+  readonly bufferMessages: number | undefined;
   readonly maxRetries: number;
   readonly isAcknowledged: boolean;
   readonly retryWaitMs: number;
@@ -68,7 +67,7 @@ export function parseFluentdOptions(options: LogOptions): FluentdOptions {
   const text = (name: string): string => options[`fluentd-${name}`] ?? "";
   const flag = (name: string): boolean => text(name) !== "" && parseBoolOption(text(name));
   const endpoint = parseEndpoint(text("address"));
-  const bufferMessages = text("buffer-limit") === "" ? DEFAULT_BUFFER_MESSAGES : parseSizeOption(text("buffer-limit"), 1024);
+  const bufferMessages = text("buffer-limit") === "" ? undefined : parseSizeOption(text("buffer-limit"), 1024);
   const retryWaitMs = text("retry-wait") === "" ? RETRY_WAIT_MS : Math.trunc(parseDurationMs(text("retry-wait")));
   const maxRetries = text("max-retries") === "" ? MAX_RETRIES : parseUnsigned(text("max-retries"), 32);
   if (maxRetries > MAX_RETRIES) throw invalidOption("invalid fluentd-max-retries: value out of range");

@@ -19,6 +19,7 @@ import { errnoCode, type Logger } from "../../lib/mod.ts";
 import type { OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import { type ClockNs, formatAttributes, formatNs, type LogDriver, type LogMark, type LogReadOptions, type LogWriter } from "./driver.ts";
 import { JsonWriter, removeRotated } from "./json-writer.ts";
+import { filesBytes } from "./segment.ts";
 
 const NEWLINE = 10;
 const BLOCK_BYTES = 64 * 1024;
@@ -103,6 +104,10 @@ export class JsonFileLog implements LogDriver {
 
   read(options: LogReadOptions, before?: LogMark): AsyncIterable<OutputChunk> {
     return this.#chunks(options, before);
+  }
+
+  sizeBytes(): number {
+    return filesBytes(dirname(this.path), (name) => name.startsWith(basename(this.path)));
   }
 
   async *#chunks(options: LogReadOptions, before: LogMark | undefined): AsyncGenerator<OutputChunk> {

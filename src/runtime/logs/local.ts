@@ -7,7 +7,7 @@ import type { ClockNs, LogDriver, LogMark, LogReadOptions, LogWriter } from "./d
 import { formatAttributes } from "./driver.ts";
 import { type LocalSource, readLocal, type SegmentPin } from "./local-reader.ts";
 import { LocalWriter } from "./local-writer.ts";
-import { listSegments } from "./segment.ts";
+import { filesBytes, listSegments } from "./segment.ts";
 
 /** How far a reader may be behind without losing what `max-file` would delete. */
 const LAG_BYTES = 16 * 1024 * 1024;
@@ -139,6 +139,10 @@ export class LocalLog implements LogDriver {
       if (writer !== this.#writer) writer.close();
     }
     this.#wake();
+  }
+
+  sizeBytes(): number {
+    return filesBytes(this.#options.dir, () => true);
   }
 
   #firstSegment(): number {

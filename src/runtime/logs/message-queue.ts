@@ -1,15 +1,21 @@
 import type { LogMessage } from "./message.ts";
 
-/** Messages between the reader of a log and its sender, bounded by the bytes of their lines. */
+/** What waits at most: bytes of lines, and messages. */
+export interface QueueLimit {
+  readonly bytes: number;
+  readonly count: number;
+}
+
+/** Messages between the reader of a log and its sender. */
 export class MessageQueue {
-  readonly #maxBytes: number;
+  readonly #max: QueueLimit;
   #messages: LogMessage[] = [];
   #bytes = 0;
   #wakeReader: (() => void) | undefined;
   #wakeSender: (() => void) | undefined;
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(max: QueueLimit) {
+    this.#max = max;
   }
 
   get isEmpty(): boolean {
@@ -18,7 +24,9 @@ export class MessageQueue {
 
   /** Adds a message if there is room. A queue with nothing in it takes any, as docker's does. */
   offer(message: LogMessage): boolean {
-    if (this.#bytes + message.line.length > this.#maxBytes && this.#messages.length > 0) return false;
+    const { bytes, count } = this.#max;
+    const isFull = this.#bytes + message.line.length > bytes || this.#messages.length >= count;
+    if (isFull && this.#messages.length > 0) return false;
     this.#messages.push(message);
     this.#bytes += message.line.length;
     this.#wakeSender?.();

@@ -39,6 +39,10 @@ export class NoLog implements LogDriver {
     return undefined;
   }
 
+  sizeBytes(): number {
+    return 0;
+  }
+
   /** @throws unsupported always */
   clear(): never {
     throw new DhowError("unsupported", "configured logging driver keeps no logs");

@@ -179,9 +179,15 @@ function createRemoteLog({ driver, remote, options, about, deps }: RemoteLogRequ
 function overflowOf(driver: string, options: LogOptions): Overflow {
   if (options["mode"] === "non-blocking") {
     const size = options["max-buffer-size"];
-    return { kind: "drop", bytes: size === undefined ? RING_BYTES : parseSizeOption(size, 1024) };
+    const bytes = size === undefined ? RING_BYTES : parseSizeOption(size, 1024);
+    return { kind: "drop", above: { bytes, count: Number.POSITIVE_INFINITY } };
   }
-  return driver === "fluentd" && parseFluentdOptions(ownOptions(options)).isAsync ? { kind: "keep" } : { kind: "wait" };
+  if (driver !== "fluentd") return { kind: "wait" };
+  const { isAsync, bufferMessages } = parseFluentdOptions(ownOptions(options));
+  if (!isAsync) return { kind: "wait" };
+  return bufferMessages === undefined
+    ? { kind: "keep" }
+    : { kind: "drop", above: { bytes: Number.POSITIVE_INFINITY, count: bufferMessages } };
 }
 
 function ownOptions(options: LogOptions): LogOptions {

@@ -4,6 +4,7 @@ import { DhowError, type Logger } from "../../lib/mod.ts";
 import type { OutputChunk } from "../../spec/engine/mod.ts";
 import type { LogDriver, LogMark, LogReadOptions, LogWriter, RemoteEnd } from "./driver.ts";
 import type { LocalLog } from "./local.ts";
+import type { QueueLimit } from "./message-queue.ts";
 import type { LogReceiver } from "./receiver.ts";
 import { SendPosition } from "./send-position.ts";
 import { Shipper } from "./shipper.ts";
@@ -17,8 +18,8 @@ export type Overflow =
   | { readonly kind: "wait" }
   /** It stays in the local log as long as that keeps it. */
   | { readonly kind: "keep" }
-  /** Messages are dropped when so many bytes of lines wait already. */
-  | { readonly kind: "drop"; readonly bytes: number };
+  /** Messages are dropped when so many wait already. */
+  | { readonly kind: "drop"; readonly above: QueueLimit };
 
 export interface RemoteLogOptions {
   readonly name: string;
@@ -107,6 +108,10 @@ export class RemoteLog implements LogDriver {
     this.#options.store.clear();
   }
 
+  sizeBytes(): number {
+    return this.#options.store.sizeBytes();
+  }
+
   async prepare(): Promise<void> {
     await this.#options.store.prepare();
     this.#receiver ??= this.#options.createReceiver();
@@ -148,7 +153,7 @@ export class RemoteLog implements LogDriver {
       source: store.source({ isStrict }),
       receiver,
       position: new SendPosition(join(dir, "sent")),
-      dropAbove: overflow.kind === "drop" ? overflow.bytes : undefined,
+      dropAbove: overflow.kind === "drop" ? overflow.above : undefined,
       onRead: (bytes) => this.#onRead(bytes),
       onGap: () => {
         this.#read = store.writtenBytes;

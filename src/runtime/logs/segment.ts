@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { StdStream } from "../../spec/engine/mod.ts";
 
@@ -28,6 +28,17 @@ export function listSegments(dir: string): number[] {
     if (match?.[2] === "idx") found.add(Number(match[1]));
   }
   return [...found].sort((a, b) => a - b);
+}
+
+/** Bytes of the files in `dir` whose names are chosen. */
+export function filesBytes(dir: string, isChosen: (name: string) => boolean): number {
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch {
+    return 0;
+  }
+  return names.filter(isChosen).reduce((sum, name) => sum + (statSync(join(dir, name), { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
 /** One decoded index record. */

@@ -4,11 +4,11 @@ import type { StdStream } from "../../spec/engine/mod.ts";
 import { type LogMark, WHOLE_LOG } from "./driver.ts";
 import { type LocalSource, type LogPiece, readPieces, type SegmentPin } from "./local-reader.ts";
 import { type LogMessage, MessageCutter } from "./message.ts";
-import { MessageQueue } from "./message-queue.ts";
+import { MessageQueue, type QueueLimit } from "./message-queue.ts";
 import { type LogReceiver, PartlySent } from "./receiver.ts";
 import type { SendPosition } from "./send-position.ts";
 
-const QUEUE_BYTES = 1024 * 1024;
+const QUEUE: QueueLimit = { bytes: 1024 * 1024, count: Number.POSITIVE_INFINITY };
 const BATCH = { count: 1024, bytes: 128 * 1024 };
 const RETRY_MS = 1000;
 /** As often is it said that messages are lost. */
@@ -18,8 +18,8 @@ export interface ShipperOptions {
   readonly source: LocalSource;
   readonly receiver: LogReceiver;
   readonly position: SendPosition;
-  /** Bytes of lines that wait at most, others are dropped; undefined for blocking mode: nothing is dropped. */
-  readonly dropAbove: number | undefined;
+  /** What waits at most before messages are dropped; undefined when none is. */
+  readonly dropAbove: QueueLimit | undefined;
   /** Called when bytes of the log were read. */
   readonly onRead: (bytes: number) => void;
   /** Called when segments are missing: they were deleted before they were read. */
@@ -54,7 +54,7 @@ export class Shipper {
 
   constructor(options: ShipperOptions) {
     this.#options = options;
-    this.#queue = new MessageQueue(options.dropAbove ?? QUEUE_BYTES);
+    this.#queue = new MessageQueue(options.dropAbove ?? QUEUE);
     const { stdout, stderr } = options.position.start;
     this.#pin = options.source.pin();
     this.#pin.segment = Math.min(stdout.segment || stderr.segment, stderr.segment || stdout.segment);

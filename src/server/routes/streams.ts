@@ -76,6 +76,10 @@ export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: {
       });
       return { kind: "output", contentType: outputType(request, tty), multiplexed: !tty, output };
     }),
+    route("POST", "/containers/:name/logs/clear", async (request) => {
+      await streams.clearLogs(request.name);
+      return { kind: "empty", status: 204 };
+    }),
     route("POST", "/containers/:name/resize", async (request) => {
       await streams.resize(request.name, { rows: request.query.dimension("h", "height"), columns: request.query.dimension("w", "width") });
       return { kind: "empty", status: 200 };

@@ -150,6 +150,8 @@ export interface ContainerLifecycleApi {
 export interface ContainerStreamsApi {
   attach(ref: string, options: AttachOptions): Promise<AttachSession>;
   logs(ref: string, options: LogsOptions): Promise<LogSession>;
+  /** Forgets what a container has written until now: not part of Docker's API. */
+  clearLogs(ref: string): Promise<void>;
   resize(ref: string, size: { readonly rows: number; readonly columns: number }): Promise<void>;
   top(ref: string, psArgs: string): Promise<ContainerTopResponse>;
   /** One object per second with `stream`, else one and the end; `oneShot` skips the first (pre-)sample. */
@@ -356,6 +358,15 @@ export interface DiskUsage {
   readonly Containers: readonly ContainerSummary[];
   readonly Volumes: readonly Volume[];
   readonly BuildCache: readonly never[];
+  /** What logs take on disk, of containers that have one: not part of Docker's API. */
+  readonly Logs?: readonly LogUsage[];
+}
+
+/** What one container's log takes on disk. */
+export interface LogUsage {
+  readonly ContainerID: string;
+  readonly Driver: string;
+  readonly Size: number;
 }
 
 export interface SystemApi {

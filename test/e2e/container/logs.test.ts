@@ -119,6 +119,57 @@ describe.each(["local", "json-file"])("%s", (driver) => {
     await remove("rotated");
   });
 
+  test("-f sees every line, however fast files are rotated away", async () => {
+    const script = "while [ ! -e /go ]; do sleep 0.05; done; i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done";
+    const limits = ["--log-opt", "max-size=2k", "--log-opt", "max-file=2"];
+    await daemon.ok("run", "-d", "--name", "fast", "--log-driver", driver, ...limits, "busybox", "sh", "-c", `echo begin; ${script}`);
+    const child = daemon.spawn({}, "logs", "-f", "fast");
+    const reader = child.stdout.getReader();
+    let text = Buffer.from((await reader.read()).value ?? []).toString();
+    await daemon.ok("exec", "fast", "touch", "/go");
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) text += Buffer.from(chunk.value).toString();
+    expect(text).toBe(`begin\n${Array.from({ length: 30_000 }, (_, i) => `line ${i}\n`).join("")}`);
+    await remove("fast");
+  });
+
+  test("clearing forgets the past, also while a client follows and when the daemon is killed", async () => {
+    const script = "echo old; while [ ! -e /go ]; do sleep 0.05; done; echo new; while [ ! -e /end ]; do sleep 0.05; done; echo last";
+    await daemon.ok("run", "-d", "--name", "clear", "--log-driver", driver, "busybox", "sh", "-c", script);
+    const child = daemon.spawn({}, "logs", "-f", "clear");
+    const reader = child.stdout.getReader();
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("old\n");
+    expect((await daemon.api("POST", "/containers/clear/logs/clear")).status).toBe(204);
+    expect((await daemon.docker("logs", "clear")).stdout).toBe("");
+    await daemon.ok("exec", "clear", "touch", "/go");
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("new\n");
+    child.kill();
+    await daemon.kill9();
+    await daemon.launch();
+    await daemon.ok("exec", "clear", "touch", "/end");
+    await daemon.ok("wait", "clear");
+    expect((await daemon.docker("logs", "clear")).stdout).toBe("new\nlast\n");
+    expect((await daemon.docker("logs", "--tail", "1", "clear")).stdout).toBe("last\n");
+    await daemon.api("POST", "/containers/clear/logs/clear");
+    expect((await daemon.docker("logs", "clear")).stdout).toBe("");
+    await daemon.ok("start", "clear");
+    await daemon.ok("wait", "clear");
+    expect((await daemon.docker("logs", "clear")).stdout).toBe("old\nnew\nlast\n");
+    await remove("clear");
+  });
+
+  test("system df counts logs", async () => {
+    await create("sized", "echo hello");
+    const { json } = await daemon.api<{
+      readonly Logs: readonly { readonly ContainerID: string; readonly Driver: string; readonly Size: number }[];
+    }>("GET", "/system/df");
+    const id = await daemon.ok("inspect", "-f", "{{.Id}}", "sized");
+    const usage = json.Logs.find(({ ContainerID }) => ContainerID === id);
+    expect(usage).toMatchObject({ Driver: driver });
+    expect(usage?.Size).toBeGreaterThan(5);
+    expect(usage?.Size).toBeLessThan(1000);
+    await remove("sized");
+  });
+
   test("a second run's lines follow the first's", async () => {
     await create("twice", "echo run");
     await daemon.ok("start", "-a", "twice");

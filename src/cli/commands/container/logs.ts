@@ -17,6 +17,7 @@ export const logs = command({
   aliases: ["container logs", "logs"],
   args: exactArgs(1),
   flags: {
+    clear: { kind: BOOLEAN, help: "Forget what was written until now instead of showing it (not in docker)" },
     details: { kind: BOOLEAN, help: "Show extra details provided to logs" },
     follow: { kind: BOOLEAN, short: "f", help: "Follow log output" },
     since: { kind: STRING, help: 'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)' },
@@ -25,6 +26,10 @@ export const logs = command({
     until: { kind: STRING, help: 'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)' },
   },
   run: async (ctx, [ref = ""], flags) => {
+    if (flags.clear) {
+      await ctx.api.clearLogs(ref);
+      return;
+    }
     const { Id = ref, Config } = await ctx.api.containers.inspect(ref, { size: false });
     const tail = flags.tail === "all" || !/^\d+$/.test(flags.tail) ? -1 : Number(flags.tail);
     const session = await ctx.api.logs(Id, {

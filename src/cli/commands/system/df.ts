@@ -1,4 +1,4 @@
-import { humanSize, Struct } from "../../../lib/mod.ts";
+import { humanSize, Struct, shortId } from "../../../lib/mod.ts";
 import type { DiskUsage } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
@@ -13,6 +13,8 @@ const TABLE = "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Recl
 const IMAGE_TABLE =
   "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
 const CONTAINER_TABLE = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
+const LOG_TABLE = "table {{.ID}}\t{{.Driver}}\t{{.Size}}\t{{.Names}}";
+const LOG_HEADERS = { ID: "CONTAINER ID", Driver: "LOG DRIVER", Size: "SIZE", Names: "NAMES" };
 const VOLUME_TABLE = "table {{.Name}}\t{{.Links}}\t{{.Size}}";
 
 interface Line {
@@ -68,6 +70,18 @@ function lines({ LayersSize, Images, Containers, Volumes }: DiskUsage): readonly
   ];
 }
 
+function logRows({ Logs = [], Containers }: DiskUsage): readonly Struct[] {
+  return Logs.map(({ ContainerID, Driver, Size }) => {
+    const names = Containers.find(({ Id }) => Id === ContainerID)?.Names ?? [];
+    return new Struct("*formatter.logContext", {
+      ID: () => shortId(ContainerID),
+      Driver: () => Driver,
+      Size: () => humanSize(Size),
+      Names: () => names.map((name) => name.replace(/^\//, "")).join(","),
+    });
+  });
+}
+
 function verbose(usage: DiskUsage): string {
   const images = usage.Images.flatMap((image) => imageRows(image, { doesTruncate: true, hasDigests: false }));
   const containers = usage.Containers.map((container) => containerRow({ ...container, SizeRootFs: 0 }, true));
@@ -80,6 +94,10 @@ function verbose(usage: DiskUsage): string {
     formatRows({ format: VOLUME_TABLE, headers: VOLUME_HEADERS, rows: usage.Volumes.map(volumeRow) }),
     "\nBuild cache usage: 0B\n\n",
     "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n",
+    // docker has no such list, nor do its engines tell
+    ...(usage.Logs?.length
+      ? ["\nLogs space usage:\n\n", formatRows({ format: LOG_TABLE, headers: LOG_HEADERS, rows: logRows(usage) })]
+      : []),
   ].join("");
 }
 
