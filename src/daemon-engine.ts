@@ -18,6 +18,7 @@ import {
   EventLog,
   Execs,
   engineId,
+  type HealthCounts,
   Images,
   ImageTransfer,
   isRunning,
@@ -76,10 +77,21 @@ export interface Engine {
   readonly api: EngineApi;
   readonly id: string;
   readonly emit: Emit;
-  readonly listeners: () => number;
+  readonly facts: HostFacts;
+  readonly storageDriver: string;
+  /** For metrics. */
+  readonly counts: EngineCounts;
   readonly runtimes: Runtimes;
   /** The cgroup namespace of containers that name none. */
   readonly cgroupnsMode: "private" | "host";
+}
+
+export interface EngineCounts {
+  containers(): { readonly running: number; readonly paused: number; readonly stopped: number };
+  events(): number;
+  listeners(): number;
+  sandboxesReady(): number;
+  readonly health: HealthCounts;
 }
 
 /** Makes the engine and takes up what the last daemon left. @throws what keeps the daemon from starting */
@@ -100,7 +112,15 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
     api: engineApi(config, deps, parts),
     id: parts.id,
     emit: events.emit,
-    listeners: () => events.listeners,
+    facts: base.facts,
+    storageDriver: stores.snapshots.driver,
+    counts: {
+      containers: () => containerCounts(stores.store),
+      events: () => events.published,
+      listeners: () => events.listeners,
+      sandboxesReady: () => network.readyCount,
+      health: deps.healthCounts,
+    },
     runtimes,
     cgroupnsMode: deps.settings.host.cgroupnsMode,
   };
@@ -228,6 +248,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     facts,
     settings: containerSettings(config, facts, parts),
     emit: events.emit,
+    healthCounts: { checks: 0, failed: 0 },
     log,
   };
 }
@@ -305,12 +326,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
         return Size === 0 ? [] : { ContainerID: container.id, Driver: driver.name, Size };
       }),
     settings: systemSettings(config, parts),
-    counts: () => {
-      const all = store.list();
-      const running = all.filter((c) => c.state.status === "running").length;
-      const paused = all.filter((c) => c.state.status === "paused").length;
-      return { running, paused, stopped: all.length - running - paused, images: imageStore.list().length, listeners: events.listeners };
-    },
+    counts: () => ({ ...containerCounts(store), images: imageStore.list().length, listeners: events.listeners }),
   });
   return {
     containers,
@@ -417,6 +433,13 @@ function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network
     warnings: network.warnings,
     isUsernsDefault: userns.isDefault,
   });
+}
+
+function containerCounts(store: ContainerStore): { running: number; paused: number; stopped: number } {
+  const all = store.list();
+  const running = all.filter((c) => c.state.status === "running").length;
+  const paused = all.filter((c) => c.state.status === "paused").length;
+  return { running, paused, stopped: all.length - running - paused };
 }
 
 function idOf(dataRoot: string): string {

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
 import { startEngine } from "./daemon-engine.ts";
 import { listenAddresses } from "./daemon-listen.ts";
+import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
 import { LiveConfig, reload } from "./daemon-reload.ts";
 import { lockRoot } from "./daemon-roots.ts";
@@ -132,10 +133,16 @@ class Daemon implements AsyncDisposable {
     const facts = hostFacts();
     const warmer = stack.use(new MigrationWarmer(facts));
     const engine = await startEngine(config, { facts, warmer, log, stack });
-    const onRequest = (): void => warmer.touch();
-    const server = createServer({ api: engine.api, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
+    const metrics = config.metricsAddress === "" ? undefined : new DaemonMetrics(engine);
+    const onRequest = (): void => {
+      warmer.touch();
+      metrics?.countRequest();
+    };
+    const api = metrics?.measured(engine.api) ?? engine.api;
+    const server = createServer({ api, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
     stack.defer(() => server.close({ drainMs: Math.min(DRAIN_MS, config.shutdownTimeoutS * 1000) }));
     await listenAll(server, config, log);
+    if (metrics !== undefined) await startMetrics(metrics, config, log, stack);
     const stop = Promise.withResolvers<void>();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.resolve());
     hangup.follow = () => reload(live, engine, read, log);

@@ -130,6 +130,7 @@ export class EventHub {
   readonly #history: EventHistory;
   readonly #listeners = new Set<(event: RecordedEvent) => void>();
   #lastNs = nowNs();
+  #published = 0;
 
   constructor(history: EventHistory) {
     this.#history = history;
@@ -139,6 +140,11 @@ export class EventHub {
     return this.#listeners.size;
   }
 
+  /** How many events there were since the daemon's start. */
+  get published(): number {
+    return this.#published;
+  }
+
   /** Publishes an event, now. */
   readonly emit: Emit = (event) => {
     const now = nowNs();
@@ -146,6 +152,7 @@ export class EventHub {
     this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n;
     const recorded: RecordedEvent = { ...event, timeNs: this.#lastNs };
     this.#history.append(recorded);
+    this.#published++;
     for (const listener of this.#listeners) listener(recorded);
   };
 

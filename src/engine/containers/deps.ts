@@ -8,6 +8,7 @@ import type { Reference } from "../../spec/reference.ts";
 import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 import type { HostDefaults } from "./config.ts";
+import type { HealthCounts } from "./health.ts";
 import type { LiveContainers } from "./live.ts";
 import type { RootMounts } from "./root-mounts.ts";
 import type { ContainerStore } from "./store.ts";
@@ -60,6 +61,7 @@ export interface ContainerDeps {
   readonly facts: HostFacts;
   readonly settings: ContainerSettings;
   readonly emit: Emit;
+  readonly healthCounts: HealthCounts;
   readonly log: Logger;
 }
 

@@ -48,6 +48,8 @@ export function unwatchHealth(deps: ContainerDeps, container: Container, live: L
 
 function record(deps: ContainerDeps, container: Container, health: HealthState): void {
   const before = container.state.health?.status;
+  deps.healthCounts.checks++;
+  if (health.log.at(-1)?.ExitCode !== 0) deps.healthCounts.failed++;
   deps.store.update(container, { health });
   if (health.status === before) return;
   emitContainer(deps.emit, `health_status: ${health.status}`, container);

@@ -26,6 +26,12 @@ export function healthOf({ status, failingStreak, log }: HealthState): Health {
   return { Status: status, FailingStreak: failingStreak, Log: [...log] };
 }
 
+/** Checks since the daemon's start. */
+export interface HealthCounts {
+  checks: number;
+  failed: number;
+}
+
 export interface HealthDeps {
   /** Runs the check in the container; `output` gets what it prints. Rejects when the signal aborts it or it can't start. */
   readonly probe: (command: readonly string[], signal: AbortSignal, output: (data: Uint8Array) => void) => Promise<number>;

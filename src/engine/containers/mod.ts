@@ -4,6 +4,7 @@ export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.t
 export { ContainerContents } from "./contents.ts";
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { ContainerFiles } from "./files/container-files.ts";
+export type { HealthCounts } from "./health.ts";
 export { LiveContainers } from "./live.ts";
 export { recoverContainers } from "./recover.ts";
 export { markBytes } from "./root-marks.ts";
