@@ -93,6 +93,16 @@ test("what would change something, a preflight and an upgrade are refused before
   );
   expect(await send(attach)).toStartWith("HTTP/1.1 403 ");
   expect(await send(upgrade("/exec/e/start"))).toStartWith("HTTP/1.1 403 ");
+  const socket = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+  const page = [
+    "GET /containers/c/attach/ws?stdin=1&stream=1 HTTP/1.1",
+    "Host: localhost",
+    "Origin: https://evil.example",
+    ...socket,
+    "",
+    "",
+  ];
+  expect(await send(page.join("\r\n"))).toMatch(/^HTTP\/1.1 403 /);
   expect(engine.calls.length).toBe(calls);
 });
 
