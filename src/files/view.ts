@@ -117,7 +117,7 @@ export class FileView implements Disposable {
   }
 
   /**
-   * Finds the place of `path`. Links on the way are followed, a last one with `followLast`; the last name need not exist then either. With
+   * Finds the place of `path`. Links on the way are followed; a last one with `followLast`, else the last name need not exist. With
    * `make`, directories that are missing on the way are made.
    * @throws {SysError} ENOENT, ENOTDIR, ELOOP
    */
