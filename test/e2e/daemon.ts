@@ -65,6 +65,8 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** False: no image. */
   readonly withImage?: boolean;
+  /** A command line that the daemon's is appended to. */
+  readonly under?: readonly string[];
 }
 
 /** A docker command on a terminal of its own. */
@@ -259,6 +261,7 @@ export class Daemon implements AsyncDisposable {
         'log=$1; shift; exec "$@" >>"$log" 2>&1',
         "sh",
         join(dir, "log"),
+        ...(this.#options.under ?? []),
         ...bun,
         "daemon",
         ...own,
