@@ -30,6 +30,8 @@ export interface DaemonConfig {
   readonly sandboxPool: number;
   /** How long a runtime may take for one command. */
   readonly runtimeTimeoutMs: number;
+  /** `address:port`, empty = nowhere. */
+  readonly reaperAddress: string;
   readonly defaultRuntime: string;
   readonly runtimes: Readonly<Record<string, RuntimeConfig>>;
   readonly storageDriver: string;
@@ -240,6 +242,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isIpForward: isOn("ip-forward", true),
     defaultAddressPools: all("default-address-pool").map(parsePool),
     sandboxPool: int(last("sandbox-pool", "16"), "sandbox-pool"),
+    reaperAddress: last("reaper-addr", ""),
     runtimeTimeoutMs: duration(last("runtime-timeout", "2m"), "runtime-timeout"),
     defaultRuntime: last("default-runtime", "crun"),
     runtimes: Object.fromEntries(all("add-runtime").map(parseRuntime)),

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlobStore } from "./content/mod.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import { Runtimes } from "./daemon-runtimes.ts";
 import {
@@ -22,6 +23,7 @@ import {
   Images,
   ImageTransfer,
   isRunning,
+  LeaseBook,
   LiveContainers,
   markBytes,
   NetworksService,
@@ -38,7 +40,7 @@ import {
 import { ImageStore } from "./images/mod.ts";
 import { DhowError, type Digest, digestHex, digestOf, isDigest, KeyedMutex, type Logger, randomId, ZERO_TIME } from "./lib/mod.ts";
 import { fsTypeName, OrphanReaper, Reactor, statfs } from "./linux/mod.ts";
-import { ContainersTable, Database, LayersTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
+import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
 import {
   appArmorProfileOf,
@@ -103,13 +105,17 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const network = startNetwork(config, stores, base);
   const events = new EventHub(base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log })));
   const runtimes = new Runtimes(config, base.log);
-  const parts: Parts = { ...stores, id: idOf(config.dataRoot), network, events, runtimes, appArmorProfile: await appArmorProfile };
+  const book = new LeaseBook(new LeasesTable(stores.db));
+  const id = idOf(config.dataRoot);
+  const parts: Parts = { ...stores, id, network, events, book, runtimes, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   await recoverContainers(deps);
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
+  const api = engineApi(config, deps, parts);
+  const leases = await startLeases({ ...parts, api, deps, reaperAddress: config.reaperAddress, stack: base.stack });
   return {
-    api: engineApi(config, deps, parts),
+    api: { ...api, leases },
     id: parts.id,
     emit: events.emit,
     facts: base.facts,
@@ -143,6 +149,7 @@ interface Parts extends Stores {
   readonly id: string;
   readonly network: Networking;
   readonly events: EventHub;
+  readonly book: LeaseBook;
   readonly runtimes: Runtimes;
   /** That of containers which name none; undefined where there is none. */
   readonly appArmorProfile: string | undefined;
@@ -249,6 +256,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     settings: containerSettings(config, facts, parts),
     emit: events.emit,
     healthCounts: { checks: 0, failed: 0 },
+    checkLabels: (labels) => parts.book.check(labels),
     log,
   };
 }
@@ -296,7 +304,7 @@ function initProgram(config: DaemonConfig): string | undefined {
 }
 
 /** The interfaces that the front doors know. */
-function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): EngineApi {
+function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omit<EngineApi, "leases"> {
   const { store, images: imageStore, layers, snapshots, volumes, events } = parts;
   const { emit, log } = deps;
   const imageDeps = {
@@ -310,7 +318,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Eng
   };
   const images = new Images(imageDeps);
   const containers = containersApi(config, deps, parts);
-  const volumesApi = new VolumesService({ volumes, emit });
+  const volumesApi = new VolumesService({ volumes, emit, checkLabels: deps.checkLabels });
   const system = new System({
     facts: deps.facts,
     events,

@@ -65,6 +65,7 @@ const FLAGS: readonly Flag[] = [
   { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
   { name: "no-new-privileges", type: "bool", help: "Set no-new-privileges by default for new containers" },
   { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
+  { name: "reaper-addr", type: "string", help: "Serve the protocol of Testcontainers' reaper at this address:port" },
   { name: "runtime-timeout", type: "string", help: "How long an OCI runtime may take to start a process before it is ended" },
   { name: "registry-mirror", type: "list", help: "Preferred registry mirror", key: "registry-mirrors" },
   { name: "sandbox-pool", type: "int", help: "Network sandboxes kept ready for containers to come" },

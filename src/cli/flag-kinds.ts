@@ -17,6 +17,8 @@ export interface Flag<V = unknown> {
   readonly short?: string;
   /** Left out of `--help`. */
   readonly isHidden?: boolean;
+  /** Docker's command has no such flag: left out of `docker … --help`. */
+  readonly isOwn?: boolean;
   /** The flag that this is another name of. */
   readonly alias?: string;
   readonly initial?: V;
@@ -106,6 +108,16 @@ export const DURATION: Kind<number> = {
     const unit = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))*(?:\d+\.?\d*|\.\d+)([^\d.]+)/.exec(text)?.[1];
     if (unit !== undefined) throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
     throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
+  },
+};
+
+/** A duration that is sent as it was written. */
+export const DURATION_TEXT: Kind<string> = {
+  initial: "",
+  word: "duration",
+  parse: (text) => {
+    DURATION.parse(text, 0);
+    return text;
   },
 };
 

@@ -20,10 +20,10 @@ function checkGolden(name: string, text: string): void {
 for (const [name, load] of Object.entries(COMMANDS)) {
   test(`dhow ${name} --help`, async () => checkGolden(name, commandHelp("docker", name, await load(), COLUMNS)));
 }
-for (const [group, { commands }] of Object.entries(GROUPS)) {
+for (const [group, { commands, isOwn }] of Object.entries(GROUPS)) {
   for (const [verb, load] of Object.entries(commands)) {
     test(`dhow ${group} ${verb} --help`, async () => {
-      checkGolden(`${group}-${verb}`, commandHelp("docker", `${group} ${verb}`, await load(), COLUMNS));
+      checkGolden(`${group}-${verb}`, commandHelp(isOwn ? "dhow" : "docker", `${group} ${verb}`, await load(), COLUMNS));
     });
   }
 }

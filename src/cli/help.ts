@@ -39,10 +39,10 @@ function wrap(column: number, columns: number, text: string): string {
 }
 
 /** The table of flags in `--help`. */
-export function flagUsages(table: FlagTable, columns: number): string {
+export function flagUsages(table: FlagTable, columns: number, program = "docker"): string {
   const rows: { readonly left: string; readonly help: string }[] = [];
   for (const [name, flag] of Object.entries(table as Readonly<Record<string, Flag>>).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (flag.isHidden || flag.alias !== undefined) continue;
+    if (flag.isHidden || flag.alias !== undefined || (flag.isOwn && program === "docker")) continue;
     const word = flag.word ?? flag.kind.word;
     const dashes = flag.short === undefined ? `      --${name}` : `  -${flag.short}, --${name}`;
     rows.push({ left: word === undefined ? dashes : `${dashes} ${word}`, help: flag.help });
@@ -64,7 +64,7 @@ export function commandHelp(program: string, path: string, command: Command, col
   if (command.aliases !== undefined && command.aliases.length > 1) {
     parts.push(`\nAliases:\n  ${command.aliases.map((alias) => `${program} ${alias}`).join(", ")}\n`);
   }
-  const flags = flagUsages(command.flags, columns);
+  const flags = flagUsages(command.flags, columns, program);
   if (flags !== "") parts.push(`\nOptions:\n${flags}`);
   return parts.join("");
 }

@@ -20,7 +20,9 @@ export async function overview(program: string, columns: number): Promise<string
   const rest = rows.filter(([name]) => !COMMON_COMMANDS.includes(name));
   if (program !== "docker") rest.push(["daemon", "Run the engine in the foreground"]);
   rest.sort(([a], [b]) => (a < b ? -1 : 1));
-  const groups = Object.entries(GROUPS).map(([name, { short }]): Row => [name, short]);
+  const groups = Object.entries(GROUPS)
+    .filter(([, { isOwn }]) => !isOwn || program !== "docker")
+    .map(([name, { short }]): Row => [name, short]);
   const width = 11;
   return [
     `Usage:  ${program} [OPTIONS] COMMAND\n\nA self-sufficient runtime for containers\n`,

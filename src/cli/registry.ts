@@ -5,6 +5,8 @@ type Load = () => Promise<Command>;
 /** A group of commands: `dhow container …`. */
 export interface Group {
   readonly short: string;
+  /** Docker has no such group: left out of `docker --help`. */
+  readonly isOwn?: boolean;
   readonly commands: Readonly<Record<string, Load>>;
 }
 
@@ -44,6 +46,12 @@ const pull: Load = async () => (await import("./commands/image/pull.ts")).pull;
 const rmi: Load = async () => (await import("./commands/image/rm.ts")).imageRm;
 const save: Load = async () => (await import("./commands/image/save.ts")).save;
 const tag: Load = async () => (await import("./commands/image/tag.ts")).tag;
+const leaseCreate: Load = async () => (await import("./commands/lease/create.ts")).leaseCreate;
+const leaseInspect: Load = async () => (await import("./commands/lease/inspect.ts")).leaseInspect;
+const leaseLs: Load = async () => (await import("./commands/lease/ls.ts")).leaseLs;
+const leaseRenew: Load = async () => (await import("./commands/lease/renew.ts")).leaseRenew;
+const leaseRm: Load = async () => (await import("./commands/lease/rm.ts")).leaseRm;
+const leaseRun: Load = async () => (await import("./commands/lease/run.ts")).leaseRun;
 const networkInspect: Load = async () => (await import("./commands/network/inspect.ts")).networkInspect;
 const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
 const networkPrune: Load = async () => (await import("./commands/network/prune.ts")).networkPrune;
@@ -108,6 +116,11 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       tag,
     },
   },
+  lease: {
+    short: "Manage leases: objects that go with their owner",
+    isOwn: true,
+    commands: { create: leaseCreate, inspect: leaseInspect, ls: leaseLs, renew: leaseRenew, rm: leaseRm, run: leaseRun },
+  },
   network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
   system: { short: "Manage Docker", commands: { df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
   volume: {
@@ -120,6 +133,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
 export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   container: { list: "ls", ps: "ls", remove: "rm" },
   image: { list: "ls", remove: "rm" },
+  lease: { list: "ls", remove: "rm" },
   network: { list: "ls" },
   system: {},
   volume: { list: "ls", remove: "rm" },

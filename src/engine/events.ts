@@ -129,6 +129,7 @@ class LiveEvents implements Disposable {
 export class EventHub {
   readonly #history: EventHistory;
   readonly #listeners = new Set<(event: RecordedEvent) => void>();
+  readonly #subscribers = new Set<(event: EngineEvent) => void>();
   #lastNs = nowNs();
   #published = 0;
 
@@ -154,7 +155,14 @@ export class EventHub {
     this.#history.append(recorded);
     this.#published++;
     for (const listener of this.#listeners) listener(recorded);
+    for (const subscriber of this.#subscribers) subscriber(recorded);
   };
+
+  /** Calls `listener` at each event, within `emit`. Returns how to stop that. */
+  subscribe(listener: (event: EngineEvent) => void): () => void {
+    this.#subscribers.add(listener);
+    return () => void this.#subscribers.delete(listener);
+  }
 
   /** Past events since `sinceNs`, then live ones until `untilNs` or the signal. */
   async *stream(options: EventsOptions): AsyncGenerator<EventMessage> {

@@ -3,6 +3,7 @@ import type { Migration } from "./database.ts";
 import { endpointMigrations } from "./endpoints.ts";
 import { imageMigrations } from "./images.ts";
 import { layerMigrations } from "./layers.ts";
+import { leaseMigrations } from "./leases.ts";
 import { volumeMigrations } from "./volumes.ts";
 
 export * from "./containers.ts";
@@ -10,6 +11,7 @@ export * from "./database.ts";
 export * from "./endpoints.ts";
 export * from "./images.ts";
 export * from "./layers.ts";
+export * from "./leases.ts";
 export * from "./volumes.ts";
 
 /** Every step of the schema, in the order in which they are applied; each table's owner adds its own here. */
@@ -19,4 +21,5 @@ export const MIGRATIONS: readonly Migration[] = [
   ...layerMigrations,
   ...volumeMigrations,
   ...endpointMigrations,
+  ...leaseMigrations,
 ];

@@ -9,6 +9,8 @@ import type {
   EventsOptions,
   ExecStartRequest,
   Filters,
+  Lease,
+  LeaseEnd,
   LogSession,
   LogsOptions,
   PathStat,
@@ -45,6 +47,8 @@ export interface ClientOptions {
   readonly version?: string | undefined;
   /** Asked when nothing listens there; true means: try again. */
   readonly onUnreachable?: (() => Promise<boolean>) | undefined;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What is known about a stream before it is opened; without it the client asks the engine where the answer doesn't say. */
@@ -168,8 +172,8 @@ class Transport {
     this.#signal = signal;
   }
 
-  static open({ host, tls, version, onUnreachable }: ClientOptions): Transport {
-    const http = new HttpClient(parseAddress(host, tls !== undefined), { tls, onUnreachable });
+  static open({ host, tls, version, onUnreachable, headers }: ClientOptions): Transport {
+    const http = new HttpClient(parseAddress(host, tls !== undefined), { tls, onUnreachable, headers });
     return new Transport(http, new Negotiation(http, version));
   }
 
@@ -495,6 +499,19 @@ async function* events(t: Transport, { sinceNs, untilNs, filters, signal }: Even
   });
 }
 
+function leases(t: Transport): EngineApi["leases"] {
+  const path = (ref: string): string => `/leases/${segment(ref)}`;
+  return {
+    create: (request) => t.post("/leases", {}, request),
+    list: () => t.get("/leases"),
+    inspect: (ref) => t.get(path(ref)),
+    renew: (ref, ttl) => t.post(`${path(ref)}/renew`, { ttl }),
+    addImage: (ref, image) => t.send("POST", `${path(ref)}/images`, { name: image }),
+    hold: async (ref, { signal }) => jsonLines<Lease>((await t.call({ method: "GET", target: `${path(ref)}/hold`, signal })).body),
+    remove: (ref, { keep }) => t.json<LeaseEnd>({ method: "DELETE", target: target(path(ref), { keep }) }),
+  };
+}
+
 function system(t: Transport): EngineApi["system"] {
   return {
     version: () => t.get("/version"),
@@ -529,6 +546,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     volumes: volumes(t),
     networks: networks(t),
     system: system(t),
+    leases: leases(t),
   };
 }
 

@@ -142,11 +142,20 @@ export class HttpClient {
   readonly address: Address;
   readonly #tls: TlsOptions | undefined;
   readonly #onUnreachable: OnUnreachable;
+  readonly #headers: Readonly<Record<string, string>>;
   #idle: Connection[] = [];
   readonly #wires = new Set<Wire>();
 
   /** `onUnreachable` is asked once per failed connection whether to try again: it may have started the engine meanwhile. */
-  constructor(address: Address, options: { readonly tls?: TlsOptions | undefined; readonly onUnreachable?: OnUnreachable } = {}) {
+  constructor(
+    address: Address,
+    options: {
+      readonly tls?: TlsOptions | undefined;
+      readonly onUnreachable?: OnUnreachable;
+      readonly headers?: Readonly<Record<string, string>> | undefined;
+    } = {},
+  ) {
+    this.#headers = options.headers ?? {};
     this.address = address;
     this.#tls = options.tls;
     this.#onUnreachable = options.onUnreachable;
@@ -205,7 +214,7 @@ export class HttpClient {
   #requestHead(request: HttpRequest): string {
     const { address } = this;
     const base = address.kind === "tcp" ? address.basePath : "";
-    const headers: Record<string, string> = { Host: hostHeader(address), "User-Agent": "dhow", ...request.headers };
+    const headers: Record<string, string> = { Host: hostHeader(address), "User-Agent": "dhow", ...this.#headers, ...request.headers };
     const { body } = request;
     if (body === undefined) {
       if (request.method === "POST" || request.method === "PUT") headers["Content-Length"] = "0";

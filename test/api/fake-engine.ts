@@ -32,7 +32,20 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
         },
       },
     );
-  const nouns = ["containers", "lifecycle", "streams", "files", "contents", "exec", "images", "transfer", "volumes", "networks", "system"];
+  const nouns = [
+    "containers",
+    "lifecycle",
+    "streams",
+    "files",
+    "contents",
+    "exec",
+    "images",
+    "transfer",
+    "volumes",
+    "networks",
+    "system",
+    "leases",
+  ];
   return { api: Object.fromEntries(nouns.map((name) => [name, noun(name)])) as unknown as EngineApi, calls };
 }
 

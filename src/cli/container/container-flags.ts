@@ -1,5 +1,20 @@
 import { checkEnv } from "../env-file.ts";
-import { BOOLEAN, BYTES, CPUS, DURATION, INT, type Kind, LIST, listOf, MAP, STRING, SWAP_BYTES, UINT, UINT16 } from "../flag-kinds.ts";
+import {
+  BOOLEAN,
+  BYTES,
+  CPUS,
+  DURATION,
+  DURATION_TEXT,
+  INT,
+  type Kind,
+  LIST,
+  listOf,
+  MAP,
+  STRING,
+  SWAP_BYTES,
+  UINT,
+  UINT16,
+} from "../flag-kinds.ts";
 import { HelpRequest } from "../flags.ts";
 import { checkBpsDevice, checkDeviceRule, checkIopsDevice, checkWeightDevice } from "./devices.ts";
 import { GPUS } from "./gpus.ts";
@@ -126,6 +141,7 @@ export const CONTAINER_FLAGS = {
   "kernel-memory": { kind: BYTES, help: "Kernel memory limit" },
   label: { kind: listOf(checkLabel), short: "l", help: "Set meta data on a container" },
   "label-file": { kind: LIST, help: "Read in a line delimited file of labels" },
+  ttl: { kind: DURATION_TEXT, isOwn: true, help: "Remove the container when this time is over (e.g. 10m)" },
   link: { kind: listOf(checkLink), help: "Add link to another container" },
   "link-local-ip": { kind: LIST, help: "Container IPv4/IPv6 link-local addresses" },
   "log-driver": { kind: STRING, help: "Logging driver for the container" },

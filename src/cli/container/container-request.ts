@@ -1,4 +1,11 @@
-import type { ContainerCreateRequest, EndpointSettings, HostConfig, PortBinding, RestartPolicy } from "../../spec/engine/mod.ts";
+import {
+  type ContainerCreateRequest,
+  type EndpointSettings,
+  type HostConfig,
+  type PortBinding,
+  type RestartPolicy,
+  TTL_LABEL,
+} from "../../spec/engine/mod.ts";
 import { readEnvFile, readLabelFile } from "../env-file.ts";
 import type { FlagValues } from "../flags.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
@@ -272,7 +279,11 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
     WorkingDir: flags.workdir,
     Entrypoint: entrypointOf(input),
     OnBuild: null,
-    Labels: flags["time-offset"] === "" ? labels : { ...labels, "dhow.time-offset": flags["time-offset"] },
+    Labels: {
+      ...labels,
+      ...(flags["time-offset"] !== "" && { "dhow.time-offset": flags["time-offset"] }),
+      ...(flags.ttl !== "" && { [TTL_LABEL]: flags.ttl }),
+    },
     ...(flags["stop-signal"] !== "" && { StopSignal: flags["stop-signal"] }),
     ...(changed.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
     HostConfig: host,

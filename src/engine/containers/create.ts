@@ -59,6 +59,7 @@ export async function createContainer(
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
+  deps.checkLabels(config.Labels);
   const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts);
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });

@@ -62,6 +62,8 @@ export interface ContainerDeps {
   readonly settings: ContainerSettings;
   readonly emit: Emit;
   readonly healthCounts: HealthCounts;
+  /** Looks at the labels of a container to be: their owner has to be there. @throws invalid */
+  readonly checkLabels: (labels: Readonly<Record<string, string>> | null | undefined) => void;
   readonly log: Logger;
 }
 

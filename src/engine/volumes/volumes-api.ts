@@ -6,6 +6,8 @@ import type { Emit } from "../events.ts";
 export interface VolumesApiDeps {
   readonly volumes: Volumes;
   readonly emit: Emit;
+  /** Looks at the labels of a volume to be. @throws invalid */
+  readonly checkLabels?: ((labels: Readonly<Record<string, string>> | null | undefined) => void) | undefined;
 }
 
 const LIST_FILTERS = ["dangling", "name", "driver", "label"];
@@ -71,14 +73,17 @@ export function volumeDto(volume: LocalVolume): Volume {
 export class VolumesService implements VolumesApi {
   readonly #volumes: Volumes;
   readonly #emit: Emit;
+  readonly #checkLabels: NonNullable<VolumesApiDeps["checkLabels"]>;
   #isPruning = false;
 
   constructor(deps: VolumesApiDeps) {
     this.#volumes = deps.volumes;
     this.#emit = deps.emit;
+    this.#checkLabels = deps.checkLabels ?? (() => {});
   }
 
   async create(request: VolumeCreateRequest): Promise<Volume> {
+    this.#checkLabels(request.Labels);
     const { volume, created } = this.#volumes.create({
       name: request.Name,
       driver: request.Driver,

@@ -3,14 +3,15 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DhowError, type Logger } from "../../lib/mod.ts";
 import type { LayerStore } from "../../snapshots/mod.ts";
-import { formatPlatform, hostPlatform, type OciPlatform, platformMatches } from "../../spec/oci/mod.ts";
+import { SERVES_LABEL } from "../../spec/engine/mod.ts";
+import { formatPlatform, hostPlatform, type OciImageRunConfig, type OciPlatform, platformMatches } from "../../spec/oci/mod.ts";
 import { familiarString, type Reference } from "../../spec/reference.ts";
 import { importRootfs } from "../import.ts";
 import { type Report, withByteProgress } from "../progress.ts";
 import type { Image, ImageStore } from "../store.ts";
 import { busyboxRootfs } from "./busybox.ts";
 import type { DistroRootfs } from "./rootfs.ts";
-import { parseDistroSpec } from "./spec.ts";
+import { type DistroSpec, parseDistroSpec } from "./spec.ts";
 import { systemRootfs } from "./system.ts";
 import type { ToolOptions } from "./tool.ts";
 
@@ -28,8 +29,16 @@ export interface DistroOptions {
   readonly log: Logger;
 }
 
-async function rootfsOf(source: Reference, options: DistroOptions, tools: ToolOptions): Promise<DistroRootfs> {
-  const spec = parseDistroSpec(source);
+/** Says what clients wait for in its log, and does nothing more; killed, because a first process hears no signal that it has no handler for. */
+const REAPER_CONFIG: OciImageRunConfig = {
+  Env: [PATH],
+  Cmd: ["sh", "-c", "echo Started; exec tail -f /dev/null"],
+  ExposedPorts: { "8080/tcp": {} },
+  Labels: { [SERVES_LABEL]: "reaper" },
+  StopSignal: "SIGKILL",
+};
+
+async function rootfsOf(spec: DistroSpec, options: DistroOptions, tools: ToolOptions): Promise<DistroRootfs> {
   if (spec.kind === "system") return systemRootfs(spec, options.include, options.report, tools);
   if (options.include.length > 0) throw new DhowError("invalid", "distro/busybox has no packages to include; take distro/debian:<suite>");
   return busyboxRootfs(options.report, tools);
@@ -53,14 +62,15 @@ export async function makeDistroImage(source: Reference, options: DistroOptions)
   await mkdir(directory, { recursive: true, mode: 0o755 });
   try {
     const onLine = (line: string): void => options.log.debug("distro tool", { line });
-    const rootfs = await rootfsOf(source, options, { cwd: directory, signal, onLine, environment: { TMPDIR: directory } });
+    const spec = parseDistroSpec(source);
+    const rootfs = await rootfsOf(spec, options, { cwd: directory, signal, onLine, environment: { TMPDIR: directory } });
     const tar = withByteProgress(rootfs.tar, { report, id: "layer", status: "Unpacking the layer", totalBytes: 0 });
     return await importRootfs(tar, {
       store,
       layers,
       signal,
       platform: hostPlatform(),
-      runConfig: { Env: [PATH], Cmd: rootfs.command },
+      runConfig: spec.kind === "reaper" ? REAPER_CONFIG : { Env: [PATH], Cmd: rootfs.command },
       createdAt: rootfs.madeAt.toISOString().replace(".000Z", "Z"),
       message: "",
       createdBy: rootfs.madeBy,

@@ -5,15 +5,18 @@ import { familiarString, type Reference } from "../../spec/reference.ts";
 /** What to make of the distribution's packages. */
 export type DistroSpec =
   | { readonly kind: "busybox" }
+  /** What Testcontainers starts beside its containers; the engine itself does its work. */
+  | { readonly kind: "reaper" }
   | { readonly kind: "system"; readonly distro: "debian" | "ubuntu"; readonly suite: string; readonly isSlim: boolean };
 
+const REAPER = "testcontainers/ryuk";
 const DISTRO_INFO = "/usr/share/distro-info";
 const SUITE = /^[a-z][a-z0-9.-]*$/;
 const SLIM = "-slim";
 
-/** Whether a reference names an image that is made from packages. */
+/** Whether a reference names an image that the engine makes itself: from packages, or the one that Testcontainers asks for. */
 export function isDistroReference(reference: Reference): boolean {
-  return reference.domain === "docker.io" && reference.path.startsWith("distro/");
+  return reference.domain === "docker.io" && (reference.path.startsWith("distro/") || reference.path === REAPER);
 }
 
 /** The code name of a release number (`12` → bookworm), from the distribution's own table when it is installed. */
@@ -57,6 +60,7 @@ export function parseDistroSpec(reference: Reference): DistroSpec {
       `No such image: ${familiarString(reference)} (from packages there are distro/busybox, distro/debian:<suite>[-slim] and distro/ubuntu:<suite>)`,
     );
   if (reference.digest !== null) throw unknown();
+  if (reference.path === REAPER) return { kind: "reaper" };
   const name = reference.path.slice("distro/".length);
   if (name === "busybox" && tag === "latest") return { kind: "busybox" };
   if (name !== "debian" && name !== "ubuntu") throw unknown();

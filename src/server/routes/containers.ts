@@ -2,6 +2,7 @@ import { DhowError } from "../../lib/mod.ts";
 import type { ContainerUpdateRequest, EngineApi, WaitCondition } from "../../spec/engine/mod.ts";
 import { containerCreateBody, containerUpdateBody } from "../bodies.ts";
 import { createRequest } from "../create-request.ts";
+import { withLease } from "../lease-header.ts";
 import { json, noContent } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Route, route } from "../router.ts";
@@ -34,7 +35,11 @@ function stopOptions(request: ApiRequest): { readonly timeoutS?: number | undefi
 }
 
 /** /containers: objects and life cycle. */
-export function containerRoutes({ containers, lifecycle }: Pick<EngineApi, "containers" | "lifecycle">): readonly Route[] {
+export function containerRoutes({
+  containers,
+  lifecycle,
+  leases,
+}: Pick<EngineApi, "containers" | "lifecycle" | "leases">): readonly Route[] {
   return [
     route("GET", "/containers/json", async (request) => {
       const { query } = request;
@@ -50,7 +55,7 @@ export function containerRoutes({ containers, lifecycle }: Pick<EngineApi, "cont
     route("POST", "/containers/create", async (request) => {
       const decoded = await request.json(containerCreateBody, { required: true });
       const { request: body, warnings } = createRequest(decoded, request.version);
-      const created = await containers.create(body, {
+      const created = await containers.create(await withLease(request, body, leases), {
         name: request.query.text("name") || undefined,
         platform: request.atLeast(41) ? request.query.text("platform") || undefined : undefined,
         version: request.version,

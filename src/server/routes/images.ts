@@ -1,7 +1,8 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { EngineApi, Filters } from "../../spec/engine/mod.ts";
+import { type EngineApi, type Filters, LEASE_LABEL } from "../../spec/engine/mod.ts";
 import { parsePlatform } from "../decode.ts";
 import { progressError } from "../errors.ts";
+import { bindingImages, requestedLease } from "../lease-header.ts";
 import { json, type Reply } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Route, route } from "../router.ts";
@@ -53,7 +54,7 @@ async function* download(url: string, signal: AbortSignal): AsyncIterable<Uint8A
 }
 
 /** /images */
-export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "transfer">): readonly Route[] {
+export function imageRoutes({ images, transfer, leases }: Pick<EngineApi, "images" | "transfer" | "leases">): readonly Route[] {
   const save = async (request: ApiRequest, names: readonly string[]): Promise<Reply> => ({
     kind: "bytes",
     contentType: "application/x-tar",
@@ -80,22 +81,23 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
       const image = query.text("fromImage").replace(/:$/, "");
       if (image !== "") {
         const name = reference(image, query.text("tag"));
-        return progress(
-          await transfer.pull(name, {
-            platform: platform || undefined,
-            authHeader: request.header("x-registry-auth") || undefined,
-            signal,
-          }),
-        );
+        const lease = await requestedLease(request, leases);
+        const lines = await transfer.pull(name, {
+          platform: platform || undefined,
+          authHeader: request.header("x-registry-auth") || undefined,
+          signal,
+        });
+        return progress(bindingImages(lines, lease, leases));
       }
       const source = query.text("fromSrc");
       if (source === "") throw new DhowError("invalid", "no image or source given: set fromImage or fromSrc");
       const [repo, tag] = [query.text("repo"), query.text("tag")];
+      const lease = await requestedLease(request, leases);
       const options = {
         repo,
         tag,
         message: query.text("message") || `Imported from ${source}`,
-        changes: query.all("changes"),
+        changes: [...query.all("changes"), ...(lease === undefined ? [] : [`LABEL ${LEASE_LABEL}=${lease}`])],
         platform,
         signal,
       };
@@ -112,8 +114,9 @@ export function imageRoutes({ images, transfer }: Pick<EngineApi, "images" | "tr
     ),
     route("POST", "/images/load", async (request) => {
       const options = { quiet: request.query.flag("quiet", true), platforms: platformsOf(request), signal: request.signal };
+      const lease = await requestedLease(request, leases);
       try {
-        return progress(await transfer.load(request.body, options));
+        return progress(bindingImages(await transfer.load(request.body, options), lease, leases));
       } catch (error) {
         return progress(failing(error));
       }

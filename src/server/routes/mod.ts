@@ -6,6 +6,7 @@ import { contentsRoutes } from "./contents.ts";
 import { execRoutes } from "./exec.ts";
 import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
+import { leaseRoutes } from "./leases.ts";
 import { networkRoutes } from "./networks.ts";
 import { streamRoutes } from "./streams.ts";
 import { systemRoutes } from "./system.ts";
@@ -28,6 +29,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...volumeRoutes(api),
     ...networkRoutes(api),
     ...systemRoutes(api, options),
+    ...leaseRoutes(api),
     ...absentRoutes(),
   ];
 }

@@ -32,6 +32,7 @@ import type {
   VolumeCreateRequest,
   VolumeListResponse,
 } from "./dto.ts";
+import type { LeasesApi } from "./leases.ts";
 
 /** Docker's `filters` parameter: every value given for a key; a negated value (`label!`) has its key with the `!`. */
 export type Filters = Readonly<Record<string, readonly string[]>>;
@@ -389,4 +390,5 @@ export interface EngineApi {
   readonly volumes: VolumesApi;
   readonly networks: NetworksApi;
   readonly system: SystemApi;
+  readonly leases: LeasesApi;
 }

@@ -1,2 +1,3 @@
 export * from "./api.ts";
 export type * from "./dto.ts";
+export * from "./leases.ts";

@@ -1,5 +1,6 @@
+import { TTL_LABEL } from "../../../spec/engine/mod.ts";
 import { command, ExitError, maxArgs } from "../../command.ts";
-import { LIST, MAP, STRING } from "../../flag-kinds.ts";
+import { DURATION_TEXT, LIST, MAP, STRING } from "../../flag-kinds.ts";
 
 export const volumeCreate = command({
   use: "[OPTIONS] [VOLUME]",
@@ -9,6 +10,7 @@ export const volumeCreate = command({
     driver: { kind: STRING, short: "d", initial: "local", help: 'Specify volume driver name (default "local")' },
     label: { kind: LIST, help: "Set metadata for a volume" },
     name: { kind: STRING, isHidden: true, help: "Specify volume name" },
+    ttl: { kind: DURATION_TEXT, isOwn: true, help: "Remove the volume when this time is over (e.g. 10m) and nothing uses it" },
     opt: { kind: MAP, short: "o", help: "Set driver specific options (default map[])" },
   },
   run: async (ctx, [argument], flags) => {
@@ -20,6 +22,7 @@ export const volumeCreate = command({
       const at = text.indexOf("=");
       return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
     });
+    if (flags.ttl !== "") labels.push([TTL_LABEL, flags.ttl]);
     const { Name = "" } = await ctx.api.volumes.create({
       ...(name !== "" && { Name: name }),
       Driver: flags.driver,
