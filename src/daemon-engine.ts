@@ -38,7 +38,19 @@ import {
   Waiters,
 } from "./engine/mod.ts";
 import { ImageStore } from "./images/mod.ts";
-import { DhowError, type Digest, digestHex, digestOf, isDigest, KeyedMutex, type Logger, randomId, ZERO_TIME } from "./lib/mod.ts";
+import {
+  DhowError,
+  type Digest,
+  digestHex,
+  digestOf,
+  errnoCode,
+  isDigest,
+  isKind,
+  KeyedMutex,
+  type Logger,
+  randomId,
+  ZERO_TIME,
+} from "./lib/mod.ts";
 import { fsTypeName, OrphanReaper, Reactor, statfs } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
@@ -324,8 +336,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
     events,
     images,
     containers,
-    volumes: volumesApi,
-    volumeUsers: (name) => store.usersOfVolume(name).length,
+    volumeUsage: () => volumesApi.usage(),
     layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
     logUsage: () =>
       store.list().flatMap((container) => {
@@ -356,14 +367,24 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
   };
 }
 
+/** The size of a container's own files; of one that is removed meanwhile nothing. */
+async function writtenBytes(snapshots: Snapshotter, id: string): Promise<number> {
+  try {
+    const { upper } = snapshots.paths(id);
+    const { sizeBytes } = await snapshots.usage(id);
+    return sizeBytes - (upper ? markBytes(upper) : 0);
+  } catch (error) {
+    if (isKind(error, "notFound") || errnoCode(error) === "ENOENT") return 0;
+    throw error;
+  }
+}
+
 type Sizes = ConstructorParameters<typeof Containers>[1]["sizes"];
 
 function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: Parts): Containers {
   const { store, images, snapshots } = parts;
   const sizes: Sizes = async ({ id, spec }) => {
-    const usage = await snapshots.usage(id);
-    const { upper } = snapshots.paths(id);
-    const rw = usage.sizeBytes - (upper ? markBytes(upper) : 0);
+    const rw = await writtenBytes(snapshots, id);
     const image = isDigest(spec.imageId) ? images.tryGet(spec.imageId) : undefined;
     return { rw, rootFs: rw + (image?.sizeBytes ?? 0) };
   };

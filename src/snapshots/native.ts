@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { treeUsage } from "../files/mod.ts";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { type Fd, type IdView, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
@@ -15,7 +16,6 @@ import {
   type SnapshotUsage,
 } from "./snapshotter.ts";
 import { Trash } from "./trash.ts";
-import { usageOf } from "./usage.ts";
 
 const NONE = "none";
 
@@ -90,7 +90,7 @@ export class Native implements Snapshotter {
 
   usage(key: string): Promise<SnapshotUsage> {
     const parent = this.#parent(key);
-    return usageOf(join(this.#active(key), "rootfs"), parent === null ? undefined : this.layerPaths(parent).root);
+    return treeUsage(join(this.#active(key), "rootfs"), parent === null ? undefined : this.layerPaths(parent).root);
   }
 
   async *diff(key: string): AsyncGenerator<Difference, void, void> {

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { treeUsage } from "../files/mod.ts";
 import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { addInodeFlags, type Fd, FS_TOPDIR_FL, type IdView, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
@@ -31,7 +32,6 @@ import {
   type SnapshotUsage,
 } from "./snapshotter.ts";
 import { Trash } from "./trash.ts";
-import { usageOf } from "./usage.ts";
 
 const VOLATILE = " volatile";
 const NONE = "none";
@@ -136,7 +136,7 @@ export class Overlay2 implements Snapshotter {
 
   usage(key: string): Promise<SnapshotUsage> {
     this.#info(key);
-    return usageOf(join(this.#active(key), "diff"));
+    return treeUsage(join(this.#active(key), "diff"));
   }
 
   async *diff(key: string): AsyncGenerator<Difference, void, void> {

@@ -1,5 +1,4 @@
 export { copyUp, populateVolumes } from "./copy-up.ts";
-export { directorySize } from "./disk-usage.ts";
 export { LOCAL_DRIVER, needsMount } from "./local-driver.ts";
 export { prepareMountPoints } from "./mount-points.ts";
 export { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";

@@ -1,5 +1,3 @@
-import { readlinkSync } from "node:fs";
-import { join } from "node:path";
 import {
   AT_FDCWD,
   fstat,
@@ -16,7 +14,10 @@ import {
   openat,
   openat2,
   procFdPath,
+  RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
+  RESOLVE_NO_SYMLINKS,
+  readlinkat,
   symlinkat,
   UTIME_OMIT,
   utimensat,
@@ -28,7 +29,9 @@ const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 /** What of the size of a container's own layer is docker's doing and not the container's, in bytes. */
 export function markBytes(upper: string): number {
   try {
-    return readlinkSync(join(upper, "etc/mtab")) === MOUNTS ? MOUNTS.length : 0;
+    using root = open(upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    using etc = openat2(root.fd, "etc", { flags: O_PATH | O_DIRECTORY | O_CLOEXEC, resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS });
+    return readlinkat(etc.fd, "mtab").toString() === MOUNTS ? MOUNTS.length : 0;
   } catch {
     return 0;
   }

@@ -9,9 +9,8 @@ import type {
   SystemApi,
   SystemInfo,
   SystemVersion,
-  VolumesApi,
+  Volume,
 } from "../../spec/engine/mod.ts";
-import { directorySize } from "../../volumes/mod.ts";
 import type { EventHub } from "../events.ts";
 import { type Counts, type InfoSettings, systemInfo, systemVersion } from "./info.ts";
 
@@ -22,9 +21,7 @@ export interface SystemDeps {
   readonly events: EventHub;
   readonly images: ImagesApi;
   readonly containers: ContainersApi;
-  readonly volumes: VolumesApi;
-  /** Ids of the containers that use a volume. */
-  readonly volumeUsers: (name: string) => number;
+  readonly volumeUsage: () => Promise<readonly Volume[]>;
   readonly layersSizeBytes: () => number;
   readonly logUsage: () => readonly LogUsage[];
 }
@@ -50,26 +47,15 @@ export class System implements SystemApi {
   }
 
   async diskUsage(types: readonly string[]): Promise<DiskUsage> {
-    const { images, containers, volumes } = this.#deps;
+    const { images, containers, volumeUsage } = this.#deps;
     const wants = (type: string): boolean => types.length === 0 || types.includes(type);
-    // With mount options they may be somewhere else, and slow to walk: docker leaves them out, too.
-    const volumeList = wants("volume") ? ((await volumes.list({})).Volumes ?? []).filter(({ Options }) => isEmpty(Options)) : [];
     return {
       LayersSize: wants("image") ? this.#deps.layersSizeBytes() : 0,
       Images: wants("image") ? await images.list({ all: false, digests: false, sharedSize: true, manifests: false, filters: {} }) : [],
       Containers: wants("container") ? await containers.list({ all: true, limit: 0, size: true, filters: {} }) : [],
-      Volumes: await Promise.all(
-        volumeList.map(async (volume) => ({
-          ...volume,
-          UsageData: { Size: await directorySize(volume.Mountpoint ?? ""), RefCount: this.#deps.volumeUsers(volume.Name ?? "") },
-        })),
-      ),
+      Volumes: wants("volume") ? await volumeUsage() : [],
       BuildCache: [],
       Logs: wants("container") ? this.#deps.logUsage() : [],
     };
   }
-}
-
-function isEmpty(options: Readonly<Record<string, string>> | null | undefined): boolean {
-  return Object.keys(options ?? {}).length === 0;
 }

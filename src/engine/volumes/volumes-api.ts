@@ -1,6 +1,7 @@
+import { treeUsage } from "../../files/mod.ts";
 import { DhowError } from "../../lib/mod.ts";
 import type { Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
-import { ANONYMOUS_LABEL, directorySize, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
+import { ANONYMOUS_LABEL, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 
 export interface VolumesApiDeps {
@@ -139,7 +140,7 @@ export class VolumesService implements VolumesApi {
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const volume of this.#volumes.list().filter((v) => isCandidate(v) && isUnused(v.name))) {
-      const sizeBytes = await directorySize(volume.path);
+      const sizeBytes = (await treeUsage(volume.path)).sizeBytes;
       // A container may have taken it while its size was counted.
       if (!isUnused(volume.name) || !this.#volumes.remove(volume.name, { force: true })) continue;
       this.#event("destroy", volume.name, { driver: volume.driver });
@@ -150,12 +151,15 @@ export class VolumesService implements VolumesApi {
     return { VolumesDeleted: deleted, SpaceReclaimed: reclaimed };
   }
 
-  /** Every volume with its size and the number of containers that use it, for `docker system df`. */
+  /**
+   * Every volume with its size and the number of containers that use it, for `docker system df`. With mount options they may be
+   * somewhere else, and slow to walk: docker leaves them out, too.
+   */
   async usage(): Promise<Volume[]> {
     const volumes = this.#volumes.list().filter((v) => v.options === null);
     const result: Volume[] = [];
     for (const v of volumes) {
-      const Size = await directorySize(v.path);
+      const Size = (await treeUsage(v.path)).sizeBytes;
       result.push({ ...volumeDto(v), UsageData: { Size, RefCount: this.#volumes.references(v.name).length } });
     }
     return result;
