@@ -36,6 +36,12 @@ export function formatRows({ format, headers, rows }: TableOptions): string {
   return alignColumns(`${head}\n${lines}`);
 }
 
+/** One value in a format that is no table. @throws ExitError for a template that fails */
+export function formatOne(format: string, value: unknown): string {
+  const compiled = attempt("failed to parse template", () => template(templateOf(format).source));
+  return attempt("failed to execute template", () => compiled(value));
+}
+
 function attempt<T>(what: string, run: () => T): T {
   try {
     return run();

@@ -16,7 +16,7 @@ export const imagePrune = command({
   },
   run: async (ctx, _args, flags) => {
     await confirmPrune(ctx, flags.force, flags.all ? ALL_WARNING : DANGLING_WARNING);
-    const filters = { ...flags.filter, dangling: [flags.all ? "false" : "true"] };
+    const filters = { ...flags.filter, dangling: [...(flags.filter["dangling"] ?? []), String(!flags.all)] };
     const { ImagesDeleted, SpaceReclaimed } = await ctx.api.images.prune(filters);
     const lines = (ImagesDeleted ?? []).map(({ Deleted, Untagged }) => (Untagged ? `untagged: ${Untagged}` : `deleted: ${Deleted}`));
     if (lines.length > 0) ctx.out(`Deleted Images:\n${lines.join("\n")}\n`);

@@ -1,11 +1,11 @@
 import { humanSize, Struct, shortId } from "../../../lib/mod.ts";
 import type { DiskUsage } from "../../../spec/engine/mod.ts";
-import { command, ExitError, NO_ARGS } from "../../command.ts";
+import { command, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { CONTAINER_HEADERS, containerRow } from "../../format/container-row.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { IMAGE_HEADERS, imageRows } from "../../format/image-row.ts";
-import { formatRows } from "../../format/table.ts";
+import { formatOne, formatRows } from "../../format/table.ts";
 import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
 
 const HEADERS = { Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE", Reclaimable: "RECLAIMABLE" };
@@ -82,16 +82,34 @@ function logRows({ Logs = [], Containers }: DiskUsage): readonly Struct[] {
   });
 }
 
+interface VerboseRows {
+  readonly Images: readonly Struct[];
+  readonly Containers: readonly Struct[];
+  readonly Volumes: readonly Struct[];
+  readonly BuildCache: readonly Struct[];
+}
+
+function verboseRows(usage: DiskUsage, doesTruncate: boolean): VerboseRows {
+  return {
+    // of an image's names only the first is shown
+    Images: usage.Images.flatMap((image) => imageRows(image, { doesTruncate, hasDigests: false }).slice(0, 1)).map(
+      ({ typeName, fields, methods }) => new Struct(typeName, { ...fields, Digest: "" }, methods),
+    ),
+    Containers: usage.Containers.map((container) => containerRow({ ...container, SizeRootFs: 0 }, doesTruncate)),
+    Volumes: usage.Volumes.map(volumeRow),
+    BuildCache: [],
+  };
+}
+
 function verbose(usage: DiskUsage): string {
-  const images = usage.Images.flatMap((image) => imageRows(image, { doesTruncate: true, hasDigests: false }));
-  const containers = usage.Containers.map((container) => containerRow({ ...container, SizeRootFs: 0 }, true));
+  const { Images: images, Containers: containers, Volumes: volumes } = verboseRows(usage, true);
   return [
     "Images space usage:\n\n",
     formatRows({ format: IMAGE_TABLE, headers: IMAGE_HEADERS, rows: images }),
     "\nContainers space usage:\n\n",
     formatRows({ format: CONTAINER_TABLE, headers: CONTAINER_HEADERS, rows: containers }),
     "\nLocal Volumes space usage:\n\n",
-    formatRows({ format: VOLUME_TABLE, headers: VOLUME_HEADERS, rows: usage.Volumes.map(volumeRow) }),
+    formatRows({ format: VOLUME_TABLE, headers: VOLUME_HEADERS, rows: volumes }),
     "\nBuild cache usage: 0B\n\n",
     "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n",
     // docker has no such list, nor do its engines tell
@@ -110,11 +128,9 @@ export const df = command({
     verbose: { kind: BOOLEAN, short: "v", help: "Show detailed information on space usage" },
   },
   run: async (ctx, _args, flags) => {
-    if (flags.verbose && flags.format !== "" && flags.format !== "table" && flags.format !== "json") {
-      throw new ExitError(1, "the verbose and the format options conflict");
-    }
     const usage = await ctx.api.system.diskUsage([]);
-    if (flags.verbose && flags.format !== "json") ctx.stdout.write(verbose(usage));
+    if (flags.verbose && ["", "table"].includes(flags.format)) ctx.stdout.write(verbose(usage));
+    else if (flags.verbose) ctx.stdout.write(formatOne(flags.format, verboseRows(usage, false)));
     else {
       const format = flags.format === "" || flags.format === "table" ? TABLE : flags.format;
       ctx.stdout.write(formatRows({ format, headers: HEADERS, rows: lines(usage).map(row) }));

@@ -13,13 +13,16 @@ export const systemPrune = command({
     volumes: { kind: BOOLEAN, help: "Prune anonymous volumes" },
   },
   run: async (ctx, _args, flags) => {
+    if (flags.volumes && flags.filter["until"]) throw new Error('ERROR: The "until" filter is not supported with "--volumes"');
     const what = [
       "all stopped containers",
       "all networks not used by at least one container",
       ...(flags.volumes ? ["all anonymous volumes not used by at least one container"] : []),
       flags.all ? "all images without at least one container associated to them" : "all dangling images",
     ];
-    const filters = Object.entries(flags.filter).flatMap(([key, values]) => values.map((value) => `${key}=${value}`));
+    const filters = Object.entries(flags.filter)
+      .flatMap(([key, values]) => values.map((value) => `${key}=${value}`))
+      .sort();
     const note =
       filters.length > 0 ? `\n\n  Items to be pruned will be filtered with:\n${filters.map((text) => `  - ${text}`).join("\n")}` : "";
     await confirmPrune(ctx, flags.force, `WARNING! This will remove:\n${what.map((text) => `  - ${text}`).join("\n")}${note}\n`);
@@ -37,7 +40,7 @@ export const systemPrune = command({
       show("Volumes", volumes.VolumesDeleted ?? []);
       space += volumes.SpaceReclaimed;
     }
-    const images = await api.images.prune({ ...flags.filter, dangling: [flags.all ? "false" : "true"] });
+    const images = await api.images.prune({ ...flags.filter, dangling: [...(flags.filter["dangling"] ?? []), String(!flags.all)] });
     const lines = (images.ImagesDeleted ?? []).map(({ Deleted, Untagged }) => (Untagged ? `untagged: ${Untagged}` : `deleted: ${Deleted}`));
     show("Images", lines);
     ctx.out(reclaimed(space + images.SpaceReclaimed));
