@@ -16,6 +16,8 @@ export class IoSession implements AttachSession {
   readonly #queue: OutputQueue;
   readonly #filter: DetachFilter | undefined;
   #isClosed = false;
+  /** The process that it was attached to has ended: stdin is the next one's. */
+  #isOver = false;
 
   /** @throws invalid for detach keys that are none */
   constructor(io: ContainerIo, options: IoAttachOptions) {
@@ -45,6 +47,7 @@ export class IoSession implements AttachSession {
   }
 
   end(error?: unknown): void {
+    this.#isOver = true;
     this.#queue.end(error);
   }
 
@@ -57,7 +60,7 @@ export class IoSession implements AttachSession {
   }
 
   closeStdin(): void {
-    if (this.#options.stdin && !this.#isClosed) this.#io.endStdin(this);
+    if (this.#options.stdin && !this.#isClosed && !this.#isOver) this.#io.endStdin(this);
   }
 
   /** The client gets what is queued, then the end; the process goes on. */
@@ -73,7 +76,7 @@ export class IoSession implements AttachSession {
     this.#queue.drop();
     this.#io.forget(this);
     // a client that goes away takes its stdin along
-    if (this.#options.stdin && this.#options.stream) this.#io.endStdin(this);
+    if (this.#options.stdin && this.#options.stream && !this.#isOver) this.#io.endStdin(this);
   }
 
   #gone(): void {

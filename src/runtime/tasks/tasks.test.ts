@@ -74,6 +74,22 @@ describeWithCrun(import.meta.path, () => {
     fixture.tasks.cleanup("stdin");
   });
 
+  test("a client that goes after the process's end leaves the next one's stdin open", async () => {
+    const io = fixture.io("again", { openStdin: true, stdinOnce: true });
+    for (const line of ["one\n", "two\n"]) {
+      const session = io.attach(ATTACH);
+      const output = collect(session.output);
+      const task = await fixture.tasks.run({ id: "again", spec: fixture.spec(["head", "-n", "1"]), io, runtime: "crun" });
+      await session.write(Buffer.from(line));
+      expect((await output).stdout).toBe(line);
+      await io.drained;
+      session.closeStdin();
+      session.close();
+      await task.gone;
+      fixture.tasks.cleanup("again");
+    }
+  });
+
   test("stdin stays open without stdinOnce when a client's ends", async () => {
     const io = fixture.io("open", { openStdin: true });
     const first = io.attach(ATTACH);
