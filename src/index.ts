@@ -19,6 +19,7 @@ export { Containers, type CreateOptions, type ListContainersOptions, type RunOpt
 export type { ContainerOptions, HealthCheck, MountOption, PublishedPort } from "./sdk/create-request.ts";
 export { Dhow, type EventOptions } from "./sdk/dhow.ts";
 export { Exec, ExecError, type ExecEvent, type ExecOptions, type ExecResult } from "./sdk/exec.ts";
+export { type FileInfo, type FileKind, Files, type WriteOptions } from "./sdk/files.ts";
 export type { FilterOptions, FilterWords } from "./sdk/filters.ts";
 export { Images, type PullOptions } from "./sdk/images.ts";
 export { Networks } from "./sdk/networks.ts";

@@ -29,7 +29,8 @@ export function byteStream(source: AsyncIterable<Uint8Array>): ByteStream {
       async pull(controller) {
         const { done, value } = await iterator.next();
         if (done) controller.close();
-        else controller.enqueue(value);
+        // who reads may keep it, who gave it may use its memory again
+        else controller.enqueue(new Uint8Array(value));
       },
       async cancel() {
         await iterator.return?.();
@@ -48,7 +49,7 @@ export async function* opened(open: () => Promise<AsyncIterable<Uint8Array>>): A
 /** All bytes of a source in memory. */
 export async function collect(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of source) pieces.push(piece);
+  for await (const piece of source) pieces.push(new Uint8Array(piece));
   return concat(pieces);
 }
 

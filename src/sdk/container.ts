@@ -3,6 +3,7 @@ import { DhowError, isKind } from "../lib/mod.ts";
 import type { AttachSession, ContainerInspectResponse, ContainerStatsResponse, WaitCondition } from "../spec/engine/mod.ts";
 import type { EngineAccess, SignalOption } from "./access.ts";
 import { Exec, type ExecOptions } from "./exec.ts";
+import { Files } from "./files.ts";
 import { Output, outputEvents } from "./output.ts";
 import { Stdin } from "./stdin.ts";
 
@@ -52,12 +53,14 @@ export class Container implements AsyncDisposable {
   readonly id: string;
   /** With `stdin: true` at its creation. */
   readonly stdin: Stdin;
+  readonly files: Files;
   readonly #access: EngineAccess;
   #input: Promise<void> | undefined;
 
   constructor(access: EngineAccess, id: string) {
     this.#access = access;
     this.id = id;
+    this.files = new Files(access, id);
     this.stdin = new Stdin(() => attachStdin(access, id));
   }
 
