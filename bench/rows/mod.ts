@@ -1,5 +1,6 @@
 import type { Row } from "../measure.ts";
 import { loadRow, saveRow } from "./archive.ts";
+import { commitRow, exportRow } from "./commit.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
@@ -8,4 +9,4 @@ import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
 
 /** All rows, in the table's order. */
-export const rows: readonly Row[] = [...runRows, execRow, fleetRow, ...logsRows, stdoutRow, loadRow, saveRow, psRow];
+export const rows: readonly Row[] = [...runRows, execRow, fleetRow, ...logsRows, stdoutRow, loadRow, saveRow, commitRow, exportRow, psRow];
