@@ -44,8 +44,8 @@ function readLines(path: string, bare: (key: string) => string | undefined): rea
       const at = line.indexOf("=");
       const key = at < 0 ? line : line.slice(0, at);
       if (/[\s]/.test(key.trimEnd()) || (at >= 0 && key !== key.trimEnd()))
-        throw new Error(`invalid environment file: ${path}: variable '${key}' contains whitespaces`);
-      if (key === "") throw new Error(`invalid environment file: ${path}: no variable name on line '${line}'`);
+        throw new Error(`invalid env file (${path}): variable '${key}' contains whitespaces`);
+      if (key === "") throw new Error(`invalid env file (${path}): no variable name on line '${line}'`);
       if (at >= 0) lines.push(line);
       else {
         const value = bare(key);

@@ -1,4 +1,4 @@
-import { HEADER_FUNCTIONS, type Struct, template } from "../../lib/mod.ts";
+import { HEADER_FUNCTIONS, Struct, template } from "../../lib/mod.ts";
 import { ExitError } from "../command.ts";
 import { alignColumns } from "./tabwriter.ts";
 
@@ -32,8 +32,14 @@ export function formatRows({ format, headers, rows }: TableOptions): string {
   const compiled = attempt("failed to parse template", () => template(source));
   const lines = rows.map((row) => `${attempt("failed to execute template", () => compiled(row))}\n`).join("");
   if (!isTable) return lines;
-  const head = attempt("failed to parse template", () => template(source, { functions: HEADER_FUNCTIONS }))(headers);
+  const head = attempt("failed to parse template", () => template(source, { functions: HEADER_FUNCTIONS }))(headerRow(headers));
   return alignColumns(`${head}\n${lines}`);
+}
+
+/** The heads as a row: `{{.Label "com.example.my-label"}}` is headed `my label`. */
+function headerRow(headers: Headers): Struct {
+  const last = (name: unknown): string => String(name).split(".").at(-1) ?? "";
+  return new Struct("formatter.SubHeaderContext", headers, { Label: (name: unknown) => last(name).replaceAll(/[-_]/g, " ") }, true);
 }
 
 /** One value in a format that is no table. @throws ExitError for a template that fails */

@@ -38,9 +38,10 @@ export function ago(seconds: number): string {
   return seconds <= 0 ? "" : `${humanDuration(Date.now() - seconds * 1000)} ago`;
 }
 
-/** `a=b,c=d` */
+/** `a=b,c=d`, in order */
 export function labelsText(labels: Readonly<Record<string, string>> | null | undefined): string {
   return Object.entries(labels ?? {})
     .map(([key, value]) => `${key}=${value}`)
+    .sort()
     .join(",");
 }

@@ -1,4 +1,4 @@
-import { Nil } from "../../lib/mod.ts";
+import { asStruct, Nil, withHidden } from "../../lib/mod.ts";
 
 /** Fields that are maps in Docker's own types. */
 const MAPS = new Set([
@@ -54,6 +54,29 @@ const OMITTED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   HostConfig: { Annotations: null, StorageOpt: null, Tmpfs: null, Sysctls: null, Runtime: "", Mounts: null, Init: null },
 };
 
+/** Fields whose name in Docker's own types is another than in JSON. */
+const NAMES: Readonly<Record<string, string>> = {
+  Id: "ID",
+  HostIp: "HostIP",
+  NanoCpus: "NanoCPUs",
+  CpuShares: "CPUShares",
+  CpuPeriod: "CPUPeriod",
+  CpuQuota: "CPUQuota",
+  Dns: "DNS",
+  DnsOptions: "DNSOptions",
+  DnsSearch: "DNSSearch",
+};
+
+/** Objects that templates print as a whole, and the order of their fields; `Ports.*` is what the map Ports holds. */
+const STRUCTS: Readonly<Record<string, readonly string[]>> = {
+  "Ports.*": ["HostIp", "HostPort"],
+  "PortBindings.*": ["HostIp", "HostPort"],
+  RestartPolicy: ["Name", "MaximumRetryCount"],
+  LogConfig: ["Type", "Config"],
+  Mounts: ["Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"],
+  RootFS: ["Type", "Layers"],
+};
+
 const SIZES = { SizeRw: null, SizeRootFs: null };
 
 /** Maps whose values are empty structs. */
@@ -75,8 +98,24 @@ export function withTypedNulls(value: unknown, key = ""): unknown {
   if (SETS.has(key)) return set(value);
   if (Array.isArray(value)) return value.map((item) => withTypedNulls(item, key));
   if (typeof value !== "object") return value;
-  const entries = Object.entries({ ...value, ...missing(value as Record<string, unknown>, key) });
-  return Object.fromEntries(entries.map(([name, member]) => [name, withTypedNulls(member, name)]));
+  const isOfPorts = Object.hasOwn(STRUCTS, `${key}.*`);
+  const members = Object.entries(value).map(([name, member]) => [name, withTypedNulls(member, isOfPorts ? `${key}.*` : name)] as const);
+  const result: Record<string, unknown> = Object.fromEntries(members);
+  const omitted = Object.entries(missing(value as Record<string, unknown>, key)).map(([name, member]) => [
+    name,
+    withTypedNulls(member, name),
+  ]);
+  withHidden(result, Object.fromEntries(omitted));
+  withHidden(result, aliases(result));
+  const fields = STRUCTS[key];
+  // the mounts of a request are of another type
+  return fields === undefined || (key === "Mounts" && !Object.hasOwn(value, "Destination")) ? result : asStruct(result, fields);
+}
+
+function aliases(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, member]) => (NAMES[name] === undefined ? [] : [[NAMES[name], member] as const])),
+  );
 }
 
 function missing(value: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {

@@ -224,6 +224,7 @@ class Execution {
           this.#fail(operand.at, shown, `wrong number of args for ${name}: want ${method.length} got ${given.length}`);
         return method(...given);
       }
+      if (!Object.hasOwn(value.fields, name) && value.isOpen) return undefined;
       if (!Object.hasOwn(value.fields, name)) this.#fail(operand.at, shown, `can't evaluate field ${name} in type ${value.typeName}`);
       if (args) this.#fail(operand.at, shown, `wrong number of args for ${name}: want 0 got ${args().length}`);
       return value.get(name);

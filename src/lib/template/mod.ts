@@ -4,7 +4,7 @@ import { parse } from "./parse.ts";
 
 export { HEADER_FUNCTIONS } from "./functions.ts";
 export { TemplateError } from "./syntax.ts";
-export { Nil, Struct, toJson } from "./value.ts";
+export { asStruct, Nil, Struct, toJson, withHidden } from "./value.ts";
 
 export interface TemplateOptions {
   /** The name in errors. */

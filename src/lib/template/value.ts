@@ -5,15 +5,19 @@ export class Struct {
   /** A function is called when its field is asked for. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly methods: Readonly<Record<string, (...args: readonly unknown[]) => unknown>>;
+  /** Whether it is a map in truth: a field that it lacks is no value, and no error. */
+  readonly isOpen: boolean;
 
   constructor(
     typeName: string,
     fields: Readonly<Record<string, unknown>>,
     methods: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {},
+    isOpen = false,
   ) {
     this.typeName = typeName;
     this.fields = fields;
     this.methods = methods;
+    this.isOpen = isOpen;
   }
 
   get(name: string): unknown {
@@ -31,6 +35,25 @@ export class Nil {
     this.text = text;
     this.json = json;
   }
+}
+
+const FIELDS = Symbol("fields");
+
+/** Gives a document's object fields that templates may ask for and JSON doesn't show. */
+export function withHidden<T extends object>(value: T, hidden: Readonly<Record<string, unknown>>): T {
+  for (const [name, field] of Object.entries(hidden)) {
+    if (!Object.hasOwn(value, name)) Object.defineProperty(value, name, { value: field, enumerable: false });
+  }
+  return value;
+}
+
+/** Lets a document's object print as a Go struct, `{a b}`, with these of its fields; otherwise it prints as a map. */
+export function asStruct<T extends object>(value: T, fields: readonly string[]): T {
+  return Object.defineProperty(value, FIELDS, { value: fields, enumerable: false });
+}
+
+function structText(value: object, fields: readonly string[]): string {
+  return `{${fields.map((name) => toText((value as Record<string, unknown>)[name] ?? "", true)).join(" ")}}`;
 }
 
 const HTML: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026" };
@@ -51,6 +74,7 @@ export function toJson(value: unknown): string {
     const members = Object.entries(value).filter(([, member]) => member !== undefined);
     return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${toJson(member)}`).join(",")}}`;
   }
+  if (typeof value === "bigint") return String(value);
   return JSON.stringify(value) ?? "null";
 }
 
@@ -64,6 +88,7 @@ export function toText(value: unknown, isNested = false): string {
       .join(" ")}}`;
   if (Array.isArray(value)) return `[${value.map((item) => toText(item, true)).join(" ")}]`;
   if (typeof value === "object") {
+    if (FIELDS in value) return structText(value, value[FIELDS] as readonly string[]);
     const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return `map[${members.map(([name, member]) => `${name}:${toText(member, true)}`).join(" ")}]`;
   }

@@ -1,4 +1,4 @@
-import { formatTime, template } from "../../../lib/mod.ts";
+import { formatTime, template, withHidden } from "../../../lib/mod.ts";
 import type { PreciseEvent } from "../../../sdk/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import { FILTER, STRING } from "../../flag-kinds.ts";
@@ -31,11 +31,22 @@ function jsonLine({ timeNanoText, ...event }: PreciseEvent): string {
   return timeNanoText === undefined ? text : text.replace(/"timeNano":[\d.e+]+/, `"timeNano":${timeNanoText}`);
 }
 
+/** The event as templates see it: under the names of Docker's type, too. */
+function templateValue({ timeNanoText, ...event }: PreciseEvent): object {
+  const timeNano = timeNanoText === undefined ? event.timeNano : BigInt(timeNanoText);
+  const { id = "", from = "", status = "" } = event as Readonly<Record<string, unknown>>;
+  return withHidden(
+    { ...event, timeNano },
+    { Scope: event.scope, Time: event.time, TimeNano: timeNano, ID: id, From: from, Status: status },
+  );
+}
+
 function formatter(format: string): (event: PreciseEvent) => string {
   if (format === "") return line;
   if (format === "json") return jsonLine;
   try {
-    return template(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"));
+    const compiled = template(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"));
+    return (event) => compiled(templateValue(event));
   } catch (error) {
     throw new ExitError(64, `Error parsing format: ${(error as Error).message}`);
   }

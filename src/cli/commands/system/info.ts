@@ -1,7 +1,8 @@
-import { bytesSize, template, VERSION } from "../../../lib/mod.ts";
+import { bytesSize, template, VERSION, withHidden } from "../../../lib/mod.ts";
 import type { SystemInfo } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import type { Context } from "../../context.ts";
+import { contextName } from "../../contexts/endpoint.ts";
 import { errorText } from "../../error-text.ts";
 import { withTypedNulls } from "../../format/typed-nulls.ts";
 import { INSPECT_FORMAT } from "../../inspect.ts";
@@ -111,7 +112,7 @@ function insecure({ RegistryConfig }: SystemInfo): readonly string[] {
 }
 
 function clientText(ctx: Context): string {
-  return `Client:\n Version:    ${VERSION}\n Context:    default\n Debug Mode: ${ctx.isDebug}\n`;
+  return `Client:\n Version:    ${VERSION}\n Context:    ${contextName(ctx.endpointSource)}\n Debug Mode: ${ctx.isDebug}\n`;
 }
 
 function serverText(info: SystemInfo): string {
@@ -122,6 +123,17 @@ function serverText(info: SystemInfo): string {
   security(page, info);
   host(page, info);
   return `\nServer:\n${page.lines.join("\n")}\n`;
+}
+
+/** What templates see: under the names of Docker's type, too. */
+function templateValue(server: SystemInfo, ClientInfo: object): object {
+  const hidden = {
+    HTTPProxy: server.HttpProxy,
+    HTTPSProxy: server.HttpsProxy,
+    CPUCfsPeriod: server.CpuCfsPeriod,
+    CPUCfsQuota: server.CpuCfsQuota,
+  };
+  return withHidden(withTypedNulls({ ...server, ClientInfo }) as object, hidden);
 }
 
 export const info = command({
@@ -147,9 +159,9 @@ export const info = command({
       ctx.stdout.write("\nServer:\n");
       throw new ExitError(1, `${errorText(error)}\nerrors pretty printing info`);
     }
-    const client = { Debug: ctx.isDebug, Version: VERSION, Context: "default", Plugins: [], Warnings: null };
+    const client = { Debug: ctx.isDebug, Version: VERSION, Context: contextName(ctx.endpointSource), Plugins: [], Warnings: null };
     if (compiled === undefined) ctx.stdout.write(serverText(server));
-    else ctx.out(compiled(format === "{{json .}}" ? { ...server, ClientInfo: client } : withTypedNulls({ ...server, ClientInfo: client })));
+    else ctx.out(compiled(format === "{{json .}}" ? { ...server, ClientInfo: client } : templateValue(server, client)));
     if (compiled === undefined && (server.Warnings ?? []).length > 0) ctx.warn(`\n${(server.Warnings ?? []).join("\n")}`);
   },
 });
