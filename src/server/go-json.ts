@@ -140,7 +140,9 @@ class Decoder {
       case "map":
         if (typeof value !== "object" || Array.isArray(value)) return this.#mismatch(value, type, context);
         return Object.fromEntries(
-          Object.entries(value).map(([key, item]) => [key, this.decode(item, type.of, context) ?? zero(type.of, false)]),
+          Object.entries(value)
+            .map(([key, item]) => [key, this.decode(item, type.of, context) ?? zero(type.of, false)] as const)
+            .sort(byKey),
         );
       case "struct":
         if (typeof value !== "object" || Array.isArray(value)) return this.#mismatch(value, type, context);
@@ -175,6 +177,11 @@ class Decoder {
     }
     return result;
   }
+}
+
+/** Go's maps have no order of their own: it prints them by key. */
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** What Go leaves in a list or map for a `null`. */

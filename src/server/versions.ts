@@ -128,7 +128,7 @@ export function containerInspect(inspect: ContainerInspectResponse, version: Api
   if (!olderThan(version, 52)) return inspect;
   const result = olderThan(version, 48) ? without(inspect, "ImageManifestDescriptor") : { ...inspect };
   result["NetworkSettings"] = legacyNetworkSettings(inspect, version);
-  if (inspect.Config) result["Config"] = { OnBuild: null, ...inspect.Config };
+  if (inspect.Config) result["Config"] = { ...inspect.Config, OnBuild: inspect.Config.OnBuild ?? null };
   const snapshotter = inspect.Storage?.RootFS?.Snapshot?.Name;
   if (!inspect.GraphDriver && snapshotter !== undefined) {
     result["GraphDriver"] = { Name: snapshotter, Data: null };

@@ -114,7 +114,7 @@ export class Volumes {
       throw error;
     }
     const labels = request.name ? (request.labels ?? null) : { ...request.labels, [ANONYMOUS_LABEL]: "" };
-    const options = request.options && Object.keys(request.options).length > 0 ? request.options : null;
+    const options = request.options ?? null;
     const row: VolumeRow = {
       name,
       driver: LOCAL_DRIVER,

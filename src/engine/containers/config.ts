@@ -38,6 +38,11 @@ export function mergeHealth(own: HealthConfig | null | undefined, image: HealthC
   };
 }
 
+/** The second map over the first, by key as Go prints maps. */
+function merged<V>(under: Readonly<Record<string, V>> | null | undefined, over: typeof under): Record<string, V> {
+  return Object.fromEntries(Object.entries({ ...under, ...over }).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 function optional<K extends string, V>(key: K, value: V | undefined | null): Partial<Record<K, V>> {
   return value === undefined || value === null ? {} : ({ [key]: value } as Partial<Record<K, V>>);
 }
@@ -55,8 +60,8 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
   }
   if (entrypoint?.length === 1 && entrypoint[0] === "") entrypoint = null;
   if (!entrypoint?.length && !cmd?.length) throw new DhowError("invalid", "no command specified");
-  const exposed = { ...image.ExposedPorts, ...request.ExposedPorts };
-  const volumes = { ...image.Volumes, ...request.Volumes };
+  const exposed = merged(image.ExposedPorts, request.ExposedPorts);
+  const volumes = merged(image.Volumes, request.Volumes);
   return {
     Hostname: request.Hostname ?? "",
     Domainname: request.Domainname ?? "",
@@ -77,11 +82,16 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
     Entrypoint: entrypoint?.length ? entrypoint : null,
     ...(request.NetworkDisabled ? { NetworkDisabled: true } : {}),
     OnBuild: null,
-    Labels: { ...image.Labels, ...request.Labels },
+    Labels: merged(image.Labels, request.Labels),
     ...optional("StopSignal", request.StopSignal || image.StopSignal || undefined),
     ...optional("StopTimeout", request.StopTimeout),
     ...optional("Shell", request.Shell?.length ? request.Shell : image.Shell),
   };
+}
+
+/** null is how docker says that it leaves this to the kernel; the specification knows numbers only. */
+function swappiness({ MemorySwappiness = -1 }: HostConfig): number | undefined {
+  return MemorySwappiness === -1 ? (null as unknown as undefined) : MemorySwappiness;
 }
 
 /** The request's HostConfig in the full form that inspect shows. */
@@ -103,7 +113,7 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
       Config: { ...(isDefaultDriver ? defaults.logOpts : cacheDefaults(defaults.logOpts)), ...request.LogConfig?.Config },
     },
     NetworkMode: mode === "" || mode === "default" ? "bridge" : mode,
-    PortBindings: request.PortBindings ?? {},
+    PortBindings: request.PortBindings ?? null,
     RestartPolicy: { Name: request.RestartPolicy?.Name || "no", MaximumRetryCount: request.RestartPolicy?.MaximumRetryCount ?? 0 },
     AutoRemove: request.AutoRemove ?? false,
     VolumeDriver: request.VolumeDriver ?? "",
@@ -114,9 +124,9 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     CapAdd: request.CapAdd ?? null,
     CapDrop: request.CapDrop ?? null,
     ...optional("CgroupnsMode", CgroupnsMode),
-    Dns: request.Dns ?? [],
-    DnsOptions: request.DnsOptions ?? [],
-    DnsSearch: request.DnsSearch ?? [],
+    Dns: request.Dns ?? null,
+    DnsOptions: request.DnsOptions ?? null,
+    DnsSearch: request.DnsSearch ?? null,
     ExtraHosts: request.ExtraHosts ?? null,
     GroupAdd: request.GroupAdd ?? null,
     ...optional("IpcMode", IpcMode),
@@ -141,26 +151,26 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     NanoCpus: request.NanoCpus ?? 0,
     CgroupParent: request.CgroupParent ?? "",
     BlkioWeight: request.BlkioWeight ?? 0,
-    BlkioWeightDevice: request.BlkioWeightDevice ?? [],
-    BlkioDeviceReadBps: request.BlkioDeviceReadBps ?? [],
-    BlkioDeviceWriteBps: request.BlkioDeviceWriteBps ?? [],
-    BlkioDeviceReadIOps: request.BlkioDeviceReadIOps ?? [],
-    BlkioDeviceWriteIOps: request.BlkioDeviceWriteIOps ?? [],
+    BlkioWeightDevice: request.BlkioWeightDevice ?? null,
+    BlkioDeviceReadBps: request.BlkioDeviceReadBps ?? null,
+    BlkioDeviceWriteBps: request.BlkioDeviceWriteBps ?? null,
+    BlkioDeviceReadIOps: request.BlkioDeviceReadIOps ?? null,
+    BlkioDeviceWriteIOps: request.BlkioDeviceWriteIOps ?? null,
     CpuPeriod: request.CpuPeriod ?? 0,
     CpuQuota: request.CpuQuota ?? 0,
     CpuRealtimePeriod: request.CpuRealtimePeriod ?? 0,
     CpuRealtimeRuntime: request.CpuRealtimeRuntime ?? 0,
     CpusetCpus: request.CpusetCpus ?? "",
     CpusetMems: request.CpusetMems ?? "",
-    Devices: request.Devices ?? [],
+    Devices: request.Devices ?? null,
     DeviceCgroupRules: request.DeviceCgroupRules ?? null,
     DeviceRequests: request.DeviceRequests ?? null,
     MemoryReservation: request.MemoryReservation ?? 0,
     ...optional("MemorySwap", MemorySwap),
-    ...optional("MemorySwappiness", request.MemorySwappiness === -1 ? undefined : request.MemorySwappiness),
+    MemorySwappiness: swappiness(request),
     ...optional("OomKillDisable", OomKillDisable),
     PidsLimit: request.PidsLimit && request.PidsLimit > 0 ? request.PidsLimit : null,
-    Ulimits: request.Ulimits ?? [],
+    Ulimits: request.Ulimits ?? null,
     CpuCount: request.CpuCount ?? 0,
     CpuPercent: request.CpuPercent ?? 0,
     IOMaximumIOps: request.IOMaximumIOps ?? 0,

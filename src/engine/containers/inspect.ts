@@ -71,7 +71,7 @@ export function inspectContainer(
     ResolvConfPath: file("resolv.conf"),
     HostnamePath: file("hostname"),
     HostsPath: file("hosts"),
-    LogPath: deps.logPath(container),
+    LogPath: state.status === "created" ? "" : deps.logPath(container),
     Name: `/${container.name}`,
     RestartCount: state.restartCount,
     Driver: spec.driver,
@@ -80,8 +80,7 @@ export function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
-    // null is how docker says that it leaves this to the kernel; the specification knows numbers only
-    HostConfig: { MemorySwappiness: null as unknown as undefined, ...spec.hostConfig, ...links(deps, container), ...namespaces(container) },
+    HostConfig: { ...spec.hostConfig, ...links(deps, container), ...namespaces(container) },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),
