@@ -10,6 +10,8 @@ import { type Engine, missingReference, type Outcome, Shell, startDhow, startDoc
 import { normalised } from "./normalise.ts";
 import { parseScript } from "./script.ts";
 
+/** The newest that both have. */
+const API_VERSION = "1.41";
 const START_MS = 120_000;
 const skipReason = missingReference();
 const script = parseScript(readFileSync(join(import.meta.dir, "testdata/engines.txt"), "utf8"));
@@ -19,7 +21,7 @@ const outcomes: Record<string, readonly Promise<Outcome>[]> = {};
 
 /** Each engine goes through the script at its own pace; the tests wait for the slower one. */
 function play(engine: Engine, archive: string): readonly Promise<Outcome>[] {
-  const shell = new Shell({ engine, docker: [dockerCli], files: { "busybox.tar": archive } });
+  const shell = new Shell({ engine, docker: [dockerCli], apiVersion: API_VERSION, files: { "busybox.tar": archive } });
   let before: Promise<unknown> = Promise.resolve();
   return script.map(({ command, isUnordered }) => {
     const outcome = before.then(() => shell.run(command)).then((left) => normalised(left, { ...engine, isUnordered }));

@@ -109,6 +109,8 @@ export interface Client {
   readonly engine: Engine;
   /** The command that `docker` stands for. */
   readonly docker: readonly string[];
+  /** The version of the API that it speaks. */
+  readonly apiVersion: string;
   /** Files that the script finds in its directory. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -125,7 +127,7 @@ export class Shell {
   readonly dir: string;
   readonly #env: Record<string, string>;
 
-  constructor({ engine, docker, files }: Client) {
+  constructor({ engine, docker, apiVersion, files }: Client) {
     this.dir = join(engine.dir, "home");
     const bin = join(engine.dir, "bin");
     mkdirSync(this.dir);
@@ -146,8 +148,7 @@ export class Shell {
       LANG: "C.UTF-8",
       TZ: "UTC",
       DOCKER_HOST: engine.host,
-      // the newest that both have
-      DOCKER_API_VERSION: "1.41",
+      DOCKER_API_VERSION: apiVersion,
       DHOW_ARGV0: "docker",
     };
   }

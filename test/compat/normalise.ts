@@ -20,6 +20,7 @@ function masked(text: string, dir: string): string {
     .replaceAll(/(->|:)(3[2-9]|[4-6]\d)\d{3}\b/g, "$1<port>")
     .replaceAll(/"HostPort": ?"(3[2-9]|[4-6]\d)\d{3}"/g, '"HostPort":"<port>"')
     .replaceAll(/"Pid": ?[1-9]\d*/g, '"Pid":"<pid>"')
+    .replaceAll(/^time="<date>" level=error msg="error waiting for container: .*"\n/gm, "") // of docker 20.10, now and then
     .replaceAll(/ {2,}/g, "  "); // columns are as wide as what is in them
 }
 
