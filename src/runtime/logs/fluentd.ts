@@ -1,8 +1,9 @@
 import { DhowError, errorMessage } from "../../lib/mod.ts";
+import type { StdStream } from "../../spec/engine/mod.ts";
 import { chosenAttributes, type LogSubject, logTag } from "./attributes.ts";
 import { type Endpoint, StreamConnection } from "./connection.ts";
-import type { LogMessage } from "./message.ts";
-import { decodeAck, type Encodable, EventTime, encodeMsgpack } from "./msgpack.ts";
+import type { LogMessage, PartialLine } from "./message.ts";
+import { decodeAck, EventTime, encodeMsgpack, listHeader, mapHeader, textHeader } from "./msgpack.ts";
 import {
   ATTRIBUTE_OPTIONS,
   invalidOption,
@@ -38,6 +39,12 @@ const MAX_RETRY_WAIT_MS = 60_000;
 const RETRY_GROWTH = 1.5;
 const MIN_RECONNECT_MS = 100;
 const MAX_RECONNECT_MS = 10_000;
+
+/** Heads of lists: tag, time, record and options; tag, entries and options; time and record. */
+const EVENT = listHeader(4);
+const EVENTS = listHeader(3);
+const ENTRY = listHeader(2);
+const NO_OPTIONS = mapHeader(0);
 
 /** The options of the `fluentd` driver. */
 export interface FluentdOptions {
@@ -159,13 +166,15 @@ interface FluentdSubject {
 /** Sends each message as an event of its own or, when they are acknowledged, as many as come together under one chunk. */
 class FluentdReceiver implements LogReceiver {
   readonly #options: FluentdOptions;
-  readonly #subject: FluentdSubject;
+  readonly #tag: Buffer;
+  readonly #encoder: EventEncoder;
   readonly #connection: StreamConnection;
   #connectedMs = 0;
 
   constructor(options: FluentdOptions, subject: FluentdSubject) {
     this.#options = options;
-    this.#subject = subject;
+    this.#tag = encodeMsgpack(subject.tag);
+    this.#encoder = new EventEncoder(subject, options.hasSubSeconds);
     const writeTimeoutMs = options.writeTimeoutMs || undefined;
     this.#connection = new StreamConnection({ endpoint: options.endpoint, connectTimeoutMs: CONNECT_TIMEOUT_MS, writeTimeoutMs });
   }
@@ -191,7 +200,7 @@ class FluentdReceiver implements LogReceiver {
     if (isAsync && asyncReconnectMs > 0 && performance.now() - this.#connectedMs > asyncReconnectMs) this.close();
     await this.connect(signal);
     if (isAcknowledged) await this.#sendChunk(messages, signal);
-    else await this.#connection.write(Buffer.concat(messages.map((message) => this.#encode(message))), signal);
+    else await this.#sendEvents(messages, signal);
   }
 
   close(): void {
@@ -204,39 +213,63 @@ class FluentdReceiver implements LogReceiver {
     return failures <= 1 ? 0 : Math.min(MAX_RETRY_WAIT_MS, retryWaitMs * Math.trunc(RETRY_GROWTH ** (failures - 2)));
   }
 
-  #encode(message: LogMessage): Buffer {
-    return encodeMsgpack([this.#subject.tag, this.#time(message), this.#record(message), {}]);
-  }
-
-  #time({ timeNs }: LogMessage): Encodable {
-    return this.#options.hasSubSeconds ? new EventTime(timeNs) : Number(timeNs / 1_000_000_000n);
-  }
-
-  #record({ stream, line, partial }: LogMessage): Encodable {
-    const { id, name, extra } = this.#subject;
-    return {
-      container_id: id,
-      container_name: name,
-      source: stream,
-      log: line,
-      ...extra,
-      ...(partial === undefined
-        ? {}
-        : {
-            partial_message: "true",
-            partial_id: partial.id,
-            partial_ordinal: String(partial.ordinal),
-            partial_last: String(partial.isLast),
-          }),
-    };
+  async #sendEvents(messages: readonly LogMessage[], signal: AbortSignal): Promise<void> {
+    const parts: Uint8Array[] = [];
+    for (const message of messages) {
+      parts.push(EVENT, this.#tag);
+      this.#encoder.encode(message, parts);
+      parts.push(NO_OPTIONS);
+    }
+    await this.#connection.write(Buffer.concat(parts), signal);
   }
 
   async #sendChunk(messages: readonly LogMessage[], signal: AbortSignal): Promise<void> {
     const chunk = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64");
-    const entries = messages.map((message) => [this.#time(message), this.#record(message)]);
-    await this.#connection.write(encodeMsgpack([this.#subject.tag, entries, { chunk }]), signal);
+    const parts: Uint8Array[] = [EVENTS, this.#tag, listHeader(messages.length)];
+    for (const message of messages) {
+      parts.push(ENTRY);
+      this.#encoder.encode(message, parts);
+    }
+    parts.push(encodeMsgpack({ chunk }));
+    await this.#connection.write(Buffer.concat(parts), signal);
     const ack = await this.#connection.receive(decodeAck, this.#options.readTimeoutMs || undefined, signal);
     if (ack !== chunk)
       throw new DhowError("unavailable", `the receiver acknowledged ${JSON.stringify(ack)} instead of ${JSON.stringify(chunk)}`);
   }
+}
+
+/** Encodes times and records. All of a record but its line is the same for all messages of a stream, and made once. */
+class EventEncoder {
+  readonly #hasSubSeconds: boolean;
+  readonly #fields: number;
+  readonly #record: Record<StdStream, Buffer>;
+  #timeNs = -1n;
+  #time: Buffer = Buffer.alloc(0);
+
+  constructor({ id, name, extra }: FluentdSubject, hasSubSeconds: boolean) {
+    this.#hasSubSeconds = hasSubSeconds;
+    const fields = (source: StdStream): Record<string, string> => ({ container_id: id, container_name: name, source, ...extra });
+    this.#fields = Object.keys(fields("stdout")).length + 1;
+    const encode = (source: StdStream): Buffer => {
+      const entries = Object.entries(fields(source)).filter(([key]) => key !== "log");
+      return Buffer.concat([...entries.flatMap(([key, value]) => [encodeMsgpack(key), encodeMsgpack(value)]), encodeMsgpack("log")]);
+    };
+    if ("log" in extra) this.#fields--;
+    this.#record = { stdout: encode("stdout"), stderr: encode("stderr") };
+  }
+
+  /** The time, then the record. */
+  encode({ stream, line, timeNs, partial }: LogMessage, parts: Uint8Array[]): void {
+    if (timeNs !== this.#timeNs) {
+      this.#timeNs = timeNs;
+      this.#time = encodeMsgpack(this.#hasSubSeconds ? new EventTime(timeNs) : Number(timeNs / 1_000_000_000n));
+    }
+    const part = partial === undefined ? [] : Object.entries(partialFields(partial));
+    parts.push(this.#time, mapHeader(this.#fields + part.length), this.#record[stream], textHeader(line.length), line);
+    for (const [key, value] of part) parts.push(encodeMsgpack(key), encodeMsgpack(value));
+  }
+}
+
+function partialFields({ id, ordinal, isLast }: PartialLine): Readonly<Record<string, string>> {
+  return { partial_message: "true", partial_id: id, partial_ordinal: String(ordinal), partial_last: String(isLast) };
 }

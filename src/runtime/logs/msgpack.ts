@@ -25,11 +25,11 @@ function encode(value: Encodable, parts: Uint8Array[]): void {
   else if (typeof value === "number") parts.push(encodeUint(value));
   else if (value instanceof EventTime) parts.push(encodeTime(value));
   else if (isList(value)) {
-    parts.push(header(value.length, { fix: 0x90, fixMax: 15, wide: [undefined, 0xdc, 0xdd] }));
+    parts.push(listHeader(value.length));
     for (const item of value) encode(item, parts);
   } else {
     const entries = Object.entries(value);
-    parts.push(header(entries.length, { fix: 0x80, fixMax: 15, wide: [undefined, 0xde, 0xdf] }));
+    parts.push(mapHeader(entries.length));
     for (const [key, item] of entries) {
       encodeText(Buffer.from(key), parts);
       encode(item, parts);
@@ -42,7 +42,22 @@ function isList(value: Encodable): value is readonly Encodable[] {
 }
 
 function encodeText(bytes: Uint8Array, parts: Uint8Array[]): void {
-  parts.push(header(bytes.length, { fix: 0xa0, fixMax: 31, wide: [0xd9, 0xda, 0xdb] }), bytes);
+  parts.push(textHeader(bytes.length), bytes);
+}
+
+/** What precedes the bytes of a string. */
+export function textHeader(length: number): Buffer {
+  return header(length, { fix: 0xa0, fixMax: 31, wide: [0xd9, 0xda, 0xdb] });
+}
+
+/** What precedes the keys and values of a map. */
+export function mapHeader(entries: number): Buffer {
+  return header(entries, { fix: 0x80, fixMax: 15, wide: [undefined, 0xde, 0xdf] });
+}
+
+/** What precedes the items of a list. */
+export function listHeader(items: number): Buffer {
+  return header(items, { fix: 0x90, fixMax: 15, wide: [undefined, 0xdc, 0xdd] });
 }
 
 interface HeaderKind {
