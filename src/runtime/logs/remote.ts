@@ -131,7 +131,7 @@ export class RemoteLog implements LogDriver {
   async #finish(timeoutMs: number): Promise<void> {
     const shipper = this.#shipper;
     if (shipper === undefined) return this.#receiver?.close();
-    if (!shipper.isIdle && !shipper.isDown) {
+    if (!shipper.isIdle) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#idle.add(resolve);
       const timer = setTimeout(resolve, timeoutMs);
