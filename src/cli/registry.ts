@@ -46,6 +46,15 @@ const pull: Load = async () => (await import("./commands/image/pull.ts")).pull;
 const rmi: Load = async () => (await import("./commands/image/rm.ts")).imageRm;
 const save: Load = async () => (await import("./commands/image/save.ts")).save;
 const tag: Load = async () => (await import("./commands/image/tag.ts")).tag;
+const contextCreate: Load = async () => (await import("./commands/context/create.ts")).contextCreate;
+const contextExport: Load = async () => (await import("./commands/context/export.ts")).contextExport;
+const contextImport: Load = async () => (await import("./commands/context/import.ts")).contextImport;
+const contextInspect: Load = async () => (await import("./commands/context/inspect.ts")).contextInspect;
+const contextLs: Load = async () => (await import("./commands/context/ls.ts")).contextLs;
+const contextRm: Load = async () => (await import("./commands/context/rm.ts")).contextRm;
+const contextShow: Load = async () => (await import("./commands/context/show.ts")).contextShow;
+const contextUpdate: Load = async () => (await import("./commands/context/update.ts")).contextUpdate;
+const contextUse: Load = async () => (await import("./commands/context/use.ts")).contextUse;
 const leaseCreate: Load = async () => (await import("./commands/lease/create.ts")).leaseCreate;
 const leaseInspect: Load = async () => (await import("./commands/lease/inspect.ts")).leaseInspect;
 const leaseLs: Load = async () => (await import("./commands/lease/ls.ts")).leaseLs;
@@ -100,6 +109,20 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       wait,
     },
   },
+  context: {
+    short: "Manage contexts",
+    commands: {
+      create: contextCreate,
+      export: contextExport,
+      import: contextImport,
+      inspect: contextInspect,
+      ls: contextLs,
+      rm: contextRm,
+      show: contextShow,
+      update: contextUpdate,
+      use: contextUse,
+    },
+  },
   image: {
     short: "Manage images",
     commands: {
@@ -132,6 +155,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
 /** Other names of commands in groups. */
 export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   container: { list: "ls", ps: "ls", remove: "rm" },
+  context: { list: "ls", remove: "rm" },
   image: { list: "ls", remove: "rm" },
   lease: { list: "ls", remove: "rm" },
   network: { list: "ls" },

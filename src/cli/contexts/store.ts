@@ -93,11 +93,16 @@ export class ContextStore {
 
   tlsFiles(name: string, endpoint: string): TlsFiles {
     const dir = join(this.tlsPath(name), endpoint);
-    return Object.fromEntries(entries(dir).map((file) => [file, readFileSync(join(dir, file), "utf8")]));
+    return Object.fromEntries(
+      entries(dir)
+        .toSorted()
+        .map((file) => [file, readFileSync(join(dir, file), "utf8")]),
+    );
   }
 
   /** Writes a context; with `tls`, each named endpoint's files become these. The context is there when its files are. */
   put(meta: ContextMeta, tls: Readonly<Record<string, TlsFiles>> = {}): void {
+    mkdirSync(this.#root, { recursive: true, mode: 0o755 });
     for (const [endpoint, files] of Object.entries(tls)) this.#putTls(meta.Name, endpoint, files);
     const dir = this.metaPath(meta.Name);
     mkdirSync(dir, { recursive: true, mode: 0o755 });

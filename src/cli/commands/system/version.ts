@@ -4,6 +4,7 @@ import { CLIENT_API_VERSION } from "../../../sdk/mod.ts";
 import type { SystemVersion } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import type { Context } from "../../context.ts";
+import { contextName } from "../../contexts/endpoint.ts";
 import { errorText } from "../../error-text.ts";
 import { INSPECT_FORMAT } from "../../inspect.ts";
 
@@ -26,7 +27,7 @@ interface ClientInfo {
 
 const ARCH: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
-function clientInfo(apiVersion: string): ClientInfo {
+function clientInfo(apiVersion: string, context: string): ClientInfo {
   return {
     Version: VERSION,
     ApiVersion: apiVersion,
@@ -36,7 +37,7 @@ function clientInfo(apiVersion: string): ClientInfo {
     Os: "linux",
     Arch: ARCH[machine()] ?? machine(),
     BuildTime: "",
-    Context: "default",
+    Context: context,
   };
 }
 
@@ -134,7 +135,7 @@ export const version = command({
       throw new ExitError(64, `template parsing error: ${(error as Error).message}`);
     }
     const { server, api, error } = await fetchServer(ctx);
-    const client = clientInfo(api);
+    const client = clientInfo(api, contextName(ctx.endpointSource));
     if (compiled === undefined) ctx.stdout.write(clientText(client) + (server === null ? "" : serverText(server)));
     else ctx.out(server === null ? "" : compiled({ Client: client, Server: server }));
     if (error !== undefined) throw new ExitError(1, errorText(error));
