@@ -191,7 +191,8 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
 
 /** @throws invalid in dockerd's words */
 function usernsSettings({ usernsRemap, usernsPool }: DaemonConfig, log: Logger): UsernsSettings {
-  if (usernsRemap === "auto") readIdPool(usernsPool);
+  // a name may get its ids later, a range is right or wrong
+  if (usernsRemap === "auto" || /^\d*:/.test(usernsPool)) readIdPool(usernsPool);
   if (usernsRemap === "") return { remap: undefined, pool: usernsPool };
   return { remap: usernsRemap === "auto" ? "auto" : remappedRoot(usernsRemap, log), pool: usernsPool };
 }

@@ -247,6 +247,11 @@ export function snapshotterSuite(make: (root: string, log: Logger) => Snapshotte
       expect(readdirSync(rootfs).length).toBe(131);
       rmSync(join(rootfs, "f0"));
       expect(existsSync(join(rootfs, "f0"))).toBe(false);
+      s.unmount("c");
+      using namespaces = await makeUserNamespaces({ uidMap: "0 100000 65536\n", gidMap: "0 100000 65536\n" });
+      const mapped = s.mount("c", { userns: namespaces.userns, root: { uid: 100000, gid: 100000 } });
+      expect(statSync(join(mapped, "f129")).uid).toBe(100000);
+      expect(readdirSync(mapped).length).toBe(130);
       s.remove("c");
     }, 60_000);
   });

@@ -205,7 +205,8 @@ async function sweep(deps: ContainerDeps): Promise<void> {
   await attempt(deps, "end runs of unknown containers", () => deps.tasks.sweep(isKnown));
   for (const name of ["execs", "scratch", "shm"]) {
     for (const id of entries(join(settings.execRoot, name))) {
-      const owner = name === "execs" ? undefined : store.get(id);
+      // what a start pins is of no use once the runtime has started, and execs are over
+      const owner = name === "shm" ? store.get(id) : undefined;
       if (!owner || !isRunning(owner.state)) await attempt(deps, `delete ${name}`, () => removeTree(join(settings.execRoot, name, id)));
     }
   }

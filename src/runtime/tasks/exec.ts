@@ -57,6 +57,8 @@ export interface ExecTask {
 }
 
 export interface ExecDeps {
+  /** Takes the place of the host's /dev/null as the runtime's standard streams. */
+  readonly nothing?: Fd | undefined;
   readonly dir: string;
   readonly command: RuntimeCommand;
   readonly reactor: Reactor;
@@ -93,7 +95,7 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     console: command.isCrun && io.options.tty ? BUNDLE.console : undefined,
   });
   const line = options.timeNamespaceOf === undefined ? exec : inTimeNamespaceOf(options.timeNamespaceOf, exec);
-  const ends = cleanup.use(openPipes(dir, io, options.owner));
+  const ends = cleanup.use(openPipes(dir, io, { owner: options.owner, nothing: deps.nothing?.fd ?? "ignore" }));
   const child = spawnRuntime(line, { dir, stdio: ends.stdio, terminal: terminal?.slavePath });
   ends.closeChildEnds();
   const limit = endAfter(child, deps.timeoutMs);
@@ -154,10 +156,15 @@ interface Pipes extends Disposable {
   release(): { readonly stdin: number | undefined; readonly stdout: number; readonly stderr: number };
 }
 
-function openPipes(dir: string, io: ContainerIo, owner: Owner | undefined): Pipes {
+interface PipesInput {
+  readonly owner: Owner | undefined;
+  readonly nothing: StdioEntry;
+}
+
+function openPipes(dir: string, io: ContainerIo, { owner, nothing }: PipesInput): Pipes {
   if (io.options.tty)
     return {
-      stdio: ["ignore", "ignore", "ignore"],
+      stdio: [nothing, nothing, nothing],
       closeChildEnds: () => {},
       release: () => ({ stdin: undefined, stdout: -1, stderr: -1 }),
       [Symbol.dispose]: () => {},
@@ -180,7 +187,7 @@ function openPipes(dir: string, io: ContainerIo, owner: Owner | undefined): Pipe
   }
   const kept = opened.move();
   return {
-    stdio: [inEnd?.fd ?? "ignore", outEnd.fd, errEnd.fd],
+    stdio: [inEnd?.fd ?? nothing, outEnd.fd, errEnd.fd],
     closeChildEnds: () => {
       for (const fd of [outEnd, errEnd, inEnd]) fd?.close();
     },

@@ -64,6 +64,8 @@ export interface HolderOptions {
   readonly terminal?: string | undefined;
   /** The console socket: the holder keeps it (descriptor 4), so that a terminal on its way is not lost with this process. */
   readonly listener?: number | undefined;
+  /** Takes the place of the host's /dev/null as the runtime's standard streams. */
+  readonly nothing?: number | undefined;
 }
 
 /** What `startHolder` gives: the daemon's ends. */
@@ -116,6 +118,7 @@ export function startHolder(options: HolderOptions): HolderEnds {
   const path = (name: string): string => join(options.dir, name);
   const take = (name: string, flags: number): Fd => cleanup.use(open(path(name), flags));
   const control = take(BUNDLE.control, O_RDWR | O_NONBLOCK);
+  const nothing = options.nothing ?? "ignore";
   const argv = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
   if (options.tty) {
     const env = options.terminal === undefined ? {} : { DHOW_TTY: options.terminal };
@@ -123,7 +126,7 @@ export function startHolder(options: HolderOptions): HolderEnds {
       cwd: options.dir,
       env,
       detached: true,
-      stdio: ["ignore", "ignore", "ignore", control.fd, options.listener ?? "ignore"],
+      stdio: [nothing, nothing, nothing, control.fd, options.listener ?? "ignore"],
     });
     child.unref();
     const ends = { pid: child.pid, control: control.fd, pipes: undefined };
@@ -148,10 +151,10 @@ export function startHolder(options: HolderOptions): HolderEnds {
       cwd: options.dir,
       env: {},
       detached: true,
-      stdio: ["ignore", stdoutEnd.fd, stderrEnd.fd, control.fd, kept.fd, readEnd.fd],
+      stdio: [nothing, stdoutEnd.fd, stderrEnd.fd, control.fd, kept.fd, readEnd.fd],
     });
   } else {
-    child = Bun.spawn(argv, { cwd: options.dir, env: {}, detached: true, stdio: ["ignore", stdoutEnd.fd, stderrEnd.fd, control.fd] });
+    child = Bun.spawn(argv, { cwd: options.dir, env: {}, detached: true, stdio: [nothing, stdoutEnd.fd, stderrEnd.fd, control.fd] });
   }
   child.unref();
   const ends = { pid: child.pid, control: control.fd, pipes: { stdin: stdin?.fd, stdout: stdout.fd, stderr: stderr.fd } };

@@ -4,6 +4,7 @@ import { DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
+import { openFixedNull } from "./fixed-null.ts";
 import {
   BUNDLE,
   endGroup,
@@ -101,6 +102,7 @@ export interface TasksOptions {
 export class Tasks {
   readonly #options: TasksOptions;
   readonly #keepers = new Map<string, Fd>();
+  #null: Fd | undefined;
   /** The last run of each bundle directory. */
   readonly #current = new Map<string, Task>();
   readonly #commands = new Map<string, RuntimeCommand>();
@@ -152,7 +154,15 @@ export class Tasks {
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
       const run = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
       const line = options.timeOffsets === undefined ? run : inNewTimeNamespace(options.timeOffsets, run);
-      const ends = startHolder({ dir, command: line, tty, openStdin, terminal: terminal?.slavePath, listener: terminal?.listener });
+      const ends = startHolder({
+        dir,
+        command: line,
+        tty,
+        openStdin,
+        terminal: terminal?.slavePath,
+        listener: terminal?.listener,
+        nothing: this.#nothing(options.owner)?.fd,
+      });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
       if (!command.isCrun) pollPid(pidFile, task.started, (pid) => task?.assumePid(pid));
@@ -177,6 +187,12 @@ export class Tasks {
     } finally {
       terminal?.[Symbol.dispose]();
     }
+  }
+
+  /** What a runtime gets as empty standard streams when it is going to give them away; undefined: the host's /dev/null. */
+  #nothing(owner: Owner | undefined): Fd | undefined {
+    if (owner !== undefined) this.#null ??= openFixedNull(this.#options.execRoot);
+    return owner === undefined ? undefined : this.#null;
   }
 
   /** Takes a container over that a former daemon started; undefined when nothing of it is left (a reboot). */
@@ -250,7 +266,14 @@ export class Tasks {
   exec(options: ExecOptions): Promise<ExecTask> {
     const { reactor, execRoot, timeoutMs, onOrphan = () => {} } = this.#options;
     const dir = join(execRoot, "execs", options.execId);
-    return startExec(options, { dir, command: this.command(options.runtime), reactor, timeoutMs, onOrphan });
+    return startExec(options, {
+      dir,
+      command: this.command(options.runtime),
+      reactor,
+      timeoutMs,
+      onOrphan,
+      nothing: this.#nothing(options.owner),
+    });
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */

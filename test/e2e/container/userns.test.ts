@@ -110,6 +110,9 @@ describe("--userns=auto", () => {
     }
     expect(await auto("echo x >/dev/tty; tty; stat -c %u $(tty)", "-t")).toMatch(/^x\r?\n\/dev\/pts\/0\r?\n0/);
     expect((await daemon.dockerWith({ stdin: "in" }, "exec", "-i", "first", "cat")).stdout).toBe("in");
+    await daemon.ok("exec", "first", "true");
+    // crun gives its standard streams away; the host's null device is not to be among them
+    expect(statSync("/dev/null")).toMatchObject({ uid: 0, gid: 0 });
     expect(await auto("stat -c %u /t; touch /t/x", "--tmpfs", "/t:mode=700", "--read-only", "-w", "/t")).toBe("0");
   });
 
@@ -162,6 +165,18 @@ describe("--userns=auto", () => {
     expect(await refused("create", "--label", "dhow.userns=auto:sise=5", "busybox")).toContain('unknown option "sise=5"');
     const { status, text } = await daemon.api("POST", "/containers/create", { Image: "busybox", HostConfig: { UsernsMode: "keep-id" } });
     expect([status, JSON.parse(text)]).toEqual([400, { message: "invalid USER mode: keep-id" }]);
+  });
+
+  test("an image asks for nothing", async () => {
+    const archive = join(daemon.dir, "empty.tar");
+    Bun.spawnSync(["tar", "-cf", archive, "--files-from", "/dev/null"]);
+    await daemon.ok("import", "-c", "LABEL dhow.userns=auto dhow.time-offset=boottime=5", "-c", "CMD x", archive, "asking");
+    await daemon.ok("create", "--name", "asked", "asking");
+    expect(await inspect("asked")).toMatchObject({ UsernsMode: "" });
+    expect(Object.keys(await inspect("asked"))).not.toContain("IDMappings");
+    expect(Object.keys(await inspect("asked"))).not.toContain("TimeOffsets");
+    await daemon.ok("rm", "asked");
+    await daemon.ok("rmi", "asking");
   });
 
   test("sizes and fixed ids; the pool runs out, and removal gives back", async () => {
