@@ -148,3 +148,18 @@ test("a reload changes what daemon.json holds of the settings that may change; t
     labels: ["b=2"],
   });
 });
+
+test("-H takes dockerd's shorter forms", () => {
+  const hosts = (...given: readonly string[]): readonly string[] =>
+    parse({}, "--tls=false", ...given.flatMap((host) => ["-H", host])).hosts;
+  expect(hosts("/run/x.sock", "unix://", "fd://", "fd://")).toEqual(["unix:///run/x.sock", "unix:///run/dhow.sock", "fd://"]);
+  expect(hosts(":99", "tcp://", "[::1]", "tcp://host:1")).toEqual([
+    "tcp://127.0.0.1:99",
+    "tcp://127.0.0.1:2375",
+    "tcp://[::1]:2375",
+    "tcp://host:1",
+  ]);
+  expect(refusal({}, "-H", "foo://bar")).toBe("invalid bind address (foo://bar): unsupported proto 'foo'");
+  for (const host of ["tcp://a:b", "tcp://a:70000", "tcp://a/b", "tcp://[::1"])
+    expect(refusal({}, "-H", host)).toStartWith(`invalid bind address (${host})`);
+});

@@ -192,10 +192,28 @@ function checkForeign(all: (name: string) => readonly string[], isOn: (name: str
     );
 }
 
-function checkHost(host: string): string {
-  if (/^(unix:\/\/\/|fd:\/\/)/.test(host) || /^tcp:\/\/[^/]*:\d+$/.test(host)) return host;
-  if (host.startsWith("/")) return `unix://${host}`;
-  throw invalid(`invalid bind address (${host}): use unix:///path, tcp://address:port or fd://`);
+const DEFAULT_HOST = "unix:///run/dhow.sock";
+
+/** A place to listen at in its full form: dockerd takes shorter ones. @throws invalid */
+function parseHost(host: string, isTls: boolean): string {
+  const at = host.indexOf("://");
+  if (host === "") return DEFAULT_HOST;
+  const [proto, address] = at < 0 ? [host.startsWith("/") ? "unix" : "tcp", host] : [host.slice(0, at), host.slice(at + 3)];
+  switch (proto) {
+    case "unix":
+      return address === "" ? DEFAULT_HOST : `unix://${address}`;
+    case "fd":
+      return host;
+    case "tcp": {
+      const match = /^(\[[0-9a-fA-F:.]+\]|[^:/\s[\]]*)(?::(\d{1,5}))?$/.exec(address);
+      const port = Number(match?.[2] ?? (isTls ? 2376 : 2375));
+      if (match === null || port > 65535)
+        throw invalid(`invalid bind address (${host}): should not contain a path element, nor more than host:port`);
+      return `tcp://${match[1] || "127.0.0.1"}:${port}`;
+    }
+    default:
+      throw invalid(`invalid bind address (${host}): unsupported proto '${proto}'`);
+  }
 }
 
 /** Reads the command line of the daemon and the file it names. @throws invalid in dockerd's words */
@@ -223,9 +241,10 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
   const cgroupns = last("default-cgroupns-mode", "");
   if (cgroupns !== "" && cgroupns !== "host" && cgroupns !== "private")
     throw invalid(`invalid default cgroup namespace (${cgroupns}), use "host" or "private"`);
-  const hosts = all("host").map(checkHost);
+  const tls = tlsConfig(all, (name) => (all(name).length > 0 ? isOn(name, false) : undefined), env);
+  const hosts = [...new Set(all("host").map((host) => parseHost(host, tls?.isOn ?? false)))];
   const config: DaemonConfig = {
-    hosts: hosts.length > 0 ? hosts : [env["DHOW_HOST"] ?? "unix:///run/dhow.sock"],
+    hosts: hosts.length > 0 ? hosts : [parseHost(env["DHOW_HOST"] ?? "", tls?.isOn ?? false)],
     dataRoot: last("data-root", "/var/lib/dhow").replace(/\/+$/, ""),
     execRoot,
     pidfile: last("pidfile", `${execRoot}.pid`),
@@ -262,7 +281,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isDebug,
     labels: labels(all("label")),
     shutdownTimeoutS: int(last("shutdown-timeout", "15"), "shutdown-timeout"),
-    tls: tlsConfig(all, (name) => (all(name).length > 0 ? isOn(name, false) : undefined), env),
+    tls,
     apiHostNames: all("api-host-allow"),
     defaultHostIp: last("ip", "0.0.0.0"),
     isNoNewPrivileges: isOn("no-new-privileges", false),

@@ -19,6 +19,9 @@ export type ListenAddress =
   /** A TCP socket that was handed over is served as `tcp` says, and refused where that is undefined. */
   | { readonly kind: "fd"; readonly fd: number; readonly tcp?: Pick<TcpAddress, "tls" | "names"> | undefined };
 
+/** Docker's; a machine without it is no mistake. */
+const DEFAULT_GROUP = "docker";
+
 type TcpAddress = ListenAddress & { readonly kind: "tcp" };
 
 /** A place that is listened at. */
@@ -44,7 +47,7 @@ export function tcpOf(address: ListenAddress): Pick<TcpAddress, "tls" | "names">
 export async function listen(server: Server, address: ListenAddress, log: Logger): Promise<Listener> {
   switch (address.kind) {
     case "unix":
-      return listenUnix(server, address);
+      return listenUnix(server, address, log);
     case "tcp": {
       if (address.tls !== undefined) return listenTls(server, address, address.tls, log);
       await started(server, () => server.listen({ host: address.host, port: address.port }));
@@ -61,9 +64,14 @@ export async function listen(server: Server, address: ListenAddress, log: Logger
   }
 }
 
-async function listenUnix(server: Server, address: ListenAddress & { readonly kind: "unix" }): Promise<Listener> {
+async function listenUnix(server: Server, address: ListenAddress & { readonly kind: "unix" }, log: Logger): Promise<Listener> {
   const { path } = address;
   const gid = address.group === undefined ? undefined : groupId(address.group);
+  if (gid === undefined && address.group !== undefined) {
+    const why = `group ${address.group} not found`;
+    if (address.group !== DEFAULT_GROUP) throw new DhowError("invalid", why);
+    log.warn(`could not change group ${path} to ${address.group}: ${why}`);
+  }
   removeStaleSocket(path);
   await started(server, () => {
     // nobody else may connect before mode and group are right

@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import type { Server as NetServer, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { errorMessage, type Logger } from "../lib/mod.ts";
@@ -45,13 +46,15 @@ export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Soc
     requestCert: tls.isVerified,
     rejectUnauthorized: false,
     minVersion: "TLSv1.2",
+    // every client shows its certificate each time: a resumed session would outlive one that expires
+    secureOptions: constants.SSL_OP_NO_TICKET,
     ALPNProtocols: ["http/1.1"],
     allowHalfOpen: true,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   } as const;
   const server = createServer(settings, (socket) => {
     // whoever isn't known here must not get further, whatever else is true
-    if (!tls.isVerified || socket.authorized) admit(socket);
+    if (!tls.isVerified || (socket.authorized && isIdentified(socket))) admit(socket);
     else refuse(socket, log);
   });
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
@@ -59,6 +62,11 @@ export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Soc
     socket.destroy();
   });
   return server;
+}
+
+/** Node calls a resumed session authorized that never had a certificate; that there is one is looked at, too. */
+function isIdentified(socket: TLSSocket): boolean {
+  return (socket.getPeerCertificate().raw?.length ?? 0) > 0 && !socket.isSessionReused();
 }
 
 function refuse(socket: TLSSocket, log: Logger): void {

@@ -1,6 +1,6 @@
 /** `-H fd://`: a socket that somebody else listens on, as systemd does. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { listeningSocket } from "../../api/serve.ts";
@@ -50,4 +50,26 @@ test("a descriptor that was not handed over is refused", async () => {
   expect(await daemon.exited).toBe(1);
   const log = await until("the refusal", () => readFileSync(join(dir, "log"), "utf8"));
   expect(log).toContain("fd://7: no sockets found via socket activation: make sure the service was started by systemd");
+});
+
+test("a socket of a group that doesn't exist is refused, unless it is docker's own", async () => {
+  const path = join(dir, "group.sock");
+  const daemon = start("-H", `unix://${path}`, "--group", "no-such-group");
+  expect(await daemon.exited).toBe(1);
+  expect(readFileSync(join(dir, "log"), "utf8")).toContain("failed to start daemon: group no-such-group not found");
+  expect(existsSync(path)).toBe(false);
+  const other = start("-H", `unix://${path}`, "--group", "daemon", "--log-format", "json", "--log-level", "info");
+  try {
+    await until(
+      "the socket",
+      () => existsSync(path) && readFileSync(join(dir, "log"), "utf8").includes(`"msg":"daemon has completed initialization"`),
+    );
+    const { gid, mode } = statSync(path);
+    expect([gid, mode & 0o777]).toEqual([1, 0o660]);
+    const last = readFileSync(join(dir, "log"), "utf8").trim().split("\n").at(-1) ?? "";
+    expect(JSON.parse(last)).toMatchObject({ level: "info", msg: "daemon has completed initialization" });
+  } finally {
+    other.kill("SIGTERM");
+    await other.exited;
+  }
 });

@@ -122,6 +122,33 @@ test("a certificate of another authority is refused, whatever it asks for, and n
   expect((await daemon.api("GET", "/containers/evil/json")).status).toBe(404);
 });
 
+/** The first bytes of an answer over a new connection, and the session that it leaves. */
+function greet(pair: KeyPair | undefined, session?: Buffer): Promise<{ readonly answer: string; readonly session: Buffer | undefined }> {
+  return new Promise((resolve, reject) => {
+    let left: Buffer | undefined;
+    const own = pair === undefined ? {} : readPair(pair);
+    const ca = readFileSync(certificates.ca, "utf8");
+    const socket = connect({ host: "127.0.0.1", port, ca, ...own, ...(session === undefined ? {} : { session }), maxVersion: "TLSv1.2" });
+    socket.on("session", (kept: Buffer) => {
+      left = kept;
+    });
+    socket.on("secureConnect", () => socket.write("GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    socket.once("data", (data: Buffer) => {
+      left ??= socket.getSession();
+      socket.destroy();
+      resolve({ answer: data.toString().split("\r\n")[0] ?? "", session: left });
+    });
+    socket.on("error", reject);
+  });
+}
+
+test("a session of a client that was known is worth nothing without its certificate", async () => {
+  const known = await greet(certificates.client);
+  expect(known.answer).toBe("HTTP/1.1 200 OK");
+  expect(known.session).toBeInstanceOf(Buffer);
+  expect((await greet(undefined, known.session)).answer).toBe("HTTP/1.1 401 Unauthorized");
+});
+
 test("a client that has shown who it is may call the engine by any name, but no web page may use it", async () => {
   expect(await ask(certificates.client, ["GET /_ping HTTP/1.1", "Host: any.example"])).toStartWith("HTTP/1.1 200 OK\r\n");
   const foreign = await ask(certificates.client, ["GET /_ping HTTP/1.1", "Host: localhost", "Origin: https://evil.example"]);
