@@ -174,6 +174,14 @@ describe("a remote log", () => {
     again.remote.resume();
     await again.remote.finish(5000);
     expect(next.lines).toEqual(lines(100, 200));
+    const last = new Memory();
+    const third = makeLog(last);
+    third.open(() => {}).close();
+    const run = third.open(() => {});
+    write(run, 200, 201);
+    run.close();
+    await third.remote.finish(5000);
+    expect(last.lines).toEqual(lines(200, 201));
     await log.remote.finish(0);
   });
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../lib/mod.ts";
 import type { StdStream } from "../../spec/engine/mod.ts";
 import { type LogMark, WHOLE_LOG } from "./driver.ts";
+import type { StartPosition } from "./local-position.ts";
 import { type LocalSource, type LogPiece, readPieces, type SegmentPin } from "./local-reader.ts";
 import { type LogMessage, MessageCutter } from "./message.ts";
 import { MessageQueue, type QueueLimit } from "./message-queue.ts";
@@ -42,7 +43,8 @@ export class Shipper {
   #runEnds: LogMark[] = [];
   #seenEnd: LogMark | undefined;
   #isAwake = false;
-  #read: { segment: number } & Record<StdStream, number> = { segment: 0, stdout: 0, stderr: 0 };
+  /** Where reading goes on. */
+  #read: StartPosition;
   #done: Promise<void> | undefined;
   #isReading = false;
   #isSending = false;
@@ -57,6 +59,7 @@ export class Shipper {
     this.#queue = new MessageQueue(options.dropAbove ?? QUEUE);
     const { stdout, stderr } = options.position.start;
     this.#pin = options.source.pin();
+    this.#read = options.position.start;
     this.#pin.segment = Math.min(stdout.segment || stderr.segment, stderr.segment || stdout.segment);
   }
 
@@ -87,17 +90,16 @@ export class Shipper {
   }
 
   async #readAll(): Promise<void> {
-    const { source, position, log } = this.#options;
+    const { source, log } = this.#options;
     const { signal } = this.#abort;
-    let start = position.start;
-    this.#read.segment = this.#pin.segment;
     const options = { ...WHOLE_LOG, timestamps: true, follow: true, signal };
     // segments are kept by what was sent, not by what was read
     const reader = { segment: 0, isStrict: () => false, [Symbol.dispose]: () => {} };
     while (!signal.aborted) {
       this.#isAwake = false;
       try {
-        for await (const piece of readPieces(source, reader, options, { start })) if (piece !== undefined) await this.#takePiece(piece);
+        for await (const piece of readPieces(source, reader, options, { start: this.#read }))
+          if (piece !== undefined) await this.#takePiece(piece);
         for (const stream of ["stdout", "stderr"] as const) await this.#flush(stream);
         this.#forgetRunEnds();
         await this.#pause();
@@ -105,8 +107,6 @@ export class Shipper {
         log.error("a log can't be read to be sent", { error });
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {});
       }
-      const { segment, stdout, stderr } = this.#read;
-      start = { stdout: { segment, at: stdout }, stderr: { segment, at: stderr } };
     }
   }
 
@@ -128,24 +128,26 @@ export class Shipper {
   }
 
   #forgetRunEnds(): void {
-    const { segment, stdout, stderr } = this.#read;
-    const isAhead = (mark: LogMark): boolean =>
-      mark.segment > segment || (mark.segment === segment && (mark.stdout > stdout || mark.stderr > stderr));
-    this.#runEnds = this.#runEnds.filter(isAhead);
+    const isAhead = (mark: LogMark, stream: StdStream): boolean => {
+      const { segment, at } = this.#read[stream];
+      return mark.segment > segment || (mark.segment === segment && mark[stream] > at);
+    };
+    this.#runEnds = this.#runEnds.filter((mark) => isAhead(mark, "stdout") || isAhead(mark, "stderr"));
   }
 
   async #takePiece(piece: LogPiece): Promise<void> {
     const { stream, segment, end, data } = piece;
-    const read = this.#read;
-    if (segment !== read.segment) {
-      if (read.segment > 0 && segment > read.segment + 1) {
+    const current = Math.max(this.#read.stdout.segment, this.#read.stderr.segment);
+    if (segment > current) {
+      if (current > 0 && segment > current + 1) {
         this.#cutter.skip();
         this.#options.onGap();
-        this.#warn("log messages were deleted before they could be sent", { segments: segment - read.segment - 1 });
+        this.#warn("log messages were deleted before they could be sent", { segments: segment - current - 1 });
       }
-      this.#read = { segment, stdout: 0, stderr: 0 };
+      // the other stream has nothing before this segment that was not read
+      this.#read = { stdout: { segment, at: 0 }, stderr: { segment, at: 0 } };
     }
-    this.#read[stream] = end;
+    this.#read = { ...this.#read, [stream]: { segment, at: end } };
     for (const message of this.#cutter.feed(stream, data, piece)) await this.#enqueue(message);
     this.#options.onRead(data.length);
     const isRunEnd = (mark: LogMark): boolean => mark.segment === segment && mark[stream] === end;
