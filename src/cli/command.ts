@@ -26,6 +26,8 @@ export interface CommandSpec<F extends FlagTable> {
   readonly flags: F;
   /** No help lists it: a command for programs. */
   readonly isHidden?: boolean;
+  /** Docker has no such command: left out of `docker --help`. */
+  readonly isOwn?: boolean;
   /** False where everything after the first argument belongs to the container's command. */
   readonly isInterspersed?: boolean;
   /** Returns the exit code; nothing is 0. */

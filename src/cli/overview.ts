@@ -8,14 +8,16 @@ function table(rows: readonly Row[], width: number): string {
   return rows.map(([name, short]) => `  ${name.padEnd(width)} ${short}\n`).join("");
 }
 
-async function commandRows(commands: Group["commands"]): Promise<Row[]> {
+async function commandRows(commands: Group["commands"], program: string): Promise<Row[]> {
   const loaded = await Promise.all(Object.entries(commands).map(async ([name, load]) => ({ name, command: await load() })));
-  return loaded.filter(({ command }) => !command.isHidden).map(({ name, command }) => [name, command.short]);
+  return loaded
+    .filter(({ command }) => !command.isHidden && !(command.isOwn && program === "docker"))
+    .map(({ name, command }) => [name, command.short]);
 }
 
 /** What `dhow` alone prints. */
 export async function overview(program: string, columns: number): Promise<string> {
-  const rows = await commandRows(COMMANDS);
+  const rows = await commandRows(COMMANDS, program);
   const common = COMMON_COMMANDS.flatMap((name) => rows.filter((row) => row[0] === name));
   const rest = rows.filter(([name]) => !COMMON_COMMANDS.includes(name));
   if (program !== "docker") rest.push(["daemon", "Run the engine in the foreground"]);
@@ -38,7 +40,7 @@ export async function overview(program: string, columns: number): Promise<string
 export async function groupHelp(program: string, name: string): Promise<string> {
   const group = GROUPS[name];
   if (group === undefined) return "";
-  const rows = await commandRows(group.commands);
+  const rows = await commandRows(group.commands, program);
   rows.sort(([a], [b]) => (a < b ? -1 : 1));
   const width = 11;
   return `Usage:  ${program} ${name} COMMAND\n\n${group.short}\n\nCommands:\n${table(rows, width)}\nRun '${program} ${name} COMMAND --help' for more information on a command.\n`;

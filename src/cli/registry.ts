@@ -61,6 +61,7 @@ const leaseLs: Load = async () => (await import("./commands/lease/ls.ts")).lease
 const leaseRenew: Load = async () => (await import("./commands/lease/renew.ts")).leaseRenew;
 const leaseRm: Load = async () => (await import("./commands/lease/rm.ts")).leaseRm;
 const leaseRun: Load = async () => (await import("./commands/lease/run.ts")).leaseRun;
+const why: Load = async () => (await import("./commands/container/why.ts")).why;
 const networkInspect: Load = async () => (await import("./commands/network/inspect.ts")).networkInspect;
 const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
 const networkPrune: Load = async () => (await import("./commands/network/prune.ts")).networkPrune;
@@ -107,6 +108,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       unpause,
       update,
       wait,
+      why,
     },
   },
   context: {
@@ -200,6 +202,7 @@ export const COMMANDS: Readonly<Record<string, Load>> = {
   update,
   version,
   wait,
+  why,
 };
 
 /** What the overview shows first. */

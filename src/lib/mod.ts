@@ -1,6 +1,7 @@
 export * from "./atomic-file.ts";
 export * from "./breather.ts";
 export * from "./digest.ts";
+export * from "./elf.ts";
 export * from "./errdefs.ts";
 export * from "./ids.ts";
 export * from "./keyed-mutex.ts";

@@ -239,6 +239,7 @@ function containers(t: Transport): EngineApi["containers"] {
     inspect: (ref, { size }) => t.get(`/containers/${segment(ref)}/json`, { size }),
     rename: (ref, name) => t.send("POST", `/containers/${segment(ref)}/rename`, { name }),
     update: (ref, request) => t.post(`/containers/${segment(ref)}/update`, {}, request),
+    explain: (ref) => t.get(`/containers/${segment(ref)}/why`),
     remove: (ref, { force, volumes, link }) => t.send("DELETE", `/containers/${segment(ref)}`, { v: volumes, link, force }),
     prune: (filters) => t.post("/containers/prune", { filters: filtersParameter(filters) }),
   };

@@ -50,6 +50,22 @@ export interface NetworkState {
   readonly networks: Readonly<Record<string, EndpointSettings>>;
 }
 
+/** A signal that a client asked for. */
+export interface SentSignal {
+  readonly signal: number;
+  /** The request: `stop`, `kill`, `restart`, or the policy for unhealthy containers. */
+  readonly by: "stop" | "kill" | "restart" | "unhealthy";
+  /** RFC3339Nano. */
+  readonly at: string;
+}
+
+/** A container's memory, in bytes, at the moment when the kernel killed in it for want of more. */
+export interface MemoryAtOom {
+  readonly usageBytes: number;
+  readonly limitBytes: number;
+  readonly peakBytes: number;
+}
+
 /** What changes while a container lives; written to the metadata at every change. */
 export interface ContainerState {
   readonly status: ContainerStatus;
@@ -65,6 +81,9 @@ export interface ContainerState {
   /** The user stopped it: restart policies leave it alone. */
   readonly hasBeenManuallyStopped: boolean;
   readonly network: NetworkState | null;
+  /** The last signal that was asked for before the process ended. */
+  readonly lastSignal?: SentSignal | undefined;
+  readonly memoryAtOom?: MemoryAtOom | undefined;
   /** Of a container with a health check, from its first start on. */
   readonly health?: HealthState | undefined;
   /** It is being ended, or has been, to be started again because it was unhealthy. */

@@ -18,6 +18,7 @@ import type {
   ContainerUpdateRequest,
   ContainerUpdateResponse,
   ContainerWaitResponse,
+  Explanation,
   Filters,
   LogSession,
   LogsOptions,
@@ -38,6 +39,7 @@ import { killContainer, pauseContainer, restartContainer, type StopOptions, stop
 import type { Container } from "./store.ts";
 import { top } from "./top.ts";
 import { updateContainer } from "./update.ts";
+import { explainContainer } from "./why/why.ts";
 
 /** Containers as objects. */
 export class Containers implements ContainersApi {
@@ -66,6 +68,10 @@ export class Containers implements ContainersApi {
       container,
       options.size ? await this.#list.sizes(container) : undefined,
     );
+  }
+
+  explain(ref: string): Promise<Explanation> {
+    return explainContainer(this.#deps, this.#deps.store.find(ref));
   }
 
   rename(ref: string, newName: string): Promise<void> {

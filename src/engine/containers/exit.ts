@@ -37,6 +37,8 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     oomKilled,
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
     network: unplugged(state.network),
+    lastSignal: live.lastSignal,
+    memoryAtOom: live.memoryAtOom,
   });
   unwatchHealth(deps, container, live);
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Logger } from "../../lib/mod.ts";
 import type { Reactor } from "../../linux/mod.ts";
 import { type BufferPool, type ClockNs, ContainerIo, createLogDriver, type OomWatch, type Task } from "../../runtime/mod.ts";
+import type { MemoryAtOom, SentSignal } from "./container.ts";
 import type { HealthMonitor } from "./health.ts";
 import type { Container } from "./store.ts";
 
@@ -11,6 +12,9 @@ export interface Live {
   task: Task | undefined;
   oom: OomWatch | undefined;
   health: HealthMonitor | undefined;
+  /** Of this run; kept with its end. */
+  lastSignal: SentSignal | undefined;
+  memoryAtOom: MemoryAtOom | undefined;
   /** Gives up the start that is under way. */
   starting: AbortController | undefined;
   /** The wait before the restart policy starts it again. */
@@ -52,6 +56,8 @@ export class LiveContainers {
       task: undefined,
       oom: undefined,
       health: undefined,
+      lastSignal: undefined,
+      memoryAtOom: undefined,
       starting: undefined,
       restartTimer: undefined,
       lastDelayMs: 0,

@@ -75,6 +75,7 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
+    live.memoryAtOom = undefined;
     if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
     live.starting = new AbortController();
     const { timeOffsets } = container.spec;
@@ -109,6 +110,7 @@ function begin(
 ): void {
   const { live, task, plugged } = run;
   live.task = task;
+  live.lastSignal = undefined;
   deps.store.update(container, {
     status: "running",
     pid: task.pid,
@@ -117,6 +119,8 @@ function begin(
     oomKilled: false,
     startedAt: formatTime(nowNs()),
     isUnhealthyRestart: undefined,
+    lastSignal: undefined,
+    memoryAtOom: undefined,
     network: plugged.state(task.pid),
   });
   resetHealth(deps, container);
@@ -128,8 +132,18 @@ function begin(
 }
 
 function watchMemory(deps: ContainerDeps, container: Container, isAhead: boolean): OomWatch | undefined {
-  const onOom = (): void => emitContainer(deps.emit, "oom", container);
+  const onOom = (): void => {
+    noteMemory(deps, container);
+    emitContainer(deps.emit, "oom", container);
+  };
   return OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, { onOom, isAhead });
+}
+
+/** The numbers go with the group, a moment later. */
+function noteMemory(deps: ContainerDeps, container: Container): void {
+  const live = deps.live.peek(container.id);
+  const { usage, limit, max_usage: peak } = cgroupOf(cgroupPath(deps, container), deps.facts).stats().memory_stats;
+  if (live && usage && limit) live.memoryAtOom = { usageBytes: usage, limitBytes: limit, peakBytes: Math.max(peak ?? 0, usage) };
 }
 
 /** A container with a limit may run out of memory in its first milliseconds: the watch is there before. */

@@ -1,7 +1,7 @@
-import { DhowError, errnoCode } from "../../lib/mod.ts";
+import { DhowError, errnoCode, formatTime, nowNs } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
-import { isRunning } from "./container.ts";
+import { isRunning, type SentSignal } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { unwatchHealth, watchHealth } from "./health-probe.ts";
@@ -65,7 +65,8 @@ export async function stopContainer(deps: ContainerDeps, container: Container, o
   if (!isRunning(state)) throw new DhowError("notModified", `container ${container.id} is not running`);
   const task = taskOf(deps, container);
   deps.store.update(container, { hasBeenManuallyStopped: true });
-  await end(deps, container, task, { signal, timeoutS: options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S });
+  const by = deps.live.of(container).isRestarting ? "restart" : "stop";
+  await end(deps, container, task, { signal, by, timeoutS: options.timeoutS ?? spec.config.StopTimeout ?? DEFAULT_TIMEOUT_S });
   emitContainer(deps.emit, "stop", container);
 }
 
@@ -74,19 +75,19 @@ async function end(
   deps: ContainerDeps,
   container: Container,
   task: Task,
-  { signal, timeoutS }: { readonly signal: number; readonly timeoutS: number },
+  { signal, by, timeoutS }: { readonly signal: number; readonly by: SentSignal["by"]; readonly timeoutS: number },
 ): Promise<void> {
-  send(deps, container, task, signal);
+  send(deps, container, task, { signal, by });
   if (timeoutS !== 0) await endsWithin(task, timeoutS < 0 ? -1 : timeoutS * 1000);
   if (task.isRunning) {
-    send(deps, container, task, SIGKILL);
+    send(deps, container, task, { signal: SIGKILL, by });
     if (!(await endsWithin(task, KILL_PATIENCE_MS))) {
       throw new DhowError("internal", `cannot stop container: ${container.id}: tried to kill container, but did not receive an exit event`);
     }
   }
 }
 
-function send(deps: ContainerDeps, container: Container, task: Task, signal: number): void {
+function send(deps: ContainerDeps, container: Container, task: Task, { signal, by }: Pick<SentSignal, "signal" | "by">): void {
   // a frozen process takes no signal before it is let go
   const live = deps.live.of(container);
   if (container.state.status === "paused" || live.isPausing) {
@@ -94,6 +95,7 @@ function send(deps: ContainerDeps, container: Container, task: Task, signal: num
     thaw(cgroupOf(cgroupPath(deps, container), deps.facts));
     if (container.state.status === "paused") deps.store.update(container, { status: "running" });
   }
+  live.lastSignal = { signal, by, at: formatTime(nowNs()) };
   emitContainer(deps.emit, "kill", container, { signal: String(signal) });
   task.signal(signal);
 }
@@ -108,10 +110,11 @@ export async function killContainer(deps: ContainerDeps, ref: string, signalText
   const isEnd = signal === SIGKILL || signal === stopSignal(container);
   if (isEnd) deps.store.update(container, { hasBeenManuallyStopped: true });
   if (signal === SIGKILL) {
-    send(deps, container, task, signal);
+    send(deps, container, task, { signal, by: "kill" });
     await endsWithin(task, KILL_PATIENCE_MS);
     return;
   }
+  deps.live.of(container).lastSignal = { signal, by: "kill", at: formatTime(nowNs()) };
   emitContainer(deps.emit, "kill", container, { signal: String(signal) });
   task.signal(signal);
 }
@@ -146,7 +149,7 @@ export async function restartUnhealthy(deps: ContainerDeps, container: Container
     const { state } = container;
     if (!task || deps.live.of(container).task !== task || state.status !== "running" || state.health?.status !== "unhealthy") return;
     deps.store.update(container, { isUnhealthyRestart: true });
-    await end(deps, container, task, { signal: stopSignal(container), timeoutS: config.StopTimeout ?? DEFAULT_TIMEOUT_S });
+    await end(deps, container, task, { signal: stopSignal(container), by: "unhealthy", timeoutS: config.StopTimeout ?? DEFAULT_TIMEOUT_S });
   });
 }
 

@@ -65,6 +65,8 @@ export function containerRoutes({
     route("GET", "/containers/:name/json", async (request) =>
       json(containerInspect(await containers.inspect(request.name, { size: request.query.flag("size") }), request.version)),
     ),
+    // Not Docker's.
+    route("GET", "/containers/:name/why", async ({ name }) => json(await containers.explain(name))),
     route("POST", "/containers/:name/rename", async (request) => {
       await containers.rename(request.name, request.query.text("name"));
       return noContent;

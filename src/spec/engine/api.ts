@@ -33,6 +33,7 @@ import type {
   VolumeListResponse,
 } from "./dto.ts";
 import type { LeasesApi } from "./leases.ts";
+import type { Explanation } from "./why.ts";
 
 /** Docker's `filters` parameter: every value given for a key; a negated value (`label!`) has its key with the `!`. */
 export type Filters = Readonly<Record<string, readonly string[]>>;
@@ -128,6 +129,8 @@ export interface ContainersApi {
   create(request: ContainerCreateRequest, options: ContainerCreateOptions): Promise<ContainerCreateResponse>;
   list(options: ContainerListOptions): Promise<ContainerSummary[]>;
   inspect(ref: string, options: { readonly size: boolean }): Promise<ContainerInspectResponse>;
+  /** Why it ended, did not start, or is not well. */
+  explain(ref: string): Promise<Explanation>;
   rename(ref: string, newName: string): Promise<void>;
   update(ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
   remove(ref: string, options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean }): Promise<void>;

@@ -1,3 +1,4 @@
 export * from "./api.ts";
 export type * from "./dto.ts";
 export * from "./leases.ts";
+export type * from "./why.ts";
