@@ -343,15 +343,15 @@ export interface Dirent {
   readonly ino: bigint;
 }
 
-const DIRENT_BUFFER = 32768;
+const dirents = Buffer.allocUnsafeSlow(32768);
 
 /** All entries of the directory `fd` from its offset on, without "." and "..", in the file system's order. @throws {SysError} ENOTDIR */
 export function readDirents(fd: number): Dirent[] {
   const entries: Dirent[] = [];
   for (;;) {
-    const buffer = Buffer.allocUnsafeSlow(DIRENT_BUFFER);
-    const length = check(libc.symbols.getdents64(fd, buffer, buffer.length), "getdents64", fd);
+    const length = check(libc.symbols.getdents64(fd, dirents, dirents.length), "getdents64", fd);
     if (length === 0) return entries;
+    const buffer = Buffer.from(dirents.subarray(0, length));
     // struct linux_dirent64: ino u64, off u64, reclen u16, type u8, name
     for (let at = 0; at < length; at += buffer.readUInt16LE(at + 16)) {
       const raw = buffer.subarray(at + 19, buffer.indexOf(0, at + 19));

@@ -14,12 +14,14 @@ export function procFdPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
+const scratch = Buffer.allocUnsafeSlow(FIRST_SIZE);
+
 /** Calls with a growing buffer until the value fits; undefined when there is no such attribute. */
 function grow(call: (buffer: Uint8Array) => number | bigint, name: string, arg: PathArg | number): Buffer | undefined {
   for (let size = FIRST_SIZE; ; size *= 8) {
-    const buffer = Buffer.allocUnsafeSlow(size);
+    const buffer = size === FIRST_SIZE ? scratch : Buffer.allocUnsafeSlow(size);
     const length = call(buffer);
-    if (length >= 0) return buffer.subarray(0, Number(length));
+    if (length >= 0) return Buffer.from(buffer.subarray(0, Number(length)));
     const code = errno();
     if (code === ENODATA) return undefined;
     // no value is over 64 KiB, no list is in practice

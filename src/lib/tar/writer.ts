@@ -153,7 +153,7 @@ function encodeBlock(fields: Block): Buffer {
   octal(fields.device?.[1] ?? 0, 337, 7);
   block.set(fields.prefix, 345);
   let sum = 0;
-  for (const byte of block) sum += byte;
+  for (let at = 0; at < BLOCK; at++) sum += block[at] ?? 0;
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return block;
 }
@@ -198,7 +198,8 @@ function splitName(name: Uint8Array): { name: Uint8Array; prefix: Uint8Array } |
 }
 
 function isAscii(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte < 0x80 && byte !== 0);
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] === 0 || (bytes[at] ?? 0) >= 0x80) return false;
+  return true;
 }
 
 /** The name as far as an old reader can show it. */
