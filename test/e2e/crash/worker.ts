@@ -164,6 +164,7 @@ export class Worker {
       "exec",
       "inspect",
       "attach",
+      "commit",
       "prune",
     ] as const);
     switch (action) {
@@ -186,6 +187,8 @@ export class Worker {
         return this.#exec(one);
       case "attach":
         return this.#attach(one);
+      case "commit":
+        return this.#commit(one);
       case "inspect":
         await this.#call("GET", `/containers/${one.name}/json?size=1`);
         return;
@@ -383,6 +386,20 @@ export class Worker {
     }
     this.images.set(name, "present");
     this.#count("load");
+  }
+
+  /** An image of a container, which is paused meanwhile, most often, and must not stay so. */
+  async #commit(one: Known): Promise<void> {
+    const repo = `${this.#prefix}image-made${this.#random.between(0, 1)}`;
+    const name = `${repo}:latest`;
+    const before = this.images.get(name) ?? "absent";
+    if (before === "absent") this.images.set(name, "either");
+    const query = `container=${one.name}&repo=${repo}&tag=latest&pause=${this.#random.chance(0.8) ? 1 : 0}`;
+    const { status, text } = await this.#call("POST", `/commit?${query}`);
+    // it may have ended, and be removed at its end
+    if (status !== 201 && status !== 404 && status !== 409) this.problems.push(`commit ${one.name}: ${status} ${text}`);
+    this.images.set(name, status === 201 ? "present" : before);
+    this.#count("commit");
   }
 
   async #volume(): Promise<void> {
