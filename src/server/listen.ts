@@ -53,7 +53,7 @@ export async function listen(server: Server, address: ListenAddress, log: Logger
       await started(server, () => server.listen({ host: address.host, port: address.port }));
       const bound = server.address();
       const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
-      return { address: `tcp://${address.host}:${port}`, close: () => closed(server), cut: () => server.closeAllConnections() };
+      return { address: tcpText(address.host, port), close: () => closed(server), cut: () => server.closeAllConnections() };
     }
     case "fd":
       return listenFd(server, address.fd, tcpOf(address)?.tls, log);
@@ -89,7 +89,7 @@ async function listenTls(server: Server, address: TcpAddress, tls: ServerTls, lo
   await started(foreign.acceptor, () => foreign.acceptor.listen({ host: address.host, port: address.port }));
   const bound = foreign.acceptor.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
-  return { address: `tcp://${address.host}:${port}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
+  return { address: tcpText(address.host, port), close: () => closed(foreign.acceptor), cut: foreign.cut };
 }
 
 async function listenFd(server: Server, fd: number, tls: ServerTls | undefined, log: Logger): Promise<Listener> {
@@ -111,6 +111,10 @@ function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger): { r
     for (const socket of sockets) socket.destroy();
   };
   return { acceptor, cut };
+}
+
+function tcpText(host: string, port: number): string {
+  return `tcp://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function started(server: Server | NetServer, listenNow: () => void): Promise<void> {

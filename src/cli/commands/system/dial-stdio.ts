@@ -10,7 +10,9 @@ export const dialStdio = command({
   isHidden: true,
   run: async (ctx) => {
     const connection = await ctx.api.dial();
-    const { stdin } = process;
+    const { stdin, stdout } = process;
+    // the other side is gone: nothing is left to be told
+    stdout.on("error", () => process.exit(1));
     const send = async (): Promise<void> => {
       for await (const chunk of stdin) await connection.write(chunk);
       connection.end();
@@ -19,8 +21,10 @@ export const dialStdio = command({
     send().catch(() => connection.destroy());
     try {
       for (let chunk = await connection.reader.read(); chunk !== null; chunk = await connection.reader.read()) {
-        await ctx.stdout.writeSoon(chunk);
+        if (!stdout.write(chunk)) await new Promise((resolve) => stdout.once("drain", resolve));
       }
+      // what the pipe hasn't taken yet must not be lost
+      await new Promise<void>((resolve) => stdout.end(resolve));
     } catch (error) {
       if (errnoCode(error) !== "ECONNRESET") throw error;
     } finally {
