@@ -51,7 +51,7 @@ import {
   randomId,
   ZERO_TIME,
 } from "./lib/mod.ts";
-import { fsTypeName, OrphanReaper, Reactor, statfs } from "./linux/mod.ts";
+import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
 import {
@@ -252,6 +252,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     volumes,
     network,
     userns: parts.userns,
+    usernsPool: stack.use(new UserNamespacePool()),
     tasks: new Tasks({
       runtimes: runtimes.all,
       execRoot,

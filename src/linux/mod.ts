@@ -24,5 +24,6 @@ export * from "./reactor.ts";
 export * from "./seccomp.ts";
 export * from "./signals.ts";
 export * from "./stat.ts";
+export * from "./user-namespace-pool.ts";
 export * from "./user-namespaces.ts";
 export * from "./xattr.ts";

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { chownSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "./errno.ts";
 import { mountIdmapped, withFsIds } from "./idmapped.ts";
 import { isRoot, temporaryDirectory } from "./test-support.ts";
+import { UserNamespacePool } from "./user-namespace-pool.ts";
 import { makeUserNamespaces } from "./user-namespaces.ts";
 
 const MAP = { uidMap: "0 100000 65536\n", gidMap: "0 200000 65536\n" };
@@ -31,6 +32,31 @@ describe.skipIf(!isRoot)("user namespaces (skipped: needs root)", () => {
     const enter = ["nsenter", `--user=/proc/${process.pid}/fd/${userns.fd}`, `--net=/proc/${process.pid}/fd/${netns.fd}`];
     const write = Bun.spawnSync([...enter, "sh", "-c", "echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start"]);
     expect(write.exitCode).toBe(0);
+  });
+
+  test("a pool gives a namespace of its own each time, ready or not, and leaves no process", async () => {
+    const waiting = (): number =>
+      readdirSync("/proc").filter((pid) => {
+        try {
+          return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/status`, "utf8").includes(`PPid:\t${process.pid}\n`);
+        } catch {
+          return false;
+        }
+      }).length;
+    const before = waiting();
+    const names = new Set<string>();
+    {
+      using pool = new UserNamespacePool();
+      for (let round = 0; round < 5; round++) {
+        using made = await pool.take(MAP);
+        names.add(readlinkSync(`/proc/self/fd/${made.userns.fd}`));
+        if (round === 2) for (let waitedMs = 0; waiting() < before + 2 && waitedMs < 5000; waitedMs += 20) await Bun.sleep(20);
+      }
+      await expect(pool.take({ uidMap: "nonsense\n", gidMap: "" })).rejects.toThrow("map the ids of a user namespace");
+    }
+    expect(names.size).toBe(5);
+    for (let waitedMs = 0; waiting() > before && waitedMs < 5000; waitedMs += 20) await Bun.sleep(20);
+    expect(waiting()).toBe(before);
   });
 
   test("mountIdmapped() shows files in the namespace's ids, also those below, and changes none on the disk", async () => {

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { DhowError } from "../lib/mod.ts";
+import { DhowError, errorMessage } from "../lib/mod.ts";
 import { O_RDONLY, open } from "./at.ts";
 import type { Fd } from "./fd.ts";
 
@@ -10,35 +10,75 @@ export interface UserNamespaces extends Disposable {
   readonly netns: Fd;
 }
 
-/** A new user namespace with the texts of its uid_map and gid_map, or one that is there. @see user_namespaces(7) */
-export type UserNamespace = { readonly uidMap: string; readonly gidMap: string } | { readonly userns: Fd };
+/** The texts for a user namespace's uid_map and gid_map. @see user_namespaces(7) */
+export interface IdMaps {
+  readonly uidMap: string;
+  readonly gidMap: string;
+}
 
-/** Says that it is there, then waits for its input to end: with this process, at the latest. */
+/** A new user namespace with its maps, or one that is there. */
+export type UserNamespace = IdMaps | { readonly userns: Fd };
+
+/** A new user namespace in which nobody is anybody yet, held by a process that waits; it ends with this process, at the latest. */
+export interface UnmappedNamespaces extends Disposable {
+  /** Says who is who and lets the process go. Once. @throws unavailable when the kernel refuses */
+  map(maps: IdMaps): UserNamespaces;
+}
+
+/** Says that it is there, then waits for its input to end. */
 const WAIT = ["/bin/sh", "-c", "echo; read _"] as const;
 
+interface Waiting extends Disposable {
+  readonly pid: number;
+}
+
+/** Starts a process behind the command line `into`, which ends in a program's; resolves once it runs. */
+async function startWaiting(into: readonly string[]): Promise<Waiting> {
+  const child = Bun.spawn([...into, ...WAIT], { stdin: "pipe", stdout: "pipe", stderr: "pipe", env: {}, cwd: "/" });
+  const reader = child.stdout.getReader();
+  const first = await reader.read();
+  if (first.done) throw new DhowError("unavailable", `make a user namespace: ${(await child.stderr.text()).trim()}`);
+  child.unref();
+  return { pid: child.pid, [Symbol.dispose]: () => child.kill("SIGKILL") };
+}
+
+function openNamespaces({ pid }: Waiting): UserNamespaces {
+  using opened = new DisposableStack();
+  const userns = opened.use(open(`/proc/${pid}/ns/user`, O_RDONLY));
+  const netns = opened.use(open(`/proc/${pid}/ns/net`, O_RDONLY));
+  const kept = opened.move();
+  return { userns, netns, [Symbol.dispose]: () => kept.dispose() };
+}
+
 /**
- * Makes a user namespace and a network namespace that belongs to it; with a user namespace given only the latter. A process with
- * threads, as this one, can't make a user namespace: util-linux does it in a process that is gone when this returns.
+ * Makes a user namespace and a network namespace that belongs to it. A process with threads, as this one, can't: util-linux does.
  * @throws unavailable when the kernel refuses
- * @see unshare(1), nsenter(1), user_namespaces(7) "Interaction of user namespaces and other types of namespaces"
+ * @see unshare(1), user_namespaces(7) "Interaction of user namespaces and other types of namespaces"
+ */
+export async function makeUnmappedNamespaces(): Promise<UnmappedNamespaces> {
+  const waiting = await startWaiting(["unshare", "--user", "--net"]);
+  return {
+    map: ({ uidMap, gidMap }) => {
+      using child = waiting;
+      try {
+        writeFileSync(`/proc/${child.pid}/uid_map`, uidMap);
+        writeFileSync(`/proc/${child.pid}/gid_map`, gidMap);
+        return openNamespaces(child);
+      } catch (cause) {
+        throw new DhowError("unavailable", `map the ids of a user namespace: ${errorMessage(cause)}`, { cause });
+      }
+    },
+    [Symbol.dispose]: () => waiting[Symbol.dispose](),
+  };
+}
+
+/**
+ * Makes a user namespace and a network namespace that belongs to it; with a user namespace given only the latter.
+ * @throws unavailable when the kernel refuses
+ * @see nsenter(1)
  */
 export async function makeUserNamespaces(of: UserNamespace): Promise<UserNamespaces> {
-  const isNew = "uidMap" in of;
-  const line = isNew ? ["unshare", "--user"] : ["nsenter", `--user=/proc/${process.pid}/fd/${of.userns.fd}`, "unshare"];
-  const child = Bun.spawn([...line, "--net", ...WAIT], { stdin: "pipe", stdout: "pipe", stderr: "pipe", env: {}, cwd: "/" });
-  try {
-    const first = await child.stdout.getReader().read();
-    if (first.done) throw new DhowError("unavailable", `make a user namespace: ${(await child.stderr.text()).trim()}`);
-    if (isNew) {
-      writeFileSync(`/proc/${child.pid}/uid_map`, of.uidMap);
-      writeFileSync(`/proc/${child.pid}/gid_map`, of.gidMap);
-    }
-    using opened = new DisposableStack();
-    const userns = opened.use(open(`/proc/${child.pid}/ns/user`, O_RDONLY));
-    const netns = opened.use(open(`/proc/${child.pid}/ns/net`, O_RDONLY));
-    const kept = opened.move();
-    return { userns, netns, [Symbol.dispose]: () => kept.dispose() };
-  } finally {
-    child.kill("SIGKILL");
-  }
+  if ("uidMap" in of) return (await makeUnmappedNamespaces()).map(of);
+  using waiting = await startWaiting(["nsenter", `--user=/proc/${process.pid}/fd/${of.userns.fd}`, "unshare", "--net"]);
+  return openNamespaces(waiting);
 }

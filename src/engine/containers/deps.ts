@@ -1,6 +1,6 @@
 import type { Image, ImageStore } from "../../images/mod.ts";
 import type { ChainId, Digest, KeyedMutex, Logger } from "../../lib/mod.ts";
-import type { Reactor } from "../../linux/mod.ts";
+import type { Reactor, UserNamespacePool } from "../../linux/mod.ts";
 import type { Networking } from "../../network/mod.ts";
 import type { BufferPool, ClockNs, HostFacts, MigrationWarmer, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
 import type { LayerStore, Snapshotter } from "../../snapshots/mod.ts";
@@ -53,6 +53,7 @@ export interface ContainerDeps {
   readonly network: Networking;
   readonly tasks: Tasks;
   readonly userns: UsernsMappings;
+  readonly usernsPool: UserNamespacePool;
   readonly seccomp: SeccompCache;
   readonly warmer: MigrationWarmer;
   readonly reactor: Reactor;

@@ -32,8 +32,8 @@ export async function openUserns(deps: ContainerDeps, container: Container, held
   let userns = donorUserns(deps, container, mappings, held);
   let netns: Fd | undefined;
   if (userns === undefined || isOnNetwork) {
-    const of = userns === undefined ? { uidMap: mapText(mappings.uids), gidMap: mapText(mappings.gids) } : { userns };
-    const made = held.use(await makeUserNamespaces(of));
+    const maps = { uidMap: mapText(mappings.uids), gidMap: mapText(mappings.gids) };
+    const made = held.use(await (userns === undefined ? deps.usernsPool.take(maps) : makeUserNamespaces({ userns })));
     userns = made.userns;
     netns = isOnNetwork ? made.netns : undefined;
   }
