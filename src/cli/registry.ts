@@ -19,6 +19,8 @@ const exec: Load = async () => (await import("./commands/container/exec.ts")).ex
 const containerExport: Load = async () => (await import("./commands/container/export.ts")).containerExport;
 const containerInspect: Load = async () => (await import("./commands/container/inspect.ts")).containerInspect;
 const kill: Load = async () => (await import("./commands/container/kill.ts")).kill;
+const login: Load = async () => (await import("./commands/registry/login.ts")).login;
+const logout: Load = async () => (await import("./commands/registry/logout.ts")).logout;
 const logs: Load = async () => (await import("./commands/container/logs.ts")).logs;
 const ps: Load = async () => (await import("./commands/container/ls.ts")).containerLs;
 const pause: Load = async () => (await import("./commands/container/pause.ts")).pause;
@@ -182,6 +184,8 @@ export const COMMANDS: Readonly<Record<string, Load>> = {
   inspect,
   kill,
   load,
+  login,
+  logout,
   logs,
   pause,
   port,
@@ -206,4 +210,4 @@ export const COMMANDS: Readonly<Record<string, Load>> = {
 };
 
 /** What the overview shows first. */
-export const COMMON_COMMANDS: readonly string[] = ["run", "exec", "ps", "pull", "images", "version", "info"];
+export const COMMON_COMMANDS: readonly string[] = ["run", "exec", "ps", "pull", "images", "login", "logout", "version", "info"];

@@ -516,6 +516,7 @@ function leases(t: Transport): EngineApi["leases"] {
 function system(t: Transport): EngineApi["system"] {
   return {
     version: () => t.get("/version"),
+    authenticate: (credentials, { signal }) => t.json({ method: "POST", target: "/auth", ...jsonBody(credentials), signal }),
     info: () => t.get("/info"),
     events: (options) => events(t, options),
     diskUsage: async (types) => withoutNulls(await t.get<DiskUsage>("/system/df", { type: types })),

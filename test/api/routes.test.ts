@@ -103,6 +103,14 @@ const pairs: readonly Golden[] = [
     status: 200,
     json: { Warnings: ["w"] },
   },
+  {
+    request: "POST /auth",
+    body: { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" },
+    answer: { Status: "Login Succeeded", IdentityToken: "" },
+    call: ["system.authenticate", { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" }, {}],
+    status: 200,
+    json: { Status: "Login Succeeded", IdentityToken: "" },
+  },
   { request: "POST /containers/web/pause", call: ["lifecycle.pause", "web"], status: 204 },
   { request: "POST /containers/web/unpause", call: ["lifecycle.unpause", "web"], status: 204 },
   {

@@ -1,11 +1,15 @@
+import { InsecureRegistries, login } from "../../registry/mod.ts";
 import type { HostFacts } from "../../runtime/mod.ts";
 import type {
+  AuthResponse,
+  CallOptions,
   ContainersApi,
   DiskUsage,
   EventMessage,
   EventsOptions,
   ImagesApi,
   LogUsage,
+  RegistryCredentials,
   SystemApi,
   SystemInfo,
   SystemVersion,
@@ -44,6 +48,13 @@ export class System implements SystemApi {
 
   events(options: EventsOptions): AsyncIterable<EventMessage> {
     return this.#deps.events.stream(options);
+  }
+
+  async authenticate(given: RegistryCredentials, { signal }: CallOptions): Promise<AuthResponse> {
+    const { username = "", password = "", identitytoken: identityToken = "", serveraddress: serverAddress = "" } = given;
+    const insecure = new InsecureRegistries(this.#deps.settings().insecureRegistries);
+    const token = await login({ username, password, identityToken }, { serverAddress, insecure, signal });
+    return { IdentityToken: token, Status: "Login Succeeded" };
   }
 
   async diskUsage(types: readonly string[]): Promise<DiskUsage> {

@@ -1,5 +1,5 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { EngineApi, EventMessage } from "../../spec/engine/mod.ts";
+import type { EngineApi, EventMessage, RegistryCredentials } from "../../spec/engine/mod.ts";
 import { authBody } from "../bodies.ts";
 import { parseTimestamp } from "../decode.ts";
 import { json, type Reply } from "../reply.ts";
@@ -76,11 +76,8 @@ export function systemRoutes(
       const types = given.length > 0 ? given : DISK_USAGE_TYPES;
       return json(diskUsage(await system.diskUsage(types), request.version, { types, verbose: request.query.flag("verbose") }));
     }),
-    route("POST", "/auth", async (request) => {
-      const { serveraddress } = (await request.json(authBody)).value as { readonly serveraddress?: string };
-      const host = (serveraddress ?? "").replace(/^https?:\/\//, "").split("/", 1)[0];
-      if (host === undefined || host === "") throw new DhowError("invalid", "login needs the address of a registry");
-      throw new DhowError("internal", `Get "https://${host}/v2/": dial tcp: lookup ${host.replace(/:\d+$/, "")}: no such host`);
-    }),
+    route("POST", "/auth", async (request) =>
+      json(await system.authenticate((await request.json(authBody)).value as RegistryCredentials, { signal: request.signal })),
+    ),
   ];
 }

@@ -5,6 +5,8 @@
  * Every method throws DhowError with Docker's words: notFound, conflict, invalid, notModified, forbidden, unavailable, unsupported, internal.
  */
 import type {
+  AuthConfig,
+  AuthResponse,
   ContainerConfig,
   ContainerCreateResponse,
   ContainerInspectResponse,
@@ -373,11 +375,18 @@ export interface LogUsage {
   readonly Size: number;
 }
 
+/** Body of POST /auth. */
+export interface RegistryCredentials extends AuthConfig {
+  readonly identitytoken?: string | undefined;
+}
+
 export interface SystemApi {
   version(): Promise<SystemVersion>;
   info(): Promise<SystemInfo>;
   events(options: EventsOptions): AsyncIterable<EventMessage>;
   diskUsage(types: readonly string[]): Promise<DiskUsage>;
+  /** Whether a registry lets a user in; the answer may have a token to keep in the place of the password. */
+  authenticate(credentials: RegistryCredentials, options: CallOptions): Promise<AuthResponse>;
 }
 
 /** The whole engine. */

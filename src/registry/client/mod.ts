@@ -1,0 +1,2 @@
+export { InsecureRegistries } from "./insecure.ts";
+export { type Credentials, type LoginOptions, login } from "./login.ts";

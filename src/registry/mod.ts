@@ -1,0 +1,1 @@
+export { type Credentials, InsecureRegistries, type LoginOptions, login } from "./client/mod.ts";
