@@ -54,9 +54,18 @@ function choose(from: Readonly<Record<string, string>>, names: string | undefine
   try {
     if (pattern) expression = goExpression(pattern);
   } catch (cause) {
-    throw new DhowError("invalid", `error parsing regexp: ${JSON.stringify(pattern)}`, { cause });
+    throw new DhowError("invalid", `error parsing regexp: ${faultOf(cause)}: \`${pattern}\``, { cause });
   }
   return Object.fromEntries(Object.entries(from).filter(([key]) => wanted.has(key) || expression?.test(key)));
+}
+
+/** What is wrong with an expression, as Go says it. */
+function faultOf(error: unknown): string {
+  const text = String(error);
+  if (text.includes("]")) return "missing closing ]";
+  if (text.includes("missing )") || text.includes("unmatched parentheses")) return "missing closing )";
+  if (text.includes("nothing to repeat")) return "missing argument to repetition operator";
+  return "invalid expression";
 }
 
 /** Go writes flags and named groups in other ways. */

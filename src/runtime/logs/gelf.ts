@@ -54,8 +54,8 @@ function parseAddress(text: string): GelfAddress {
   if (text === "") throw invalidOption("gelf-address is a required parameter");
   const { scheme, authority } = parseAddressUrl(text);
   if (scheme !== "udp" && scheme !== "tcp") throw invalidOption("gelf: endpoint needs to be TCP or UDP");
+  if (!/^(\[[^\]]*\]|[^:]*):\d*$/.test(authority)) throw invalidOption("gelf: please provide gelf-address as proto://host:port");
   const { host, port } = splitAuthority(authority);
-  if (!/:\d*$/.test(authority)) throw invalidOption("gelf: please provide gelf-address as proto://host:port");
   return { protocol: scheme, host: host || "127.0.0.1", port: Number(port) };
 }
 

@@ -82,8 +82,10 @@ function decodePath(path: string): string {
   }
 }
 
-/** The host and the port of an authority; the port is empty when there is none. */
+/** The host and the port of an authority; the port is empty when there is none. @throws invalid in the words of Go's net.SplitHostPort */
 export function splitAuthority(authority: string): { readonly host: string; readonly port: string } {
+  if (!authority.startsWith("[") && authority.split(":").length > 2)
+    throw invalidOption(`address ${authority}: too many colons in address`);
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::(.*))?$/.exec(authority);
   return { host: match?.[1] ?? match?.[2] ?? "", port: match?.[3] ?? "" };
 }

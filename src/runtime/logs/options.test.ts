@@ -29,6 +29,8 @@ test.each([
   ["syslog", { "syslog-address": "ftp://a" }, "unsupported scheme: 'ftp'"],
   ["syslog", { "syslog-address": "127.0.0.1:514" }, 'parse "127.0.0.1:514": first path segment in URL cannot contain colon'],
   ["syslog", { "syslog-address": "tcp://a:b" }, 'parse "tcp://a:b": invalid port ":b" after host'],
+  ["syslog", { "syslog-address": "tcp://h:1:2" }, "address h:1:2: too many colons in address"],
+  ["gelf", { "gelf-address": "udp://h:1:2" }, "gelf: please provide gelf-address as proto://host:port"],
   ["syslog", { "syslog-address": "unix:///nowhere" }, "stat /nowhere: no such file or directory"],
   ["syslog", { "syslog-facility": "24" }, "invalid syslog facility"],
   ["syslog", { "syslog-format": "rfc1" }, "Invalid syslog format"],
@@ -108,4 +110,16 @@ test.each([
 test("a tag that is no template is refused in Go's words", () => {
   expect(() => logTag({ tag: "{{.Name" }, SUBJECT)).toThrow("template: log-tag:1:");
   expect(() => logTag({ tag: "{{.Nope}}" }, SUBJECT)).toThrow("can't evaluate field Nope in type *logger.Info");
+});
+
+test.each([
+  ["[", "missing closing ]: `[`"],
+  ["(a", "missing closing ): `(a`"],
+  ["*", "missing argument to repetition operator: `*`"],
+])("the expression %p is refused in Go's words", (pattern, message) => {
+  expect(() => logAttributes({ "labels-regex": pattern }, SUBJECT)).toThrow(`error parsing regexp: ${message}`);
+});
+
+test("expressions may be written as Go's", () => {
+  expect(logAttributes({ "env-regex": "(?i)^long$", "labels-regex": "^(?P<first>a)\\z" }, SUBJECT)).toEqual({ a: "1", LONG: "a=b" });
 });

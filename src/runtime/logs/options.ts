@@ -108,7 +108,7 @@ interface Rotation {
 function parseRotation(driver: string, options: LogOptions): Rotation {
   const isLocal = driver === "local";
   const size = options["max-size"] ?? "";
-  const maxSizeBytes = size === "" ? (isLocal ? LOCAL_MAX_SIZE : -1) : parseSizeOption(size, isLocal ? 1024 : 1000);
+  const maxSizeBytes = size === "" ? (isLocal ? LOCAL_MAX_SIZE : -1) : parseSizeOption(size, 1000);
   if (size !== "" && maxSizeBytes <= 0) throw invalidOption("max-size must be a positive number");
   const files = options["max-file"] ?? "";
   const maxFiles = files === "" ? (isLocal ? LOCAL_MAX_FILES : 1) : /^[+-]?\d+$/.test(files) ? Number(files) : Number.NaN;
