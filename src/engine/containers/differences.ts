@@ -1,4 +1,4 @@
-import { readlinkat, S_IFMT, S_IFREG } from "../../linux/mod.ts";
+import { isErrno, readlinkat, S_IFLNK, S_IFMT, S_IFREG } from "../../linux/mod.ts";
 import { type Difference, type Found, isDirectory } from "../../snapshots/mod.ts";
 
 const MTAB_TARGET = "/proc/mounts";
@@ -8,7 +8,16 @@ type IsGenerated = (file: Found) => boolean;
 
 const isEmptyFile: IsGenerated = ({ stat }) => (stat.mode & S_IFMT) === S_IFREG && stat.size === 0;
 const isPlainDirectory: IsGenerated = ({ stat }) => isDirectory(stat) && (stat.mode & 0o6777) === 0o755 && stat.uid === 0 && stat.gid === 0;
-const isMtab: IsGenerated = ({ dirfd, raw, stat }) => stat.size === MTAB_TARGET.length && readlinkat(dirfd, raw).toString() === MTAB_TARGET;
+const isMtab: IsGenerated = ({ dirfd, raw, stat }) => {
+  if ((stat.mode & S_IFMT) !== S_IFLNK) return false;
+  try {
+    return readlinkat(dirfd, raw).toString() === MTAB_TARGET;
+  } catch (error) {
+    // it is gone, or something else by now
+    if (isErrno(error, "ENOENT", "EINVAL")) return false;
+    throw error;
+  }
+};
 
 /**
  * What docker has in a layer of its own below each container's, and dhow in the container's: the marks of a container, and the places of
