@@ -14,7 +14,7 @@ export { DhowError, type DhowErrorOptions, type ErrorKind } from "./lib/errdefs.
 export type { SignalOption } from "./sdk/access.ts";
 export type { ByteSource, ByteStream } from "./sdk/bytes.ts";
 export { type ConnectOptions, connect } from "./sdk/connect.ts";
-export { Container, type LogOptions, type StopOptions } from "./sdk/container.ts";
+export { type CommitOptions, Container, type LogOptions, type StopOptions } from "./sdk/container.ts";
 export { Containers, type CreateOptions, type ListContainersOptions, type RunOptions } from "./sdk/containers.ts";
 export type { ContainerOptions, HealthCheck, MountOption, PublishedPort } from "./sdk/create-request.ts";
 export { Dhow, type EventOptions } from "./sdk/dhow.ts";

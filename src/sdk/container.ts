@@ -1,9 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DhowError, isKind } from "../lib/mod.ts";
-import type { AttachSession, ContainerInspectResponse, ContainerStatsResponse, WaitCondition } from "../spec/engine/mod.ts";
+import type {
+  AttachSession,
+  ContainerInspectResponse,
+  ContainerStatsResponse,
+  FilesystemChange,
+  WaitCondition,
+} from "../spec/engine/mod.ts";
 import type { EngineAccess, SignalOption } from "./access.ts";
+import { type ByteStream, byteStream, opened } from "./bytes.ts";
 import { Exec, type ExecOptions } from "./exec.ts";
 import { Files } from "./files.ts";
+import { repositoryAndTag } from "./images.ts";
 import { Output, outputEvents } from "./output.ts";
 import { Stdin } from "./stdin.ts";
 
@@ -28,6 +36,16 @@ export interface StopOptions extends SignalOption {
   readonly timeoutS?: number | undefined;
   /** In place of the container's own stop signal. */
   readonly stopSignal?: string | undefined;
+}
+
+/** What an image that is made of a container says of itself. */
+export interface CommitOptions extends SignalOption {
+  readonly author?: string | undefined;
+  readonly comment?: string | undefined;
+  /** Dockerfile instructions: `ENV A=1`, `CMD ["sh"]`. */
+  readonly changes?: readonly string[] | undefined;
+  /** Freeze its processes meanwhile; default: true. */
+  readonly pause?: boolean | undefined;
 }
 
 /** Nanoseconds since the epoch. */
@@ -161,6 +179,24 @@ export class Container implements AsyncDisposable {
   /** What it uses, every second, until it ends. */
   async *stats({ signal }: SignalOption = {}): AsyncGenerator<ContainerStatsResponse> {
     yield* await this.#access.within(signal).streams.stats(this.id, { stream: true, oneShot: false, signal });
+  }
+
+  /** What it has changed of its image; kinds: 0 modified, 1 added, 2 deleted. */
+  async changes({ signal }: SignalOption = {}): Promise<FilesystemChange[]> {
+    return (await this.#access.within(signal).contents.changes(this.id, { signal })) ?? [];
+  }
+
+  /** Its file system as a tar, without what is mounted in it. */
+  export({ signal }: SignalOption = {}): ByteStream {
+    return byteStream(opened(() => this.#access.within(signal).contents.export(this.id, { signal })));
+  }
+
+  /** Makes an image of its changes: `name`, `name:tag`, or without a name. Returns the image's id. */
+  async commit(reference = "", options: CommitOptions = {}): Promise<string> {
+    const { author = "", comment = "", changes = [], pause = true, signal } = options;
+    const name = reference === "" ? { repo: "", tag: "" } : repositoryAndTag(reference);
+    const { Id } = await this.#access.within(signal).contents.commit(this.id, { ...name, author, comment, changes, pause, signal });
+    return Id;
   }
 
   async rename(name: string, { signal }: SignalOption = {}): Promise<void> {

@@ -21,6 +21,13 @@ async function finished(progress: AsyncIterable<ProgressMessage>, onMessage: (me
   }
 }
 
+/** The parts of an image's name, with `latest` where it has no tag. */
+export function repositoryAndTag(name: string): { readonly repo: string; readonly tag: string } {
+  const colon = name.lastIndexOf(":");
+  const hasTag = colon > name.lastIndexOf("/");
+  return hasTag ? { repo: name.slice(0, colon), tag: name.slice(colon + 1) } : { repo: name, tag: "latest" };
+}
+
 /** The images of an engine. */
 export class Images {
   readonly #access: EngineAccess;
@@ -76,10 +83,7 @@ export class Images {
 
   /** Gives an image another name: `name`, `name:tag`. */
   async tag(reference: string, target: string, { signal }: SignalOption = {}): Promise<void> {
-    const colon = target.lastIndexOf(":");
-    const hasTag = colon > target.lastIndexOf("/");
-    const name = hasTag ? { repo: target.slice(0, colon), tag: target.slice(colon + 1) } : { repo: target, tag: "latest" };
-    await this.#access.within(signal).images.tag(reference, name);
+    await this.#access.within(signal).images.tag(reference, repositoryAndTag(target));
   }
 
   /** Removes a name, and the image with its last one. */

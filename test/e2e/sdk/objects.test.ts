@@ -222,3 +222,20 @@ test("a client outlives its engine's restart", async () => {
   await daemon.launch();
   expect(await box.exec(["echo", "here"]).text()).toBe("here\n");
 });
+
+test("a container's changes, its file system, and an image of it", async () => {
+  await using box = await dhow.containers.run(idle);
+  expect(await box.changes()).toEqual([]);
+  await box.exec("echo kept > /kept").text();
+  expect(await box.changes()).toEqual([{ Path: "/kept", Kind: 1 }]);
+  const tar = Buffer.from(await new Response(box.export()).arrayBuffer());
+  expect(tar.includes("kept\n")).toBe(true);
+  const id = await box.commit("sdk-made:1", { author: "me", comment: "text", changes: ["ENV A=1"] });
+  try {
+    expect(await dhow.images.inspect("sdk-made:1")).toMatchObject({ Id: id, Author: "me", Comment: "text" });
+    await using copy = await dhow.containers.run({ ...idle, image: "sdk-made:1" });
+    expect(await copy.exec("cat /kept; echo $A").text()).toBe("kept\n1\n");
+  } finally {
+    await dhow.images.remove(id, { force: true });
+  }
+});
