@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { errorMessage, silentLogger } from "../lib/mod.ts";
-import { isMountPoint, MNT_DETACH, MS_PRIVATE, MS_SHARED, mount, umount } from "../linux/mod.ts";
+import { isMountPoint, MNT_DETACH, MS_PRIVATE, MS_SHARED, makeUserNamespaces, mount, umount } from "../linux/mod.ts";
 import { Database, VolumesTable, volumeMigrations } from "../metadata/mod.ts";
 import type { HostConfig } from "../spec/engine/mod.ts";
 import { type ContainerMount, inspectMounts, type MountPlan, planMounts } from "./plan.ts";
@@ -153,5 +153,30 @@ describe("resolveMounts()", () => {
     expect(existsSync(source)).toBe(false);
     expect(() => resolve(at("out").mounts)).toThrow(`cannot access path ${volume.path}/out`);
     expect(() => resolve(at("missing").mounts)).toThrow(`cannot access path ${volume.path}/missing: no such file or directory`);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("resolveMounts() for a user namespace (skipped: needs root)", () => {
+  test("shows volumes in its ids, makes bind sources its root's, and leaves binds alone", async () => {
+    using namespaces = await makeUserNamespaces({ uidMap: "0 100000 65536\n", gidMap: "0 200000 65536\n" });
+    const view = { userns: namespaces.userns, root: { uid: 100000, gid: 200000 } };
+    const { mounts } = plan({
+      Binds: ["data:/data", `${root}/new/deep:/new`],
+      Mounts: [{ Type: "volume", Source: "data", Target: "/sub", VolumeOptions: { Subpath: "dir" } }],
+    });
+    mkdirSync(`${root}/volumes/data/_data/dir`);
+    writeFileSync(`${root}/volumes/data/_data/dir/file`, "");
+    chownSync(`${root}/volumes/data/_data/dir/file`, 33, 34);
+    const scratch = `${root}/scratch`;
+    const resolved = resolveMounts({ containerId: "c1", mounts, tmpfs: {}, volumes, recursiveReadOnly: true, scratch, view });
+    const at = (destination: string): string => resolved.mounts.find((m) => m.destination === destination)?.source ?? "";
+    expect(statSync(`${at("/data")}/dir/file`)).toMatchObject({ uid: 100033, gid: 200034 });
+    expect(statSync(`${at("/sub")}/file`)).toMatchObject({ uid: 100033, gid: 200034 });
+    expect(at("/new")).toBe(`${root}/new/deep`);
+    for (const path of [`${root}/new`, `${root}/new/deep`]) expect(statSync(path)).toMatchObject({ uid: 100000, gid: 200000 });
+    resolved.dispose();
+    resolved.dispose();
+    expect(existsSync(scratch)).toBe(false);
+    expect(statSync(`${root}/volumes/data/_data/dir/file`)).toMatchObject({ uid: 33, gid: 34 });
   });
 });

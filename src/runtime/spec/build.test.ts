@@ -167,3 +167,20 @@ test("execProcess() keeps the container's confinement, and lifts capabilities wh
   });
   expect(execProcess(container, { ...exec, privileged: true }, FACTS).capabilities.effective.length).toBe(41);
 });
+
+test("a user namespace comes by path and mapping, and bounds what only the host's root may do", () => {
+  const ids = [{ containerID: 0, hostID: 100000, size: 1000 }];
+  const userns = { path: "/proc/1/fd/9", mappings: { uids: ids, gids: ids } };
+  const hostConfig: HostConfig = { OomScoreAdj: -500, Ulimits: [{ Name: "nofile", Soft: 2 ** 20, Hard: 2 ** 20 }] };
+  const facts = { ...FACTS, rlimits: { ...FACTS.rlimits, nofile: { soft: 1024, hard: 4096 } }, nrOpen: 2 ** 30 };
+  const { spec, warnings } = buildSpec(specInput(hostConfig, facts, { userns }));
+  expect(spec.linux.namespaces).toContainEqual({ type: "user", path: "/proc/1/fd/9" });
+  expect(spec.linux).toMatchObject({ uidMappings: ids, gidMappings: ids });
+  expect(spec.linux.sysctl?.["net.ipv4.ping_group_range"]).toBe("0 999");
+  expect(spec.process.rlimits).toEqual([{ type: "RLIMIT_NOFILE", soft: 4096, hard: 4096 }]);
+  expect(warnings.length).toBe(2);
+  const plain = buildSpec(specInput(hostConfig, facts)).spec;
+  expect(plain.linux.namespaces.map((namespace) => namespace.type)).not.toContain("user");
+  expect(plain.linux.sysctl?.["net.ipv4.ping_group_range"]).toBe("0 2147483647");
+  expect(plain.process.rlimits).toEqual([{ type: "RLIMIT_NOFILE", soft: 2 ** 20, hard: 2 ** 20 }]);
+});
