@@ -63,15 +63,18 @@ test("extract() through links of the archive and of the tree stays in the root",
   symlinkSync(root.outside, join(root.path, "escape"));
   symlinkSync("../..", join(root.path, "d/up"));
   using view = viewOf(root.path);
+  await expect(put(view, "/", [{ name: "escape/written", data: "x" }])).rejects.toThrow("no such file or directory");
+  // the same path exists in the root
+  mkdirSync(join(root.path, root.outside), { recursive: true });
   await put(view, "/", [
     { name: "link", type: "symlink", linkName: root.outside },
     { name: "link/written", data: "1" },
     { name: "escape/written", data: "2" },
-    { name: "d/up/written", data: "3" },
+    { name: "d/up/made/written", data: "3" },
   ]);
   expect(readdirSync(root.outside).sort()).toEqual(["root", "secret"]);
   expect(readFileSync(join(root.path, root.outside, "written"), "utf8")).toBe("2");
-  expect(readFileSync(join(root.path, "written"), "utf8")).toBe("3");
+  expect(readFileSync(join(root.path, "made/written"), "utf8")).toBe("3");
   await expect(put(view, "/", [{ name: "hard", type: "link", linkName: "escape/secret" }])).rejects.toThrow("no such file or directory");
 });
 

@@ -280,7 +280,11 @@ export class FileView implements Disposable {
     const todo = split(path);
     let here = this.#directory("/");
     let links = 0;
+    let own = todo.length;
     for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      // where a link leads to nothing, nothing is made
+      const isOwn = todo.length < own;
+      own = Math.min(own, todo.length);
       if (name === "..") {
         here = this.#directory(posix.dirname(here.path));
         continue;
@@ -288,7 +292,7 @@ export class FileView implements Disposable {
       const place = this.child(here, name);
       const isLast = todo.length === 0;
       if (isLast && !followLast) return place;
-      const step = this.#step(place, make && !isLast, path);
+      const step = this.#step(place, make && isOwn && !isLast, path);
       if (typeof step === "string") {
         if (++links > LINKS_MAX) throw new SysError("lstat", errnoNumber("ELOOP"), path);
         if (step.startsWith("/")) here = this.#directory("/");
