@@ -1,6 +1,7 @@
 import type { Row } from "../measure.ts";
 import { loadRow, saveRow } from "./archive.ts";
 import { commitRow, exportRow } from "./commit.ts";
+import { copyRows } from "./copy.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
@@ -9,4 +10,16 @@ import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
 
 /** All rows, in the table's order. */
-export const rows: readonly Row[] = [...runRows, execRow, fleetRow, ...logsRows, stdoutRow, loadRow, saveRow, commitRow, exportRow, psRow];
+export const rows: readonly Row[] = [
+  ...runRows,
+  execRow,
+  fleetRow,
+  ...logsRows,
+  stdoutRow,
+  loadRow,
+  saveRow,
+  commitRow,
+  exportRow,
+  ...copyRows,
+  psRow,
+];

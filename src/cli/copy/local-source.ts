@@ -14,7 +14,8 @@ export function localSource(path: string, followLink: boolean): CopyInfo {
 function resolveParent(path: string): { readonly path: string; readonly rebaseName: string } {
   const slash = path.lastIndexOf("/");
   const parent = evalSymlinks(path.slice(0, slash + 1));
-  const resolved = `${parent === "/" ? "" : parent}/${path.slice(slash + 1)}`;
+  // below the root that makes two slashes, as docker has it in its messages
+  const resolved = `${parent}/${path.slice(slash + 1)}`;
   const isRenamed = path.endsWith("/") && baseName(path) !== baseName(resolved);
   return { path: resolved, rebaseName: isRenamed ? baseName(path) : "" };
 }
