@@ -7,6 +7,7 @@ import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import { Runtimes } from "./daemon-runtimes.ts";
 import {
+  Background,
   ContainerContents,
   type ContainerDeps,
   ContainerFiles,
@@ -25,6 +26,7 @@ import {
   isRunning,
   LeaseBook,
   LiveContainers,
+  leaveContainers,
   markBytes,
   NetworksService,
   networkMode,
@@ -123,6 +125,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   await recoverContainers(deps);
+  base.stack.defer(() => leaveContainers(deps));
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
   const api = engineApi(config, deps, parts);
   const leases = await startLeases({ ...parts, api, deps, reaperAddress: config.reaperAddress, stack: base.stack });
@@ -246,6 +249,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     live: new LiveContainers({ dataRoot, execRoot: config.execRoot, reactor, buffers, clock, log }),
     locks: new KeyedMutex(),
     waiters: new Waiters(),
+    background: new Background(),
     images,
     snapshots,
     roots: new RootMounts(snapshots),

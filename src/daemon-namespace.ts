@@ -83,6 +83,11 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
 export function leaveHostClean(host: number, roots: readonly string[]): void {
   unshare(CLONE_FS);
   setns(host, CLONE_NEWNS);
+  releaseRoots(roots);
+}
+
+/** Takes the mounts away that make the roots private, with all that is mounted in them. @throws {SysError} */
+export function releaseRoots(roots: readonly string[]): void {
   for (const root of roots) {
     const mounts = readMountInfo();
     const own = mounts.findLast((m) => m.mountPoint === root);
@@ -106,19 +111,29 @@ function makePrivate(path: string): void {
 
 /** Prepares the namespace; finds done what an earlier daemon did. @throws {SysError} */
 export function prepareNamespace(dataRoot: string, execRoot: string): void {
-  for (const path of [dataRoot, execRoot]) {
-    mkdirSync(path, { recursive: true, mode: 0o711 });
-    makePrivate(path);
-  }
+  makeRootsPrivate([dataRoot, execRoot]);
   hideHybridCgroup();
 }
 
-function hideHybridCgroup(): void {
+/** Makes the roots mounts of their own. @throws {SysError} */
+export function makeRootsPrivate(roots: readonly string[]): void {
+  for (const path of roots) {
+    mkdirSync(path, { recursive: true, mode: 0o711 });
+    makePrivate(path);
+  }
+}
+
+/** Where a hybrid host has the cgroup2 hierarchy that crun must not see; undefined elsewhere. */
+export function hybridCgroup(): MountInfo | undefined {
   const mounts = readMountInfo();
   const isV1 = mounts.some((m) => m.fsType === "cgroup");
-  const unified = mounts.find((m) => m.fsType === "cgroup2" && m.mountPoint !== "/sys/fs/cgroup");
-  if (!isV1 || !unified) return;
-  const parent = mounts.find((m) => m.mountId === unified.parentId);
+  return isV1 ? mounts.find((m) => m.fsType === "cgroup2" && m.mountPoint !== "/sys/fs/cgroup") : undefined;
+}
+
+function hideHybridCgroup(): void {
+  const unified = hybridCgroup();
+  if (!unified) return;
+  const parent = readMountInfo().find((m) => m.mountId === unified.parentId);
   if (parent) mount(null, parent.mountPoint, null, MS_PRIVATE | MS_REC);
   umount(unified.mountPoint, MNT_DETACH);
   // crun makes its directories there all the same, in what the host would see of the mount below

@@ -64,3 +64,26 @@ function clearTemporary(dir: string): void {
   for (const { mountPoint } of readMountInfo().reverse()) if (mountPoint.startsWith(`${dir}/`)) umount(mountPoint, MNT_DETACH);
   for (const name of names) rmSync(join(dir, name), { recursive: true, force: true });
 }
+
+/** A process that an earlier daemon left for a running container: it is in that daemon's mount namespace. */
+export function findHolder(execRoot: string): number | undefined {
+  const bundles = join(execRoot, "bundles");
+  let names: string[] = [];
+  try {
+    names = readdirSync(bundles);
+  } catch (error) {
+    if (errnoCode(error) !== "ENOENT") throw error;
+  }
+  for (const name of names) {
+    try {
+      const bundle = join(bundles, name);
+      const pid = Number(readFileSync(join(bundle, "holder"), "utf8"));
+      // a number that was given again may be the holder of another daemon's container
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      if (words.includes("dhow-holder") && words.includes(bundle)) return pid;
+    } catch {
+      // its container has ended
+    }
+  }
+  return undefined;
+}

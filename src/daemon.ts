@@ -1,13 +1,13 @@
 /** The daemon as a process: its namespace, locks and sockets; start, drain, stop. What it serves is made by daemon-engine.ts. */
-import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
 import { startEngine } from "./daemon-engine.ts";
 import { listenAddresses } from "./daemon-listen.ts";
 import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
 import { LiveConfig, reload } from "./daemon-reload.ts";
-import { lockRoot } from "./daemon-roots.ts";
+import { findHolder, lockRoot } from "./daemon-roots.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
@@ -78,29 +78,6 @@ function readAgain(argv: readonly string[]): DaemonConfig {
   const command = parseDaemonCommand(argv, process.env);
   if (command.kind !== "run") throw new DhowError("internal", `the command line became ${JSON.stringify(command.kind)}`);
   return command.config;
-}
-
-/** A process that an earlier daemon left for a running container: it is in that daemon's mount namespace. */
-function findHolder(execRoot: string): number | undefined {
-  const bundles = join(execRoot, "bundles");
-  let names: string[] = [];
-  try {
-    names = readdirSync(bundles);
-  } catch (error) {
-    if (errnoCode(error) !== "ENOENT") throw error;
-  }
-  for (const name of names) {
-    try {
-      const bundle = join(bundles, name);
-      const pid = Number(readFileSync(join(bundle, "holder"), "utf8"));
-      // a number that was given again may be the holder of another daemon's container
-      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (words.includes("dhow-holder") && words.includes(bundle)) return pid;
-    } catch {
-      // its container has ended
-    }
-  }
-  return undefined;
 }
 
 /** What all of the engine is made of, for the time between start and stop. */

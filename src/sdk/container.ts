@@ -7,6 +7,7 @@ import type {
   FilesystemChange,
   WaitCondition,
 } from "../spec/engine/mod.ts";
+import { orAborted } from "./abort.ts";
 import type { EngineAccess, SignalOption } from "./access.ts";
 import { type ByteStream, byteStream, opened } from "./bytes.ts";
 import { Exec, type ExecOptions } from "./exec.ts";
@@ -53,6 +54,15 @@ export function nanoseconds(date: Date | undefined): bigint {
   return date === undefined ? 0n : BigInt(Math.round(date.getTime())) * 1_000_000n;
 }
 
+/** What is so already needs no change. */
+async function unlessDone(call: Promise<void>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!isKind(error, "notModified")) throw error;
+  }
+}
+
 async function attachStdin(access: EngineAccess, id: string): Promise<AttachSession> {
   const session = await access
     .within(undefined)
@@ -92,12 +102,14 @@ export class Container implements AsyncDisposable {
     return new Exec(this.#access, this.id, command, options);
   }
 
+  /** Starts its process; one that runs goes on. */
   async start({ signal }: SignalOption = {}): Promise<void> {
-    await this.#access.within(signal).lifecycle.start(this.id, {});
+    await unlessDone(this.#access.within(signal).lifecycle.start(this.id, {}));
   }
 
+  /** Stops its process, if it runs. */
   async stop({ timeoutS, stopSignal, signal }: StopOptions = {}): Promise<void> {
-    await this.#access.within(signal).lifecycle.stop(this.id, { timeoutS, signal: stopSignal });
+    await unlessDone(this.#access.within(signal).lifecycle.stop(this.id, { timeoutS, signal: stopSignal }));
   }
 
   async restart({ timeoutS, stopSignal, signal }: StopOptions = {}): Promise<void> {
@@ -120,7 +132,7 @@ export class Container implements AsyncDisposable {
   /** Waits until its process has ended. Returns the exit code. @throws what reading its `input` failed with */
   async wait({ until = "not-running", signal }: { readonly until?: WaitCondition } & SignalOption = {}): Promise<number> {
     const { exit } = await this.#access.within(signal).lifecycle.wait(this.id, until, { signal });
-    const { StatusCode, Error: failure } = await exit;
+    const { StatusCode, Error: failure } = await orAborted(exit, signal);
     if (failure?.Message) throw new DhowError("internal", failure.Message);
     await this.#input;
     await this.stdin.close();

@@ -41,6 +41,14 @@ test("the client needs nothing but Node's own modules", () => {
   expect([...graph("lib/index.js")].filter((name) => /^lib\/(engine|linux|server|cli)\//.test(name))).toEqual([]);
 });
 
+test("Bun finds the engine in it", () => {
+  writeFileSync(
+    join(project.dir, "embed.ts"),
+    'import { connect, embed } from "dhow/embed";\nconsole.log(typeof embed, typeof connect);\n',
+  );
+  expect(run([process.execPath, "--no-env-file", "--config=/dev/null", "embed.ts"], project.dir)).toBe("function function\n");
+});
+
 test("npm would publish it", () => {
   const [published] = [
     JSON.parse(run(["npm", "publish", "--dry-run", "--json", "--offline", join(project.dir, "built")], project.dir)),
@@ -49,7 +57,9 @@ test("npm would publish it", () => {
 });
 
 const consumer = `
-import { connect, type ContainerInspectResponse, DhowError, ExecError } from "dhow";
+import { connect, type ContainerInspectResponse, type Dhow, DhowError, ExecError } from "dhow";
+import { embed } from "dhow/embed";
+export const embedded: Promise<Dhow> = embed({ dataRoot: "/a", execRoot: "/b", settings: { bridge: "none" } });
 export async function use(): Promise<number> {
   const dhow = connect({ host: "tcp://localhost:2376", tls: { isVerified: false } });
   const box = await dhow.containers.run({ image: "busybox", ports: ["8080:80", { container: 53, protocol: "udp" }], signal: AbortSignal.timeout(1) });

@@ -7,6 +7,7 @@ import type { LayerStore, Snapshotter } from "../../snapshots/mod.ts";
 import type { Reference } from "../../spec/reference.ts";
 import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
+import type { Background } from "./background.ts";
 import type { HostDefaults } from "./config.ts";
 import type { HealthCounts } from "./health.ts";
 import type { LiveContainers } from "./live.ts";
@@ -46,6 +47,7 @@ export interface ContainerDeps {
   readonly live: LiveContainers;
   readonly locks: KeyedMutex;
   readonly waiters: Waiters;
+  readonly background: Background;
   readonly images: ContainerImages;
   readonly snapshots: Snapshotter;
   readonly roots: RootMounts;

@@ -56,7 +56,10 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     live.release = undefined;
     releaseRun(deps, container);
   };
-  setImmediate(() => live.release?.());
+  deps.background.later(
+    () => live.release?.(),
+    (error) => deps.log.error("what a container held could not be given back", { container: container.id, error }),
+  );
   void task.gone.then(() => live.io.drained).then(() => forgetRun(deps, container, task));
   if (delayMs !== undefined) scheduleRestart(deps, container, delayMs);
 }

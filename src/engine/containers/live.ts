@@ -70,6 +70,10 @@ export class LiveContainers {
     return live;
   }
 
+  all(): Iterable<Live> {
+    return this.#byId.values();
+  }
+
   /** The live part if there is one. */
   peek(id: string): Live | undefined {
     return this.#byId.get(id);

@@ -1,3 +1,4 @@
+export { Background } from "./background.ts";
 export type { HostDefaults } from "./config.ts";
 export { isRunning, networkMode } from "./container.ts";
 export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
@@ -5,6 +6,7 @@ export { ContainerContents } from "./contents.ts";
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { ContainerFiles } from "./files/container-files.ts";
 export type { HealthCounts } from "./health.ts";
+export { leaveContainers } from "./leave.ts";
 export { LiveContainers } from "./live.ts";
 export { recoverContainers } from "./recover.ts";
 export { markBytes } from "./root-marks.ts";

@@ -62,15 +62,19 @@ export function finishRemoval(deps: ContainerDeps, container: Container): void {
   emitContainer(deps.emit, "destroy", container);
   deps.waiters.removed(id, state.exitCode);
   deps.live.forget(id);
-  setImmediate(() => {
-    releaseRun(deps, container, live);
-    deps.snapshots.remove(id);
-    void removeFiles(deps, container, live).catch((error: unknown) => {
-      deps.log.warn("files of a removed container stay until the next start", { container: id, error });
-    });
-    if (spec.topLayer === null || (isDigest(spec.imageId) && deps.images.tryGet(spec.imageId))) return;
-    void deps.images.collectLayers().catch((error: unknown) => deps.log.warn("layers could not be collected", { error }));
-  });
+  deps.background.later(
+    async () => {
+      releaseRun(deps, container, live);
+      deps.snapshots.remove(id);
+      await removeFiles(deps, container, live);
+    },
+    (error) => deps.log.warn("files of a removed container stay until the next start", { container: id, error }),
+  );
+  if (spec.topLayer === null || (isDigest(spec.imageId) && deps.images.tryGet(spec.imageId))) return;
+  deps.background.later(
+    async () => void (await deps.images.collectLayers()),
+    (error) => deps.log.warn("layers could not be collected", { error }),
+  );
 }
 
 function removeAnonymousVolumes(deps: ContainerDeps, { id, spec }: Container): void {

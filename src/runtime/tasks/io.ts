@@ -142,6 +142,21 @@ export class ContainerIo {
     return this.drained;
   }
 
+  /** Lets go of a process that runs on: its pipes keep what it writes for the next engine. */
+  leave(): void {
+    for (const source of this.#sources) {
+      source.isDone = true;
+      source.watch?.[Symbol.dispose]();
+      closeSync(source.fd);
+    }
+    this.#sources = [];
+    this.#endSessions();
+    this.#resetStdin();
+    this.#closeStdinEnd();
+    this.#writer?.close();
+    this.#writer = undefined;
+  }
+
   /** Adds output that the process itself could not write. */
   inject(stream: StdStream, text: string): void {
     const data = Buffer.from(text);
