@@ -1,4 +1,4 @@
-import { close, mkdirSync, mkdtempSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { close, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoCode } from "../lib/mod.ts";
 import {
@@ -127,9 +127,13 @@ export function unmountOverlay(target: string): void {
   close(holder.release(), () => {});
 }
 
+const CHECK = "overlay-check-";
+
 /** Whether overlays work with their upper directory on `dir`'s file system: writable, and whiteouts can be made. */
 export function isOverlaySupported(dir: string): boolean {
-  const root = mkdtempSync(join(dir, "overlay-check-"));
+  // of a process that was killed while it looked
+  for (const name of readdirSync(dir)) if (name.startsWith(CHECK)) endCheck(join(dir, name));
+  const root = mkdtempSync(join(dir, CHECK));
   try {
     for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(root, name));
     writeFileSync(join(root, "lower", "file"), "");
@@ -140,7 +144,11 @@ export function isOverlaySupported(dir: string): boolean {
     if (errnoCode(error) === undefined) throw error;
     return false;
   } finally {
-    unmountOverlay(join(root, "merged"));
-    rmSync(root, { recursive: true, force: true });
+    endCheck(root);
   }
+}
+
+function endCheck(root: string): void {
+  unmountOverlay(join(root, "merged"));
+  rmSync(root, { recursive: true, force: true });
 }

@@ -96,6 +96,10 @@ describe.skipIf(!isRoot)("overlay2 (skipped: needs root)", () => {
 
   test("isOverlaySupported() tells a file system that can from one that can't, and leaves nothing", () => {
     using tmp = temporaryDirectory();
+    // what a killed one left
+    const left = join(tmp.path, "overlay-check-killed");
+    for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(left, name), { recursive: true });
+    mountOverlay({ target: join(left, "merged"), root: left, lowers: ["lower"], upper: { upper: "upper", work: "work" } });
     expect(isOverlaySupported(tmp.path)).toBe(true);
     for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(tmp.path, name));
     mountOverlay({ target: join(tmp.path, "merged"), root: tmp.path, lowers: ["lower"], upper: { upper: "upper", work: "work" } });

@@ -165,6 +165,10 @@ export class Worker {
       "inspect",
       "attach",
       "commit",
+      "copy",
+      "copy",
+      "export",
+      "update",
       "prune",
     ] as const);
     switch (action) {
@@ -192,8 +196,16 @@ export class Worker {
       case "inspect":
         await this.#call("GET", `/containers/${one.name}/json?size=1`);
         return;
+      case "copy":
+        return this.#copy(one);
+      case "export":
+        await this.#call("GET", `/containers/${one.name}/${this.#random.pick(["export", "changes"])}`);
+        this.#count("export");
+        return;
+      case "update":
+        return this.#update(one);
       case "prune":
-        await this.#call("POST", `/images/prune`);
+        await this.#call("POST", this.#random.pick(["/images/prune", "/volumes/prune"]));
         return;
     }
   }
@@ -400,6 +412,30 @@ export class Worker {
     if (status !== 201 && status !== 404 && status !== 409) this.problems.push(`commit ${one.name}: ${status} ${text}`);
     this.images.set(name, status === 201 ? "present" : before);
     this.#count("commit");
+  }
+
+  /** What was put in comes out again. */
+  async #copy(one: Known): Promise<void> {
+    const sizeBytes = this.#random.between(1, 3_000_000);
+    // seven bits, so that the answer's text has as many characters
+    const data = new Uint8Array(sizeBytes).fill(this.#random.between(1, 127));
+    const file = `copied${this.#random.between(0, 2)}`;
+    const put = await this.#call("PUT", `/containers/${one.name}/archive?path=/`, tar([{ name: file, data }]));
+    if (put.status !== 200) {
+      this.#refused(one, "cp", put.status, put.text, [404, 409]);
+      return;
+    }
+    const got = await this.#call("GET", `/containers/${one.name}/archive?path=/${file}`);
+    if (got.status !== 200) this.#refused(one, "cp", got.status, got.text, [404, 409]);
+    else if (got.text.length < 512 + sizeBytes)
+      this.problems.push(`cp ${one.name}: ${sizeBytes} bytes went in, ${got.text.length} came out`);
+    this.#count("cp");
+  }
+
+  async #update(one: Known): Promise<void> {
+    const { status, text } = await this.#call("POST", `/containers/${one.name}/update`, { CpuShares: this.#random.between(2, 2000) });
+    if (status !== 200) this.#refused(one, "update", status, text, [404, 409]);
+    this.#count("update");
   }
 
   async #volume(): Promise<void> {
