@@ -1,6 +1,7 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { readConfigFile } from "./daemon-file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
+import { metricsListenAddress } from "./daemon-listen.ts";
 import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./daemon-tls.ts";
 import { type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
 
@@ -297,6 +298,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     inFile: file,
   };
   if (config.tls === undefined && config.hosts.some((host) => host.startsWith("tcp://"))) throw invalid(UNAUTHENTICATED);
+  if (config.metricsAddress !== "") metricsListenAddress(config);
   // as dockerd, also to validate
   if (config.tls?.isOn) readTls(config.tls);
   return { kind: isOn("validate", false) ? "validate" : "run", config };

@@ -53,3 +53,17 @@ function handedOver(host: string, all: readonly number[]): readonly number[] {
     throw new DhowError("invalid", `${host}: no sockets found via socket activation: make sure the service was started by systemd`);
   return found;
 }
+
+/** Where `--metrics-addr` is. Without a host, only this one gets to see them. @throws invalid */
+export function metricsListenAddress({
+  metricsAddress: text,
+  apiHostNames,
+  group,
+}: DaemonConfig): ListenAddress & { readonly kind: "unix" | "tcp" } {
+  if (text.startsWith("unix://") || text.startsWith("/")) return { kind: "unix", path: text.replace(/^unix:\/\//, ""), group, mode: 0o660 };
+  const match = /^(?:tcp:\/\/)?(?:(\[[0-9a-fA-F:.]+\]|[^:/\s]*):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535)
+    throw new DhowError("invalid", `invalid metrics address ${JSON.stringify(text)}: use host:port or unix:///path`);
+  return { kind: "tcp", host: match[1]?.replace(/^\[|\]$/g, "") || "127.0.0.1", port, names: apiHostNames };
+}

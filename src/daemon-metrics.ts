@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { DaemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./daemon-engine.ts";
-import { DhowError, DOCKER_VERSION, type Logger, VERSION } from "./lib/mod.ts";
-import { formatMetrics, Histogram, type ListenAddress, type Metric, type Sample, serveMetrics } from "./server/mod.ts";
+import { metricsListenAddress } from "./daemon-listen.ts";
+import { DOCKER_VERSION, type Logger, VERSION } from "./lib/mod.ts";
+import { formatMetrics, Histogram, type Metric, type Sample, serveMetrics } from "./server/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
 
 /** USER_HZ, which the kernel's interfaces to user space are fixed to. */
@@ -161,23 +162,9 @@ function processMetrics(): readonly Metric[] {
   ];
 }
 
-/** Where `--metrics-addr` is. Without a host, only this one gets to see them. @throws invalid */
-export function metricsAddress({
-  metricsAddress: text,
-  apiHostNames,
-  group,
-}: DaemonConfig): ListenAddress & { readonly kind: "unix" | "tcp" } {
-  if (text.startsWith("unix://") || text.startsWith("/")) return { kind: "unix", path: text.replace(/^unix:\/\//, ""), group, mode: 0o660 };
-  const match = /^(?:tcp:\/\/)?(?:(\[[0-9a-fA-F:.]+\]|[^:/\s]*):)?(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port > 65535)
-    throw new DhowError("invalid", `invalid metrics address ${JSON.stringify(text)}: use host:port or unix:///path`);
-  return { kind: "tcp", host: match[1]?.replace(/^\[|\]$/g, "") || "127.0.0.1", port, names: apiHostNames };
-}
-
 /** Serves the metrics until the stack is disposed of. @throws conflict when the address is taken */
 export async function startMetrics(metrics: DaemonMetrics, config: DaemonConfig, log: Logger, stack: AsyncDisposableStack): Promise<void> {
-  const listener = await serveMetrics({ address: metricsAddress(config), text: metrics.text, log });
+  const listener = await serveMetrics({ address: metricsListenAddress(config), text: metrics.text, log });
   stack.defer(async () => {
     const closed = listener.close();
     listener.cut();

@@ -35,7 +35,7 @@ export async function runDaemon(argv: readonly string[]): Promise<number> {
       process.stdout.write(`dhow version ${VERSION}, Docker API as of ${DOCKER_VERSION}\n`);
       return 0;
     case "validate":
-      process.stdout.write("configuration OK\n");
+      process.stderr.write("configuration OK\n");
       return 0;
     case "run":
       return serve(new LiveConfig(command.config), argv);

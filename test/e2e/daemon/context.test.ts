@@ -30,8 +30,11 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+/** Without DOCKER_HOST unless `env` has it: for docker 20.10 an empty one is one, too. */
 function run(cli: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Finished> {
-  return daemon.dockerWith({ cli, cwd: dir, env: { DOCKER_HOST: "", DOCKER_CONFIG: config, ...env } }, ...args);
+  const options = { cwd: dir, env: { DOCKER_CONFIG: config, ...env } };
+  if ("DOCKER_HOST" in env) return daemon.dockerWith({ ...options, cli }, ...args);
+  return daemon.dockerWith({ ...options, cli: "env" }, "-u", "DOCKER_HOST", cli, ...args);
 }
 
 const dhow = (...args: readonly string[]): Promise<Finished> => run(DHOW, {}, ...args);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Daemon, until } from "../daemon.ts";
+import { Daemon, type Finished, until } from "../daemon.ts";
 
 interface Info {
   readonly Debug: boolean;
@@ -13,6 +13,7 @@ interface Info {
   readonly RegistryConfig: { readonly Mirrors: readonly string[] | null; readonly InsecureRegistryCIDRs: readonly string[] };
 }
 
+const DHOW = join(import.meta.dir, "../../../dhow");
 let dir: string;
 let path: string;
 let daemon: Daemon;
@@ -103,4 +104,22 @@ test("a container keeps its runtime when that is taken out of the file", async (
   const { stderr } = await daemon.docker("run", "--rm", "--runtime", "other", "busybox", "true");
   expect(stderr).toContain("unknown or invalid runtime name: other");
   await daemon.ok("rm", "-f", "kept");
+});
+
+test("--validate says whether a file would do, and starts nothing", async () => {
+  const validate = async (settings: unknown, ...args: readonly string[]): Promise<Finished> => {
+    const file = join(dir, "other.json");
+    writeFileSync(file, JSON.stringify(settings));
+    const { stdout, stderr, exitCode } = await daemon.dockerWith({ cli: DHOW }, "daemon", "--validate", "--config-file", file, ...args);
+    return { stdout, stderr: stderr.replaceAll(file, "FILE"), exitCode };
+  };
+  expect(await validate({ debug: true })).toEqual({ stdout: "", stderr: "configuration OK\n", exitCode: 0 });
+  expect(await validate({ debug: true }, "-D")).toEqual({
+    stdout: "",
+    stderr:
+      "unable to configure the Docker daemon with file FILE: the following directives are specified both as a flag and in the configuration file: debug: (from flag: true, from file: true)\n",
+    exitCode: 1,
+  });
+  expect((await validate({ hosts: ["tcp://0.0.0.0:2375"] })).stderr).toStartWith("listening on TCP without authentication");
+  expect((await validate({ "metrics-addr": "here" })).stderr).toBe('invalid metrics address "here": use host:port or unix:///path\n');
 });
