@@ -83,19 +83,20 @@ export class LiveContainers {
     this.#byId.delete(id);
   }
 
-  #io({ id, name, spec }: Container): ContainerIo {
+  #io(container: Container): ContainerIo {
+    const { id, spec } = container;
     const { config, hostConfig } = spec;
     const { reactor, buffers, clock, log, dataRoot, execRoot } = this.#deps;
-    const subject = {
+    const subject = () => ({
       id,
-      name,
+      name: container.name,
       imageId: spec.imageId,
       imageName: spec.image,
       command: [spec.path, ...spec.args],
       created: spec.created,
       labels: config.Labels ?? {},
       env: config.Env ?? [],
-    };
+    });
     const containerDir = join(dataRoot, "containers", id);
     return new ContainerIo({
       tty: config.Tty ?? false,

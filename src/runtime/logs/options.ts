@@ -131,29 +131,29 @@ export interface LogDriverDeps {
   readonly log: Logger;
 }
 
-/** Makes the log of a container. Cheap: nothing is opened. @throws invalid */
+/** Makes the log of a container, which may be renamed later. Cheap: nothing is opened. @throws invalid */
 export function createLogDriver(
   driver: string,
   options: LogOptions,
-  subject: Omit<LogSubject, "hostname">,
+  subject: () => Omit<LogSubject, "hostname">,
   deps: LogDriverDeps,
 ): LogDriver {
-  const about: LogSubject = { ...subject, hostname: hostname() };
+  const about = (): LogSubject => ({ ...subject(), hostname: hostname() });
   if (driver === "none") return new NoLog();
   const { clock, log, containerDir } = deps;
   const remote = REMOTE[driver];
   if (remote !== undefined) return createRemoteLog({ driver, remote, options, about, deps });
   validateLogOptions(driver, options);
-  const shared = { ...parseRotation(driver, options), attributes: () => logAttributes(options, about), clock, log };
+  const shared = { ...parseRotation(driver, options), attributes: () => logAttributes(options, about()), clock, log };
   if (driver === "local") return new LocalLog({ ...shared, dir: join(containerDir, "logs") });
-  return new JsonFileLog({ ...shared, path: join(containerDir, `${subject.id}-json.log`) });
+  return new JsonFileLog({ ...shared, path: join(containerDir, `${subject().id}-json.log`) });
 }
 
 interface RemoteLogRequest {
   readonly driver: string;
   readonly remote: RemoteDriver;
   readonly options: LogOptions;
-  readonly about: LogSubject;
+  readonly about: () => LogSubject;
   readonly deps: LogDriverDeps;
 }
 
@@ -164,15 +164,15 @@ function createRemoteLog({ driver, remote, options, about, deps }: RemoteLogRequ
     ? { maxSizeBytes: SPOOL_MAX_SIZE, maxFiles: SPOOL_MAX_FILES, compress: false }
     : parseRotation("local", cacheOptions(options));
   const dir = isDisabled ? spoolDir : join(containerDir, "logs");
-  const attributes = () => (isDisabled ? {} : logAttributes(options, about));
+  const attributes = () => (isDisabled ? {} : logAttributes(options, about()));
   return new RemoteLog({
     name: driver,
     store: new LocalLog({ ...rotation, dir, attributes, clock, log }),
     dir,
     canRead: !isDisabled,
-    createReceiver: () => remote.create(options, about),
+    createReceiver: () => remote.create(options, about()),
     overflow: overflowOf(driver, options),
-    log: log.child({ container: about.id, driver }),
+    log: log.child({ container: about().id, driver }),
   });
 }
 

@@ -114,10 +114,13 @@ export class RemoteLog implements LogDriver {
 
   async prepare(): Promise<void> {
     await this.#options.store.prepare();
-    this.#receiver ??= this.#options.createReceiver();
     // one that sends is connected, or tries to be
-    if (!this.#receiver.isCheckedAtStart || this.#shipper?.isIdle === false) return;
-    await this.#receiver.connect(new AbortController().signal);
+    if (this.#shipper?.isIdle === false) return;
+    this.#receiver?.close();
+    // made anew: the container may have another name now
+    const receiver = this.#options.createReceiver();
+    this.#receiver = receiver;
+    if (receiver.isCheckedAtStart) await receiver.connect(new AbortController().signal);
   }
 
   #resume(): void {
@@ -145,10 +148,9 @@ export class RemoteLog implements LogDriver {
   #ship(): Shipper {
     if (this.#shipper !== undefined) return this.#shipper;
     const { store, dir, overflow, log } = this.#options;
-    this.#receiver ??= this.#options.createReceiver();
-    const receiver = this.#receiver;
+    const receiver = (): LogReceiver => (this.#receiver ??= this.#options.createReceiver());
     // what waits for a slow receiver stays; when the receiver has gone, the local log's limits count
-    const isStrict = (): boolean => overflow.kind === "wait" && (receiver.isRequired || this.#shipper?.isDown === false);
+    const isStrict = (): boolean => overflow.kind === "wait" && (receiver().isRequired || this.#shipper?.isDown === false);
     const shipper = new Shipper({
       source: store.source({ isStrict }),
       receiver,

@@ -17,7 +17,8 @@ const WARN_EVERY_MS = 60_000;
 
 export interface ShipperOptions {
   readonly source: LocalSource;
-  readonly receiver: LogReceiver;
+  /** Asked for again with each batch. */
+  readonly receiver: () => LogReceiver;
   readonly position: SendPosition;
   /** What waits at most before messages are dropped; undefined when none is. */
   readonly dropAbove: QueueLimit | undefined;
@@ -86,7 +87,7 @@ export class Shipper {
     this.#abort.abort();
     await this.#done;
     this.#pin[Symbol.dispose]();
-    this.#options.receiver.close();
+    this.#options.receiver().close();
   }
 
   async #readAll(): Promise<void> {
@@ -190,7 +191,7 @@ export class Shipper {
 
   /** Tries until the messages are sent; false when they are given up. */
   async #send(batch: readonly LogMessage[]): Promise<boolean> {
-    const { receiver } = this.#options;
+    const receiver = this.#options.receiver();
     const { signal } = this.#abort;
     let rest = batch;
     for (let failures = 1; ; failures++) {

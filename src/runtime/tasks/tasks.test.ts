@@ -237,7 +237,7 @@ describeWithCrun(import.meta.path, () => {
 
   test("the json-file driver writes docker's lines and keeps an unfinished one", async () => {
     const subject = { id: "json", name: "json", imageId: "", imageName: "", labels: { a: "b" }, command: ["true"], created: "", env: [] };
-    const driver = createLogDriver("json-file", { labels: "a" }, subject, {
+    const driver = createLogDriver("json-file", { labels: "a" }, () => subject, {
       containerDir: join(fixture.directory, "json"),
       spoolDir: join(fixture.directory, "spool"),
       clock: fixture.clock,

@@ -46,6 +46,15 @@ describe("syslog", () => {
     expect({ stdout, stderr }).toEqual({ stdout: "out\n", stderr: "err\n" });
   });
 
+  test("a renamed container has its new name from the next start on", async () => {
+    await using receiver = await streamReceiver();
+    await daemon.ok("run", "--name", "old", ...syslog(receiver.port, "tag={{.Name}}"), "busybox", "echo", "hi");
+    await daemon.ok("rename", "old", "new");
+    await daemon.ok("start", "-a", "new");
+    await until("both lines", () => receiver.text().split("\n").length === 3);
+    expect([...receiver.text().matchAll(/ (\w+)\[/g)].map((match) => match[1])).toEqual(["old", "new"]);
+  });
+
   test("a receiver that is not there fails the start", async () => {
     const port = await freePort();
     const { exitCode, stderr } = await daemon.docker("run", "--name", "box", ...syslog(port), "busybox", "true");
