@@ -31,15 +31,23 @@ function checkArguments(psArgs: string): void {
 /** Runs the host's `ps` and keeps what belongs to `pids`. @throws internal for arguments that ps refuses */
 export async function top(pids: readonly number[], psArgs: string): Promise<ContainerTopResponse> {
   checkArguments(psArgs);
-  const args = psArgs.split(/\s+/).filter((arg) => arg !== "");
+  const given = psArgs.split(/\s+/).filter((arg) => arg !== "");
+  const args = given.length > 0 ? given : ["-ef"];
+  // without the processes named, arguments such as `-o pid,comm` show those of a terminal; with them, some (`f`) are refused
+  const named = pids.length > 0 ? await ps([...args, `-q${pids.join(",")}`]) : undefined;
+  const { output, errors, exitCode } = named?.exitCode === 0 ? named : await ps(args);
+  if (exitCode !== 0) throw new DhowError("internal", `ps: ${(errors.trim().split("\n")[0] ?? "") || `exit status ${exitCode}`}`);
+  return parsePs(output, new Set(pids));
+}
+
+async function ps(args: readonly string[]): Promise<{ readonly output: string; readonly errors: string; readonly exitCode: number }> {
   let child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   try {
-    child = Bun.spawn(["ps", ...(args.length > 0 ? args : ["-ef"])], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    child = Bun.spawn(["ps", ...args], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   } catch (cause) {
     if (errnoCode(cause) === "ENOENT") throw new DhowError("internal", "ps: not found on this host; install procps", { cause });
     throw cause;
   }
-  const [output, errors, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
-  if (code !== 0) throw new DhowError("internal", `ps: ${(errors.trim().split("\n")[0] ?? "") || `exit status ${code}`}`);
-  return parsePs(output, new Set(pids));
+  const [output, errors, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { output, errors, exitCode };
 }

@@ -2,6 +2,7 @@ import { DhowError } from "../../lib/mod.ts";
 import type { NetworkFacts, Networking, Sandbox } from "../../network/mod.ts";
 import type { EndpointResource, Filters, NetworkInspect, NetworkStatus, NetworkSummary, NetworksApi } from "../../spec/engine/mod.ts";
 import type { Emit } from "../events.ts";
+import { untilFilter } from "../images/filters.ts";
 
 export interface NetworksApiDeps {
   readonly networking: Networking;
@@ -78,6 +79,7 @@ export class NetworksService implements NetworksApi {
   /** There is nothing to prune: docker's own networks stay. */
   async prune(filters: Filters): Promise<{ readonly NetworksDeleted: string[] | null }> {
     checkKeys(filters, PRUNE_FILTERS);
+    untilFilter(filters);
     this.#deps.emit({ type: "network", action: "prune", id: "", attributes: { reclaimed: "0" } });
     return { NetworksDeleted: null };
   }
