@@ -98,7 +98,7 @@ async function listenFd(server: Server, fd: number, tls: ServerTls | undefined, 
   return { address: `fd://${fd}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
 }
 
-/** Accepts connections for `server`: Bun's HTTP server takes no descriptor, and over TLS it can't half-close; its net and tls servers do. */
+/** Accepts connections for `server`: Bun's HTTP server takes no descriptor, and would read what a client sends that TLS doesn't know. */
 function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger): { readonly acceptor: NetServer; readonly cut: () => void } {
   const sockets = new Set<Socket>();
   const admit = (socket: Socket): void => {
