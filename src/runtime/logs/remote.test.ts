@@ -134,6 +134,8 @@ describe("a remote log", () => {
     }
     receiver.state = "here";
     write(writer, 500_000, 500_001);
+    await until("the last line", () => receiver.lines.at(-1) === "line 500000");
+    expect(writer.isFull).toBe(false);
     writer.close();
     await log.remote.finish(10_000);
     const numbers = receiver.lines.map((line) => Number(/^line (\d+)( x+)?$/.exec(line)?.[1] ?? Number.NaN));

@@ -157,8 +157,9 @@ export class RemoteLog implements LogDriver {
       position: new SendPosition(join(dir, "sent")),
       dropAbove: overflow.kind === "drop" ? overflow.above : undefined,
       onRead: (bytes) => this.#onRead(bytes),
-      onGap: () => {
-        this.#read = store.writtenBytes;
+      onCaughtUp: () => {
+        // also what was deleted before it was read
+        this.#onRead(this.#unread);
       },
       onIdle: () => {
         for (const resolve of this.#idle) resolve();

@@ -24,8 +24,8 @@ export interface ShipperOptions {
   readonly dropAbove: QueueLimit | undefined;
   /** Called when bytes of the log were read. */
   readonly onRead: (bytes: number) => void;
-  /** Called when segments are missing: they were deleted before they were read. */
-  readonly onGap: () => void;
+  /** Called when there is nothing more to read at the moment. */
+  readonly onCaughtUp: () => void;
   /** Called when everything was sent and nobody writes. */
   readonly onIdle: () => void;
   readonly log: Logger;
@@ -99,8 +99,10 @@ export class Shipper {
     while (!signal.aborted) {
       this.#isAwake = false;
       try {
-        for await (const piece of readPieces(source, reader, options, { start: this.#read }))
-          if (piece !== undefined) await this.#takePiece(piece);
+        for await (const piece of readPieces(source, reader, options, { start: this.#read })) {
+          if (piece === undefined) this.#options.onCaughtUp();
+          else await this.#takePiece(piece);
+        }
         for (const stream of ["stdout", "stderr"] as const) await this.#flush(stream);
         this.#forgetRunEnds();
         await this.#pause();
@@ -142,7 +144,6 @@ export class Shipper {
     if (segment > current) {
       if (current > 0 && segment > current + 1) {
         this.#cutter.skip();
-        this.#options.onGap();
         this.#warn("log messages were deleted before they could be sent", { segments: segment - current - 1 });
       }
       // the other stream has nothing before this segment that was not read
