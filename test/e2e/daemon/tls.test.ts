@@ -84,6 +84,12 @@ for (const [name, cli] of CLIS) {
     expect(stderr).toMatch(/x509: certificate signed by unknown authority/);
   });
 
+  test(`${name}: DOCKER_API_VERSION fixes the version, and a template finds it by Go's name`, async () => {
+    const format = "{{.Client.APIVersion}} {{.Server.MinAPIVersion}}";
+    const { stdout } = await daemon.dockerWith({ cli, env: { DOCKER_API_VERSION: "1.40" } }, "version", "-f", format);
+    expect(stdout).toBe("1.40 1.24\n");
+  });
+
   test(`${name}: DOCKER_CERT_PATH and DOCKER_TLS_VERIFY say the same as the flags`, async () => {
     const path = join(dir, `env-${name}`);
     mkdirSync(path, { recursive: true });

@@ -1,5 +1,5 @@
 import { arch as machine } from "node:os";
-import { VERSION } from "../../../lib/mod.ts";
+import { Struct, type Template, VERSION } from "../../../lib/mod.ts";
 import { CLIENT_API_VERSION } from "../../../sdk/mod.ts";
 import type { SystemVersion } from "../../../spec/engine/mod.ts";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
@@ -109,6 +109,19 @@ function serverText(server: SystemVersion): string {
   return `\nServer:${platform}\n${texts.join("")}`;
 }
 
+/** A template sees Go's fields: the one that JSON spells differently is found where the template asks for what isn't in the JSON. */
+function formatted(compiled: Template, client: ClientInfo, server: SystemVersion): string {
+  try {
+    return compiled({ Client: client, Server: server });
+  } catch {
+    const asGo = (type: string, version: ClientInfo | SystemVersion): Struct => {
+      const { ApiVersion: APIVersion, ...rest } = version;
+      return new Struct(type, { ...rest, APIVersion });
+    };
+    return compiled({ Client: asGo("system.clientVersion", client), Server: asGo("*types.Version", server) });
+  }
+}
+
 async function fetchServer(
   ctx: Context,
 ): Promise<{ readonly server: SystemVersion | null; readonly api: string; readonly error: unknown }> {
@@ -137,7 +150,7 @@ export const version = command({
     const { server, api, error } = await fetchServer(ctx);
     const client = clientInfo(api, contextName(ctx.endpointSource));
     if (compiled === undefined) ctx.stdout.write(clientText(client) + (server === null ? "" : serverText(server)));
-    else ctx.out(server === null ? "" : compiled({ Client: client, Server: server }));
+    else ctx.out(server === null ? "" : formatted(compiled, client, server));
     if (error !== undefined) throw new ExitError(1, errorText(error));
   },
 });
