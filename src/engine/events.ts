@@ -68,11 +68,16 @@ export function eventMatches(event: EngineEvent, filters: Filters): boolean {
   );
 }
 
+/** By key, as Go encodes maps: clients print attributes as they come. */
+function sorted(attributes: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 function message(event: RecordedEvent): EventMessage {
   return {
     Type: event.type,
     Action: event.action,
-    Actor: { ID: event.id, Attributes: event.attributes },
+    Actor: { ID: event.id, Attributes: sorted(event.attributes) },
     scope: "local",
     time: Number(event.timeNs / 1_000_000_000n),
     // A number of this size loses its last digits in JSON.parse, in every client that is written in JavaScript; Go's don't.

@@ -49,6 +49,7 @@ test("docker's events and attributes, in docker's order", async () => {
   expect(attributes("container kill")).toEqual({ ...own, name: "every", signal: "9" });
   expect(attributes("container die")).toEqual({ ...own, name: "every", exitCode: "137", execDuration: expect.stringMatching(/^\d+$/) });
   expect(attributes("network connect")).toEqual({ container: Id, name: "bridge", type: "bridge" });
+  expect(Object.keys(attributes("volume mount"))).toEqual(["container", "destination", "driver", "propagation", "read/write"]);
   expect(attributes("volume mount")).toEqual({ container: Id, destination: "/v", driver: "local", propagation: "", "read/write": "true" });
   expect(attributes("volume unmount")).toEqual({ container: Id, driver: "local" });
 });
