@@ -27,6 +27,8 @@ export class EventLog implements Disposable {
   #size: number;
   /** The last line has no end: the next one must not become a part of it. */
   #isBroken: boolean;
+  /** The last event could not be kept: said once, not at each. */
+  #isFailing = false;
 
   constructor(dir: string, options: { readonly log: Logger; readonly segmentBytes?: number }) {
     this.#dir = dir;
@@ -52,8 +54,10 @@ export class EventLog implements Disposable {
       const written = writeSync(this.#fd, line);
       this.#size += written;
       this.#isBroken = written < line.length;
+      this.#isFailing = this.#isBroken;
     } catch (error) {
-      this.#log.warn("event could not be kept", { error });
+      if (!this.#isFailing) this.#log.warn("events can't be kept", { error });
+      this.#isFailing = true;
     }
   }
 
