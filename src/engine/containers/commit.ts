@@ -1,4 +1,4 @@
-import { commitImage, type Image } from "../../images/mod.ts";
+import { type CommitImageOptions, commitImage, type Image } from "../../images/mod.ts";
 import { DhowError, isDigest } from "../../lib/mod.ts";
 import { S_IFMT, S_IFSOCK } from "../../linux/mod.ts";
 import { type Difference, TarPacker } from "../../snapshots/mod.ts";
@@ -49,11 +49,24 @@ interface Commit {
   readonly options: CommitOptions;
 }
 
-async function makeImage(deps: ContentsDeps, container: Container, { ref, config, options }: Commit): Promise<Image> {
+async function makeImage(deps: ContentsDeps, container: Container, commit: Commit): Promise<Image> {
+  const differences = ownDifferences(deps.snapshots.diff(container.id), isCommitted);
+  try {
+    const first = await differences.next();
+    return await commitImage(first.done ? null : layerTar(first.value, differences), imageOptions(deps, container, commit));
+  } catch (error) {
+    // what went wrong may be that it has gone, with its files
+    checkThere(deps, container, commit.ref);
+    throw error;
+  } finally {
+    // also when nobody has come to read it
+    await differences.return();
+  }
+}
+
+function imageOptions(deps: ContentsDeps, container: Container, { ref, config, options }: Commit): CommitImageOptions {
   const { id, spec } = container;
-  const differences = ownDifferences(deps.snapshots.diff(id), isCommitted);
-  const first = await differences.next();
-  return commitImage(first.done ? null : layerTar(first.value, differences), {
+  return {
     store: deps.images,
     layers: deps.layers,
     signal: options.signal ?? new AbortController().signal,
@@ -65,7 +78,7 @@ async function makeImage(deps: ContentsDeps, container: Container, { ref, config
     author: options.author,
     comment: options.comment,
     check: () => checkThere(deps, container, ref),
-  });
+  };
 }
 
 /** What a layer can't hold: sockets, which tar doesn't know, and names that stand for what is deleted. */
