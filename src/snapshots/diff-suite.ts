@@ -99,7 +99,7 @@ const CASES: Readonly<Record<string, readonly [Change, readonly string[]]>> = {
   ],
 };
 
-/** What every snapshotter's `diff` and `view` promise. */
+/** What every snapshotter's `diff` and `openRoot` promise. */
 export function diffSuite(make: (root: string) => Snapshotter): void {
   const start = (path: string): Snapshotter => make(join(path, "s"));
 
@@ -223,7 +223,7 @@ export function diffSuite(make: (root: string) => Snapshotter): void {
     expect(kind).toBe("invalid");
   });
 
-  test("view() shows the merged tree, mounted and unmounted, and leaves no mount", async () => {
+  test("openRoot() shows the merged tree, mounted and unmounted, and leaves no mount", async () => {
     using tmp = temporaryDirectory();
     const s = start(tmp.path);
     const base = await makeLayer(s, null, "base", files({ a: "a", b: "b" }));
@@ -232,22 +232,22 @@ export function diffSuite(make: (root: string) => Snapshotter): void {
     unlinkSync(join(root, "a"));
     writeFileSync(join(root, "c"), "");
     const names = (): string[] => {
-      using view = s.view("c");
-      return [...walk(view.fd)].map(({ path }) => path);
+      using dir = s.openRoot("c");
+      return [...walk(dir.fd)].map(({ path }) => path);
     };
     expect(names()).toEqual(["b", "c"]);
     s.unmount("c");
     expect(names()).toEqual(["b", "c"]);
-    using late = s.view("c");
+    using late = s.openRoot("c");
     expect(readdirSync(join(tmp.path, "s", "drafts"))).toEqual([]);
     s.remove("c");
     expect([...walk(late.fd)].map(({ path }) => path)).toContain("b");
   });
 
-  test("diff() and view() of a missing key are refused", async () => {
+  test("diff() and openRoot() of a missing key are refused", async () => {
     using tmp = temporaryDirectory();
     const s = start(tmp.path);
-    expect(() => s.view("x")).toThrow("does not exist");
+    expect(() => s.openRoot("x")).toThrow("does not exist");
     expect(s.diff("x").next()).rejects.toThrow("does not exist");
   });
 }

@@ -95,7 +95,7 @@ export class Native implements Snapshotter {
 
   async *diff(key: string): AsyncGenerator<Difference, void, void> {
     const parent = this.#parent(key);
-    using upper = this.view(key);
+    using upper = this.openRoot(key);
     using lower = parent === null ? undefined : open(this.layerPaths(parent).root, O_RDONLY | O_DIRECTORY);
     const breathe = breather();
     for (const difference of compareTrees({ upper, lower: lower ?? null, form: "whole" })) {
@@ -104,7 +104,7 @@ export class Native implements Snapshotter {
     }
   }
 
-  view(key: string): Fd {
+  openRoot(key: string): Fd {
     this.#parent(key);
     return open(join(this.#active(key), "rootfs"), O_RDONLY | O_DIRECTORY);
   }

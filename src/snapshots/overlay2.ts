@@ -142,7 +142,7 @@ export class Overlay2 implements Snapshotter {
   async *diff(key: string): AsyncGenerator<Difference, void, void> {
     const { parent } = this.#info(key);
     using upper = open(join(this.#active(key), "diff"), O_RDONLY | O_DIRECTORY);
-    using lower = parent === null ? undefined : this.#openView(this.#lowers(parent));
+    using lower = parent === null ? undefined : this.#openStack(this.#lowers(parent));
     const breathe = breather();
     for (const difference of compareTrees({ upper, lower: lower ?? null, form: "overlay" })) {
       yield difference;
@@ -150,13 +150,13 @@ export class Overlay2 implements Snapshotter {
     }
   }
 
-  view(key: string): Fd {
+  openRoot(key: string): Fd {
     const { parent } = this.#info(key);
     const dir = this.#active(key);
     if (parent === null) return open(join(dir, "diff"), O_RDONLY | O_DIRECTORY);
     const merged = join(dir, "merged");
     if (isMountPoint(merged)) return open(merged, O_RDONLY | O_DIRECTORY);
-    return this.#openView([`active/${key}/diff`, ...this.#lowers(parent)]);
+    return this.#openStack([`active/${key}/diff`, ...this.#lowers(parent)]);
   }
 
   keys(): string[] {
@@ -279,7 +279,7 @@ export class Overlay2 implements Snapshotter {
   }
 
   /** The merged tree of layers (relative to the root, top first), to be read; it is mounted for as long as it is open. */
-  #openView(lowers: readonly string[]): Fd {
+  #openStack(lowers: readonly string[]): Fd {
     // overlayfs wants two layers for a mount without an upper one
     const [only, second] = lowers;
     if (only !== undefined && second === undefined) return open(join(this.#root, only), O_RDONLY | O_DIRECTORY);

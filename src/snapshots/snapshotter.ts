@@ -90,7 +90,7 @@ export interface Snapshotter extends LayerDisk {
    * The snapshot's root, open for reading, mounted or not; what is read through it does not go away when the snapshot is unmounted or
    * removed. Closing it may wait for the disk: leave that to another thread. @throws notFound
    */
-  view(key: string): Fd;
+  openRoot(key: string): Fd;
   /** The active snapshots on disk. */
   keys(): string[];
   /** At the daemon's start: removes what a crash left half-made, and active snapshots that nobody knows. */

@@ -14,7 +14,7 @@ export async function* exportContainer(deps: ContentsDeps, ref: string, { signal
   const container = deps.store.find(ref);
   checkUsable(container, "export");
   await using _ = holdLayers(deps, container);
-  const root = deps.snapshots.view(container.id);
+  const root = deps.snapshots.openRoot(container.id);
   try {
     const packer = new TarPacker({ lent: true });
     const breathe = breather();
