@@ -61,6 +61,8 @@ interface Extraction extends ExtractOptions {
   readonly destination: string;
   readonly reader: TarReader;
   readonly umask: number;
+  /** Whether a new file is root's without more ado. */
+  readonly isRoot: boolean;
 }
 
 /**
@@ -71,7 +73,7 @@ interface Extraction extends ExtractOptions {
  */
 export async function extract(tar: AsyncIterable<Uint8Array>, view: FileView, destination: string, options: ExtractOptions): Promise<void> {
   const reader = new TarReader(tar);
-  const extraction: Extraction = { ...options, view, destination, reader, umask: process.umask() };
+  const extraction: Extraction = { ...options, view, destination, reader, umask: process.umask(), isRoot: process.geteuid?.() === 0 };
   const directories: { readonly path: string; readonly attributes: Attributes }[] = [];
   try {
     for (let header = await reader.next(); header !== null; header = await reader.next()) {
@@ -113,7 +115,7 @@ async function put(extraction: Extraction, header: TarHeader): Promise<string | 
   }
   const path = cleanPath(`${destination}/${name}`);
   const at = view.locate(path, { followLast: false, make: true });
-  const existing = tryStat(view, at);
+  const existing = view.tryStat(at);
   const isDirectory = existing !== undefined && (existing.mode & S_IFMT) === S_IFDIR;
   if (existing && isDirectory !== (header.type === "directory") && extraction.noOverwriteDirNonDir) {
     const [old, fresh] = isDirectory ? ["directory", "non-directory"] : ["non-directory", "directory"];
@@ -137,15 +139,6 @@ async function put(extraction: Extraction, header: TarHeader): Promise<string | 
 /** A path of the view as messages call it, in quotes. */
 function shown({ shownRoot = "/" }: Extraction, path: string): string {
   return JSON.stringify(cleanPath(`${shownRoot}/${path}`));
-}
-
-function tryStat(view: FileView, at: Place): FileStat | undefined {
-  try {
-    return view.stat(at);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }
 
 async function make(extraction: Extraction, header: TarHeader, at: Place, path: string): Promise<string | undefined> {
@@ -204,7 +197,7 @@ async function makeFile(extraction: Extraction, header: TarHeader, at: Place): P
   const pending = writePayload(file.fd, header, extraction.reader, extraction);
   if (pending !== undefined) await pending;
   const owner = ownerOf(extraction, header);
-  if (owner && (owner.uid !== 0 || owner.gid !== 0 || process.geteuid?.() !== 0)) chownFile(extraction, file, owner);
+  if (owner && (owner.uid !== 0 || owner.gid !== 0 || !extraction.isRoot)) chownFile(extraction, file, owner);
   // chown clears setuid and setgid, the umask has cleared bits at creation
   if ((header.mode & 0o7000) !== 0 || (header.mode & extraction.umask) !== 0) fchmod(file.fd, header.mode);
   if (header.xattrs) setXattrs(header.xattrs, (key, value) => trySetXattr(file.fd, key, value));

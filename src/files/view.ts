@@ -27,6 +27,7 @@ import {
   S_IFMT,
   SysError,
   statx,
+  tryStatx,
   withFsIds,
 } from "../linux/mod.ts";
 
@@ -146,6 +147,11 @@ export class FileView implements Disposable {
   stat(place: Place): FileStat {
     const mounted = this.#mountAt(place);
     return mounted ? fstat(mounted.fd.fd) : statx(place.dir.fd, encodeName(place.name), AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** What is at a place itself; undefined when nothing is. A place that is new to an archive is the rule: an error would cost more than the call. */
+  tryStat(place: Place): FileStat | undefined {
+    return this.#mountAt(place) ? this.stat(place) : tryStatx(place.dir.fd, encodeName(place.name), AT_SYMLINK_NOFOLLOW);
   }
 
   /** A file's owner, or what holds it besides other facts, with the ids that the view tells. */
