@@ -34,12 +34,18 @@ export const inspect = command({
   short: "Return low-level information on Docker objects",
   args: minArgs(1),
   flags: {
+    as: { kind: STRING, isOwn: true, help: 'Print what would make the container again ("run", "compose", "ts")' },
     format: INSPECT_FORMAT,
     size: { kind: BOOLEAN, short: "s", help: "Display total file sizes if the type is container" },
     type: { kind: STRING, help: "Only inspect objects of the given type" },
   },
   run: async (ctx, args, flags, changed) => {
     const { type, size, format } = flags;
+    if (changed.has("as")) {
+      const { checkForm, recreateText } = await import("../../recreate/mod.ts");
+      ctx.stdout.write(await recreateText(ctx.api, args, checkForm(flags.as), ctx.name));
+      return;
+    }
     if (changed.has("type") && !TYPES.includes(type)) {
       const problem = type === "" ? `type is empty` : `unknown type: ${JSON.stringify(type)}`;
       throw new ExitError(1, `${problem}: must be one of ${TYPES.map((name) => JSON.stringify(name)).join(", ")}`);
