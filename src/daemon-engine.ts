@@ -6,6 +6,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import { Runtimes } from "./daemon-runtimes.ts";
+import { openSocketWarnings } from "./daemon-tls.ts";
 import {
   Background,
   ContainerContents,
@@ -465,7 +466,7 @@ function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network
     registryMirrors: config.registryMirrors,
     initPath,
     runtimeVersion,
-    warnings: network.warnings,
+    warnings: [...openSocketWarnings(config.hosts, config.tls), ...network.warnings],
     isUsernsDefault: userns.isDefault,
   });
 }

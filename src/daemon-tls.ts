@@ -27,6 +27,19 @@ export const UNAUTHENTICATED_WARNINGS: readonly string[] = [
   "Binding to an IP address, even on localhost, can also give access to scripts run in a browser. Be safe out there!",
 ];
 
+const ATTACK_SURFACE = `
+         Access to the remote API is equivalent to root access on the host. Refer
+         to the 'Docker daemon attack surface' section in the documentation for
+         more information: https://docs.docker.com/go/attack-surface/`;
+
+/** What /info warns of in dockerd's words: sockets that let anybody in. */
+export function openSocketWarnings(hosts: readonly string[], tls: TlsConfig | undefined): readonly string[] {
+  if (tls?.isVerified) return [];
+  const open = hosts.filter((host) => host.startsWith("tcp://")).map((host) => host.slice("tcp://".length));
+  const [scheme, lack] = tls?.isOn ? ["https", "TLS client verification"] : ["http", "encryption"];
+  return open.map((address) => `WARNING: API is accessible on ${scheme}://${address} without ${lack}.${ATTACK_SURFACE}`);
+}
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** Reads the settings: any word about --tlsverify switches TLS on, and --tls alone verifies. `isTrue` is given a setting's name. */

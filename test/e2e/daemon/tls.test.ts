@@ -209,3 +209,17 @@ test("files that are no key pair are told in dockerd's words", async () => {
     'invalid TLS configuration: failed to append certificates from PEM file: "/server-key.pem"',
   );
 });
+
+test("/info warns of a socket that lets anybody in, and a web page is not let in", async () => {
+  await using open = await Daemon.start({ withImage: false, args: ["-H", "tcp://127.0.0.1:0", "--tls=false"] });
+  const address = await until("the TCP socket", () => /API listen on.*tcp:\/\/(127\.0\.0\.1:\d+)/.exec(open.log)?.[1]);
+  expect(open.log).toContain("Binding to IP address without --tlsverify is insecure and gives root access on this machine to everyone");
+  const { json } = await open.api<{ readonly Warnings: readonly string[] }>("GET", "/info");
+  expect(json.Warnings[0]).toStartWith(
+    "WARNING: API is accessible on http://127.0.0.1:0 without encryption.\n         Access to the remote API",
+  );
+  const listed = await open.dockerWith({ env: { DOCKER_HOST: `tcp://${address}` } }, "ps", "-q");
+  expect(listed).toEqual({ stdout: "", stderr: "", exitCode: 0 });
+  expect((await fetch(`http://${address}/_ping`, { headers: { Origin: "https://evil.example" } })).status).toBe(403);
+  expect((await fetch(`http://${address}/_ping`, { headers: { Host: "evil.example" } })).status).toBe(403);
+});
