@@ -1,6 +1,18 @@
+import type { Filters } from "../../../spec/engine/mod.ts";
 import { command, NO_ARGS } from "../../command.ts";
+import type { Context } from "../../context.ts";
 import { BOOLEAN, FILTER } from "../../flag-kinds.ts";
 import { confirmPrune, reclaimed } from "../../prune.ts";
+
+interface PrunedBuildCache {
+  readonly CachesDeleted: readonly string[] | null;
+  readonly SpaceReclaimed: number;
+}
+
+async function pruneBuildCache({ api }: Context, isAll: boolean, filters: Filters): Promise<PrunedBuildCache> {
+  const query = new URLSearchParams({ ...(isAll && { all: "1" }), filters: JSON.stringify(filters) });
+  return JSON.parse(await api.text({ method: "POST", target: `/build/prune?${query}` })) as PrunedBuildCache;
+}
 
 export const systemPrune = command({
   use: "[OPTIONS]",
@@ -19,6 +31,7 @@ export const systemPrune = command({
       "all networks not used by at least one container",
       ...(flags.volumes ? ["all anonymous volumes not used by at least one container"] : []),
       flags.all ? "all images without at least one container associated to them" : "all dangling images",
+      flags.all ? "all build cache" : "unused build cache",
     ];
     const filters = Object.entries(flags.filter)
       .flatMap(([key, values]) => values.map((value) => `${key}=${value}`))
@@ -43,6 +56,8 @@ export const systemPrune = command({
     const images = await api.images.prune({ ...flags.filter, dangling: [...(flags.filter["dangling"] ?? []), String(!flags.all)] });
     const lines = (images.ImagesDeleted ?? []).map(({ Deleted, Untagged }) => (Untagged ? `untagged: ${Untagged}` : `deleted: ${Deleted}`));
     show("Images", lines);
-    ctx.out(reclaimed(space + images.SpaceReclaimed));
+    const builds = await pruneBuildCache(ctx, flags.all, flags.filter);
+    show("build cache objects", builds.CachesDeleted ?? []);
+    ctx.out(reclaimed(space + images.SpaceReclaimed + builds.SpaceReclaimed));
   },
 });
