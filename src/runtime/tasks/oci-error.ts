@@ -4,7 +4,7 @@ import { DhowError } from "../../lib/mod.ts";
 /** Exit codes that docker gives to processes that could not be started. */
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
-const DAEMON_FAILED = 125;
+const UNKNOWN = 128;
 
 /** What an OCI runtime wrote to its JSON log: the messages of its errors, in order. */
 export function readRuntimeErrors(logPath: string): string[] {
@@ -29,40 +29,45 @@ export function readRuntimeErrors(logPath: string): string[] {
   return messages;
 }
 
-/** What kept a process from starting, in runc's words, and docker's exit code for it. */
-export function describeStartFailure(message: string, args: readonly string[]): { readonly text: string; readonly exitCode: number } {
-  const program = JSON.stringify(args[0] ?? "");
-  const container = "unable to start container process";
+/** What kept a process from starting, in runc's words. */
+function inWords(message: string, args: readonly string[]): string {
+  const [program = ""] = args;
+  const exec = `unable to start container process: exec: ${JSON.stringify(program)}`;
   if (/not found in \$PATH/.test(message)) {
-    if ((args[0] ?? "").includes("/"))
-      return { text: `${container}: exec: ${program}: stat ${args[0]}: no such file or directory`, exitCode: NOT_FOUND };
-    return { text: `${container}: exec: ${program}: executable file not found in $PATH`, exitCode: NOT_FOUND };
+    return program.includes("/") ? `${exec}: stat ${program}: no such file or directory` : `${exec}: executable file not found in $PATH`;
   }
-  if (/^open executable: Operation not permitted/.test(message))
-    return { text: `${container}: exec: ${program}: is a directory`, exitCode: NOT_EXECUTABLE };
-  if (/^open executable: /.test(message)) return { text: `${container}: exec: ${program}: permission denied`, exitCode: NOT_EXECUTABLE };
-  const text = lowerErrno(message.replace(/^(?:runc run|runc create|exec) failed: /, ""));
-  if (/executable file not found|no such file or directory/.test(text)) return { text, exitCode: NOT_FOUND };
-  if (/permission denied|is a directory/.test(text)) return { text, exitCode: NOT_EXECUTABLE };
-  return { text, exitCode: DAEMON_FAILED };
+  if (/^open executable: Operation not permitted/.test(message)) return `${exec}: is a directory`;
+  if (/^open executable: /.test(message)) return `${exec}: permission denied`;
+  return lowerErrno(message.replace(/^(?:runc run|runc create|exec) failed: /, ""));
+}
+
+const WRONG_KIND =
+  ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type";
+
+/** Docker's exit code for a failure, and what it adds to the text. @see moby v28.5.2 daemon/errors.go setExitCodeFromError */
+function judged(text: string): { readonly exitCode: number; readonly addition: string } {
+  if (/permission denied/i.test(text)) return { exitCode: NOT_EXECUTABLE, addition: "" };
+  // its command line knows a command that can't be run by these words
+  if (/is a directory/i.test(text)) return { exitCode: NOT_EXECUTABLE, addition: ": permission denied" };
+  if (/not a directory/i.test(text)) return { exitCode: NOT_FOUND, addition: WRONG_KIND };
+  if (/executable file not found|no such file or directory/i.test(text)) return { exitCode: NOT_FOUND, addition: "" };
+  return { exitCode: UNKNOWN, addition: "" };
+}
+
+function startFailure(text: string): DhowError {
+  const { exitCode, addition } = judged(text);
+  return new DhowError("invalid", `${text}: unknown${addition}`, { details: { exitCode } });
 }
 
 /** A container's process could not be started. `details.exitCode` is docker's. */
 export function createFailure(runtime: string, message: string, args: readonly string[]): DhowError {
-  const { text, exitCode } = describeStartFailure(message, args);
-  return new DhowError(
-    "invalid",
-    `failed to create task for container: failed to create shim task: OCI runtime create failed: ${runtime} create failed: ${text}: unknown`,
-    {
-      details: { exitCode },
-    },
-  );
+  const step = "failed to create task for container: failed to create shim task: OCI runtime create failed";
+  return startFailure(`${step}: ${runtime} create failed: ${inWords(message, args)}`);
 }
 
 /** A process could not be started in a running container. `details.exitCode` is docker's. */
 export function execFailure(message: string, args: readonly string[]): DhowError {
-  const { text, exitCode } = describeStartFailure(message, args);
-  return new DhowError("invalid", `OCI runtime exec failed: exec failed: ${text}: unknown`, { details: { exitCode } });
+  return startFailure(`OCI runtime exec failed: exec failed: ${inWords(message, args)}`);
 }
 
 /** Go prints errno texts with a small first letter; so do the clients expect them. */

@@ -43,16 +43,16 @@ describeWithCrun(import.meta.path, () => {
   });
 
   test.each([
-    [["nope"], "nope", "executable file not found in $PATH", 127],
-    [["/nope"], "/nope", "stat /nope: no such file or directory", 127],
-    [["/bin"], "/bin", "is a directory", 126],
-    [["/plain"], "/plain", "permission denied", 126],
-  ])("run(%p) fails in docker's words", async (args, name, reason, exitCode) => {
+    [["nope"], "nope", "executable file not found in $PATH", 127, ""],
+    [["/nope"], "/nope", "stat /nope: no such file or directory", 127, ""],
+    [["/bin"], "/bin", "is a directory", 126, ": permission denied"],
+    [["/plain"], "/plain", "permission denied", 126, ""],
+  ])("run(%p) fails in docker's words", async (args, name, reason, exitCode, addition) => {
     writeFileSync(join(fixture.rootfs, "plain"), "x", { mode: 0o644 });
     const io = fixture.io("fails");
     const session = io.attach(ATTACH);
     const error: unknown = await fixture.tasks.run({ id: "fails", spec: fixture.spec(args), io, runtime: "crun" }).catch((e: unknown) => e);
-    const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: crun create failed: unable to start container process: exec: ${JSON.stringify(name)}: ${reason}: unknown`;
+    const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: crun create failed: unable to start container process: exec: ${JSON.stringify(name)}: ${reason}: unknown${addition}`;
     expect(error).toMatchObject({ kind: "invalid", message, details: { exitCode } });
     expect(await collect(session.output)).toEqual({ stdout: "", stderr: "", all: "" });
     expect(existsSync(fixture.tasks.bundleDir("fails"))).toBe(false);

@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon, dockerCliMajor } from "../daemon.ts";
+import { Daemon } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -148,8 +148,8 @@ test("--init reaps and passes signals on", async () => {
 test("what can't be started: docker's words and exit codes", async () => {
   for (const [args, exitCode, text] of [
     [["busybox", "nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'],
-    // before 23, the command line does not know this reason
-    [["busybox", "/etc"], dockerCliMajor < 23 ? 125 : 126, 'exec: "/etc": is a directory'],
+    [["busybox", "/etc"], 126, 'exec: "/etc": is a directory: unknown: permission denied'],
+    [["-v", "/etc/passwd:/tmp", "busybox", "true"], 125, "not a directory: unknown: Are you trying to mount a directory onto a file"],
     [["busybox", "/etc/passwd"], 126, 'exec: "/etc/passwd": permission denied'],
     [["--entrypoint", "/nosuch", "busybox"], 127, 'exec: "/nosuch": stat /nosuch: no such file or directory'],
     [["--net", "container:nosuch", "busybox"], 125, "No such container: nosuch"],
