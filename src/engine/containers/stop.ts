@@ -100,12 +100,19 @@ function send(deps: ContainerDeps, container: Container, task: Task, { signal, b
   task.signal(signal);
 }
 
-/** POST /containers/{id}/kill. @throws conflict, with the container as the client called it, when it doesn't run; invalid for a signal that is none */
+/** POST /containers/{id}/kill. @throws notFound, conflict when it doesn't run, invalid for a signal that is none: with the name as it was given */
 export async function killContainer(deps: ContainerDeps, ref: string, signalText: string): Promise<void> {
-  const container = deps.store.find(ref);
-  const signal = signalText === "" ? SIGKILL : parseSignal(signalText);
-  const { state } = container;
-  if (!isRunning(state)) throw new DhowError("conflict", `cannot kill container: ${ref}: container ${container.id} is not running`);
+  try {
+    const signal = signalText === "" ? SIGKILL : parseSignal(signalText);
+    await kill(deps, deps.store.find(ref), signal);
+  } catch (cause) {
+    if (!(cause instanceof DhowError)) throw cause;
+    throw new DhowError(cause.kind, `cannot kill container: ${ref}: ${cause.message}`, { cause });
+  }
+}
+
+async function kill(deps: ContainerDeps, container: Container, signal: number): Promise<void> {
+  if (!isRunning(container.state)) throw new DhowError("conflict", `container ${container.id} is not running`);
   const task = taskOf(deps, container);
   const isEnd = signal === SIGKILL || signal === stopSignal(container);
   if (isEnd) deps.store.update(container, { hasBeenManuallyStopped: true });

@@ -76,11 +76,12 @@ test("kill: signals by name and number, and what is no signal", async () => {
   await daemon.ok("kill", "-s", "10", "numbered");
   expect(await daemon.ok("wait", "numbered")).toBe("6");
   await sleeper("other");
-  expect((await daemon.docker("kill", "-s", "FOO", "other")).stderr).toContain("invalid signal: FOO");
+  expect((await daemon.docker("kill", "-s", "FOO", "other")).stderr).toContain("cannot kill container: other: invalid signal: FOO");
   await daemon.ok("kill", "other");
   const again = await daemon.docker("kill", "other");
   expect(again.stderr).toMatch(/cannot kill container: other: container [0-9a-f]{64} is not running/);
   expect((await post("/containers/other/kill")).status).toBe(409);
+  expect((await daemon.docker("kill", "nosuch")).stderr).toContain("cannot kill container: nosuch: No such container: nosuch");
 });
 
 test("restart: a running one, a stopped one, again and again", async () => {
