@@ -66,7 +66,7 @@ test("create(), inspect() and remove() show docker's fields and tell it to the e
 });
 
 test("prune() takes unused anonymous volumes, with all=true named ones too", async () => {
-  await api.create({ Name: "named" });
+  expect((await api.create({ Name: "named", DriverOpts: {} })).Options).toEqual({});
   const anonymous = await api.create({});
   const busy = await api.create({});
   used[busy.Name ?? ""] = ["c1"];

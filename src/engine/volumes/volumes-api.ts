@@ -136,7 +136,7 @@ export class VolumesService implements VolumesApi {
   async #prune(filters: Filters, all: boolean): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
     const isUnused = (name: string): boolean => this.#volumes.references(name).length === 0;
     const isCandidate = (v: LocalVolume): boolean =>
-      v.driver === LOCAL_DRIVER && v.options === null && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
+      v.driver === LOCAL_DRIVER && isEmpty(v.options) && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const volume of this.#volumes.list().filter((v) => isCandidate(v) && isUnused(v.name))) {
@@ -156,7 +156,7 @@ export class VolumesService implements VolumesApi {
    * somewhere else, and slow to walk: docker leaves them out, too.
    */
   async usage(): Promise<Volume[]> {
-    const volumes = this.#volumes.list().filter((v) => v.options === null);
+    const volumes = this.#volumes.list().filter((v) => isEmpty(v.options));
     const result: Volume[] = [];
     for (const v of volumes) {
       const Size = (await treeUsage(v.path)).sizeBytes;
@@ -168,4 +168,9 @@ export class VolumesService implements VolumesApi {
   #event(action: string, id: string, attributes: Readonly<Record<string, string>>): void {
     this.#emit({ type: "volume", action, id, attributes });
   }
+}
+
+/** Whether a volume is without mount options; a client may have sent none as an empty map. */
+function isEmpty(options: Readonly<Record<string, string>> | null): boolean {
+  return Object.keys(options ?? {}).length === 0;
 }
