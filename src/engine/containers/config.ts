@@ -75,7 +75,7 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
     StdinOnce: request.StdinOnce ?? false,
     Env: mergeEnv(request.Env, image.Env),
     Cmd: cmd,
-    ...optional("Healthcheck", mergeHealth(request.Healthcheck, image.Healthcheck)),
+    ...optional("Healthcheck", withoutZeros(mergeHealth(request.Healthcheck, image.Healthcheck))),
     Image: request.Image ?? "",
     Volumes: Object.keys(volumes).length > 0 ? volumes : null,
     WorkingDir: request.WorkingDir || image.WorkingDir || "",
@@ -87,6 +87,25 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
     ...optional("StopTimeout", request.StopTimeout),
     ...optional("Shell", request.Shell?.length ? request.Shell : image.Shell),
   };
+}
+
+/** A container that shares the host's processes or IPC, or may do all, has no label of SELinux, also where there is no SELinux. */
+function securityOptions({ SecurityOpt, Privileged, PidMode, IpcMode }: HostConfig): readonly string[] | null {
+  const own = SecurityOpt ?? null;
+  const isLabelled = own?.some((option) => option.split(/[=:]/)[0] === "label") ?? false;
+  const isUnconfined = Privileged || PidMode === "host" || IpcMode === "host";
+  return isUnconfined && !isLabelled ? [...(own ?? []), "label=disable"] : own;
+}
+
+function isZero(value: unknown): boolean {
+  return !value || (Array.isArray(value) && value.length === 0);
+}
+
+/** Without what Go leaves out of its JSON by `omitempty`. */
+function withoutZeros<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const members = Object.entries(value).filter(([, member]) => !isZero(member));
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutZeros(member)])) as T;
 }
 
 /** null is how docker says that it leaves this to the kernel; the specification knows numbers only. */
@@ -120,7 +139,7 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     VolumesFrom: request.VolumesFrom ?? null,
     ConsoleSize: request.ConsoleSize ?? [0, 0],
     ...optional("Annotations", request.Annotations),
-    ...(request.Mounts?.length ? { Mounts: request.Mounts } : {}),
+    ...(request.Mounts?.length ? { Mounts: request.Mounts.map(withoutZeros) } : {}),
     CapAdd: request.CapAdd ?? null,
     CapDrop: request.CapDrop ?? null,
     ...optional("CgroupnsMode", CgroupnsMode),
@@ -137,7 +156,7 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     Privileged: privileged,
     PublishAllPorts: request.PublishAllPorts ?? false,
     ReadonlyRootfs: request.ReadonlyRootfs ?? false,
-    SecurityOpt: request.SecurityOpt ?? (privileged ? ["label=disable"] : null),
+    SecurityOpt: securityOptions(request),
     ...optional("StorageOpt", request.StorageOpt),
     ...(Object.keys(request.Tmpfs ?? {}).length > 0 ? { Tmpfs: request.Tmpfs } : {}),
     UTSMode: request.UTSMode ?? "",
