@@ -13,14 +13,13 @@ function masked(text: string, dir: string): string {
     .replaceAll(/\b[0-9a-f]{14}…/g, "<short-id>…")
     .replaceAll(/\b(\d+|About an?|Less than a) (seconds?|minutes?)\b/g, "<time>")
     .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d{4} UTC)?/g, (time) => (time.startsWith("0001") ? time : "<date>"))
-    .replaceAll(/\b1[78]\d{8}(\.\d+)?\b/g, "<unix>")
-    .replaceAll(/\b1[78]\d{17}\b/g, "<unix-nano>")
+    .replaceAll(/\b1[78]\d{8}(\d{9}|\.\d+)?\b/g, "1700000000")
     .replaceAll(/10\.231\.7\.(?!1\b)\d+/g, "<address>")
     .replaceAll(/02:42:0a:e7:07:[0-9a-f]{2}/g, "<mac>")
     .replaceAll(/(->|:)(3[2-9]|[4-6]\d)\d{3}\b/g, "$1<port>")
     .replaceAll(/"HostPort": ?"(3[2-9]|[4-6]\d)\d{3}"/g, '"HostPort":"<port>"')
     .replaceAll(/"Pid": ?[1-9]\d*/g, '"Pid":"<pid>"')
-    .replaceAll(/^time="<date>" level=error msg="error waiting for container: .*"\n/gm, "") // of docker 20.10, now and then
+    .replaceAll(/^time="<date>" level=error msg="(error waiting for container|Can't (add file|close tar)).*"\n/gm, "") // of the command line, now and then
     .replaceAll(/ {2,}/g, "  "); // columns are as wide as what is in them
 }
 
@@ -42,18 +41,26 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
   [/(?=failed to create shim task: OCI runtime create failed)/g, "failed to create task for container: "],
   [/(?<=OCI runtime create failed: )runc(?= create failed)/g, "crun"],
   [/exec: "\/etc": permission denied/g, 'exec: "/etc": is a directory'],
+  [/Unknown runtime specified (\w+)/g, "unknown or invalid runtime name: $1"],
+  [/(?<="message":")(EOF|unexpected EOF|json: )/g, "invalid JSON: $1"],
+  [/Go struct field ContainerConfigWrapper\./g, "Go struct field CreateRequest.Config."],
+  [/(?<="message":")Config cannot be empty/g, "config cannot be empty"],
+  [/"RepoDigests":null/g, '"RepoDigests":[]'],
   // addresses as Go's netip writes them
   [/^(fe|ff)00::0\t/gm, "$100::\t"],
   [/"DockerVersion": ?"20[^"]*"/g, '"DockerVersion":""'],
   [/"Config": ?\[\](?=,\s*"Driver"|\s*})/g, '"Config":null'],
   // a container's settings
+  [/(?<="RestartPolicy": ?\{\s*"Name": ?)""/g, '"no"'],
   [/"NetworkMode": ?"default"/g, '"NetworkMode":"bridge"'],
   [/"Runtime": ?"runc"/g, '"Runtime":"crun"'],
   [/name=seccomp,profile=default/g, "name=seccomp,profile=builtin"],
 ];
 
-/** What dhow prints and 20.10 doesn't. */
+/** What dhow prints as docker 28 does, and 20.10 doesn't. */
 const NEW: readonly RegExp[] = [
+  /cannot kill container: \w+: (?=invalid signal)/g,
+  /(?<=is a directory: unknown): permission denied/g,
   /"\/proc\/interrupts",?\s*/g,
   /,\s*"\/sys\/devices\/virtual\/powercap"/g,
   /,\s*"\/sys\/devices\/system\/cpu\/cpu\d+\/thermal_throttle"/g,
@@ -72,12 +79,32 @@ function reworded(text: string, engine: string): string {
 /** Fields of 20.10 that are gone since, all of them without a meaning. */
 const GONE: ReadonlySet<string> = new Set(["KernelMemory", "KernelMemoryTCP"]);
 
+interface Mount {
+  readonly Destination: string;
+}
+
+/** 20.10 goes on to name the sandbox of a container that has ended. */
+function withoutSandbox(container: object): object {
+  const { State, NetworkSettings } = container as Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>;
+  if (State?.["Running"] !== false || NetworkSettings === undefined) return container;
+  return { ...container, NetworkSettings: { ...NetworkSettings, SandboxID: "", SandboxKey: "" } };
+}
+
+/** The mounts of a container: 20.10 keeps them in a map. */
+function isMounts(list: readonly unknown[]): boolean {
+  return list.every((item) => typeof item === "object" && item !== null && "Destination" in item);
+}
+
+function byDestination(a: unknown, b: unknown): number {
+  return (a as Mount).Destination < (b as Mount).Destination ? -1 : 1;
+}
+
 /** A document with its keys in order, which is another in each program, and without the directories of the storage driver. */
 function ordered(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(ordered);
+  if (Array.isArray(value)) return isMounts(value) ? value.map(ordered).sort(byDestination) : value.map(ordered);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value)
+    Object.entries(withoutSandbox(value))
       .filter(([key]) => !GONE.has(key))
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, inner]) => [key, key === "GraphDriver" ? { Name: inner.Name, Data: "<directories>" } : ordered(inner)]),
