@@ -183,6 +183,7 @@ class CommandContext implements Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly isDebug: boolean;
   readonly #global: ParsedFlags;
+  readonly #warned = new Set<string>();
   #api: EngineClient | undefined;
 
   constructor(program: Program, path: string, global: ParsedFlags) {
@@ -200,7 +201,11 @@ class CommandContext implements Context {
   }
 
   get endpointSource(): EndpointSource {
-    return { flags: this.#global.values, changed: this.#global.changed, env: this.env, configDir: this.configDir };
+    const warn = (line: string): void => {
+      if (!this.#warned.has(line)) this.warn(line);
+      this.#warned.add(line);
+    };
+    return { flags: this.#global.values, changed: this.#global.changed, env: this.env, configDir: this.configDir, warn };
   }
 
   get api(): EngineClient {

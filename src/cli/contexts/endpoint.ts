@@ -14,6 +14,8 @@ export interface EndpointSource {
   readonly changed: ReadonlySet<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly configDir: string;
+  /** Told what is wrong and not in the way. */
+  readonly warn: (line: string) => void;
 }
 
 /** An engine as it is reached. */
@@ -39,7 +41,7 @@ export function contextName(source: EndpointSource): string {
   const flag = String(source.flags["context"] ?? "");
   if (flag !== "") return flag;
   if (givenHost(source) !== undefined) return DEFAULT_CONTEXT;
-  return source.env["DOCKER_CONTEXT"] || currentContext(source.configDir) || DEFAULT_CONTEXT;
+  return source.env["DOCKER_CONTEXT"] || currentContext(source.configDir, source.warn) || DEFAULT_CONTEXT;
 }
 
 /** How the engine is reached that the user means. @throws Error in docker's words */

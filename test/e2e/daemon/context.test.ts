@@ -1,6 +1,6 @@
 /** Contexts: dhow and docker read and write the same files. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
@@ -182,4 +182,19 @@ test("import takes a zip, and refuses names that lead elsewhere", async () => {
     expect([path, (await dhow("context", "import", "evil", file)).stderr]).toEqual([path, "unexpected context file\n"]);
   }
   expect((await dhow("context", "inspect", "evil")).exitCode).toBe(1);
+});
+
+test("a config.json that is none is told, not in the way, and not written over", async () => {
+  const broken = join(dir, "broken");
+  mkdirSync(broken, { recursive: true });
+  writeFileSync(join(broken, "config.json"), '{"auths": ');
+  const listed = await run(DHOW, { DOCKER_CONFIG: broken }, "context", "show");
+  expect(listed).toMatchObject({ stdout: "default\n", exitCode: 0 });
+  expect(listed.stderr).toStartWith("WARNING: ");
+  expect(listed.stderr).toContain(`${broken}/config.json`);
+  expect(listed.stderr.trim().split("\n")).toHaveLength(1);
+  await run(DHOW, { DOCKER_CONFIG: broken }, "context", "create", "some", "--docker", "host=tcp://x:1");
+  const used = await run(DHOW, { DOCKER_CONFIG: broken }, "context", "use", "some");
+  expect(used.exitCode).toBe(1);
+  expect(readFileSync(join(broken, "config.json"), "utf8")).toBe('{"auths": ');
 });

@@ -12,7 +12,7 @@ function remove(ctx: Context, name: string, force: boolean): void {
   if (name === DEFAULT_CONTEXT) throw new Error(`context ${quoted} cannot be removed`);
   if (!force && !store.has(name)) throw new Error(`context ${quoted} does not exist`);
   if (name === contextName(ctx.endpointSource) && !force) throw new Error(`context ${quoted} is in use, set -f flag to force remove`);
-  if (currentContext(ctx.configDir) === name) setCurrentContext(ctx.configDir, "");
+  if (currentContext(ctx.configDir, () => {}) === name) setCurrentContext(ctx.configDir, "");
   store.remove(name);
 }
 
