@@ -36,7 +36,7 @@ export const exportRow: Row = {
   key: "export",
   figures: { time: { title: "`export` of a 170 MB container", unit: "s", target: { kind: "ratio", max: 0.8 } } },
   rounds: 5,
-  warmUps: 1,
+  warmUps: 3,
   prepare: ({ docker }, engine) => {
     docker.run(engine, ["create", "--name", CONTAINER, "deb:base", "true"]);
   },

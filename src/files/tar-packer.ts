@@ -113,7 +113,7 @@ export class TarPacker {
   *#file(handle: Fd, stat: FileStat, name: string): Generator<Uint8Array, void, void> {
     const { size, blocks } = stat;
     using file = open(procFdPath(handle.fd), O_RDONLY);
-    yield* this.entry({ ...common(stat, name), type: "file", size, xattrs: xattrsOf(handle.fd) });
+    yield* this.entry({ ...common(stat, name), type: "file", size, xattrs: xattrsOf(file.fd) });
     if (size === 0) return;
     const source = blocks * BLOCK_BYTES < size ? sparseReader(file.fd, size) : reader(file.fd);
     yield* this.#chunks.fill(size, source);

@@ -49,6 +49,7 @@ const SYMBOLS = {
   setxattr: { args: [pointer, pointer, pointer, size, int], returns: int },
   getxattr: { args: [pointer, pointer, pointer, size], returns: long },
   listxattr: { args: [pointer, pointer, size], returns: long },
+  flistxattr: { args: [int, pointer, size], returns: long },
   removexattr: { args: [pointer, pointer], returns: int },
   setns: { args: [int, int], returns: int },
   unshare: { args: [int], returns: int },

@@ -73,6 +73,9 @@ export function fgetxattr(fd: number, name: string): Buffer | undefined {
 
 /** The names of an open file's extended attributes, O_PATH ones too. @throws {SysError} */
 export function flistxattr(fd: number): string[] {
+  const length = Number(libc.symbols.flistxattr(fd, scratch, scratch.byteLength));
+  if (length >= 0) return names(Buffer.from(scratch.subarray(0, length)));
+  // EBADF: an O_PATH one can't be asked itself
   const file = cstr(procFdPath(fd));
   return names(grow((buffer) => libc.symbols.listxattr(file, buffer, buffer.byteLength), "flistxattr", fd));
 }

@@ -51,7 +51,7 @@ export function encodeTarHeader(entry: TarEntryInit): Buffer {
     throw new DhowError("invalid", `write tar entry ${JSON.stringify(entry.name)}: size is ${size}`);
   const isSlashMissing = entry.type === "directory" && !entry.name.endsWith("/");
   const name = nameBytes(isSlashMissing ? `${entry.name}/` : entry.name);
-  const link = nameBytes(entry.linkName ?? "");
+  const link = bytesOf(entry.linkName);
   const mtimeNs = entry.mtimeNs ?? 0n;
   const seconds = floorSeconds(mtimeNs);
   const pax = new Map<string, Uint8Array>();
@@ -65,14 +65,14 @@ export function encodeTarHeader(entry: TarEntryInit): Buffer {
   if (gid > ID_MAX) text("gid", String(gid));
   if (mtimeNs % NS !== 0n || seconds < 0n || seconds > BigInt(SIZE_MAX)) text("mtime", formatTime(mtimeNs));
   if (entry.atimeNs !== undefined) text("atime", formatTime(entry.atimeNs));
-  const [uname, gname] = [nameBytes(entry.uname ?? ""), nameBytes(entry.gname ?? "")];
+  const [uname, gname] = [bytesOf(entry.uname), bytesOf(entry.gname)];
   if (uname.length > 31 || !isAscii(uname)) pax.set("uname", uname);
   if (gname.length > 31 || !isAscii(gname)) pax.set("gname", gname);
   for (const [key, value] of entry.xattrs ?? []) pax.set(`SCHILY.xattr.${key}`, value);
   const block = encodeBlock({
     name: split?.name ?? ascii(name).subarray(0, 100),
-    prefix: split?.prefix ?? new Uint8Array(0),
-    link: ascii(link).subarray(0, 100),
+    prefix: split?.prefix ?? EMPTY,
+    link: link.length === 0 ? link : ascii(link).subarray(0, 100),
     flag: FLAGS[entry.type],
     mode: entry.mode & 0o7777,
     uid: uid > ID_MAX ? 0 : uid,
@@ -84,6 +84,12 @@ export function encodeTarHeader(entry: TarEntryInit): Buffer {
     device: entry.type === "char" || entry.type === "block" ? [entry.devMajor ?? 0, entry.devMinor ?? 0] : undefined,
   });
   return pax.size === 0 ? block : Buffer.concat([encodePax(pax, name), block]);
+}
+
+const EMPTY = new Uint8Array(0);
+
+function bytesOf(text: string | undefined): Uint8Array {
+  return text === undefined || text === "" ? EMPTY : nameBytes(text);
 }
 
 /** The zero bytes that follow a payload of `size` bytes. */
@@ -135,27 +141,35 @@ interface Block {
 
 function encodeBlock(fields: Block): Buffer {
   const block = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, digits: number): void =>
-    void block.write(value.toString(8).padStart(digits, "0"), at, "latin1");
   block.set(fields.name, 0);
-  octal(fields.mode, 100, 7);
-  octal(fields.uid, 108, 7);
-  octal(fields.gid, 116, 7);
-  octal(fields.size, 124, 11);
-  octal(fields.seconds, 136, 11);
+  writeOctal(block, fields.mode, 100, 7);
+  writeOctal(block, fields.uid, 108, 7);
+  writeOctal(block, fields.gid, 116, 7);
+  writeOctal(block, fields.size, 124, 11);
+  writeOctal(block, fields.seconds, 136, 11);
   block.fill(0x20, 148, 156);
   block.write(fields.flag, 156, "latin1");
   block.set(fields.link, 157);
   block.write("ustar\x0000", 257, "latin1");
   block.set(fields.uname, 265);
   block.set(fields.gname, 297);
-  octal(fields.device?.[0] ?? 0, 329, 7);
-  octal(fields.device?.[1] ?? 0, 337, 7);
+  writeOctal(block, fields.device?.[0] ?? 0, 329, 7);
+  writeOctal(block, fields.device?.[1] ?? 0, 337, 7);
   block.set(fields.prefix, 345);
   let sum = 0;
   for (let at = 0; at < BLOCK; at++) sum += block[at] ?? 0;
-  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  writeOctal(block, sum, 148, 6);
+  block[154] = 0;
   return block;
+}
+
+/** Writes digits from the last one to the first: a header has eight numbers, and strings of them cost more than all else in it. */
+function writeOctal(block: Buffer, value: number, at: number, digits: number): void {
+  let rest = value;
+  for (let place = at + digits - 1; place >= at; place--) {
+    block[place] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
 }
 
 function encodePax(records: ReadonlyMap<string, Uint8Array>, name: Uint8Array): Buffer {
@@ -189,7 +203,7 @@ function encodePax(records: ReadonlyMap<string, Uint8Array>, name: Uint8Array): 
 /** Name and prefix that USTAR can hold; undefined when it can't. */
 function splitName(name: Uint8Array): { name: Uint8Array; prefix: Uint8Array } | undefined {
   if (!isAscii(name) || name.length === 0) return undefined;
-  if (name.length <= 100) return { name, prefix: new Uint8Array(0) };
+  if (name.length <= 100) return { name, prefix: EMPTY };
   if (name.length > 256) return undefined;
   // the rightmost slash that leaves a prefix of 155 bytes at most and a name that is not empty
   const slash = name.subarray(0, Math.min(156, name.length - 1)).lastIndexOf(0x2f);
