@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what `npm run build` made: the executable, the systemd unit and its socket. Starts nothing.
+# Installs what `npm run build` made: the executable, the systemd unit and its socket, the manual, and the
+# completions of the shells. Starts nothing.
 #
 #   sudo sh packaging/install.sh                        into /usr/local
 #   DESTDIR=/tmp/image PREFIX=/usr sh packaging/install.sh     for a package
@@ -16,6 +17,12 @@ install -D -m 0644 packaging/dhow.socket "$units/dhow.socket"
 mkdir -p "$units"
 sed "s|/usr/local/bin/dhow|$prefix/bin/dhow|" packaging/dhow.service >"$units/dhow.service"
 install -D -m 0644 packaging/sysusers.conf "$destination/usr/lib/sysusers.d/dhow.conf"
+
+share="$destination$prefix/share"
+for page in dist/man/man1/*.1; do install -D -m 0644 "$page" "$share/man/man1/${page##*/}"; done
+install -D -m 0644 dist/completions/bash/dhow "$share/bash-completion/completions/dhow"
+install -D -m 0644 dist/completions/zsh/_dhow "$share/zsh/site-functions/_dhow"
+install -D -m 0644 dist/completions/fish/dhow.fish "$share/fish/vendor_completions.d/dhow.fish"
 
 # Into a directory: that package's own scripts do the rest.
 [ -z "$destination" ] || exit 0

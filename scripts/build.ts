@@ -67,3 +67,4 @@ const directory = words.find((word) => word.startsWith("--out="))?.slice("--out=
 const wanted = words.filter((word) => !word.startsWith("--"));
 mkdirSync(directory, { recursive: true });
 for (const arch of wanted.length > 0 ? wanted : Object.keys(PACKAGES)) build(arch, directory);
+console.log(run([process.execPath, join(ROOT, "scripts/reference.ts"), directory]).trimEnd());

@@ -30,6 +30,8 @@ export interface CommandSpec<F extends FlagTable> {
   readonly isOwn?: boolean;
   /** False where everything after the first argument belongs to the container's command. */
   readonly isInterspersed?: boolean;
+  /** Every word is an argument, also those that look like flags. */
+  readonly hasRawArgs?: boolean;
   /** Returns the exit code; nothing is 0. */
   run(ctx: Context, args: readonly string[], flags: FlagValues<F>, changed: Changed<F>): Promise<number | undefined> | Promise<void>;
 }

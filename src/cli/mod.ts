@@ -140,7 +140,12 @@ class Invocation {
   async #command({ path, command, rest }: Found & { readonly kind: "command" }, global: ParsedFlags): Promise<number> {
     const { name, stderr } = this.#program;
     const help = async () => commandHelp(name, path, command, columns());
-    const flags = await this.#flags(path, command.use, () => parseFlags(command.flags, rest, command.isInterspersed ?? true), help);
+    const flags = await this.#flags(
+      path,
+      command.use,
+      () => parseFlags(command.flags, command.hasRawArgs ? ["--", ...rest] : rest, command.isInterspersed ?? true),
+      help,
+    );
     if (typeof flags === "number") return flags;
     const mistake = argsMistake(flags.args, command.args);
     if (mistake !== undefined) {

@@ -63,6 +63,8 @@ const leaseLs: Load = async () => (await import("./commands/lease/ls.ts")).lease
 const leaseRenew: Load = async () => (await import("./commands/lease/renew.ts")).leaseRenew;
 const leaseRm: Load = async () => (await import("./commands/lease/rm.ts")).leaseRm;
 const leaseRun: Load = async () => (await import("./commands/lease/run.ts")).leaseRun;
+const completion: Load = async () => (await import("./commands/completion.ts")).completion;
+const completeWords: Load = async () => (await import("./commands/complete.ts")).completeWords;
 const why: Load = async () => (await import("./commands/container/why.ts")).why;
 const networkInspect: Load = async () => (await import("./commands/network/inspect.ts")).networkInspect;
 const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
@@ -169,9 +171,11 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
 
 /** `dhow <command>` */
 export const COMMANDS: Readonly<Record<string, Load>> = {
+  __complete: completeWords,
   attach,
   commit,
   cp,
+  completion,
   create,
   diff,
   events,
