@@ -18,6 +18,7 @@ import {
   setPipeSize,
   type Watch,
 } from "../../linux/mod.ts";
+import { inNewTimeNamespace, type TimeOffsets } from "./time-namespace.ts";
 
 const PIPE_BYTES = 1024 * 1024;
 const SIGUSR1 = 10;
@@ -66,6 +67,8 @@ export interface HolderOptions {
   readonly listener?: number | undefined;
   /** Takes the place of the host's /dev/null as the runtime's standard streams. */
   readonly nothing?: number | undefined;
+  /** For a time namespace of its own. */
+  readonly timeOffsets?: TimeOffsets | undefined;
 }
 
 /** What `startHolder` gives: the daemon's ends. */
@@ -119,7 +122,8 @@ export function startHolder(options: HolderOptions): HolderEnds {
   const take = (name: string, flags: number): Fd => cleanup.use(open(path(name), flags));
   const control = take(BUNDLE.control, O_RDWR | O_NONBLOCK);
   const nothing = options.nothing ?? "ignore";
-  const argv = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
+  const shell = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
+  const argv = options.timeOffsets === undefined ? shell : inNewTimeNamespace(options.timeOffsets, shell);
   if (options.tty) {
     const env = options.terminal === undefined ? {} : { DHOW_TTY: options.terminal };
     const child = Bun.spawn(argv, {

@@ -24,7 +24,7 @@ import type { ContainerIo } from "./io.ts";
 import { createFailure, readRuntimeErrors } from "./oci-error.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { Task, type TaskExit } from "./task.ts";
-import { inNewTimeNamespace, type TimeOffsets } from "./time-namespace.ts";
+import { hasOtherClocks, inTimeNamespaceOf, type TimeOffsets } from "./time-namespace.ts";
 
 const SIGKILL = 9;
 const HOLDER_POLL_MS = 5;
@@ -152,8 +152,7 @@ export class Tasks {
         });
       const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
-      const run = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
-      const line = options.timeOffsets === undefined ? run : inNewTimeNamespace(options.timeOffsets, run);
+      const line = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
       const ends = startHolder({
         dir,
         command: line,
@@ -162,6 +161,7 @@ export class Tasks {
         terminal: terminal?.slavePath,
         listener: terminal?.listener,
         nothing: this.#nothing(options.owner)?.fd,
+        timeOffsets: options.timeOffsets,
       });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
@@ -401,7 +401,8 @@ export class Tasks {
   async #removeLeftOver(command: RuntimeCommand, id: string): Promise<void> {
     const pid = this.#pidFromState(command, id);
     if (pid === undefined) return;
-    const child = Bun.spawn(command.delete(id), { stdio: ["ignore", "ignore", "ignore"], env: {}, detached: true });
+    const line = hasOtherClocks(pid) ? inTimeNamespaceOf(pid, command.delete(id)) : command.delete(id);
+    const child = Bun.spawn(line, { stdio: ["ignore", "ignore", "ignore"], env: {}, detached: true });
     using pidfd = pidfdOpen(child.pid);
     const timer = setTimeout(() => endGroup({ pid: child.pid, pidfd: pidfd.fd }), this.#options.timeoutMs);
     await child.exited;

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
 import { uptime } from "node:os";
 import { DhowError } from "../../lib/mod.ts";
 
@@ -39,12 +39,23 @@ export function checkTimeOffsets(offsets: TimeOffsets): void {
 }
 
 /**
- * A runtime's command line in a new time namespace: its children, and so the container, are born in it. crun's own way of asking for
- * one fails together with a user namespace, and older runtimes have none.
+ * A holder's command line in a new time namespace: its children, the runtime and so the container, are born in it. crun's own way of
+ * asking for one fails together with a user namespace, and older runtimes have none. A runtime knows a process by the time of its
+ * start, which /proc tells by the reader's clock: whatever it is asked later has to be asked in there, too.
  * @see unshare(1)
  */
 export function inNewTimeNamespace({ monotonic, boottime }: TimeOffsets, line: readonly string[]): string[] {
   return ["unshare", "--time", `--monotonic=${monotonic}`, `--boottime=${boottime}`, "--", ...line];
+}
+
+/** Whether the process `pid` has other clocks than this one; false when it is gone. */
+export function hasOtherClocks(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/time`) !== readlinkSync("/proc/self/ns/time");
+  } catch {
+    // it is gone, or the kernel knows no time namespaces
+    return false;
+  }
 }
 
 /** A command line in the time namespace of the process `pid`. @see nsenter(1) */
