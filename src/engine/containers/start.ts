@@ -165,7 +165,12 @@ export function watchTask(deps: ContainerDeps, container: Container, live: Live,
     deps.log.warn("out-of-memory can't be watched", { container: container.id, error });
   }
   if (container.state.status !== "paused") watchHealth(deps, container, live);
-  void task.exited.then((exit) => onExit(deps, container, task, exit));
+  // at once where nothing has to be waited for: who stops it goes on right afterwards
+  void task.exited.then((exit) => {
+    const end = (): void => onExit(deps, container, task, exit);
+    const settling = live.oom?.settling(exit.exitCode, container.state.hasBeenManuallyStopped);
+    return settling === undefined ? end() : settling.then(end);
+  });
 }
 
 /** The exit code that a container has whose start failed. */

@@ -112,6 +112,18 @@ describe.skipIf(cannotRun !== undefined)(
       expect(calmWatch?.hasOom).toBe(false);
     });
 
+    test("OomWatch is sure of a container whose end is seen only when its group is gone", async () => {
+      const { cgroupPath } = box.start("sleep 0.3; exec tail /dev/zero", { Memory: 16 << 20, MemorySwap: 16 << 20 });
+      const cgroup = cgroupOf(cgroupPath, box.facts);
+      using watch = OomWatch.start(cgroupPath, box.facts, reactor, { onOom: () => {} });
+      // no look at it before the group is gone: the loop of events does not turn
+      const deadline = Date.now() + 20_000;
+      while (cgroup.pids().length > 0 && Date.now() < deadline) Bun.sleepSync(5);
+      cgroup.tryRemove();
+      await watch?.settling(137, false);
+      expect(watch?.endedByOom(137)).toBe(true);
+    });
+
     test("destroy() kills what is left and removes the groups, twice without complaint", async () => {
       const { cgroupPath, pid } = box.start("sleep 1000 & sleep 1000");
       const cgroup = cgroupOf(cgroupPath, box.facts);

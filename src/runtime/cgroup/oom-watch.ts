@@ -18,6 +18,9 @@ import { type Cgroup, cgroupOf } from "./cgroup.ts";
 import { writeCgroupFile } from "./cgroup-files.ts";
 
 const KILLED_EXIT_CODE = 137;
+/** How long the kernel may take to tell that a group is gone, on a machine that is very busy. */
+const GOING_MS = 200;
+const LOOK_EVERY_MS = 5;
 
 /**
  * Per daemon, by parent group: how many of the kills that the parent counts have been noticed. A parent counts for all groups below it
@@ -132,6 +135,22 @@ export class OomWatch implements Disposable {
     // what was killed in it after the last look belongs to it, too
     if (this.#hasOom) this.#ledger.set(this.#parent, kills);
     return this.#hasOom;
+  }
+
+  /**
+   * What to wait for until `endedByOom` can be sure; nothing when it is. v1: one signal of a group that is gone was out-of-memory, or is
+   * the end of the group, of which the kernel tells a moment later. With `isOurs` it was the daemon that killed the process.
+   */
+  settling(exitCode: number, isOurs: boolean): Promise<void> | undefined {
+    return this.#isV1 && !isOurs && exitCode === KILLED_EXIT_CODE && this.#isUnsure() ? this.#settle() : undefined;
+  }
+
+  async #settle(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < GOING_MS && this.#isUnsure(); waitedMs += LOOK_EVERY_MS) await Bun.sleep(LOOK_EVERY_MS);
+  }
+
+  #isUnsure(): boolean {
+    return !this.hasOom && this.#signalsAfterwards === 1 && !this.#isClosed;
   }
 
   #look(): void {
