@@ -41,6 +41,16 @@ title limits
 files='cd /sys/fs/cgroup; for f in memory.max memory.swap.max memory.low cpu.max cpu.weight pids.max cpuset.cpus io.weight; do echo $f=$(cat $f); done'
 check limits "memory.max=67108864 memory.swap.max=37748736 memory.low=33554432 cpu.max=50000 100000 cpu.weight=20 pids.max=50 cpuset.cpus=0 io.weight=default 2930" \
   "$(echo $(run -m 64m --memory-swap 100m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 --cpuset-cpus 0 --blkio-weight 300 busybox sh -c "$files"))"
+docker run -d --name changing -m 64m --shm-size 64m busybox sh -c 'head -c 30m /dev/zero >/dev/shm/x; touch /full; sleep 100000' >/dev/null
+docker exec changing sh -c 'while [ ! -e /full ]; do sleep 1; done'
+docker update -m 96m --memory-swap 128m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 --cpuset-cpus 0 --blkio-weight 300 changing >/dev/null
+check "changed limits" "memory.max=100663296 memory.swap.max=33554432 memory.low=33554432 cpu.max=50000 100000 cpu.weight=20 pids.max=50 cpuset.cpus=0 io.weight=default 2930" \
+  "$(echo $(docker exec changing sh -c "$files"))"
+check "less memory than is in use is refused" "*device or resource busy" "$(docker update -m 16m --memory-swap 32m --pids-limit 9 changing 2>&1)"
+check "and nothing was changed or killed" "running false 100663296 50" \
+  "$(docker inspect -f '{{.State.Status}} {{.State.OOMKilled}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}' changing)"
+check "unlimited swap" "max" "$(docker update --memory-swap -1 changing >/dev/null; docker exec changing cat /sys/fs/cgroup/memory.swap.max)"
+docker rm -f changing >/dev/null
 for turn in 1 2 3 4 5 6 7 8; do
   docker run --name hungry -m 16m --memory-swap 16m busybox sh -c 'x=x; while :; do x=$x$x; done' >/dev/null 2>&1
   check "out of memory, time $turn" "true 137" "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hungry)"
