@@ -66,7 +66,8 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   // from here on the bundle is the next run's: the end of the last one must not take it away
   live.task = undefined;
   try {
-    await prepareLog(live);
+    const ready = prepareLog(live);
+    if (ready !== undefined) await ready;
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
@@ -94,12 +95,16 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
   }
 }
 
-async function prepareLog(live: Live): Promise<void> {
-  try {
-    await live.io.options.driver.prepare();
-  } catch (cause) {
+/** Undefined when there is nothing to wait for: most starts go on at once. */
+function prepareLog(live: Live): Promise<void> | undefined {
+  const failed = (cause: unknown): never => {
     const reason = errorMessage(cause);
     throw new DhowError("internal", `failed to create task for container: failed to initialize logging driver: ${reason}`, { cause });
+  };
+  try {
+    return live.io.options.driver.prepare()?.catch(failed);
+  } catch (cause) {
+    return failed(cause);
   }
 }
 

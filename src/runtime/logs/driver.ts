@@ -65,7 +65,7 @@ export interface LogDriver {
   /** Set when the log goes elsewhere, too. */
   readonly remote?: RemoteEnd;
   /** Makes sure before a start that the log can be written. @throws for a tag that is none, a receiver that can't be reached */
-  prepare(): Promise<void>;
+  prepare(): Promise<void> | undefined;
   /** Opens the log for writing and repairs what a killed writer left. @throws {SysError} */
   open(onRoom: () => void): LogWriter;
   /**

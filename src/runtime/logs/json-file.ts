@@ -63,7 +63,7 @@ export class JsonFileLog implements LogDriver {
     this.path = options.path;
   }
 
-  async prepare(): Promise<void> {
+  prepare(): undefined {
     this.#options.attributes();
   }
 

@@ -58,7 +58,7 @@ export class LocalLog implements LogDriver {
     this.#compressor = new SegmentCompressor(options.dir, options.log, { neededFrom: () => this.#neededFrom() });
   }
 
-  async prepare(): Promise<void> {
+  prepare(): undefined {
     this.#options.attributes();
   }
 

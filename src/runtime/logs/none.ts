@@ -13,7 +13,7 @@ export class NoLog implements LogDriver {
     this.name = name;
   }
 
-  async prepare(): Promise<void> {
+  prepare(): undefined {
     // there is nothing to check
   }
 

@@ -113,7 +113,7 @@ export class RemoteLog implements LogDriver {
   }
 
   async prepare(): Promise<void> {
-    await this.#options.store.prepare();
+    this.#options.store.prepare();
     // one that sends is connected, or tries to be
     if (this.#shipper?.isIdle === false) return;
     this.#receiver?.close();
