@@ -372,6 +372,49 @@ test("kinds of failure become status codes; 304 has no body", async () => {
   expect({ status: response.status, body: await response.text() }).toEqual({ status: 304, body: "" });
 });
 
+test("the archive endpoints say in a header what a path is, and pack for clients that take it", async () => {
+  const stat = { name: "a", size: 5, mode: 2147484141, mtime: "2026-11-25T18:58:36.365092219Z", linkTarget: "" };
+  const archive = async function* () {
+    yield Buffer.from("one ");
+    yield Buffer.from("two");
+  };
+  let put: unknown;
+  const engine = fakeEngine({
+    "files.stat": async () => stat,
+    "files.getArchive": async () => ({ stat, archive: archive() }),
+    "files.putArchive": async (ref: string, path: string, body: AsyncIterable<Uint8Array>, options: object) => {
+      let text = "";
+      for await (const chunk of body) text += Buffer.from(chunk).toString();
+      put = plain([ref, path, text, options]);
+    },
+  });
+  await using server = await serve(engine.api);
+  const head = await server.fetch("HEAD", "/containers/c/archive?path=/a");
+  const header = "X-Docker-Container-Path-Stat";
+  expect(JSON.parse(atob(head.headers.get(header) ?? ""))).toEqual(stat);
+  expect(Buffer.from(head.headers.get(header) ?? "", "base64").toString()).toBe(JSON.stringify(stat));
+  for (const [accepted, encoding] of [
+    ["identity", null],
+    ["gzip;q=0", null],
+    ["deflate, gzip;q=0.5", "gzip"],
+  ] as const) {
+    const response = await server.fetch("GET", "/containers/c/archive?path=/a", { headers: { "Accept-Encoding": accepted } });
+    expect(response.headers.get("content-type")).toBe("application/x-tar");
+    expect(response.headers.get("content-encoding")).toBe(encoding);
+    expect(response.headers.get(header)).toBe(head.headers.get(header));
+    expect(await response.text()).toBe("one two");
+  }
+  const query = "path=%2Fa+b&noOverwriteDirNonDir=true&copyUIDGID=1";
+  const done = await server.fetch("PUT", `/containers/c/archive?${query}`, {
+    body: "an archive",
+    headers: { "Content-Type": "application/x-tar" },
+  });
+  expect([done.status, done.headers.get("content-length"), await done.text()]).toEqual([200, "0", ""]);
+  expect(put).toEqual(["c", "/a b", "an archive", { noOverwriteDirNonDir: true, copyUidGid: true }]);
+  const refused = await server.fetch("PUT", "/containers/c/archive");
+  expect([refused.status, await refused.text()]).toEqual([400, '{"message":"bad parameter: pathcannot be empty"}\n']);
+});
+
 test("_ping answers GET and HEAD with every header", async () => {
   await using server = await serve(fakeEngine().api);
   for (const [method, body] of [

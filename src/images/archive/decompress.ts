@@ -52,20 +52,49 @@ async function* resumed(head: Uint8Array, rest: AsyncIterator<Uint8Array>): Asyn
   }
 }
 
-/**
- * The plain bytes of an archive that is uncompressed or packed with gzip, zstd, xz or bzip2 (the last two by the program of that name).
- * @throws invalid for a damaged stream; unsupported when the program is missing
- */
-export async function* unpackStream(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
+/** Hands on what was read of a stream to look at it, and then the stream itself, without a step of its own for each chunk. */
+function plain(head: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncIterator<Uint8Array> {
+  let isFirst = head.length > 0;
+  return {
+    next: () => {
+      if (!isFirst) return rest.next();
+      isFirst = false;
+      return Promise.resolve({ done: false, value: head });
+    },
+    return: async () => {
+      await rest.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+async function unpacked(iterator: AsyncIterator<Uint8Array>): Promise<AsyncIterator<Uint8Array>> {
   let head: Uint8Array = new Uint8Array(0);
   while (head.length < SNIFF_BYTES) {
     const { done, value } = await iterator.next();
     if (done) break;
     head = head.length === 0 ? value : Buffer.concat([head, value]);
   }
-  const stream = resumed(head, iterator);
   const compression = sniffCompression(head);
-  if (compression === "xz" || compression === "bzip2") yield* through(compression, stream);
-  else yield* decompress(stream);
+  if (compression === "none") return plain(head, iterator);
+  const stream = resumed(head, iterator);
+  return compression === "xz" || compression === "bzip2" ? through(compression, stream) : decompress(stream);
+}
+
+/**
+ * The plain bytes of an archive that is uncompressed or packed with gzip, zstd, xz or bzip2 (the last two by the program of that name).
+ * @throws invalid for a damaged stream; unsupported when the program is missing
+ */
+export function unpackStream(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  let inner: AsyncIterator<Uint8Array> | undefined;
+  const first = async (): Promise<IteratorResult<Uint8Array>> => {
+    inner = await unpacked(iterator);
+    return inner.next();
+  };
+  const end = async (): Promise<IteratorResult<Uint8Array>> => {
+    await (inner ?? iterator).return?.();
+    return { done: true, value: undefined };
+  };
+  return { [Symbol.asyncIterator]: () => ({ next: () => inner?.next() ?? first(), return: end }) };
 }

@@ -15,6 +15,28 @@ function statHeader({ name, size, mode, mtime, linkTarget }: PathStat): Readonly
   return { "X-Docker-Container-Path-Stat": Buffer.from(text).toString("base64") };
 }
 
+/** Whether a client takes gzip. @see RFC 9110, section 12.5.3 */
+function takesGzip(request: ApiRequest): boolean {
+  return request
+    .header("accept-encoding")
+    .split(",")
+    .some((part) => /^\s*(gzip|\*)\s*(;\s*q=(1|0\.\d*[1-9]))?/i.test(part) && !/;\s*q=0(\.0*)?\s*$/i.test(part));
+}
+
+async function* gzipped(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  const [{ Readable }, { createGzip }] = await Promise.all([import("node:stream"), import("node:zlib")]);
+  const input = Readable.from(chunks, { objectMode: false });
+  const packed = createGzip();
+  input.on("error", (error) => packed.destroy(error));
+  input.pipe(packed);
+  try {
+    for await (const chunk of packed) yield chunk as Uint8Array;
+  } finally {
+    input.destroy();
+    packed.destroy();
+  }
+}
+
 /** /containers/{id}/archive */
 export function fileRoutes({ files }: Pick<EngineApi, "files">): readonly Route[] {
   return [
@@ -25,7 +47,9 @@ export function fileRoutes({ files }: Pick<EngineApi, "files">): readonly Route[
     })),
     route("GET", "/containers/:name/archive", async (request) => {
       const { stat, archive } = await files.getArchive(request.name, pathOf(request), { signal: request.signal });
-      return { kind: "bytes", contentType: "application/x-tar", headers: statHeader(stat), chunks: archive };
+      const plain = { kind: "bytes", contentType: "application/x-tar", headers: statHeader(stat), chunks: archive } as const;
+      if (!takesGzip(request)) return plain;
+      return { ...plain, headers: { ...plain.headers, "Content-Encoding": "gzip" }, chunks: gzipped(archive) };
     }),
     route("PUT", "/containers/:name/archive", async (request) => {
       const { query, signal } = request;
