@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { Daemon } from "../daemon.ts";
+import { Daemon, until } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -71,6 +71,7 @@ describe.each(["local", "json-file"])("%s", (driver) => {
       "-c",
       "echo 1; echo 2; echo 3; read x; echo 4",
     );
+    await until("its lines", async () => (await daemon.docker("logs", "from")).stdout.includes("3"));
     const child = daemon.spawn({}, "logs", "-f", "-n", "1", "from");
     const reader = child.stdout.getReader();
     expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("3\n");
