@@ -14,6 +14,7 @@ interface Info {
 }
 
 const DHOW = join(import.meta.dir, "../../../dhow");
+const CRUN = Bun.which("crun") ?? "";
 let dir: string;
 let path: string;
 let daemon: Daemon;
@@ -55,7 +56,7 @@ test("labels, debug, mirrors and the default runtime change, and an event tells"
     debug: true,
     "registry-mirrors": ["https://mirror.example"],
     "insecure-registries": ["10.9.0.0/16"],
-    runtimes: { other: { path: "/usr/sbin/runc" } },
+    runtimes: { other: { path: CRUN } },
     "default-runtime": "other",
     "default-shm-size": "32m",
     mtu: 1400,
@@ -65,7 +66,7 @@ test("labels, debug, mirrors and the default runtime change, and an event tells"
     Labels: ["b=2"],
     Debug: true,
     DefaultRuntime: "other",
-    Runtimes: { other: { path: "/usr/sbin/runc" } },
+    Runtimes: { other: { path: CRUN } },
     RegistryConfig: { Mirrors: ["https://mirror.example/"], InsecureRegistryCIDRs: ["::1/128", "10.9.0.0/16", "127.0.0.0/8"] },
   });
   expect(daemon.log).toContain('msg="settings changed that need a restart of the daemon" settings="iptables, mtu"');
@@ -79,8 +80,8 @@ test("labels, debug, mirrors and the default runtime change, and an event tells"
       Attributes: { debug: "true", labels: '["b=2"]', "default-runtime": "other", "default-shm-size": "33554432", features: "map[]" },
     },
   });
-  const { stdout: shm } = await daemon.docker("run", "--rm", "busybox", "sh", "-c", "df -k /dev/shm | tail -1 | awk '{print $2}'");
-  expect(shm.trim()).toBe("32768");
+  const shm = await daemon.docker("run", "--rm", "busybox", "sh", "-c", "df -k /dev/shm | tail -1 | awk '{print $2}'");
+  expect(shm).toEqual({ stdout: "32768\n", stderr: "", exitCode: 0 });
 });
 
 test("what can't be taken leaves everything as it was", async () => {
