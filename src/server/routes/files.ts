@@ -1,5 +1,6 @@
 import { DhowError } from "../../lib/mod.ts";
 import type { EngineApi, PathStat } from "../../spec/engine/mod.ts";
+import { readAhead } from "../read-ahead.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Route, route } from "../router.ts";
 
@@ -53,7 +54,7 @@ export function fileRoutes({ files }: Pick<EngineApi, "files">): readonly Route[
     }),
     route("PUT", "/containers/:name/archive", async (request) => {
       const { query, signal } = request;
-      await files.putArchive(request.name, pathOf(request), request.body, {
+      await files.putArchive(request.name, pathOf(request), readAhead(request.incoming), {
         noOverwriteDirNonDir: query.flag("noOverwriteDirNonDir"),
         copyUidGid: query.flag("copyUIDGID"),
         signal,
