@@ -1,8 +1,9 @@
+import { closeSync, openSync } from "node:fs";
 import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
 import type { OciIdMapping } from "../../spec/oci-runtime/mod.ts";
 import { type Account, type AccountFiles, HOST_ACCOUNTS, lookUpGroup, lookUpUser } from "./accounts.ts";
 import type { IdMappings } from "./id-mapping.ts";
-import { firstFreeId, mapInOrder, readSubordinateIds } from "./subordinate-ids.ts";
+import { firstFreeId, type IdRange, mapInOrder, readSubordinateIds } from "./subordinate-ids.ts";
 
 const DEFAULT = "default";
 /** The user that dockerd makes for `--userns-remap=default`. */
@@ -50,15 +51,25 @@ function remappedUser(text: string, files: AccountFiles, tools: AccountTools): A
 
 function namedUser(name: string, files: AccountFiles, tools: AccountTools): Account {
   if (name !== DEFAULT) return attempt(`Error during uid lookup for ${JSON.stringify(name)}`, () => lookUpUser(files, name));
+  return attempt(`Error during ${JSON.stringify(DEFAULT_USER)} user creation`, () => {
+    const user = tryLookUpUser(files, DEFAULT_USER) ?? made(DEFAULT_USER, files, tools);
+    // a daemon may have died between the two
+    if (ownRanges(user, files.subuid).length === 0 && ownRanges(user, files.subgid).length === 0) giveRanges(DEFAULT_USER, files, tools);
+    return user;
+  });
+}
+
+function tryLookUpUser(files: AccountFiles, name: string): Account | undefined {
   try {
-    return lookUpUser(files, DEFAULT_USER);
+    return lookUpUser(files, name);
   } catch {
-    return attempt(`Error during ${JSON.stringify(DEFAULT_USER)} user creation`, () => {
-      tools.addUser(DEFAULT_USER);
-      giveRanges(DEFAULT_USER, files, tools);
-      return lookUpUser(files, DEFAULT_USER);
-    });
+    return undefined;
   }
+}
+
+function made(name: string, files: AccountFiles, tools: AccountTools): Account {
+  tools.addUser(name);
+  return lookUpUser(files, name);
 }
 
 function giveRanges(name: string, files: AccountFiles, tools: AccountTools): void {
@@ -66,14 +77,21 @@ function giveRanges(name: string, files: AccountFiles, tools: AccountTools): voi
     const start = firstFreeId(readSubordinateIds(path), RANGE_IDS, FIRST_ID);
     return `${start}-${start + RANGE_IDS - 1}`;
   };
+  // usermod makes neither of the files
+  for (const path of [files.subuid, files.subgid]) closeSync(openSync(path, "a", 0o644));
   tools.addRanges(name, next(files.subuid), next(files.subgid));
 }
 
-/** A user's own ranges in a file, those by its number before those by its name; mapped from 0 on, in the file's order. */
-function ownMappings(user: Account, path: string, what: string): OciIdMapping[] {
+/** A user's own ranges in a file, in its order: those by its number, else those by its name. */
+function ownRanges(user: Account, path: string): IdRange[] {
   const all = readSubordinateIds(path);
   const byNumber = all.filter((range) => range.owner === String(user.id));
-  const own = byNumber.length > 0 ? byNumber : all.filter((range) => range.owner === user.name);
+  return byNumber.length > 0 ? byNumber : all.filter((range) => range.owner === user.name);
+}
+
+/** A user's own ranges, mapped from 0 on. */
+function ownMappings(user: Account, path: string, what: string): OciIdMapping[] {
+  const own = ownRanges(user, path);
   if (own.length === 0) throw new DhowError("invalid", `no ${what} ranges found for user ${JSON.stringify(user.name)}`);
   return mapInOrder(own);
 }

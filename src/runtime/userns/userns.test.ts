@@ -175,6 +175,15 @@ describe("--userns-remap", () => {
     expect(readFileSync(host.files.subgid, "utf8")).toBe("alice:100000:65536\nbob:165536:10\ndockremap:165546:65536\n");
     expect(remap("default", host)).toEqual(made);
   });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "default gives ids where there are no files for them, and to a user that got none (skipped: needs root)",
+    () => {
+      using host = etc("", "", `${PASSWD}dockremap:x:990:990::/nonexistent:/bin/false\n`, "dockremap:x:990:\n");
+      for (const path of [host.files.subuid, host.files.subgid]) rmSync(path);
+      expect(remap("default", host, shadowTools(["--prefix", host.root]))?.gids).toEqual([{ containerID: 0, hostID: 100000, size: 65536 }]);
+    },
+  );
 });
 
 describe("--userns=auto", () => {

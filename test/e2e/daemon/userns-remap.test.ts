@@ -8,9 +8,13 @@ import { Daemon } from "../daemon.ts";
 const etc = mkdtempSync(join(tmpdir(), "dhow-e2e-etc-"));
 for (const name of ["upper", "work"]) mkdirSync(join(etc, name));
 const mount = `lowerdir=/etc,upperdir=${etc}/upper,workdir=${etc}/work`;
-const under = ["unshare", "--mount", "sh", "-c", `mount -t overlay overlay -o ${mount} /etc && exec "$@"`, "sh"];
+const first = `[ -e ${etc}/upper/passwd ] || rm -f /etc/subuid /etc/subgid`;
+const under = ["unshare", "--mount", "sh", "-c", `mount -t overlay overlay -o ${mount} /etc && { ${first}; } && exec "$@"`, "sh"];
 
-const daemon = await Daemon.start({ under, args: ["--userns-remap", "default"] });
+const daemon = await Daemon.start({ under, args: ["--userns-remap", "default"] }).catch((error: unknown) => {
+  rmSync(etc, { recursive: true });
+  throw error;
+});
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
   rmSync(etc, { recursive: true });
