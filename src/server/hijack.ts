@@ -97,8 +97,25 @@ export function refuse(socket: Duplex, error: unknown, raw: boolean, headers: Re
   finish(socket);
 }
 
-/** What fails after the take-over is told as output, as dockerd does it for exec. */
-export function sessionOfError(error: unknown, tty: boolean): AttachSession {
+/** The session of a process that is being started. What fails after the take-over is told as output, as dockerd does it for exec. */
+export function startingSession(starting: Promise<AttachSession | null>, tty: boolean): AttachSession {
+  const started = starting.catch((error: unknown) => sessionOfError(error, tty));
+  const later = (act: (session: AttachSession) => void): void => {
+    void started.then((session) => session && act(session));
+  };
+  return {
+    tty,
+    output: (async function* () {
+      const session = await started;
+      if (session) yield* session.output;
+    })(),
+    write: async (data) => (await started)?.write(data),
+    closeStdin: () => later((session) => session.closeStdin()),
+    close: () => later((session) => session.close()),
+  };
+}
+
+function sessionOfError(error: unknown, tty: boolean): AttachSession {
   const data = Buffer.from(`${errorMessage(error)}\r\n`);
   return {
     tty,

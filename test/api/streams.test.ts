@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { DhowError } from "../../src/lib/mod.ts";
-import type { AttachSession, EventMessage, OutputChunk } from "../../src/spec/engine/mod.ts";
+import type { AttachSession, EventMessage, ExecStartOptions, OutputChunk } from "../../src/spec/engine/mod.ts";
 import { echoSession, fakeEngine, openStream, START_EVENT } from "./fake-engine.ts";
 import { frame, serve, upgrade } from "./serve.ts";
 
@@ -149,8 +149,10 @@ describe("exec start", () => {
 
   test("tells what fails after the take-over as output, and what fails before as an error", async () => {
     const engine = fakeEngine({
-      "exec.start": async (id: string) => {
-        throw id === "gone" ? new DhowError("notFound", "No such exec instance: gone") : new DhowError("invalid", "exec failed: nope");
+      "exec.start": async (id: string, _: unknown, { onAccepted }: ExecStartOptions) => {
+        if (id === "gone") throw new DhowError("notFound", "No such exec instance: gone");
+        onAccepted?.();
+        throw new DhowError("invalid", "exec failed: nope");
       },
     });
     await using server = await serve(engine.api);

@@ -2,7 +2,7 @@ import { DhowError, randomId } from "../../lib/mod.ts";
 import { ContainerIo, type ExecTask, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
 import type {
   AttachSession,
-  CallOptions,
+  ExecStartOptions,
   ExecApi,
   ExecCreateRequest,
   ExecInspectResponse,
@@ -28,6 +28,8 @@ interface Exec {
   readonly io: ContainerIo;
   task: ExecTask | undefined;
   isStarted: boolean;
+  /** Settles when the process runs, or could not be started. */
+  starting: Promise<void> | undefined;
   isRunning: boolean;
   exitCode: number | null;
 }
@@ -56,7 +58,7 @@ export class Execs implements ExecApi {
       buffers,
       log,
     });
-    this.#byId.set(id, { id, container, request, io, task: undefined, isStarted: false, isRunning: false, exitCode: null });
+    this.#byId.set(id, { id, container, request, io, task: undefined, starting: undefined, isStarted: false, isRunning: false, exitCode: null });
     this.#deps.live.of(container).execIds.add(id);
     emitContainer(this.#deps.emit, `exec_create: ${commandText(request.Cmd)}`, container, { execID: id });
     this.#forgetOld();
@@ -80,7 +82,7 @@ export class Execs implements ExecApi {
     return exec;
   }
 
-  async start(id: string, request: ExecStartRequest, options: CallOptions): Promise<AttachSession | null> {
+  async start(id: string, request: ExecStartRequest, options: ExecStartOptions): Promise<AttachSession | null> {
     const exec = this.#find(id);
     if (exec.isStarted) throw new DhowError("conflict", `Error: Exec command ${id} is already running`);
     const container = this.#runningContainer(exec.container.id);
@@ -98,8 +100,10 @@ export class Execs implements ExecApi {
           signal: options.signal,
         });
     emitContainer(this.#deps.emit, `exec_start: ${commandText(exec.request.Cmd ?? [])}`, container, { execID: id });
+    options.onAccepted?.();
     try {
-      await this.#run(exec, container, request);
+      exec.starting = this.#run(exec, container, request);
+      await exec.starting;
     } catch (error) {
       session?.close();
       exec.exitCode = error instanceof DhowError && typeof error.details["exitCode"] === "number" ? error.details["exitCode"] : 126;
@@ -197,6 +201,8 @@ export class Execs implements ExecApi {
 
   async resize(id: string, size: { readonly rows: number; readonly columns: number }): Promise<void> {
     const exec = this.#find(id);
+    // a client that knows of the connection already may be early
+    await exec.starting?.catch(() => {});
     if (!exec.isRunning) throw new DhowError("conflict", `exec process is not started or has ended: ${id}`);
     exec.io.resize(size.rows, size.columns);
   }

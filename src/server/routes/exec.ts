@@ -1,7 +1,7 @@
-import { DhowError, isKind } from "../../lib/mod.ts";
+import { DhowError } from "../../lib/mod.ts";
 import type { EngineApi, ExecCreateRequest, ExecStartRequest } from "../../spec/engine/mod.ts";
 import { execCreateBody, execStartBody } from "../bodies.ts";
-import { sessionOfError } from "../hijack.ts";
+import { startingSession } from "../hijack.ts";
 import { json } from "../reply.ts";
 import { hijackRoute, type Route, route } from "../router.ts";
 import { outputType } from "./streams.ts";
@@ -21,15 +21,15 @@ export function execRoutes({ exec }: Pick<EngineApi, "exec">): readonly Route[] 
       const body = request.atLeast(42) && given.Tty && ConsoleSize ? { ...given, ConsoleSize } : given;
       const tty = body.Tty ?? false;
       const contentType = outputType(request, tty);
-      try {
-        const session = await exec.start(request.name, body, { signal: request.signal });
-        if (session === null) return { kind: "empty", status: 200 };
-        return { session, contentType, multiplexed: !session.tty, stdin: true };
-      } catch (error) {
-        // dockerd has taken the connection over by the time the process fails to start
-        if (body.Detach || isKind(error, "notFound") || isKind(error, "conflict")) throw error;
-        return { session: sessionOfError(error, tty), contentType, multiplexed: !tty, stdin: false };
+      const accepted = Promise.withResolvers<void>();
+      const starting = exec.start(request.name, body, { signal: request.signal, onAccepted: accepted.resolve });
+      if (body.Detach) {
+        await starting;
+        return { kind: "empty", status: 200 };
       }
+      // as dockerd: the head goes out before the process starts, else some clients take its output for a part of the head
+      await Promise.race([accepted.promise, starting]);
+      return { session: startingSession(starting, tty), contentType, multiplexed: !tty, stdin: true };
     }),
     route("POST", "/exec/:name/resize", async (request) => {
       await exec.resize(request.name, { rows: request.query.dimension("h", "height"), columns: request.query.dimension("w", "width") });

@@ -247,6 +247,10 @@ export interface ExecStartRequest {
   readonly ConsoleSize?: readonly number[] | null | undefined;
 }
 
+export interface ExecStartOptions extends CallOptions {
+  readonly onAccepted?: (() => void) | undefined;
+}
+
 export interface ExecInspectResponse {
   readonly CanRemove: boolean;
   readonly DetachKeys: string;
@@ -263,8 +267,8 @@ export interface ExecInspectResponse {
 
 export interface ExecApi {
   create(containerRef: string, request: ExecCreateRequest): Promise<{ readonly Id: string }>;
-  /** Resolves when the process runs; null when detached. */
-  start(id: string, request: ExecStartRequest, options: CallOptions): Promise<AttachSession | null>;
+  /** Resolves when the process runs; null when detached. `onAccepted` is called when it is about to be started. */
+  start(id: string, request: ExecStartRequest, options: ExecStartOptions): Promise<AttachSession | null>;
   inspect(id: string): Promise<ExecInspectResponse>;
   resize(id: string, size: { readonly rows: number; readonly columns: number }): Promise<void>;
 }
