@@ -275,7 +275,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     usernsRemap: last("userns-remap", ""),
     usernsPool: last("userns-pool", "containers"),
     isInitDefault: isOn("init", false),
-    logDriver: last("log-driver", "local"),
+    logDriver: last("log-driver", "json-file"),
     logOpts: keyValues(all("log-opt"), "log-opt"),
     logLevel: isDebug ? "debug" : logLevel(last("log-level", "info")),
     logFormat: format,
