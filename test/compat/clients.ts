@@ -52,3 +52,26 @@ export function npmClients(): Installed {
   const command = ["npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--fetch-retries=1"];
   return install({ name: "clients", files: ["package.json", "package-lock.json"], command });
 }
+
+/** Debian's own Python clients and what they need, unpacked without being installed; `PYTHONPATH` for them is `pythonPath`. */
+export function debianClients(): Installed {
+  if (Bun.which("apt-get") === null) return { skipReason: "finds no apt-get" };
+  if (!existsSync("/usr/bin/python3")) return { skipReason: "finds no /usr/bin/python3" };
+  const unpack =
+    "xargs apt-get -q -o APT::Sandbox::User=root download <debian.txt && for d in *.deb; do dpkg-deb -x $d .; done && rm *.deb";
+  return install({ name: "clients-debian", files: ["debian.txt"], command: ["sh", "-ec", unpack] });
+}
+
+/** Where the modules of Debian's packages are. */
+export function pythonPath(dir: string): string {
+  return join(dir, "usr/lib/python3/dist-packages");
+}
+
+/** The packages of `clients/requirements.txt`, installed by Debian's pip into `site`. */
+export function pypiClients(): Installed {
+  const debian = debianClients();
+  if ("skipReason" in debian) return debian;
+  const pip = ["env", `PYTHONPATH=${pythonPath(debian.dir)}`, "/usr/bin/python3", "-m", "pip", "--disable-pip-version-check"];
+  const options = ["--quiet", "--target", "site", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--retries", "1"];
+  return install({ name: "clients-pypi", files: ["requirements.txt"], command: [...pip, "install", ...options, "-r", "requirements.txt"] });
+}

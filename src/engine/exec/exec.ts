@@ -2,10 +2,10 @@ import { DhowError, randomId } from "../../lib/mod.ts";
 import { ContainerIo, type ExecTask, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
 import type {
   AttachSession,
-  ExecStartOptions,
   ExecApi,
   ExecCreateRequest,
   ExecInspectResponse,
+  ExecStartOptions,
   ExecStartRequest,
 } from "../../spec/engine/mod.ts";
 import { isRunning } from "../containers/container.ts";
@@ -58,7 +58,17 @@ export class Execs implements ExecApi {
       buffers,
       log,
     });
-    this.#byId.set(id, { id, container, request, io, task: undefined, starting: undefined, isStarted: false, isRunning: false, exitCode: null });
+    this.#byId.set(id, {
+      id,
+      container,
+      request,
+      io,
+      task: undefined,
+      starting: undefined,
+      isStarted: false,
+      isRunning: false,
+      exitCode: null,
+    });
     this.#deps.live.of(container).execIds.add(id);
     emitContainer(this.#deps.emit, `exec_create: ${commandText(request.Cmd)}`, container, { execID: id });
     this.#forgetOld();
