@@ -2,8 +2,8 @@ import { DhowError, type TarHeader, type TarReader } from "../lib/mod.ts";
 import { ftruncate, pwrite } from "../linux/mod.ts";
 import { type Attributes, writeAll } from "./attributes.ts";
 
-/** A piece of zeros this long becomes a hole. */
-const HOLE_BYTES = 64 * 1024;
+/** A piece of zeros this long becomes a hole; what comes over a connection is cut into pieces of some 32 KiB. */
+const HOLE_BYTES = 16 * 1024;
 const ZEROS = Buffer.alloc(1 << 20);
 
 /** How long work may go on. */
