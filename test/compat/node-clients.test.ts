@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon, dockerCli } from "../e2e/daemon.ts";
+import { Daemon, dockerCli, until } from "../e2e/daemon.ts";
 import { npmClients } from "./clients.ts";
 
 const PROGRAMS = join(import.meta.dir, "clients/programs");
@@ -45,15 +45,25 @@ describe.each(Object.entries(RUNTIMES))("%s", (_, runtime) => {
     expect(said.match(/^ok /gm)?.length).toBe(await stepsOf("dockerode.mjs"));
     expect(await daemon.ok("ps", "-aq")).toBe("");
   });
+});
 
-  test.skipIf(skipReason !== "")(`Testcontainers without its reaper ${skipReason}`.trim(), async () => {
-    const said = await run([...runtime, join(PROGRAMS, "testcontainers.mjs")], { TESTCONTAINERS_RYUK_DISABLED: "true" });
-    expect(said.match(/^ok /gm)?.length).toBe(await stepsOf("testcontainers.mjs"));
-    // the one that never started: Testcontainers leaves it to its reaper
-    expect((await daemon.ok("ps", "-aq", "--filter", "status=created")).split("\n")).toHaveLength(1);
-    await daemon.removeContainers();
-    await daemon.docker("rmi", "testcontainers-made:1");
-  });
+async function testcontainers(runtime: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+  const said = await run([...runtime, join(PROGRAMS, "testcontainers.mjs")], env);
+  expect(said.match(/^ok /gm)?.length).toBe(await stepsOf("testcontainers.mjs"));
+  await daemon.docker("rmi", "-f", "testcontainers-made:1");
+}
+
+test.skipIf(skipReason !== "")(`Testcontainers on Node.js, without its reaper ${skipReason}`.trim(), async () => {
+  await testcontainers(RUNTIMES["Node.js"], { TESTCONTAINERS_RYUK_DISABLED: "true" });
+  // the one that never started is left to the reaper
+  expect((await daemon.ok("ps", "-aq", "--filter", "status=created")).split("\n")).toHaveLength(1);
+  await daemon.removeContainers();
+});
+
+test.skipIf(skipReason !== "")(`Testcontainers on Bun, with its reaper, which the engine is ${skipReason}`.trim(), async () => {
+  await testcontainers(RUNTIMES.Bun, {});
+  await until("what its dead client left is removed", async () => !(await daemon.ok("ps", "-a")).includes("/no/such"));
+  await daemon.removeContainers();
 });
 
 const DEVCONTAINER = {
