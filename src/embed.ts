@@ -100,10 +100,17 @@ export async function embed(options: EmbedOptions): Promise<Dhow> {
   const warmer = stack.use(new MigrationWarmer(facts));
   const { api } = await startEngine(shieldedCrun(config), { facts, warmer, log, stack });
   const resources = stack.move();
+  let isClosed = false;
   const access: EngineAccess = {
-    within: (signal) => (signal === undefined ? api : abortableApi(api, signal)),
+    within: (signal) => {
+      if (isClosed) throw new DhowError("unavailable", "call the engine in this process: it is closed");
+      return signal === undefined ? api : abortableApi(api, signal);
+    },
     hostname: "localhost",
-    close: () => resources.disposeAsync(),
+    close: () => {
+      isClosed = true;
+      return resources.disposeAsync();
+    },
   };
   return new Dhow(access);
 }

@@ -112,8 +112,8 @@ export class Exec implements AsyncIterable<ExecEvent> {
 
   async #exitCode(id: string): Promise<number> {
     const { signal } = this.#options;
-    const { exec } = this.#access.within(signal);
     for (;;) {
+      const { exec } = this.#access.within(signal);
       const { Running, ExitCode } = await exec.inspect(id);
       if (!Running) return ExitCode ?? 0;
       // an engine may close the output a moment before it notes the end

@@ -17,6 +17,6 @@ export async function leaveContainers(deps: ContainerDeps): Promise<void> {
     live.starting?.abort();
     live.health?.[Symbol.dispose]();
     live.oom?.[Symbol.dispose]();
-    live.io.leave();
+    for (const io of [live.io, ...live.execIos]) io.leave();
   }
 }

@@ -27,6 +27,8 @@ export interface Live {
   /** Its processes are being frozen; a SIGKILL that comes meanwhile says no to that. */
   isPausing: boolean;
   readonly execIds: Set<string>;
+  /** The streams of its execs that run. */
+  readonly execIos: Set<ContainerIo>;
 }
 
 export interface LiveDeps {
@@ -65,6 +67,7 @@ export class LiveContainers {
       isRestarting: false,
       isPausing: false,
       execIds: new Set(),
+      execIos: new Set(),
     };
     this.#byId.set(container.id, live);
     return live;

@@ -69,7 +69,9 @@ export class Execs implements ExecApi {
       isRunning: false,
       exitCode: null,
     });
-    this.#deps.live.of(container).execIds.add(id);
+    const live = this.#deps.live.of(container);
+    live.execIds.add(id);
+    live.execIos.add(io);
     emitContainer(this.#deps.emit, `exec_create: ${commandText(request.Cmd)}`, container, { execID: id });
     this.#forgetOld();
     return { Id: id };
@@ -171,7 +173,9 @@ export class Execs implements ExecApi {
 
   #ended(exec: Exec): void {
     exec.isRunning = false;
-    this.#deps.live.peek(exec.container.id)?.execIds.delete(exec.id);
+    const live = this.#deps.live.peek(exec.container.id);
+    live?.execIds.delete(exec.id);
+    live?.execIos.delete(exec.io);
     const timer = setTimeout(() => this.#byId.delete(exec.id), KEPT_MS);
     timer.unref();
   }

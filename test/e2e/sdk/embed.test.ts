@@ -96,6 +96,24 @@ test("containers run on, and the next engine loses nothing of them", async () =>
   expect(traces()).toEqual([]);
 });
 
+test("what waits for a closed engine fails, and so does every call", async () => {
+  const said = await program(`
+    const dhow = await embed(place);
+    const box = await dhow.containers.run({ name: "waits", image: "busybox", command: ["sleep", "1000"] });
+    const failed = (promise) => promise.then(() => "done", (error) => error.kind);
+    const exec = box.exec("echo ready; exec sleep 1000");
+    const reading = failed((async () => { for await (const event of exec) if (event.text) console.log(event.text.trim()); })());
+    const lines = failed(box.logs({ follow: true }).text());
+    await Bun.sleep(300);
+    await dhow.close();
+    console.log(await reading, await lines, await failed(box.inspect()));
+    await using again = await embed(place);
+    await (await again.containers.get("waits")).remove();
+  `);
+  expect(said).toBe("ready\nunavailable done unavailable\n");
+  expect(traces()).toEqual([]);
+});
+
 test("killed, it leaves everything to the next", async () => {
   const path = `console.log((await dhow.containers.run({ name: "kept", image: "busybox", command: ["sleep", "1000"] })).id);`;
   const first = program(`const dhow = await embed(place); ${path} process.kill(process.pid, "SIGKILL");`);
