@@ -16,6 +16,13 @@ import type { ContainerIo } from "./io.ts";
 const SIGKILL = 9;
 const KILLED_EXIT_CODE = 137;
 
+/** Docker's shim takes its container along, too. */
+const RUNTIME_KILLED = (): TaskExit => ({
+  exitCode: KILLED_EXIT_CODE,
+  exitedAt: new Date(),
+  error: "the container's runtime was killed",
+});
+
 /** How a task ended. */
 export interface TaskExit {
   /** 0 to 255, 128 + signal. */
@@ -61,6 +68,8 @@ export class Task {
   #pid = 0;
   #hasExited = false;
   #isGone = false;
+  /** Of a process whose end is not told before its runtime's. */
+  #lastExitCode: number | undefined;
   #cleaning: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: TaskOptions) {
@@ -139,6 +148,13 @@ export class Task {
   #onInitExit(pidfd: number): void {
     // a zombie's status is not in its pidfd yet, and a runtime that hangs never reaps it
     const exitCode = pidfdExitStatus(pidfd) ?? zombieExitCode(this.#pid);
+    if (this.#options.pidNow !== undefined) {
+      // such a runtime passes the output on: it is not all there before the runtime has ended
+      this.#lastExitCode = exitCode;
+      this.#unwatchInit();
+      this.#limitCleaning();
+      return;
+    }
     if (exitCode !== undefined) this.#finish({ exitCode, exitedAt: new Date() });
     else this.#initWatch?.modify(0);
     if (exitCode !== undefined || this.#hasExited) this.#unwatchInit();
@@ -152,6 +168,13 @@ export class Task {
   #onRuntimeExit(exitCode: number): void {
     const late = this.#pid === 0 ? this.#options.pidNow?.() : undefined;
     if (late !== undefined) this.#onPid(late);
+    if (this.#isOrphaned()) {
+      this.#options.log.warn("container lost its runtime", { container: this.id });
+      this.signal(SIGKILL);
+      this.#finish(RUNTIME_KILLED());
+      this.#removeLeftOver();
+      return;
+    }
     if (this.#pid === 0) this.#started.reject(exitCode);
     else this.#finish({ exitCode, exitedAt: new Date() });
     this.#onGone();
@@ -165,11 +188,21 @@ export class Task {
     this.#options.log.warn("container lost its runtime", { container: this.id });
     this.signal(SIGKILL);
     if (this.#pid === 0) this.#started.reject(KILLED_EXIT_CODE);
-    else this.#finish({ exitCode: KILLED_EXIT_CODE, exitedAt: new Date(), error: "the container's runtime was killed" });
+    else if (this.#lastExitCode !== undefined) this.#finish({ exitCode: this.#lastExitCode, exitedAt: new Date() });
+    else this.#finish(RUNTIME_KILLED());
+    this.#removeLeftOver();
+  }
+
+  #removeLeftOver(): void {
     this.#options
       .onLeftOver()
       .catch((error: unknown) => this.#options.log.warn("container's state could not be removed", { container: this.id, error }))
       .finally(() => this.#onGone());
+  }
+
+  /** A runtime that ended by itself has reaped its process. */
+  #isOrphaned(): boolean {
+    return this.signal(0) && zombieExitCode(this.#pid) === undefined;
   }
 
   #finish(exit: TaskExit): void {
@@ -177,8 +210,14 @@ export class Task {
     this.#hasExited = true;
     this.#unwatchInit();
     this.#exited.resolve(exit);
+    this.#limitCleaning();
+  }
+
+  /** Ends a runtime that takes too long behind its process. */
+  #limitCleaning(): void {
     const { patienceMs } = this.#options;
     if (patienceMs === undefined || this.#holderWatch === undefined) return;
+    clearTimeout(this.#cleaning);
     this.#cleaning = setTimeout(() => {
       this.#options.log.warn("the runtime does not end after its container, and is ended", { container: this.id });
       this.#endRuntime();

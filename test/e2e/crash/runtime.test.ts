@@ -161,6 +161,27 @@ test("the exit code is known though the runtime stands still, and the container 
   expect(await status("ends")).toBe("running 0");
 });
 
+test("a runtime that is killed takes its container along", async () => {
+  await daemon.ok("run", "-d", "--name", "bereft", "--runtime", "odd", "busybox", "sleep", "1000");
+  const { State } = await daemon.inspect<{ State: { Pid: number } }>("bereft");
+  const [pid = 0] = Bun.spawnSync(["pgrep", "-f", `^crun .*--root ${daemon.execRoot}.* run `])
+    .stdout.toString()
+    .trim()
+    .split("\n")
+    .map(Number);
+  process.kill(pid, "SIGKILL");
+  await until("it has ended", async () => (await status("bereft")) === "exited 137");
+  await until("its process, too", () => Bun.spawnSync(["kill", "-0", String(State.Pid)]).exitCode !== 0);
+  await daemon.ok("start", "bereft");
+  expect(await status("bereft")).toBe("running 0");
+});
+
+test("a runtime that passes output on is waited for", async () => {
+  for (let round = 0; round < 25; round++) {
+    expect(await daemon.ok("run", "--rm", "--runtime", "runc", "busybox", "echo", `${round}`)).toBe(`${round}`);
+  }
+});
+
 test("a runtime that can't delete what a killed one left", async () => {
   await daemon.ok("run", "-d", "--name", "lost", "--runtime", "odd", "busybox", "sleep", "1000");
   orders("delete hang");
