@@ -171,7 +171,8 @@ export class Files {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     const writer = writable.getWriter();
     const written = this.write(path, readable, options);
-    written.catch((error) => writer.abort(error));
+    // one that was being read has been cancelled by its reader
+    written.catch((error) => readable.cancel(error).catch(() => {}));
     return new WritableStream<Uint8Array>({
       write: (bytes) => writer.write(bytes),
       close: async () => {

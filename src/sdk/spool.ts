@@ -1,7 +1,6 @@
-import { open, rm } from "node:fs/promises";
+import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { randomId } from "../lib/mod.ts";
 
 /** As much of a source is kept in memory. */
 const MEMORY_BYTES = 4 << 20;
@@ -31,15 +30,24 @@ async function* each(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> 
   yield* pieces;
 }
 
-async function spoolToFile(first: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): Promise<Spool> {
-  const path = join(tmpdir(), `dhow-${randomId().slice(0, 16)}`);
-  const file = await open(path, "wx+", 0o600);
+/** Open, and without a name: gone whatever happens to this program. */
+async function namelessFile(): Promise<FileHandle> {
+  const dir = await mkdtemp(join(tmpdir(), "dhow-"));
   try {
-    // open, and without a name: gone whatever happens to this program
-    await rm(path);
+    return await open(join(dir, "spool"), "wx+", 0o600);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
+async function spoolToFile(first: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): Promise<Spool> {
+  let file: FileHandle | undefined;
+  try {
+    const opened = await namelessFile();
+    file = opened;
     let size = 0;
     const append = async (piece: Uint8Array): Promise<void> => {
-      await file.appendFile(piece);
+      await opened.appendFile(piece);
       size += piece.length;
     };
     for (const piece of first) await append(piece);
@@ -48,17 +56,17 @@ async function spoolToFile(first: readonly Uint8Array[], rest: AsyncIterator<Uin
       size,
       bytes: async function* () {
         for (let at = 0; at < size; ) {
-          const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES, at);
+          const { bytesRead, buffer } = await opened.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES, at);
           if (bytesRead === 0) return;
           at += bytesRead;
           yield buffer.subarray(0, bytesRead);
         }
       },
-      [Symbol.asyncDispose]: () => file.close(),
+      [Symbol.asyncDispose]: () => opened.close(),
     };
   } catch (error) {
     await rest.return?.();
-    await file.close();
+    await file?.close();
     throw error;
   }
 }

@@ -15,14 +15,19 @@ export function decodeName(bytes: Uint8Array): string {
   }
 }
 
+/** Whether no byte is escaped in it. Node.js 18, on which the SDK runs, has no `isWellFormed`. */
+function isPlain(name: string): boolean {
+  return name.isWellFormed?.() ?? !/\p{Surrogate}/u.test(name);
+}
+
 /** The bytes of a name: the string itself when it is plain text (whoever takes it encodes UTF-8), bytes when it holds escaped ones. */
 export function encodeName(name: string): string | Uint8Array {
-  return name.isWellFormed() ? name : nameBytes(name);
+  return isPlain(name) ? name : nameBytes(name);
 }
 
 /** The bytes of a name, always as bytes. */
 export function nameBytes(name: string): Uint8Array {
-  if (name.isWellFormed()) return Buffer.from(name);
+  if (isPlain(name)) return Buffer.from(name);
   const parts: Uint8Array[] = [];
   // with the u flag a lone surrogate is a character of its own and a pair is not split
   for (const part of name.split(/([\ud800-\udfff])/u)) {
