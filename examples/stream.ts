@@ -3,7 +3,7 @@ import { connect } from "dhow";
 const dhow = connect();
 await using box = await dhow.containers.run({ image: "busybox", command: ["sleep", "60"] });
 
-for await (const event of box.exec("echo one; echo two >&2; exit 3")) {
+for await (const event of box.exec("echo one; sleep 0.2; echo two >&2; exit 3")) {
   if (event.kind === "exit") console.log("exit code", event.exitCode);
   else console.log(event.kind, event.text.trim());
 }
