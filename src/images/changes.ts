@@ -190,6 +190,7 @@ const INSTRUCTIONS: Readonly<Record<string, Instruction>> = {
     if (args === "") throw invalid(`${name} requires at least one argument`);
     const lookup = lookupIn(state.config);
     const paths = (parseJsonForm(args) ?? splitWords(args)).map((word) => expandWord(word, lookup).trim());
+    if (paths.length === 0) throw invalid(`${name} requires at least one argument`);
     if (paths.some((path) => path === "")) throw invalid("VOLUME specified can not be an empty string");
     return merge(state, { Volumes: { ...state.config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) } });
   },

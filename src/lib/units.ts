@@ -67,17 +67,24 @@ const DURATION_UNITS: Readonly<Record<string, bigint>> = {
   h: 3_600_000_000_000n,
 };
 
-/** Parses a Go duration (`1h30m`, `1.5s`, `-2ms`) to nanoseconds; undefined when it is none. */
+/** The longest time that Go's 64 bits hold, in nanoseconds. */
+const DURATION_MAX = 2n ** 63n - 1n;
+/** Digits after the point that a time of 64 bits can show. */
+const FRACTION_DIGITS = 18;
+
+/** Parses a Go duration (`1h30m`, `1.5s`, `-2ms`) to nanoseconds; undefined when it is none, or longer than Go can say. */
 export function parseDuration(text: string): bigint | undefined {
-  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
-  if (text === "0") return 0n;
+  const match = /^([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
+  if (/^[+-]?0$/.test(text)) return 0n;
   if (!match) return undefined;
   let total = 0n;
-  for (const part of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
-    const [whole = "", fraction = ""] = (part[1] ?? "").split(".");
-    const unit = DURATION_UNITS[part[2] ?? ""] ?? 0n;
-    total += BigInt(whole || "0") * unit;
-    if (fraction) total += (BigInt(fraction) * unit) / 10n ** BigInt(fraction.length);
+  for (const [, amount = "", name = ""] of text.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
+    const [whole = "", fraction = ""] = amount.split(".");
+    if (whole.replace(/^0+/, "").length > 19) return undefined;
+    const unit = DURATION_UNITS[name] ?? 0n;
+    const part = fraction.slice(0, FRACTION_DIGITS);
+    total += BigInt(whole || "0") * unit + (BigInt(part || "0") * unit) / 10n ** BigInt(part.length);
+    if (total > DURATION_MAX) return undefined;
   }
   return match[1] === "-" ? -total : total;
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { parseFilters, parseGoDuration, parsePlatform, parseTimestamp, Query } from "./decode.ts";
+import fc from "fast-check";
+import { DhowError } from "../lib/mod.ts";
+import { parseFilters, parsePlatform, parseTimestamp, Query } from "./decode.ts";
 
 describe("Query", () => {
   test("reads docker's booleans", () => {
@@ -52,11 +54,35 @@ describe("times", () => {
     expect(() => parseTimestamp("yesterday", now)).toThrow('invalid timestamp "yesterday": invalid seconds "yesterday": invalid syntax');
   });
 
-  test("parseGoDuration() knows Go's units", () => {
-    expect(parseGoDuration("1.5s")).toBe(1_500_000_000n);
-    expect(parseGoDuration("-2ms3us4ns")).toBe(-2_003_004n);
-    expect(parseGoDuration("10")).toBeUndefined();
-    expect(parseGoDuration("1d")).toBeUndefined();
+  test("parseTimestamp() refuses what Go's 64 bits don't hold, and does so at once", () => {
+    for (const text of ["9223372036854775808", "9".repeat(100_000)]) {
+      expect(() => parseTimestamp(text, now)).toThrow("value out of range");
+    }
+    for (const text of ["1.", ".5", `${"9".repeat(400)}h`, `${"1".repeat(100_000)}x`, "2020-13-45"]) {
+      expect(() => parseTimestamp(text, now)).toThrow("invalid syntax");
+    }
+  });
+
+  test("parseTimestamp() gives a time or says that there is none, whatever the text", () => {
+    const pieces = fc.array(fc.constantFrom("1", "99", ".", "-", "+", ":", "T", "Z", "h", "ms", "2006-01-02", "15:04", " "), {
+      maxLength: 8,
+    });
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          pieces.map((all) => all.join("")),
+        ),
+        (text) => {
+          try {
+            expect(typeof parseTimestamp(text, now)).toBe("bigint");
+          } catch (error) {
+            expect(error).toBeInstanceOf(DhowError);
+          }
+        },
+      ),
+      { interruptAfterTimeLimit: 1_000, numRuns: 2_000 },
+    );
   });
 });
 

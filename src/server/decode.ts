@@ -1,4 +1,4 @@
-import { DhowError } from "../lib/mod.ts";
+import { DhowError, parseDuration } from "../lib/mod.ts";
 import type { Filters } from "../spec/engine/mod.ts";
 
 /** A request's query: docker's forms of flags, numbers, filters and times. */
@@ -104,32 +104,20 @@ function filterLists(text: string): Filters {
   );
 }
 
-const UNIT_NS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
-
-/** A Go duration (`1h30m`, `-1.5s`) in nanoseconds; undefined when `text` is none. */
-export function parseGoDuration(text: string): bigint | undefined {
-  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
-  if (text === "0") return 0n;
-  if (match === null) return undefined;
-  let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
-    total += Number(amount) * (UNIT_NS[unit ?? ""] ?? 0);
-  return BigInt(Math.round(total)) * (match[1] === "-" ? -1n : 1n);
-}
-
 /**
  * A point in time as clients send it, in nanoseconds since the epoch: seconds with an optional fraction,
  * an RFC 3339 time (also without zone or time of day), or a Go duration back from `nowMs`.
  * @throws invalid with Go's words
  */
 export function parseTimestamp(text: string, nowMs: number, errorPrefix = ""): bigint {
-  const seconds = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text);
+  const seconds = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
   if (seconds !== null) {
     const [, sign, whole = "0", fraction = ""] = seconds;
+    if (whole.length > 19 || BigInt(whole) > MOST_SECONDS) throw timestampError(text, errorPrefix, "value out of range");
     const ns = BigInt(whole) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
     return sign === "-" ? -ns : ns;
   }
-  const duration = parseGoDuration(text);
+  const duration = parseDuration(text);
   if (duration !== undefined) return BigInt(nowMs) * 1_000_000n - duration;
   const date = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text);
   if (date !== null) {
@@ -137,10 +125,15 @@ export function parseTimestamp(text: string, nowMs: number, errorPrefix = ""): b
     const ms = Date.parse(`${day}T${minute}:${second}${zone}`);
     if (!Number.isNaN(ms)) return BigInt(ms) * 1_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
   }
-  throw new DhowError(
-    "invalid",
-    `${errorPrefix}invalid timestamp ${goQuote(text)}: invalid seconds ${goQuote(text.split(".", 1)[0] ?? "")}: invalid syntax`,
-  );
+  throw timestampError(text, errorPrefix, "invalid syntax");
+}
+
+/** The most that Go's 64 bits hold. */
+const MOST_SECONDS = 2n ** 63n - 1n;
+
+function timestampError(text: string, prefix: string, why: string): DhowError {
+  const seconds = text.split(".", 1)[0] ?? "";
+  return new DhowError("invalid", `${prefix}invalid timestamp ${goQuote(text)}: invalid seconds ${goQuote(seconds)}: ${why}`);
 }
 
 /** `os[/arch[/variant]]` of a JSON-encoded OCI platform. @throws invalid */

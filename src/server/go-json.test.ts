@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { errorKind } from "../lib/mod.ts";
-import { containerCreateBody, execCreateBody } from "./bodies.ts";
+import { authBody, containerCreateBody, containerUpdateBody, execCreateBody, volumeCreateBody } from "./bodies.ts";
 import { decodeJson, type GoType } from "./go-json.ts";
 
 function failure(text: string, type: GoType = containerCreateBody): string {
@@ -121,4 +122,57 @@ describe("decodeJson()", () => {
     expect(decodeJson('{"Cmd":["a"],"cmd":["b"]}', execCreateBody).value).toEqual({ Cmd: ["b"] });
     expect(decodeJson("null", execCreateBody).value).toEqual({});
   });
+});
+
+describe("decodeJson() reads numbers as Go does", () => {
+  const memory = (text: string): string => failure(`{"HostConfig":{"Memory":${text}}}`);
+  for (const text of ["1e3", "1.0", "1E+2", "9223372036854775808", "-9223372036854775809", "1e400", "0.5"]) {
+    test(`${text} is no int64`, () =>
+      expect(memory(text)).toBe(
+        `invalid JSON: json: cannot unmarshal number ${text} into Go struct field HostConfig.HostConfig.Resources.Memory of type int64`,
+      ));
+  }
+  for (const text of ["0", "-0", "9223372036854775807", "-9223372036854775808", "123456789012345678"]) {
+    test(`${text} is one`, () => expect(memory(text)).toBe("decoded"));
+  }
+  test("text is no number", () =>
+    expect(decodeJson('{"Image":"v1.0","Cmd":["1e3","-0"]}', containerCreateBody).value["Image"]).toBe("v1.0"));
+  test("an unsigned number has no sign", () => expect(failure('{"HostConfig":{"BlkioWeight":-0}}')).toContain("number -0 into"));
+});
+
+test("decodeJson() leaves out a null among pointers", () => {
+  const { value } = decodeJson('{"HostConfig":{"Ulimits":[null,{"Name":"core"}],"Devices":[null]}}', containerCreateBody);
+  expect(value).toEqual({ HostConfig: { Ulimits: [{ Name: "core" }], Devices: [{}] } });
+});
+
+test("decodeJson() throws nothing but what Go says, whatever the text", () => {
+  const key = fc.constantFrom("Image", "image", "HostConfig", "hostconfig", "Memory", "Ulimits", "Labels", "Cmd", "__proto__", "x");
+  const scalar = fc.oneof(fc.constantFrom("null", "true", "1", "-0", "1e3", "1.5", "9223372036854775808", '"s"', "{}", "[]"), fc.json());
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof({ depthSize: "small", withCrossShrink: true }, scalar, tie("object"), tie("array")),
+    array: fc.array(tie("json"), { maxLength: 3 }).map((items) => `[${items.join(",")}]`),
+    object: fc
+      .array(fc.tuple(key, tie("json")), { maxLength: 4 })
+      .map((members) => `{${members.map(([name, item]) => `${JSON.stringify(name)}:${item}`).join(",")}}`),
+  }));
+  const cut = fc.tuple(json.map(String), fc.nat(), fc.string({ maxLength: 2 })).map(([text, at, more]) => {
+    const place = at % (text.length + 1);
+    return text.slice(0, place) + more + text.slice(place);
+  });
+  fc.assert(
+    fc.property(fc.oneof(json.map(String), cut, fc.string()), (text) => {
+      for (const type of [containerCreateBody, containerUpdateBody, execCreateBody, volumeCreateBody, authBody]) {
+        let isJson = true;
+        try {
+          JSON.parse(text);
+        } catch {
+          isJson = false;
+        }
+        const said = failure(text, type);
+        if (!isJson) expect(said).not.toBe("decoded");
+        else if (said !== "decoded") expect(said).toStartWith("invalid JSON: json: cannot unmarshal ");
+      }
+    }),
+    { interruptAfterTimeLimit: 2_000, numRuns: 2_000 },
+  );
 });

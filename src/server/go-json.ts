@@ -95,8 +95,52 @@ interface Context {
   readonly path: string;
 }
 
+/** A number whose text says more than JavaScript's value of it: `1.0`, `1e3`, one beyond 2^53. Go reads the text. */
+class Numeral {
+  readonly text: string;
+  readonly value: number;
+
+  constructor(text: string, value: number) {
+    this.text = text;
+    this.value = value;
+  }
+
+  /** Whether Go takes it for that type. */
+  fits(min: number, max: number): boolean {
+    if (!/^-?\d+$/.test(this.text) || (min === 0 && this.text.startsWith("-"))) return false;
+    const exact = BigInt(this.text);
+    // bounds of 64 bits are not to be had as a number: the upper one is the first that is too large
+    return exact >= BigInt(min) && (max >= INT64 ? exact < BigInt(max) : exact <= BigInt(max));
+  }
+}
+
+const NUMERALS = /\d[.eE]|\d{16}|-0/;
+const PLAIN = /^(?:0|-?[1-9]\d{0,14})$/;
+
+type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+const keepNumerals: Reviver = (_, value, { source }) =>
+  typeof value === "number" && source !== undefined && !PLAIN.test(source) ? new Numeral(source, value) : value;
+
+function parseJson(text: string): unknown {
+  return NUMERALS.test(text) ? JSON.parse(text, keepNumerals as (this: unknown, key: string, value: unknown) => unknown) : JSON.parse(text);
+}
+
+/** JSON of any form as it is. */
+function plain(value: unknown): unknown {
+  if (value instanceof Numeral) return value.value;
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Numeral);
+}
+
 /** What the value is called in messages; numbers that don't fit are shown. */
 function valueName(value: unknown): string {
+  if (value instanceof Numeral) return "number";
   if (Array.isArray(value)) return "array";
   if (typeof value === "boolean") return "bool";
   return typeof value;
@@ -120,32 +164,38 @@ class Decoder {
     if (value === null) return undefined;
     switch (type.kind) {
       case "any":
-        return value;
+        return plain(value);
       case "string":
         return typeof value === "string" ? value : this.#mismatch(value, type, context);
       case "bool":
         return typeof value === "boolean" ? value : this.#mismatch(value, type, context);
       case "int":
+        if (value instanceof Numeral) {
+          return value.fits(type.min, type.max) ? value.value : this.#mismatch(value, type, context, `number ${value.text}`);
+        }
         if (typeof value !== "number") return this.#mismatch(value, type, context);
         if (!Number.isInteger(value) || value < type.min || value > type.max)
           return this.#mismatch(value, type, context, `number ${value}`);
         return value;
       case "empty":
-        return typeof value === "object" && !Array.isArray(value) ? {} : this.#mismatch(value, type, context);
+        return isObject(value) ? {} : this.#mismatch(value, type, context);
       case "strings":
         return this.#strings(value, context);
       case "slice":
         if (!Array.isArray(value)) return this.#mismatch(value, type, context);
-        return value.map((item) => this.decode(item, type.of, context) ?? zero(type.of, type.pointers));
+        // a null among pointers is one to nothing, which dockerd falls over later: nothing is meant by it
+        return (type.pointers ? value.filter((item) => item !== null) : value).map(
+          (item) => this.decode(item, type.of, context) ?? zero(type.of),
+        );
       case "map":
-        if (typeof value !== "object" || Array.isArray(value)) return this.#mismatch(value, type, context);
+        if (!isObject(value)) return this.#mismatch(value, type, context);
         return Object.fromEntries(
           Object.entries(value)
-            .map(([key, item]) => [key, this.decode(item, type.of, context) ?? zero(type.of, false)] as const)
+            .map(([key, item]) => [key, this.decode(item, type.of, context) ?? zero(type.of)] as const)
             .sort(byKey),
         );
       case "struct":
-        if (typeof value !== "object" || Array.isArray(value)) return this.#mismatch(value, type, context);
+        if (!isObject(value)) return this.#mismatch(value, type, context);
         return this.#struct(value, type, context);
       default: {
         const never: never = type;
@@ -185,8 +235,7 @@ function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown])
 }
 
 /** What Go leaves in a list or map for a `null`. */
-function zero(type: GoType, pointer: boolean): unknown {
-  if (pointer) return null;
+function zero(type: GoType): unknown {
   switch (type.kind) {
     case "string":
       return "";
@@ -209,7 +258,8 @@ export interface Decoded {
 }
 
 /**
- * Decodes a request body as dockerd does: keys in any case, unknown keys ignored, `null` = not given.
+ * Decodes a request body as dockerd does: keys in any case, unknown keys ignored, `null` = not given. Of keys that mean the same field
+ * the last one counts, where Go merges objects.
  * `emptyText` is what is said of an empty body.
  * @throws invalid with dockerd's and Go's words: no JSON, trailing data, a value of another type.
  */
@@ -217,13 +267,13 @@ export function decodeJson(text: string, type: GoType, emptyText = "got EOF whil
   let raw: unknown;
   let trailing = false;
   try {
-    raw = JSON.parse(text);
+    raw = parseJson(text);
   } catch {
     const scan = scanJson(text);
     if (scan.kind === "empty") throw new DhowError("invalid", `invalid JSON: ${emptyText}`);
     if (scan.kind === "error") throw new DhowError("invalid", `invalid JSON: ${scan.message}`);
     trailing = true;
-    raw = JSON.parse(text.slice(0, scan.end));
+    raw = parseJson(text.slice(0, scan.end));
   }
   const decoder = new Decoder();
   const value = decoder.decode(raw, type, null);

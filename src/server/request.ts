@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { DhowError } from "../lib/mod.ts";
 import { Query } from "./decode.ts";
 import { type Decoded, decodeJson, type GoType } from "./go-json.ts";
+import { mediaType } from "./media-type.ts";
 import type { ApiVersion } from "./versions.ts";
 
 /** JSON bodies are held in memory, so there is an end to them. */
@@ -148,12 +149,7 @@ export class ApiRequest {
   #checkContentType(): void {
     const given = this.header("content-type");
     if (given === "" && this.bodyLength === 0) return;
-    if (given === "") throw new DhowError("invalid", "malformed Content-Type header (): mime: no media type");
-    const type = given.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-    if (!/^[\w!#$%&'*+.^`|~-]+(\/[\w!#$%&'*+.^`|~-]+)?$/.test(type)) {
-      throw new DhowError("invalid", `malformed Content-Type header (${given}): mime: expected token after slash`);
-    }
-    if (type !== "application/json") {
+    if (mediaType(given) !== "application/json") {
       throw new DhowError("invalid", `unsupported Content-Type header (${given}): must be 'application/json'`);
     }
   }

@@ -51,6 +51,8 @@ export class Router {
 
   /** `path` is decoded and without its version. */
   match(method: string, path: string): Match | undefined {
+    // a name has no line break in it, as in the router that dockerd uses
+    if (path.includes("\n")) return undefined;
     const exact = this.#exact.get(`${method} ${path}`);
     if (exact !== undefined) return { route: exact, name: "" };
     const second = path.indexOf("/", 1);

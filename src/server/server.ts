@@ -230,11 +230,14 @@ function pathOf(incoming: IncomingMessage): string {
   return question < 0 ? url : url.slice(0, question);
 }
 
+/** Escapes are bytes; those that are no UTF-8 make a name that nothing has. */
 function decodePath(path: string): string {
   try {
     return decodeURIComponent(path);
   } catch (cause) {
-    throw new DhowError("invalid", `invalid URL escape in ${JSON.stringify(path)}`, { cause });
+    if (/%(?![0-9a-fA-F]{2})/.test(path)) throw new DhowError("invalid", `invalid URL escape in ${JSON.stringify(path)}`, { cause });
+    const bytes = path.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    return Buffer.from(bytes, "latin1").toString("utf8");
   }
 }
 

@@ -102,12 +102,21 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
   validateConflicts(hostConfig, { hostname: request.Hostname, exposedPorts: request.ExposedPorts });
   validateMounts(hostConfig);
   checkExtraHosts(hostConfig.ExtraHosts ?? []);
+  checkStorageOptions(hostConfig.StorageOpt ?? {});
   const runtime = hostConfig.Runtime ?? "";
   if (runtime !== "" && !deps.settings.runtimes.includes(runtime)) {
     throw new DhowError("invalid", `unknown or invalid runtime name: ${runtime}`);
   }
   if (hostConfig.AutoRemove && !["", "no", undefined].includes(hostConfig.RestartPolicy?.Name)) {
     throw new DhowError("invalid", "can't create 'AutoRemove' container with restart policy");
+  }
+}
+
+/** A container's room on the disk has no limit here, as in docker's overlay2 without project quotas. @throws internal in docker's words */
+function checkStorageOptions(options: Readonly<Record<string, string>>): void {
+  for (const key of Object.keys(options)) {
+    if (key.toLowerCase() !== "size") throw new DhowError("internal", `unknown option ${key}`);
+    throw new DhowError("internal", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
   }
 }
 

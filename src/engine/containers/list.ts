@@ -86,7 +86,7 @@ function nameMatches(name: string, pattern: string): boolean {
 /** Whether `labels` has a `key` or `key=value`. */
 export function hasLabel(labels: Readonly<Record<string, string>> | null | undefined, wanted: string): boolean {
   const at = wanted.indexOf("=");
-  if (at < 0) return labels !== null && labels !== undefined && wanted in labels;
+  if (at < 0) return labels !== null && labels !== undefined && Object.hasOwn(labels, wanted);
   return labels?.[wanted.slice(0, at)] === wanted.slice(at + 1);
 }
 

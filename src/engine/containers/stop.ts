@@ -1,5 +1,5 @@
 import { DhowError, errnoCode, formatTime, nowNs } from "../../lib/mod.ts";
-import { parseSignal } from "../../linux/mod.ts";
+import { isValidSignal, parseSignal } from "../../linux/mod.ts";
 import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
 import { isRunning, type SentSignal } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -104,6 +104,7 @@ function send(deps: ContainerDeps, container: Container, task: Task, { signal, b
 export async function killContainer(deps: ContainerDeps, ref: string, signalText: string): Promise<void> {
   try {
     const signal = signalText === "" ? SIGKILL : parseSignal(signalText);
+    if (!isValidSignal(signal)) throw new DhowError("invalid", `the linux daemon does not support signal ${signal}`);
     await kill(deps, deps.store.find(ref), signal);
   } catch (cause) {
     if (!(cause instanceof DhowError)) throw cause;

@@ -42,6 +42,7 @@ export async function top(pids: readonly number[], psArgs: string): Promise<Cont
 
 async function ps(args: readonly string[]): Promise<{ readonly output: string; readonly errors: string; readonly exitCode: number }> {
   let child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  if (args.some((arg) => arg.includes("\0"))) throw new DhowError("internal", "ps: fork/exec /usr/bin/ps: invalid argument");
   try {
     child = Bun.spawn(["ps", ...args], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   } catch (cause) {

@@ -1,5 +1,5 @@
 import { DhowError, randomId } from "../../lib/mod.ts";
-import { ContainerIo, type ExecTask, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
+import { ContainerIo, type ExecTask, execProcess, NoLog, parseDetachKeys, resolveUser } from "../../runtime/mod.ts";
 import type {
   AttachSession,
   ExecApi,
@@ -47,6 +47,7 @@ export class Execs implements ExecApi {
     this.#deps.warmer.touch();
     const container = this.#runningContainer(containerRef);
     if (!request.Cmd?.length) throw new DhowError("invalid", "no exec command specified");
+    parseDetachKeys(request.DetachKeys ?? "", "escape");
     const id = randomId();
     const { reactor, buffers, log } = this.#deps;
     const io = new ContainerIo({

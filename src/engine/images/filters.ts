@@ -18,7 +18,7 @@ export function boolFilter(filters: Filters, key: string, byDefault: boolean): b
 
 function matchesPair(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const at = wanted.indexOf("=");
-  return at < 0 ? wanted in labels : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
+  return at < 0 ? Object.hasOwn(labels, wanted) : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
 }
 
 /** Whether labels pass the filters `label` (all must be there) and `label!` (none may be). */

@@ -26,8 +26,9 @@ function checkKeys(filters: Filters, known: readonly string[]): void {
 
 function matchesLabel(labels: Readonly<Record<string, string>> | null, wanted: string): boolean {
   const at = wanted.indexOf("=");
-  const value = labels?.[at < 0 ? wanted : wanted.slice(0, at)];
-  return value !== undefined && (at < 0 || value === wanted.slice(at + 1));
+  const key = at < 0 ? wanted : wanted.slice(0, at);
+  if (labels === null || !Object.hasOwn(labels, key)) return false;
+  return at < 0 || labels[key] === wanted.slice(at + 1);
 }
 
 // As docker: the whole name, or a regular expression found in it.

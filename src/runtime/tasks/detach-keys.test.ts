@@ -13,8 +13,8 @@ test("parseDetachKeys() reads letters and ctrl keys", () => {
 });
 
 test("parseDetachKeys() rejects what is no key", () => {
-  expect(() => parseDetachKeys("ctrl-A")).toThrow("Invalid escape keys (ctrl-A) provided");
-  expect(() => parseDetachKeys("abc")).toThrow("Unknown character: 'abc'");
+  expect(() => parseDetachKeys("ctrl-A")).toThrow("Invalid detach keys (ctrl-A) provided");
+  expect(() => parseDetachKeys("abc")).toThrow("Invalid detach keys (abc) provided");
 });
 
 test("a sequence detaches, also across chunks, and is not forwarded", () => {

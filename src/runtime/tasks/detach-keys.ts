@@ -5,8 +5,8 @@ export const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
 
 const CONTROL: Readonly<Record<string, number>> = { "@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, _: 31 };
 
-/** The bytes of a key sequence like `ctrl-p,ctrl-q` or `a,b`. Empty text is no keys. @throws invalid */
-export function parseDetachKeys(keys: string): Uint8Array {
+/** The bytes of a key sequence like `ctrl-p,ctrl-q` or `a,b`. Empty text is no keys. @throws invalid in docker's words, which call an exec's `escape` keys */
+export function parseDetachKeys(keys: string, what: "detach" | "escape" = "detach"): Uint8Array {
   if (keys === "") return new Uint8Array(0);
   return Uint8Array.from(keys.split(","), (key) => {
     if (key.length === 1 && key.charCodeAt(0) < 256) return key.charCodeAt(0);
@@ -14,7 +14,7 @@ export function parseDetachKeys(keys: string): Uint8Array {
     const name = match?.[1] ?? "";
     if (/^[a-z]$/.test(name)) return name.charCodeAt(0) - 96;
     const code = CONTROL[name];
-    if (code === undefined) throw new DhowError("invalid", `Invalid escape keys (${keys}) provided: Unknown character: '${key}'`);
+    if (code === undefined) throw new DhowError("invalid", `Invalid ${what} keys (${keys}) provided`);
     return code;
   });
 }

@@ -1,4 +1,5 @@
 export { BufferPool } from "./buffers.ts";
+export { parseDetachKeys } from "./detach-keys.ts";
 export type { ExecOptions, ExecProcessSpec, ExecTask } from "./exec.ts";
 export { ContainerIo, type ContainerIoOptions } from "./io.ts";
 export type { OciRuntime } from "./runtimes.ts";

@@ -24,8 +24,9 @@ export class IoSession implements AttachSession {
     this.#io = io;
     this.#options = options;
     this.tty = io.options.tty;
+    const keys = parseDetachKeys(options.detachKeys ?? DEFAULT_DETACH_KEYS);
     // docker looks for the keys only where a terminal is
-    if (this.tty && options.stdin) this.#filter = new DetachFilter(parseDetachKeys(options.detachKeys ?? DEFAULT_DETACH_KEYS));
+    if (this.tty && options.stdin) this.#filter = new DetachFilter(keys);
     this.#queue = new OutputQueue(
       () => io.roomAgain(),
       () => this.#gone(),
