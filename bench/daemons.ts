@@ -1,5 +1,5 @@
 /** Starts the two engines, each with own roots, socket and bridge, and takes away everything of them. */
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { digestHex, digestOf } from "../src/lib/mod.ts";
 import { allProcessesOf, type Docker, type Engine, untilReady } from "./engine.ts";
@@ -30,9 +30,26 @@ async function start({ name, dir, command, docker, sweep }: Start): Promise<Runn
   const { socket } = places(dir);
   const log = openSync(join(dir, "log"), "a");
   // in a session of its own: Ctrl-C is ours to handle
-  const child = Bun.spawn([...command], { stdio: ["ignore", log, log], detached: true });
-  closeSync(log);
-  const engine: Engine = { name, socket, dir };
+  const launch = () => Bun.spawn([...command], { stdio: ["ignore", log, log], detached: true });
+  let child = launch();
+  const ready = (): Promise<void> => untilReady(socket, () => child.exitCode !== null || child.signalCode !== null);
+  const engine: Engine = {
+    name,
+    socket,
+    dir,
+    get pid() {
+      return child.pid;
+    },
+    restart: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+      rmSync(socket, { force: true });
+      const start = Bun.nanoseconds();
+      child = launch();
+      await ready();
+      return (Bun.nanoseconds() - start) / 1e6;
+    },
+  };
   const stop = async (): Promise<void> => {
     try {
       const ids = docker.output(engine, ["ps", "-aq"]).split("\n").filter(Boolean);
@@ -43,15 +60,16 @@ async function start({ name, dir, command, docker, sweep }: Start): Promise<Runn
     child.kill("SIGTERM");
     await Promise.race([child.exited, Bun.sleep(STOP_MS)]);
     await endProcesses(engine);
+    closeSync(log);
     sweep();
   };
   try {
-    await untilReady(socket, () => child.exitCode !== null || child.signalCode !== null);
+    await ready();
   } catch (error) {
     await stop();
     throw new Error(`start ${name}: ${error instanceof Error ? error.message : error}\n${tail(join(dir, "log"))}`);
   }
-  return { ...engine, [Symbol.asyncDispose]: stop };
+  return Object.assign(engine, { [Symbol.asyncDispose]: stop });
 }
 
 function tail(path: string): string {

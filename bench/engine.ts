@@ -3,10 +3,15 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 const KIB_PER_MIB = 1024;
 const READY_MS = 30_000;
+const TICKS_PER_SECOND = 100;
 
 export interface Engine {
   readonly name: "dhow" | "dockerd";
   readonly socket: string;
+  /** The daemon's own process. */
+  readonly pid: number;
+  /** Kills the daemon with -9 and starts it again. Returns the milliseconds until it answers. */
+  restart(): Promise<number>;
   /** Everything that the engine writes; every process of it has this in its command line, or descends from one that has. */
   readonly dir: string;
 }
@@ -124,6 +129,21 @@ export function allProcessesOf(engine: Engine): readonly number[] {
     .filter((pid) => pid > 0 && pidNamespace(pid) !== "" && pidNamespace(pid) !== pidNamespace("self"))
     .filter((pid) => proc(pid, "mountinfo").includes(`${engine.dir}/`));
   return [...processesOf(engine), ...inContainers];
+}
+
+/** The memory of the daemon's process alone: proportional set size, in MiB. */
+export function daemonPssMib({ pid }: Engine): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(proc(pid, "smaps_rollup"))?.[1] ?? 0) / KIB_PER_MIB;
+}
+
+/** The processor time that processes of these pids have used, in seconds. @see proc_pid_stat(5), fields 14 and 15 */
+export function cpuSeconds(pids: readonly number[]): number {
+  const ticks = pids.map((pid) => {
+    const stat = proc(pid, "stat");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  });
+  return ticks.reduce((sum, own) => sum + own, 0) / TICKS_PER_SECOND;
 }
 
 /** The memory of the daemon and its helpers: proportional set size, in MiB. */

@@ -68,8 +68,7 @@ export async function measure(bench: Bench, row: Row): Promise<readonly Result[]
     for (const engine of [bench.dhow, bench.dockerd]) row.cleanUp?.(bench, engine);
   }
   return Object.entries(row.figures).map(([key, figure]) => {
-    const numbers = (engine: Engine): number[] =>
-      failed.has(engine) ? [] : samples[engine.name].map((sample) => sample[key] ?? Number.NaN);
+    const numbers = (engine: Engine): number[] => (failed.has(engine) ? [] : samples[engine.name].flatMap((sample) => sample[key] ?? []));
     return { ...figure, dhow: numbers(bench.dhow), dockerd: numbers(bench.dockerd) };
   });
 }

@@ -1,12 +1,14 @@
 /** The statistics of a row, and the table. */
 
 /** What a figure's numbers count. Less is better in all of them. */
-export type Unit = "ms" | "s" | "MiB" | "µs";
+export type Unit = "ms" | "s" | "MiB" | "µs" | "%";
 
 /** One line of the table, before it was measured. */
 export interface Figure {
   readonly title: string;
   readonly unit: Unit;
+  /** Only dhow is measured. */
+  readonly isAlone?: boolean;
   /** Where to get: at most this share of dockerd's number, or this number itself; without one the line is for information. */
   readonly target?: { readonly kind: "ratio" | "value"; readonly max: number };
 }
@@ -56,7 +58,7 @@ export function renderTable(results: readonly Result[]): string {
   const lines = results.map((result) => [
     result.title,
     show(result.dhow, result.unit),
-    show(result.dockerd, result.unit),
+    result.isAlone ? "" : show(result.dockerd, result.unit),
     ratioOf(result)?.toFixed(2) ?? "",
     showTarget(result),
     verdicts[`${isReached(result)}`],

@@ -2,6 +2,7 @@ import type { Row } from "../measure.ts";
 import { loadRow, saveRow } from "./archive.ts";
 import { commitRow, exportRow } from "./commit.ts";
 import { copyRows } from "./copy.ts";
+import { crowdRow } from "./crowd.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
@@ -22,4 +23,5 @@ export const rows: readonly Row[] = [
   exportRow,
   ...copyRows,
   psRow,
+  crowdRow,
 ];
