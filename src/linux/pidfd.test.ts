@@ -67,8 +67,9 @@ test("procStartTime() tells processes apart, whatever their name", async () => {
 });
 
 test("zombieExitCode() knows how a process ended that its parent leaves unreaped", async () => {
-  // a shell that became another program waits for no child
-  const parent = Bun.spawn(["sh", "-c", "(exit 42) & echo $!; exec cat"], { stdin: "pipe", stdout: "pipe" });
+  // a shell that became another program waits for no child; where SIGCHLD is ignored, as below nohup, nobody would have to
+  const script = "(exit 42) & echo $!; exec cat";
+  const parent = Bun.spawn(["env", "--default-signal=CHLD", "sh", "-c", script], { stdin: "pipe", stdout: "pipe" });
   const { value } = await parent.stdout.getReader().read();
   const pid = Number(Buffer.from(value ?? []).toString());
   while (zombieExitCode(pid) === undefined) await Bun.sleep(1);
