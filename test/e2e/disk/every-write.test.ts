@@ -168,8 +168,38 @@ const calls: Readonly<Record<string, Call>> = {
     run: () => daemon.api("POST", "/images/create?fromSrc=-&repo=imported", tar([{ name: "file", data: "x".repeat(10_000) }]), TAR),
     after: () => remove("/images/imported"),
   },
+  commit: {
+    before: async () => [
+      await create("one", {
+        Cmd: ["sh", "-c", "mkdir /new; for i in 1 2 3; do seq 2000 >/new/$i; done; rm -r /root; ln /new/1 /new/link"],
+      }),
+      await daemon.api("POST", "/containers/one/start"),
+      await daemon.api("POST", "/containers/one/wait"),
+    ],
+    run: () => daemon.api("POST", "/commit?container=one&repo=committed"),
+    after: async () => [await removeContainer(), await remove("/images/committed")],
+  },
+  "cp into a stopped container": {
+    before: () => create("one"),
+    run: () => daemon.api("PUT", "/containers/one/archive?path=/", loose, TAR),
+    after: removeContainer,
+  },
+  "cp into a running container": {
+    before: async () => [await create("one"), await daemon.api("POST", "/containers/one/start")],
+    run: () => daemon.api("PUT", "/containers/one/archive?path=/", loose, TAR),
+    after: removeContainer,
+  },
+  update: {
+    before: async () => [await create("one"), await daemon.api("POST", "/containers/one/start")],
+    run: () => daemon.api("POST", "/containers/one/update", { CpuShares: 100 }),
+    after: removeContainer,
+  },
+  lease: { run: () => daemon.api("POST", "/leases", { Name: "lease", TTL: "1h" }), after: () => remove("/leases/lease") },
   tag: { run: () => daemon.api("POST", "/images/busybox/tag?repo=tagged"), after: () => remove("/images/tagged") },
 };
+
+/** Files that go into a container one by one: those before a failure stay, as with docker. */
+const loose = tar(Array.from({ length: 5 }, (_, i) => ({ name: `dir${i}/file`, data: "x".repeat(5000) })));
 
 const loadable = imageArchive({
   name: "loaded",
