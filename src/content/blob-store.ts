@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { DhowError, type Digest, digestHex, digestOf, errnoCode, isDigest, writeFileAtomic } from "../lib/mod.ts";
+import { type Defect, DhowError, type Digest, digestHex, digestOf, errnoCode, isDigest, writeFileAtomic } from "../lib/mod.ts";
 
 const READ_BYTES = 1 << 20;
 
@@ -28,6 +28,8 @@ export interface BlobInfo {
 export class BlobStore {
   readonly #blobs: string;
   readonly #ingest: string;
+  /** What is being written. */
+  readonly #ingesting = new Set<string>();
 
   /** @param root the store's directory; made when missing */
   constructor(root: string) {
@@ -41,7 +43,9 @@ export class BlobStore {
    * @throws invalid when it is not what was expected; what the stream or the disk throws
    */
   async ingest(source: AsyncIterable<Uint8Array>, options: IngestOptions = {}): Promise<BlobInfo> {
-    const path = join(this.#ingest, randomBytes(8).toString("hex"));
+    const id = randomBytes(8).toString("hex");
+    const path = join(this.#ingest, id);
+    this.#ingesting.add(id);
     const hash = new Bun.CryptoHasher("sha256");
     let sizeBytes = 0;
     try {
@@ -62,6 +66,8 @@ export class BlobStore {
     } catch (error) {
       await rm(path, { force: true });
       throw error;
+    } finally {
+      this.#ingesting.delete(id);
     }
   }
 
@@ -122,8 +128,17 @@ export class BlobStore {
 
   /** At the daemon's start: deletes what a crash left half-written. */
   sweep(): void {
-    for (const name of readdirSync(this.#ingest)) rmSync(join(this.#ingest, name), { force: true, recursive: true });
-    for (const name of readdirSync(this.#blobs)) if (!isDigest(`sha256:${name}`)) rmSync(join(this.#blobs, name), { force: true });
+    for (const { mend } of this.defects()) void mend();
+  }
+
+  /** What a crash left half-written, and files that are no blobs. */
+  defects(): Defect[] {
+    const left = readdirSync(this.#ingest).filter((name) => !this.#ingesting.has(name));
+    const strange = readdirSync(this.#blobs).filter((name) => !isDigest(`sha256:${name}`));
+    return [...left.map((name) => join(this.#ingest, name)), ...strange.map((name) => join(this.#blobs, name))].map((path) => ({
+      what: `${path} is no whole blob`,
+      mend: () => rmSync(path, { force: true, recursive: true }),
+    }));
   }
 
   #path(digest: Digest): string {

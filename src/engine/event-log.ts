@@ -1,12 +1,13 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, renameSync, statSync, writeSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoCode, type Logger } from "../lib/mod.ts";
+import { type Defect, errnoCode, type Logger, writeFileAtomic } from "../lib/mod.ts";
 import type { RecordedEvent } from "./events.ts";
 
 const DEFAULT_SEGMENT_BYTES = 1 << 20;
 const CHUNK_BYTES = 64 << 10;
 const NEWLINE = 10;
+const FOREVER = 1n << 63n;
 
 /**
  * The events of the past, as far as they fit:
@@ -92,9 +93,51 @@ export class EventLog implements Disposable {
     }
   }
 
+  /** Segments with lines that are no events, or that are not where they are written to any more. */
+  defects(): Defect[] {
+    return ["previous", "current"].flatMap((name) => {
+      const path = join(this.#dir, name);
+      const { broken } = whole(path);
+      if (broken > 0) return { what: `${path} has ${broken} broken lines`, mend: () => this.#rewrite(name) };
+      const isElsewhere = name === "current" && !this.#isCurrent(path);
+      return isElsewhere ? { what: `${path} is gone`, mend: () => this.#rewrite(name) } : [];
+    });
+  }
+
+  #isCurrent(path: string): boolean {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found !== undefined && found.ino === fstatSync(this.#fd).ino;
+  }
+
+  /** Keeps the lines of a segment that are events. */
+  #rewrite(name: string): void {
+    const path = join(this.#dir, name);
+    writeFileAtomic(path, whole(path).text, { mode: 0o600 });
+    if (name !== "current") return;
+    const former = this.#fd;
+    this.#fd = this.#open();
+    this.#size = fstatSync(this.#fd).size;
+    this.#isBroken = false;
+    closeSync(former);
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }
+}
+
+/** A segment without its broken lines, and how many those are; one that is not there is empty. */
+function whole(path: string): { readonly text: string; readonly broken: number } {
+  let text = "";
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (errnoCode(error) !== "ENOENT") throw error;
+  }
+  const lines = text.split("\n");
+  // after the last newline comes nothing, or a line without its end
+  const good = lines.slice(0, -1).filter((line) => parseLine(line, 0n, FOREVER) !== undefined);
+  return { text: good.map((line) => `${line}\n`).join(""), broken: lines.filter((line) => line !== "").length - good.length };
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

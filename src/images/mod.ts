@@ -8,4 +8,4 @@ export { type DistroOptions, makeDistroImage } from "./distro/make.ts";
 export { isDistroReference } from "./distro/spec.ts";
 export { type ImportOptions, importRootfs } from "./import.ts";
 export { progressStream, type Report } from "./progress.ts";
-export { createdNs, type Image, ImageStore, type ImageStoreOptions, noSuchImage } from "./store.ts";
+export { createdNs, type DamagedImage, type Image, ImageStore, type ImageStoreOptions, noSuchImage } from "./store.ts";

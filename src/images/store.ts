@@ -1,5 +1,17 @@
 import type { BlobStore } from "../content/mod.ts";
-import { type ChainId, chainIds, DhowError, type Digest, digestOf, formatTime, isKind, type Logger, nowNs, parseTime } from "../lib/mod.ts";
+import {
+  type ChainId,
+  chainIds,
+  DhowError,
+  type Digest,
+  digestOf,
+  errorMessage,
+  formatTime,
+  isKind,
+  type Logger,
+  nowNs,
+  parseTime,
+} from "../lib/mod.ts";
 import { type Database, type ImageRow, ImagesTable } from "../metadata/mod.ts";
 import type { Layer, LayerStore } from "../snapshots/mod.ts";
 import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
@@ -42,6 +54,14 @@ export interface ImageStoreOptions {
   /** The top layers that containers stand on, also those without a snapshot yet: they stay when their image goes. */
   readonly layersInUse: () => Iterable<ChainId>;
   readonly log: Logger;
+}
+
+/** An image that can't be used any more. */
+export interface DamagedImage {
+  readonly id: Digest;
+  /** As users write them. */
+  readonly names: readonly string[];
+  readonly reason: string;
 }
 
 interface Parsed {
@@ -259,10 +279,14 @@ export class ImageStore {
     return false;
   }
 
+  #isUsed(id: ChainId): boolean {
+    return this.leases.has(id) || this.#table.layerUseCount(id) > 0 || this.#isContainers(id);
+  }
+
   /** Removes a layer unless an image, work in flight, another layer or a container uses it. Returns whether it went. */
   async #removeUnused(id: ChainId): Promise<boolean> {
     // Asked anew before each one: others may have begun to use it while the one above was being removed.
-    if (this.leases.has(id) || this.#table.layerUseCount(id) > 0 || this.#isContainers(id)) return false;
+    if (this.#isUsed(id)) return false;
     try {
       await this.#layers.remove(id);
       return true;
@@ -294,22 +318,57 @@ export class ImageStore {
    * with their names; then removes the configs and layers that no image uses.
    */
   async recover(): Promise<void> {
-    const known = new Set(this.#layers.list().map((layer) => layer.chainId));
-    for (const { id } of this.#table.all()) {
-      if (this.#isWhole(id, known)) continue;
-      this.#log.error("image is damaged, dropped", { image: id, names: this.#table.namesOf(id).join(" ") });
-      this.#table.delete(id);
-      this.#parsed.delete(id);
-    }
-    for (const { digest } of this.#blobs.list()) if (this.#table.get(digest) === null) this.#blobs.remove(digest);
+    for (const { id } of this.damaged()) this.drop(id);
+    for (const blob of this.strayBlobs()) this.#blobs.remove(blob);
     await this.collectLayers();
   }
 
-  #isWhole(id: Digest, known: ReadonlySet<ChainId>): boolean {
+  /** The images whose config or layers are not what they were, with what is wrong. */
+  damaged(): DamagedImage[] {
+    const known = new Set(this.#layers.list().map((layer) => layer.chainId));
+    return this.#table.all().flatMap(({ id }) => {
+      const reason = this.#damageOf(id, known);
+      return reason === undefined ? [] : [{ id, names: this.references(id).map(familiarString), reason }];
+    });
+  }
+
+  #damageOf(id: Digest, known: ReadonlySet<ChainId>): string | undefined {
     try {
-      return this.#parse(id).layers.every((layer) => known.has(layer));
-    } catch {
-      return false;
+      // from the disk, not from memory
+      const { rootfs } = parseImageConfig(this.#blobs.read(id));
+      const lost = chainIds(rootfs.diff_ids).find((layer) => !known.has(layer));
+      return lost === undefined ? undefined : `its layer ${lost} is not there`;
+    } catch (error) {
+      return `its config can't be read: ${errorMessage(error)}`;
     }
+  }
+
+  /** Forgets a damaged image, with its names and its config. Its layers stay until `collectLayers`. */
+  drop(id: Digest): void {
+    this.#log.error("image is damaged, dropped", { image: id, names: this.#table.namesOf(id).join(" ") });
+    this.#table.delete(id);
+    this.#parsed.delete(id);
+    this.#blobs.remove(id);
+  }
+
+  /** The configs of no image. */
+  strayBlobs(): Digest[] {
+    return this.#blobs.list().flatMap(({ digest }) => (this.#table.get(digest) === null ? digest : []));
+  }
+
+  removeStrayBlob(digest: Digest): void {
+    if (this.#table.get(digest) === null) this.#blobs.remove(digest);
+  }
+
+  /** The layers that nothing uses and nothing stands on. */
+  unusedLayers(): ChainId[] {
+    const layers = this.#layers.list();
+    const isParent = new Set(layers.map((layer) => layer.parent));
+    return layers.map((layer) => layer.chainId).filter((id) => !isParent.has(id) && !this.#isUsed(id));
+  }
+
+  /** Takes away names and layers of images that are not there: rows that only a damaged database has. */
+  deleteOrphanedRows(): void {
+    this.#table.deleteOrphans();
   }
 }

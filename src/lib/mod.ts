@@ -1,5 +1,6 @@
 export * from "./atomic-file.ts";
 export * from "./breather.ts";
+export type * from "./defect.ts";
 export * from "./digest.ts";
 export * from "./elf.ts";
 export * from "./errdefs.ts";

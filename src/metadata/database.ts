@@ -59,6 +59,17 @@ export class Database implements Disposable {
     return db;
   }
 
+  /** What SQLite finds wrong with the file; empty when all is well. Reads all of it. */
+  damage(): string[] {
+    const rows = this.sqlite.query<{ readonly integrity_check: string }, []>("PRAGMA integrity_check").all();
+    return rows.map((row) => row.integrity_check).filter((text) => text !== "ok");
+  }
+
+  /** Tables with rows that refer to what is not there, and to which table. */
+  danglingReferences(): { readonly table: string; readonly parent: string }[] {
+    return this.sqlite.query<{ table: string; parent: string }, []>("PRAGMA foreign_key_check").all();
+  }
+
   /** Runs `work` as one transaction: all of it or, when it throws, nothing. No `await` inside. Nests as savepoints. */
   transaction<T>(work: () => T): T {
     return this.sqlite.transaction(work).immediate();

@@ -150,6 +150,12 @@ export class ImagesTable {
     return [...this.#namesFrom.all(`${repository}:`, `${repository};`), ...this.#namesFrom.all(`${repository}@`, `${repository}A`)];
   }
 
+  /** Deletes names and layers of images that are not there, which foreign keys would have refused. */
+  deleteOrphans(): void {
+    for (const table of ["image_names", "image_layers"])
+      this.#db.sqlite.run(`DELETE FROM ${table} WHERE image_id NOT IN (SELECT id FROM images)`);
+  }
+
   /** How many images have the layer. */
   layerUseCount(chain: ChainId): number {
     return this.#layerUse.get(chain)?.n ?? 0;

@@ -26,6 +26,7 @@ export interface FirewallOptions {
 
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
 const PROTOCOL_NAME = { 6: "tcp", 17: "udp", 132: "sctp" } as const;
+const CHAINS = ["guard", "prerouting", "output", "postrouting", "forward"];
 /** From so many consecutive ports on, that keep their number, one interval takes the place of single elements. */
 const RANGE_MIN = 3;
 
@@ -206,6 +207,14 @@ export class Firewall {
     }
   }
 
+  /**
+   * The elements of the table as it is in the kernel, in a form to compare with `elementKeys`; undefined when there is no whole table.
+   * Spawns nft(8). @throws unavailable when that is not there
+   */
+  async read(): Promise<ReadonlySet<string> | undefined> {
+    return readElements(this.#options.tableName);
+  }
+
   /** Removes the table. */
   uninstall(): void {
     try {
@@ -214,6 +223,47 @@ export class Firewall {
       if (!isErrno(error, "ENOENT")) throw error;
     }
   }
+}
+
+/** The elements that publish `forwards`, as `Firewall.read` shows them. */
+export function elementKeys(forwards: readonly PortForward[]): Set<string> {
+  const elements = Object.entries(elementsOf(forwards)) as [MapName, SetElement[]][];
+  return new Set(elements.flatMap(([map, list]) => list.map((element) => `${map} ${elementText(map, element)}`)));
+}
+
+type NftValue = string | number | { readonly [key: string]: NftValue } | readonly NftValue[];
+interface NftMap {
+  readonly name?: string;
+  readonly elem?: readonly (readonly [NftValue, NftValue])[];
+}
+
+/** An nft value of `nft -j` as nft's own language has it. */
+function nftText(value: NftValue): string {
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map(nftText).join("-");
+  const { concat, range, prefix } = value as Readonly<Record<string, NftValue>>;
+  if (Array.isArray(concat)) return concat.map(nftText).join(" . ");
+  if (Array.isArray(range)) return range.map(nftText).join("-");
+  if (typeof prefix === "object" && "addr" in prefix) return `${nftText(prefix["addr"] ?? "")}/${nftText(prefix["len"] ?? "")}`;
+  return JSON.stringify(value);
+}
+
+async function readElements(tableName: string): Promise<ReadonlySet<string> | undefined> {
+  const text = await output(["nft", "-j", "-n", "list", "table", "ip", tableName]);
+  if (text === "") return undefined;
+  const { nftables } = JSON.parse(text) as { readonly nftables: readonly { readonly map?: NftMap; readonly chain?: NftChain }[] };
+  const chains = new Set(nftables.flatMap(({ chain }) => chain?.name ?? []));
+  if (!CHAINS.every((name) => chains.has(name))) return undefined;
+  return new Set(
+    nftables.flatMap(({ map }) => (map?.elem ?? []).map(([key, data]) => `${map?.name} ${protocolNames(nftText(key))} : ${nftText(data)}`)),
+  );
+}
+
+/** nft -n prints protocols as numbers. */
+function protocolNames(key: string): string {
+  const parts = key.split(" . ");
+  const at = parts.length === 2 ? 0 : 1;
+  return parts.map((part, index) => (index === at && /^\d+$/.test(part) ? protocolText(Number(part)) : part)).join(" . ");
 }
 
 function runNft(script: string): void {

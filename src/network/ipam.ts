@@ -65,6 +65,11 @@ export class AddressPool {
     return this.#used.size;
   }
 
+  /** The addresses in use, the reserved ones included. */
+  used(): number[] {
+    return [...this.#used];
+  }
+
   /** Number of addresses that can be given out. */
   get capacity(): number {
     return this.#last - this.#first + 1;

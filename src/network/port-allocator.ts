@@ -97,6 +97,13 @@ export class PortAllocator {
     }
   }
 
+  /** The ports that are taken. */
+  taken(): { readonly protocol: PortProtocol; readonly hostPort: number; readonly hostIp: string }[] {
+    return (Object.entries(this.#taken) as [PortProtocol, Map<number, string[]>][]).flatMap(([protocol, ports]) =>
+      [...ports].flatMap(([hostPort, ips]) => ips.map((hostIp) => ({ protocol, hostPort, hostIp }))),
+    );
+  }
+
   #allocateOne(request: PortRequest, owner: PortOwner): PortLease[] {
     const { hostPort, hostPortEnd } = request;
     if (hostPort !== 0 && hostPort === hostPortEnd) return this.#take(request, hostPort, owner);

@@ -66,6 +66,11 @@ export class SandboxPool {
     return this.#ready.bridge.length + this.#ready.none.length;
   }
 
+  /** The endpoints of those that are ready. */
+  endpoints(): NonNullable<PooledSandbox["endpoint"]>[] {
+    return this.#ready.bridge.flatMap(({ endpoint }) => endpoint ?? []);
+  }
+
   /** A ready sandbox; made now when none is (2 ms). @throws {NetlinkError} conflict when the addresses are used up */
   take(kind: SandboxKind): PooledSandbox {
     this.#putOff(START_MS);

@@ -1,10 +1,11 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Chunker } from "../files/mod.ts";
 import {
   breather,
   type ChainId,
   chainId,
+  type Defect,
   DhowError,
   type DiffId,
   type Digest,
@@ -165,21 +166,58 @@ export class LayerStore {
    * on the disk when the machine went down.
    */
   async recover(): Promise<void> {
-    const onDisk = new Set(this.#snapshotter.layers());
-    const rows = this.list();
-    const known = new Set(rows.map((row) => row.chainId));
-    for (const chain of onDisk) if (!known.has(chain)) this.#snapshotter.removeLayer(chain);
-    for (const { chainId: chain } of rows) if (!onDisk.has(chain)) this.#drop(chain, "its directory is gone");
+    for (const chain of this.unknown()) this.#snapshotter.removeLayer(chain);
+    for (const { mend } of this.missing()) await mend();
     for (const { chainId: chain, boot } of this.#table.unsynced()) {
       if (boot === this.#bootId) continue;
-      try {
-        for await (const _ of this.tar(chain, { lent: true }));
-        this.#table.setSynced(chain);
-      } catch (error) {
-        this.#drop(chain, errorMessage(error));
-      }
+      const damage = await this.damageOf(chain);
+      if (damage === undefined) this.#table.setSynced(chain);
+      else this.#drop(chain, damage, (each) => this.#snapshotter.removeLayer(each));
     }
     if (this.#table.unsynced().length > 0) this.#syncSoon();
+  }
+
+  /** The layers on disk without a row: nobody's. */
+  unknown(): ChainId[] {
+    const known = new Set(this.list().map((row) => row.chainId));
+    return this.#snapshotter.layers().filter((chain) => !known.has(chain));
+  }
+
+  /** Deletes a layer that has no row; what is mounted on it keeps its files. */
+  async discard(chain: ChainId): Promise<void> {
+    await this.#mutex.run(chain, () => {
+      if (!this.get(chain)) this.#snapshotter.quarantineLayer(chain);
+    });
+  }
+
+  /** Rows whose layer is not on disk. */
+  missing(): Defect[] {
+    const onDisk = new Set(this.#snapshotter.layers());
+    const lost = this.list().filter((row) => !onDisk.has(row.chainId));
+    return lost.map(({ chainId: chain }) => ({
+      what: `layer ${chain}: its directory is gone`,
+      mend: () => this.quarantine(chain, "its directory is gone"),
+    }));
+  }
+
+  /** Whether the layer has the recipe of its tar, without which no image with it can be saved. */
+  hasRecipe(chain: ChainId): boolean {
+    return existsSync(join(this.#snapshotter.layerPaths(chain).dir, "recipe"));
+  }
+
+  /** Reads the whole layer. Returns what is wrong with its files; undefined when they are what was unpacked, or it is gone by now. */
+  async damageOf(chain: ChainId): Promise<string | undefined> {
+    try {
+      for await (const _ of this.tar(chain, { lent: true }));
+      return undefined;
+    } catch (error) {
+      return this.get(chain) === undefined ? undefined : errorMessage(error);
+    }
+  }
+
+  /** Forgets a damaged layer with those on top of it; what is mounted on them goes on. The same layers can be unpacked again at once. */
+  async quarantine(chain: ChainId, reason: string): Promise<void> {
+    await this.#mutex.run(chain, () => this.#drop(chain, reason, (each) => this.#snapshotter.quarantineLayer(each)));
   }
 
   /** Waits for what goes on in the background. */
@@ -187,11 +225,11 @@ export class LayerStore {
     await this.#syncing;
   }
 
-  #drop(chain: ChainId, reason: string): void {
-    for (const child of this.#table.children(chain)) this.#drop(child, "its parent is damaged");
+  #drop(chain: ChainId, reason: string, take: (chain: ChainId) => void): void {
+    for (const child of this.#table.children(chain)) this.#drop(child, "its parent is damaged", take);
     this.#log.error("layer is damaged, dropped", { layer: chain, reason });
     this.#table.delete(chain);
-    this.#snapshotter.removeLayer(chain);
+    take(chain);
   }
 
   async #apply(tar: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<Layer> {

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { errnoCode } from "../lib/mod.ts";
+import { type Defect, errnoCode } from "../lib/mod.ts";
 import { type IdView, isMountPoint, MNT_DETACH, mountIdmapped, umount, withFsIds } from "../linux/mod.ts";
 import { unmountOverlay } from "./overlay-mount.ts";
 
@@ -64,9 +64,12 @@ export class MappedRoots {
     }
   }
 
-  /** At the daemon's start: takes away what a killed one left, and roots of snapshots that nobody knows. */
-  sweep(isKnownKey: (key: string) => boolean): void {
-    for (const key of this.#entries()) if (key === STAGE || !isKnownKey(key)) this.remove(key);
+  /** What a killed daemon left, and roots of snapshots that nobody knows. */
+  defects(isKnownKey: (key: string) => boolean): Defect[] {
+    const isLeft = (key: string): boolean => (key === STAGE ? isMountPoint(join(this.#dir, key)) : !isKnownKey(key));
+    return this.#entries()
+      .filter(isLeft)
+      .map((key) => ({ what: `mapped root ${join(this.#dir, key)} is of no snapshot`, owner: key, mend: () => this.remove(key) }));
   }
 
   #make(name: string): string {

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { treeUsage } from "../files/mod.ts";
-import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { breather, type ChainId, type Defect, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { type Fd, type IdView, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
 import { MappedRoots } from "./mapped.ts";
@@ -11,9 +11,11 @@ import {
   type LayerDraft,
   noSuchLayer,
   noSuchSnapshot,
+  type QuarantinedLayer,
   type SnapshotPaths,
   type Snapshotter,
   type SnapshotUsage,
+  strayKeys,
 } from "./snapshotter.ts";
 import { Trash } from "./trash.ts";
 
@@ -38,6 +40,8 @@ export class Native implements Snapshotter {
   readonly #root: string;
   readonly #trash: Trash;
   readonly #mapped: MappedRoots;
+  /** Drafts that work in flight is about. */
+  readonly #drafts = new Set<string>();
 
   /**
    * @param root the driver's own directory; made when missing
@@ -57,7 +61,9 @@ export class Native implements Snapshotter {
     try {
       symlinkSync(parent ?? NONE, join(dir, "parent"));
       renameSync(dir, target);
+      this.#drafts.delete(basename(dir));
     } catch (error) {
+      this.#drafts.delete(basename(dir));
       this.#trash.throwIn(dir);
       // two at once: a rename onto a directory that is not empty
       if (errnoCode(error) === "ENOTEMPTY" || errnoCode(error) === "EEXIST")
@@ -126,10 +132,12 @@ export class Native implements Snapshotter {
         // a directory without a row in the database is a leftover
         this.#trash.throwIn(this.layerPaths(chainId).dir);
         renameSync(dir, this.layerPaths(chainId).dir);
+        this.#drafts.delete(basename(dir));
         isDone = true;
       },
       discard: () => {
         if (!isDone) this.#trash.throwIn(dir);
+        this.#drafts.delete(basename(dir));
         isDone = true;
       },
     };
@@ -152,11 +160,26 @@ export class Native implements Snapshotter {
     return this.keys().filter((key) => this.#parent(key) === chainId);
   }
 
-  sweep(isKnownKey: (key: string) => boolean): void {
-    for (const key of this.keys()) if (!isKnownKey(key)) this.remove(key);
-    this.#mapped.sweep(isKnownKey);
-    for (const id of readdirSync(join(this.#root, "drafts"))) this.#trash.throwIn(join(this.#root, "drafts", id));
-    this.#trash.resume();
+  /** No mount stands on a layer: snapshots are copies. */
+  quarantineLayer(chainId: ChainId): void {
+    this.removeLayer(chainId);
+  }
+
+  quarantined(): readonly QuarantinedLayer[] {
+    return [];
+  }
+
+  defects(isKnownKey: (key: string) => boolean): Defect[] {
+    const drafts = readdirSync(join(this.#root, "drafts")).filter((id) => !this.#drafts.has(id));
+    return [
+      ...strayKeys(this, isKnownKey),
+      ...this.#mapped.defects(isKnownKey),
+      ...drafts.map((id) => {
+        const dir = join(this.#root, "drafts", id);
+        return { what: `${dir} was never made a layer`, mend: () => this.#trash.throwIn(dir) };
+      }),
+      ...this.#trash.defects(),
+    ];
   }
 
   drain(): Promise<void> {
@@ -181,9 +204,11 @@ export class Native implements Snapshotter {
   async #copy(parent: ChainId | null): Promise<string> {
     const from = parent === null ? null : this.layerPaths(parent).root;
     if (parent !== null && from !== null && !statSync(from, { throwIfNoEntry: false })) throw noSuchLayer(parent);
-    const dir = join(this.#root, "drafts", randomBytes(8).toString("hex"));
+    const id = randomBytes(8).toString("hex");
+    const dir = join(this.#root, "drafts", id);
     const to = join(dir, "rootfs");
     mkdirSync(dir, { mode: 0o711 });
+    this.#drafts.add(id);
     try {
       mkdirSync(to, { mode: 0o755 });
       chmodSync(to, 0o755);
@@ -191,6 +216,7 @@ export class Native implements Snapshotter {
       await copyTree(from, to);
       return dir;
     } catch (error) {
+      this.#drafts.delete(id);
       this.#trash.throwIn(dir);
       throw error;
     }

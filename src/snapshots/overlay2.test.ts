@@ -6,7 +6,7 @@ import { MNT_DETACH, mount, readMountInfo, umount } from "../linux/mod.ts";
 import { isOverlaySupported, mountOverlay, mountRelative } from "./overlay-mount.ts";
 import { Overlay2 } from "./overlay2.ts";
 import { snapshotterSuite } from "./suite.ts";
-import { files, isRoot, makeLayer, temporaryDirectory } from "./test-support.ts";
+import { files, isRoot, makeLayer, mendAll, temporaryDirectory } from "./test-support.ts";
 
 /** Where a descriptor of this process leads; empty when it is closed already. */
 function linkOf(fd: string): string {
@@ -54,13 +54,13 @@ describe.skipIf(!isRoot)("overlay2 (skipped: needs root)", () => {
     expect(existsSync(upper) && existsSync(work ?? "") && existsSync(rootfs)).toBe(true);
   });
 
-  test("sweep() removes short names that lead nowhere", async () => {
+  test("defects() finds short names that lead nowhere", async () => {
     using tmp = temporaryDirectory();
     const s = new Overlay2(join(tmp.path, "s"), silentLogger);
     const base = await makeLayer(s, null, "base", files({ a: "a" }));
     const { symlinkSync } = await import("node:fs");
     symlinkSync("../layers/nothing/diff", join(tmp.path, "s", "l", "dangling"));
-    s.sweep(() => true);
+    mendAll(s.defects(() => true));
     expect(() => readlinkSync(join(tmp.path, "s", "l", "dangling"))).toThrow();
     s.prepare("c", base);
     expect(readFileSync(join(s.mount("c"), "a"), "utf8")).toBe("a");

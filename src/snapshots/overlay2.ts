@@ -12,11 +12,12 @@ import {
   statSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { treeUsage } from "../files/mod.ts";
-import { breather, type ChainId, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { breather, type ChainId, type Defect, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { addInodeFlags, type Fd, FS_TOPDIR_FL, type IdView, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
 import { MappedRoots } from "./mapped.ts";
@@ -27,9 +28,11 @@ import {
   noSuchLayer,
   noSuchSnapshot,
   type PrepareOptions,
+  type QuarantinedLayer,
   type SnapshotPaths,
   type Snapshotter,
   type SnapshotUsage,
+  strayKeys,
 } from "./snapshotter.ts";
 import { Trash } from "./trash.ts";
 
@@ -51,6 +54,7 @@ const NONE = "none";
  *   │  ├─ chain      the short names of this layer and those below it, top first, joined with ":"
  *   │  └─ recipe, moved, stash/   see recipe.ts
  *   ├─ l/<short>     symbolic link to ../layers/<hex>/diff: keeps mount options short
+ *   ├─ quarantine/   damaged layers that mounts may still need
  *   └─ trash/        being deleted
  */
 export class Overlay2 implements Snapshotter {
@@ -59,6 +63,8 @@ export class Overlay2 implements Snapshotter {
   readonly #trash: Trash;
   readonly #mapped: MappedRoots;
   readonly #chains = new Map<ChainId, readonly string[]>();
+  /** Drafts that work in flight is about. */
+  readonly #drafts = new Set<string>();
 
   /**
    * @param root the driver's own directory; made when missing
@@ -67,7 +73,7 @@ export class Overlay2 implements Snapshotter {
   constructor(root: string, log: Logger, mapped = join(root, "mapped")) {
     this.#root = root;
     this.#mapped = new MappedRoots(mapped);
-    for (const name of ["active", "drafts", "layers", "l"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
+    for (const name of ["active", "drafts", "layers", "l", "quarantine"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
     for (const name of ["active", "drafts"]) spreadDirectories(join(root, name));
     this.#trash = new Trash(join(root, "trash"), log);
   }
@@ -125,7 +131,7 @@ export class Overlay2 implements Snapshotter {
       rootfs: this.#mapped.find(key) ?? join(dir, parent === null ? "diff" : "merged"),
       upper: join(dir, "diff"),
       work: parent === null ? null : join(dir, "work"),
-      lowers: parent === null ? [] : this.#lowers(parent).map((lower) => join(this.#root, "l", readlinkSync(join(this.#root, lower)))),
+      lowers: parent === null ? [] : this.#lowerPaths(parent),
     };
   }
 
@@ -168,9 +174,11 @@ export class Overlay2 implements Snapshotter {
     const id = randomBytes(8).toString("hex");
     const dir = join(this.#root, "drafts", id);
     mkdirSync(dir, { mode: 0o711 });
+    this.#drafts.add(id);
     try {
       makeRoot(join(dir, "diff"), top);
     } catch (error) {
+      this.#drafts.delete(id);
       this.#trash.throwIn(dir);
       throw error;
     }
@@ -193,11 +201,13 @@ export class Overlay2 implements Snapshotter {
         if (isDone) return;
         unmountOverlay(view);
         this.#commit(dir, view, chainId, parent);
+        this.#drafts.delete(id);
         isDone = true;
       },
       discard: () => {
         if (isDone) return;
         isDone = true;
+        this.#drafts.delete(id);
         unmountOverlay(view);
         this.#trash.throwIn(dir);
       },
@@ -210,11 +220,31 @@ export class Overlay2 implements Snapshotter {
   }
 
   removeLayer(chainId: ChainId): void {
-    const { dir } = this.layerPaths(chainId);
+    this.#takeAway(chainId, (dir) => this.#trash.throwIn(dir));
+  }
+
+  quarantineLayer(chainId: ChainId): void {
+    const place = join(this.#root, "quarantine", `${digestHex(chainId)}.${randomBytes(4).toString("hex")}`);
+    this.#takeAway(chainId, (dir) => {
+      if (statSync(dir, { throwIfNoEntry: false }) === undefined) return;
+      // when it comes to its new place is the change that its time tells of
+      renameSync(dir, place);
+      utimesSync(place, new Date(), new Date());
+    });
+  }
+
+  #takeAway(chainId: ChainId, take: (dir: string) => void): void {
     const link = this.#readChain(chainId)?.[0];
     this.#chains.delete(chainId);
-    this.#trash.throwIn(dir);
+    take(this.layerPaths(chainId).dir);
     if (link !== undefined) rmSync(join(this.#root, link), { force: true });
+  }
+
+  quarantined(): QuarantinedLayer[] {
+    return readdirSync(join(this.#root, "quarantine")).map((name) => {
+      const path = join(this.#root, "quarantine", name);
+      return { path, sinceMs: statSync(path).mtimeMs, discard: () => this.#trash.throwIn(path) };
+    });
   }
 
   layers(): ChainId[] {
@@ -225,16 +255,45 @@ export class Overlay2 implements Snapshotter {
     return this.keys().filter((key) => this.#tryInfo(key)?.parent === chainId);
   }
 
-  sweep(isKnownKey: (key: string) => boolean): void {
-    for (const key of this.keys()) if (!isKnownKey(key)) this.remove(key);
-    this.#mapped.sweep(isKnownKey);
-    for (const id of readdirSync(join(this.#root, "drafts"))) {
-      unmountOverlay(join(this.#root, "drafts", id, "lower"));
-      this.#trash.throwIn(join(this.#root, "drafts", id));
-    }
-    const links = new Set(this.layers().map((chain) => this.#readChain(chain)?.[0]));
-    for (const name of readdirSync(join(this.#root, "l"))) if (!links.has(`l/${name}`)) unlinkSync(join(this.#root, "l", name));
-    this.#trash.resume();
+  defects(isKnownKey: (key: string) => boolean): Defect[] {
+    const drafts = readdirSync(join(this.#root, "drafts")).filter((id) => !this.#drafts.has(id));
+    return [
+      ...strayKeys(this, isKnownKey),
+      ...this.#mapped.defects(isKnownKey),
+      ...drafts.map((id) => {
+        const dir = join(this.#root, "drafts", id);
+        return { what: `${dir} was never made a layer`, mend: () => this.#discardDraft(dir) };
+      }),
+      ...this.#linkDefects(),
+      ...this.#trash.defects(),
+    ];
+  }
+
+  #discardDraft(dir: string): void {
+    unmountOverlay(join(dir, "lower"));
+    this.#trash.throwIn(dir);
+  }
+
+  /** Short names of no layer, and layers without theirs. */
+  #linkDefects(): Defect[] {
+    const wanted = new Map(this.layers().flatMap((chain) => (this.#readChain(chain)?.slice(0, 1) ?? []).map((link) => [link, chain])));
+    const found = new Set(readdirSync(join(this.#root, "l")).map((name) => `l/${name}`));
+    const stray = [...found].filter((link) => !wanted.has(link));
+    const missing = [...wanted].filter(([link]) => !found.has(link));
+    return [
+      ...stray.map((link) => ({
+        what: `short name ${join(this.#root, link)} is of no layer`,
+        mend: () => rmSync(join(this.#root, link), { force: true }),
+      })),
+      ...missing.map(([link, chain]) => ({
+        what: `short name ${join(this.#root, link)} of layer ${chain} is missing`,
+        mend: () => this.#link(link, chain),
+      })),
+    ];
+  }
+
+  #link(link: string, chainId: ChainId): void {
+    symlinkSync(`../layers/${digestHex(chainId)}/diff`, join(this.#root, link));
   }
 
   drain(): Promise<void> {
@@ -276,6 +335,19 @@ export class Overlay2 implements Snapshotter {
     if (known === undefined) throw noSuchLayer(chainId);
     this.#chains.set(chainId, known);
     return known;
+  }
+
+  /** The lower directories, absolute; a chain that is gone has none. */
+  #lowerPaths(chainId: ChainId): string[] {
+    const links = this.#chains.get(chainId) ?? this.#readChain(chainId) ?? [];
+    return links.flatMap((link) => {
+      try {
+        return join(this.#root, "l", readlinkSync(join(this.#root, link)));
+      } catch (error) {
+        if (errnoCode(error) === "ENOENT") return [];
+        throw error;
+      }
+    });
   }
 
   /** The merged tree of layers (relative to the root, top first), to be read; it is mounted for as long as it is open. */
@@ -328,7 +400,7 @@ export class Overlay2 implements Snapshotter {
         .toString(36)
         .padStart(5, "0");
       try {
-        symlinkSync(`../layers/${digestHex(chainId)}/diff`, join(this.#root, "l", name));
+        this.#link(`l/${name}`, chainId);
         return name;
       } catch (error) {
         if (errnoCode(error) !== "EEXIST") throw error;

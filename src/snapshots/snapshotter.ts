@@ -1,4 +1,4 @@
-import { type ChainId, DhowError } from "../lib/mod.ts";
+import { type ChainId, type Defect, DhowError } from "../lib/mod.ts";
 import type { Fd, IdView } from "../linux/mod.ts";
 import type { Difference } from "./diff.ts";
 
@@ -9,7 +9,7 @@ export interface SnapshotPaths {
   /** The directory that takes what is written. */
   readonly upper: string;
   readonly work: string | null;
-  /** The committed layers below, top first. */
+  /** The committed layers below, top first; damaged ones may be gone. */
   readonly lowers: readonly string[];
 }
 
@@ -42,6 +42,15 @@ export interface LayerDraft {
   discard(): void;
 }
 
+/** The files of a damaged layer that mounts may still need. */
+export interface QuarantinedLayer {
+  readonly path: string;
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** Deletes them, in the background. */
+  discard(): void;
+}
+
 /** The committed layers of a driver on disk. */
 export interface LayerDisk {
   /** Starts a layer on top of `parent`. @throws notFound when the parent is not there */
@@ -50,6 +59,13 @@ export interface LayerDisk {
   layerPaths(chainId: ChainId): { readonly dir: string; readonly root: string };
   /** Takes a layer away at once and deletes it in the background. Nothing may be on top of it. */
   removeLayer(chainId: ChainId): void;
+  /**
+   * Takes a damaged layer away at once. What is mounted on it goes on; its files are kept in the quarantine where such mounts
+   * need them.
+   */
+  quarantineLayer(chainId: ChainId): void;
+  /** The layers in the quarantine, with when they came there. */
+  quarantined(): readonly QuarantinedLayer[];
   /** The layers on disk. */
   layers(): ChainId[];
   /** The active snapshots whose parent is `chainId`. */
@@ -93,8 +109,11 @@ export interface Snapshotter extends LayerDisk {
   openRoot(key: string): Fd;
   /** The active snapshots on disk. */
   keys(): string[];
-  /** At the daemon's start: removes what a crash left half-made, and active snapshots that nobody knows. */
-  sweep(isKnownKey: (key: string) => boolean): void;
+  /**
+   * What a crash left half-made, active snapshots that nobody knows, and what else is not as the driver has it; nothing that work in
+   * flight is about.
+   */
+  defects(isKnownKey: (key: string) => boolean): Defect[];
   /** Waits until everything that was removed is deleted. */
   drain(): Promise<void>;
 }
@@ -105,6 +124,12 @@ const KEY = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 export function checkKey(key: string): string {
   if (!KEY.test(key)) throw new DhowError("invalid", `use snapshot key ${JSON.stringify(key)}: it is no plain name`);
   return key;
+}
+
+/** The active snapshots that nobody knows. */
+export function strayKeys(snapshots: Pick<Snapshotter, "keys" | "remove">, isKnownKey: (key: string) => boolean): Defect[] {
+  const stray = snapshots.keys().filter((key) => !isKnownKey(key));
+  return stray.map((key) => ({ what: `snapshot ${key} is of no container`, owner: key, mend: () => snapshots.remove(key) }));
 }
 
 /** The error for a key that is not there. */

@@ -16,7 +16,7 @@ import { type ChainId, digestOf, errorKind, type Logger, silentLogger } from "..
 import { isMountPoint, makeUserNamespaces, readMountInfo, withFsIds } from "../linux/mod.ts";
 import { diffSuite } from "./diff-suite.ts";
 import type { Snapshotter } from "./mod.ts";
-import { files, isRoot, makeLayer, temporaryDirectory } from "./test-support.ts";
+import { files, isRoot, makeLayer, mendAll, temporaryDirectory } from "./test-support.ts";
 
 async function kindOf(work: () => unknown): Promise<string> {
   try {
@@ -185,7 +185,7 @@ export function snapshotterSuite(make: (root: string, log: Logger) => Snapshotte
       mkdirSync(join(root, "active", "half-made"));
       mkdirSync(join(root, "trash", "half-deleted", "deep"), { recursive: true });
       const next = start(tmp.path);
-      next.sweep((key) => key === "known");
+      mendAll(next.defects((key) => key === "known"));
       await next.drain();
       expect(next.keys()).toEqual(["known"]);
       expect(next.layers()).toEqual([base]);
@@ -229,7 +229,7 @@ export function snapshotterSuite(make: (root: string, log: Logger) => Snapshotte
         s.unmount(key);
       }
       for (const key of ["c-true", "c-false"]) s.mount(key, view);
-      start(tmp.path).sweep((key) => key === "c-true");
+      mendAll(start(tmp.path).defects((key) => key === "c-true"));
       const mounts = readMountInfo().filter((m) => m.mountPoint.startsWith(`${tmp.path}/`));
       expect(mounts.map((m) => m.mountPoint)).toEqual([s.paths("c-true").rootfs]);
       s.remove("c-true");

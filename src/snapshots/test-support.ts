@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ChainId, chainId, type DiffId, type Digest } from "../lib/mod.ts";
+import { type ChainId, chainId, type Defect, type DiffId, type Digest } from "../lib/mod.ts";
 import { isErrno, MNT_DETACH, readMountInfo, umount } from "../linux/mod.ts";
 import type { Snapshotter } from "./mod.ts";
 
@@ -47,4 +47,9 @@ export function files(content: Readonly<Record<string, string>>): (root: string)
       writeFileSync(join(root, name), text);
     }
   };
+}
+
+/** Puts right what a driver finds wrong. */
+export function mendAll(defects: readonly Defect[]): void {
+  for (const { mend } of defects) void mend();
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoCode, type Logger } from "../lib/mod.ts";
+import { type Defect, errnoCode, type Logger } from "../lib/mod.ts";
 import { MNT_DETACH, readMountInfo, umount } from "../linux/mod.ts";
 
 /** Deleting starts this long after the last removal: the removal's own answer, and a start right behind it, go first. */
@@ -16,6 +16,8 @@ export class Trash {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #waiting: string[] = [];
+  /** Being deleted right now. */
+  #current: string | undefined;
   #running: Promise<void> | undefined;
 
   /** @param dir on the same file system as what will be thrown in */
@@ -39,10 +41,22 @@ export class Trash {
 
   /** Deletes what an earlier process left; unmounts first what is still mounted in it. */
   resume(): void {
-    const names = readdirSync(this.#dir);
-    if (names.length === 0) return;
-    for (const { mountPoint } of readMountInfo().reverse()) if (mountPoint.startsWith(`${this.#dir}/`)) umount(mountPoint, MNT_DETACH);
-    for (const name of names) if (!this.#waiting.includes(name)) this.#add(name);
+    for (const { mend } of this.defects()) void mend();
+  }
+
+  /** What lies here and is not about to be deleted. */
+  defects(): Defect[] {
+    const isPending = (name: string): boolean => name === this.#current || this.#waiting.includes(name);
+    const names = readdirSync(this.#dir).filter((name) => !isPending(name));
+    return names.map((name) => ({
+      what: `${join(this.#dir, name)} was not deleted to the end`,
+      mend: () => {
+        if (isPending(name)) return;
+        const within = (path: string): boolean => `${path}/`.startsWith(`${this.#dir}/${name}/`);
+        for (const { mountPoint } of readMountInfo().reverse()) if (within(mountPoint)) umount(mountPoint, MNT_DETACH);
+        this.#add(name);
+      },
+    }));
   }
 
   /** Waits until everything is deleted. */
@@ -58,12 +72,14 @@ export class Trash {
   async #run(): Promise<void> {
     await Bun.sleep(DELAY_MS);
     for (let name = this.#waiting.shift(); name !== undefined; name = this.#waiting.shift()) {
+      this.#current = name;
       try {
         await rm(join(this.#dir, name), { recursive: true, force: true });
       } catch (error) {
         this.#log.warn("delete removed snapshot failed", { path: join(this.#dir, name), error });
       }
     }
+    this.#current = undefined;
     this.#running = undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { DhowError, errnoCode, errorMessage, type Logger, randomId } from "../lib/mod.ts";
+import { type Defect, DhowError, errnoCode, errorMessage, type Logger, randomId } from "../lib/mod.ts";
 import { isMountPoint, umount } from "../linux/mod.ts";
 import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
 import { LOCAL_DRIVER, mountLocal, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
@@ -55,6 +55,8 @@ export class Volumes {
   readonly #deps: VolumesDeps;
   /** Containers that use a volume whose options have to be mounted. */
   readonly #users = new Map<string, Set<string>>();
+  /** Content that is being deleted, by its path. */
+  readonly #deleting = new Set<string>();
 
   constructor(deps: VolumesDeps) {
     this.#deps = deps;
@@ -63,17 +65,59 @@ export class Volumes {
 
   /** Finishes removals that a crash cut short and takes in directories that no row knows. Call once, before anything else. */
   recover(): void {
+    for (const { mend } of this.#unfinishedRemovals()) void mend();
+    for (const { mend } of this.#unknown()) void mend();
+  }
+
+  /** Directories without a row, rows without a directory, removals and mounts that nobody is about. */
+  defects(): Defect[] {
+    return [...this.#unfinishedRemovals(), ...this.#unknown(), ...this.#lost(), ...this.#unusedMounts()];
+  }
+
+  #unfinishedRemovals(): Defect[] {
+    const { root, table } = this.#deps;
+    const left = this.#entries(`${root}/.removing`).filter((entry) => !this.#deleting.has(`${root}/.removing/${entry}`));
+    return left.map((entry) => ({
+      what: `content of a removed volume in ${root}/.removing/${entry}`,
+      mend: () => {
+        const name = entry.replace(/\.[0-9a-f]{8}$/, "");
+        if (!this.#exists(`${root}/${name}`)) table.delete(name);
+        this.#deleteLater(`${root}/.removing/${entry}`);
+      },
+    }));
+  }
+
+  #unknown(): Defect[] {
     const { root, table, log, now } = this.#deps;
-    for (const left of this.#entries(`${root}/.removing`)) {
-      const name = left.replace(/\.[0-9a-f]{8}$/, "");
-      if (!this.#exists(`${root}/${name}`)) table.delete(name);
-      this.#deleteLater(`${root}/.removing/${left}`);
-    }
-    for (const name of this.#entries(root)) {
-      if (name.startsWith(".") || table.get(name) || !this.#exists(`${root}/${name}/_data`)) continue;
-      log.warn("take in a volume that the database does not know", { volume: name });
-      table.insert({ name, driver: LOCAL_DRIVER, createdAt: (now?.() ?? new Date()).toISOString(), labels: null, options: null });
-    }
+    const isUnknown = (name: string): boolean => !name.startsWith(".") && !table.get(name) && this.#exists(`${root}/${name}/_data`);
+    return this.#entries(root)
+      .filter(isUnknown)
+      .map((name) => ({
+        what: `volume ${name} is not in the database`,
+        mend: () => {
+          if (!isUnknown(name)) return;
+          log.warn("take in a volume that the database does not know", { volume: name });
+          table.insert({ name, driver: LOCAL_DRIVER, createdAt: (now?.() ?? new Date()).toISOString(), labels: null, options: null });
+        },
+      }));
+  }
+
+  #lost(): Defect[] {
+    const lost = this.list().filter((volume) => !this.#exists(volume.path));
+    return lost.map(({ name }) => ({
+      what: `volume ${name} has lost its directory, with its content`,
+      mend: () => this.#makeDirectory(name),
+    }));
+  }
+
+  #unusedMounts(): Defect[] {
+    const unused = this.list().filter((volume) => !this.#users.has(volume.name) && needsMount(volume.options) && isMountPoint(volume.path));
+    return unused.map((volume) => ({
+      what: `volume ${volume.name} is mounted for no container`,
+      mend: () => {
+        if (!this.#users.has(volume.name)) this.#unmount(volume);
+      },
+    }));
   }
 
   /** The volume, or undefined. */
@@ -200,7 +244,7 @@ export class Volumes {
 
   /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. */
   unmountUnused(): void {
-    for (const volume of this.list()) if (!this.#users.has(volume.name)) this.#unmount(volume);
+    for (const { mend } of this.#unusedMounts()) void mend();
   }
 
   #unmount(volume: LocalVolume): void {
@@ -244,9 +288,10 @@ export class Volumes {
 
   #deleteLater(path: string): void {
     const { log } = this.#deps;
-    rm(path, { recursive: true, force: true }).catch((error: unknown) =>
-      log.warn("delete a removed volume's content failed", { path, error }),
-    );
+    this.#deleting.add(path);
+    rm(path, { recursive: true, force: true })
+      .catch((error: unknown) => log.warn("delete a removed volume's content failed", { path, error }))
+      .finally(() => this.#deleting.delete(path));
   }
 
   #entries(directory: string): string[] {

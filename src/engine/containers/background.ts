@@ -16,6 +16,11 @@ export class Background {
     this.#running.add(running);
   }
 
+  /** Resolves when what runs now has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
   /** Resolves when nothing of it runs. */
   async idle(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);

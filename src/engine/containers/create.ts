@@ -66,9 +66,9 @@ export async function createContainer(
   const endpoints = checkNetworks(request, hostConfig);
   checkDonors(deps, hostConfig);
   const links = resolveLinks(store, hostConfig);
-  const userns = deps.userns.choose(id, hostConfig);
+  store.reserveName(name, id);
   try {
-    store.reserveName(name, id);
+    const userns = deps.userns.choose(id, hostConfig);
     const container = await build(deps, {
       id,
       name,

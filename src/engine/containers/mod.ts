@@ -3,6 +3,16 @@ export type { HostDefaults } from "./config.ts";
 export { isRunning, networkMode } from "./container.ts";
 export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
 export { ContainerContents } from "./contents.ts";
+export {
+  cgroupDefects,
+  directoryDefects,
+  hasRun,
+  mountDefects,
+  processDefects,
+  quarantineDefects,
+  runDefects,
+  snapshotDefects,
+} from "./defects.ts";
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { ContainerFiles } from "./files/container-files.ts";
 export type { HealthCounts } from "./health.ts";

@@ -1,16 +1,15 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errnoCode, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
-import { MNT_DETACH, readMountInfo, umount } from "../../linux/mod.ts";
-import { cgroupOf, cgroupsPathFor, destroyCgroup, groupsIn, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
+import { type Defect, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
+import { cgroupOf, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
 import { isRunning } from "./container.ts";
+import { cgroupDefects, directoryDefects, entries, quarantineDefects, runDefects, snapshotDefects } from "./defects.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
 import { sandboxState } from "./networking.ts";
-import { forgetNoted, removeNoted } from "./new-volumes.ts";
+import { forgetNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
 import { cgroupPath, launch, startExitCode, watchTask } from "./start.ts";
@@ -25,15 +24,6 @@ const ENDS_SOON_MS = 2000;
 
 /** What a daemon without a record of its exit says of a container that is gone: the host was restarted. */
 const LOST: TaskExit = { exitCode: 255, exitedAt: new Date(0) };
-
-function entries(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (error) {
-    if (errnoCode(error) === "ENOENT") return [];
-    throw error;
-  }
-}
 
 /**
  * Takes up what the last daemon left: running containers go on under this one, ended ones get their exit code, begun removals and
@@ -189,44 +179,20 @@ async function attempt(deps: ContainerDeps, what: string, work: () => unknown): 
 
 /** Deletes what no container knows: snapshots, directories, volumes of unfinished creations, bundles, cgroups, layers. */
 async function sweep(deps: ContainerDeps): Promise<void> {
-  const { store, settings, facts } = deps;
-  const isKnown = (id: string): boolean => store.get(id) !== undefined;
-  await attempt(deps, "delete snapshots", () => deps.snapshots.sweep(isKnown));
-  const containers = join(settings.dataRoot, "containers");
-  for (const id of entries(containers)) {
-    await attempt(deps, "delete what an unfinished creation left", () => {
-      if (!isKnown(id)) removeNoted(join(containers, id), deps.volumes);
-      forgetNoted(join(containers, id));
-      if (!isKnown(id)) rmSync(join(containers, id), { recursive: true, force: true });
+  const mendAll = async (step: string, find: (deps: ContainerDeps) => Defect[]): Promise<void> => {
+    await attempt(deps, step, async () => {
+      for (const { mend } of find(deps)) await attempt(deps, step, mend);
     });
-  }
-  mkdirSync(containers, { recursive: true, mode: 0o710 });
+  };
+  await mendAll("delete snapshots", snapshotDefects);
+  await mendAll("delete what unfinished creations left", directoryDefects);
+  const containers = join(deps.settings.dataRoot, "containers");
+  for (const id of entries(containers)) forgetNoted(join(containers, id));
   await attempt(deps, "unmount volumes", () => deps.volumes.unmountUnused());
-  await attempt(deps, "end runs of unknown containers", () => deps.tasks.sweep(isKnown));
-  for (const name of ["execs", "scratch", "shm"]) {
-    for (const id of entries(join(settings.execRoot, name))) {
-      // what a start pins is of no use once the runtime has started, and execs are over
-      const owner = name === "shm" ? store.get(id) : undefined;
-      if (!owner || !isRunning(owner.state)) await attempt(deps, `delete ${name}`, () => removeTree(join(settings.execRoot, name, id)));
-    }
-  }
-  for (const id of entries(join(settings.execRoot, "logs"))) {
-    if (!isKnown(id)) rmSync(join(settings.execRoot, "logs", id), { recursive: true, force: true });
-  }
-  const parent = cgroupsPathFor("", { daemonId: settings.daemonId, daemonParent: settings.cgroupParent }).replace(/\/$/, "");
-  for (const id of groupsIn(parent, facts)) {
-    const owner = store.get(id);
-    if (!owner || !isRunning(owner.state)) await attempt(deps, "remove cgroups", () => destroyCgroup(cgroupOf(`${parent}/${id}`, facts)));
-  }
+  await mendAll("end runs of unknown containers", runDefects);
+  await mendAll("remove cgroups", cgroupDefects);
+  await mendAll("delete damaged layers", quarantineDefects);
   await attempt(deps, "collect layers", () => deps.images.collectLayers());
-}
-
-/** Deletes a directory after unmounting what is mounted in it. */
-function removeTree(dir: string): void {
-  for (const { mountPoint } of readMountInfo().reverse()) {
-    if (mountPoint === dir || mountPoint.startsWith(`${dir}/`)) umount(mountPoint, MNT_DETACH);
-  }
-  rmSync(dir, { recursive: true, force: true });
 }
 
 /** `started` are the starts under way: a container comes after those it links to, which are older than it. */

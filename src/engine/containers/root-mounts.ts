@@ -22,6 +22,11 @@ export class RootMounts {
     this.#snapshots = snapshots;
   }
 
+  /** Whether a run or somebody who looks into it has it mounted. */
+  isUsed(id: string): boolean {
+    return this.#running.has(id) || this.#holds.has(id);
+  }
+
   /**
    * Mounts it for a run of the container, until `release`; for one that runs already it says so. Returns its path.
    * With `view` its files have a user namespace's ids: who has held it before goes on in the image's, in a mount that ends with that.

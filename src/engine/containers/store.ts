@@ -1,4 +1,4 @@
-import { DhowError, type Logger } from "../../lib/mod.ts";
+import { type Defect, DhowError, type Logger } from "../../lib/mod.ts";
 import type { ContainersTable } from "../../metadata/mod.ts";
 import { type ContainerSpec, type ContainerState, isRunning } from "./container.ts";
 
@@ -58,11 +58,37 @@ export class ContainerStore {
     this.#reserved.delete(name);
   }
 
+  /** Whether the container of this id is still being made. */
+  isBeingMade(id: string): boolean {
+    if (this.#byId.has(id)) return false;
+    for (const other of this.#reserved.values()) if (other === id) return true;
+    return false;
+  }
+
+  /** Containers that the database has lost, and rows of it that are of none. */
+  defects(): Defect[] {
+    const rows = new Set(this.#table.all().map((row) => row.id));
+    const lost = this.list().filter(({ id }) => !rows.has(id));
+    const stray = [...rows].filter((id) => !this.#byId.has(id));
+    return [
+      ...lost.map((container) => ({
+        what: `container ${container.id} is not in the database`,
+        owner: container.id,
+        mend: () => this.#insert(container),
+      })),
+      ...stray.map((id) => ({
+        what: `the database has a container ${id} that is not there`,
+        owner: id,
+        mend: () => this.#table.delete(id),
+      })),
+    ];
+  }
+
   isNameTaken(name: string): boolean {
     return this.#idByName.has(name) || this.#reserved.has(name);
   }
 
-  add(container: Container): void {
+  #insert(container: Container): void {
     this.#table.insert({
       id: container.id,
       name: container.name,
@@ -70,6 +96,10 @@ export class ContainerStore {
       spec: JSON.stringify(container.spec),
       state: JSON.stringify(container.state),
     });
+  }
+
+  add(container: Container): void {
+    this.#insert(container);
     this.#byId.set(container.id, container);
     if (container.spec.links) this.#linking.add(container);
     this.#idByName.set(container.name, container.id);

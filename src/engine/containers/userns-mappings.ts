@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { type Defect, DhowError } from "../../lib/mod.ts";
 import {
   type AutoUserns,
   allocateMappings,
@@ -79,6 +79,12 @@ export class UsernsMappings {
 
   made(id: string): void {
     this.#reserved.delete(id);
+  }
+
+  /** Mappings that are kept for containers which nobody is making. */
+  defects(): Defect[] {
+    const stray = [...this.#reserved.keys()].filter((id) => !this.#store.isBeingMade(id));
+    return stray.map((id) => ({ what: `ids of a user namespace are kept for ${id}, which is no container`, mend: () => this.made(id) }));
   }
 
   /** Who shares another container's namespaces has to be in its user namespace: to root of any other one, they are somebody else's. */

@@ -1,4 +1,4 @@
-import { DhowError, formatTime, parseDuration, parseTime } from "../../lib/mod.ts";
+import { type Defect, DhowError, formatTime, parseDuration, parseTime } from "../../lib/mod.ts";
 import type { LeaseRow, LeasesTable } from "../../metadata/mod.ts";
 import { type Filters, LEASE_LABEL, type Lease, TTL_LABEL } from "../../spec/engine/mod.ts";
 
@@ -74,6 +74,17 @@ export class LeaseBook {
     this.#table.delete(entry.row.id);
     this.#byId.delete(entry.row.id);
     entry.ended.resolve();
+  }
+
+  /** Leases that the database has lost, and rows of it that are of none. */
+  defects(): Defect[] {
+    const rows = new Set(this.#table.all().map((row) => row.id));
+    const lost = [...this.#byId.values()].filter(({ row }) => !rows.has(row.id));
+    const stray = [...rows].filter((id) => !this.#byId.has(id));
+    return [
+      ...lost.map((entry) => ({ what: `lease ${entry.row.id} is not in the database`, mend: () => this.#table.put(entry.row) })),
+      ...stray.map((id) => ({ what: `the database has a lease ${id} that is not there`, mend: () => this.#table.delete(id) })),
+    ];
   }
 
   /** Oldest first. */

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
+import { type Defect, DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
 import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
@@ -23,6 +23,7 @@ import {
 import type { ContainerIo } from "./io.ts";
 import { createFailure, readRuntimeErrors } from "./oci-error.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
+import { strayProcesses } from "./stray-processes.ts";
 import { Task, type TaskExit } from "./task.ts";
 import { hasOtherClocks, inTimeNamespaceOf, type TimeOffsets } from "./time-namespace.ts";
 
@@ -106,6 +107,8 @@ export class Tasks {
   /** The last run of each bundle directory. */
   readonly #current = new Map<string, Task>();
   readonly #commands = new Map<string, RuntimeCommand>();
+  /** Execs that are being started: what their directories are for. */
+  readonly #execs = new Set<string>();
   #adoptionEndsAt: number | undefined;
 
   constructor(options: TasksOptions) {
@@ -263,17 +266,22 @@ export class Tasks {
    * Starts a further process in a running container; resolves once it runs. It ends with the container, and loses its clients with the daemon.
    * @throws invalid in docker's words; `details.exitCode` is 126 or 127
    */
-  exec(options: ExecOptions): Promise<ExecTask> {
+  async exec(options: ExecOptions): Promise<ExecTask> {
     const { reactor, execRoot, timeoutMs, onOrphan = () => {} } = this.#options;
     const dir = join(execRoot, "execs", options.execId);
-    return startExec(options, {
-      dir,
-      command: this.command(options.runtime),
-      reactor,
-      timeoutMs,
-      onOrphan,
-      nothing: this.#nothing(options.owner),
-    });
+    this.#execs.add(options.execId);
+    try {
+      return await startExec(options, {
+        dir,
+        command: this.command(options.runtime),
+        reactor,
+        timeoutMs,
+        onOrphan,
+        nothing: this.#nothing(options.owner),
+      });
+    } finally {
+      this.#execs.delete(options.execId);
+    }
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */
@@ -288,19 +296,37 @@ export class Tasks {
     return statSync(join(this.bundleDir(id), BUNDLE.config), { throwIfNoEntry: false })?.mtime;
   }
 
-  /** At the daemon's start, after every `adopt`: ends and removes the runs, and the runtimes' states, of containers that nobody knows. */
-  async sweep(isKnown: (id: string) => boolean): Promise<void> {
+  /** The runs, and the runtimes' states, of containers that nobody knows, and what is left of execs: their ends. After every `adopt`. */
+  defects(isKnown: (id: string) => boolean): Defect[] {
     const { execRoot, runtimes } = this.#options;
-    for (const name of Object.keys(runtimes)) {
-      const command = this.command(name);
-      for (const id of entries(command.root)) {
-        // a runtime that ended well has removed its state
-        if (existsSync(this.bundleDir(id)) && isKnown(id)) continue;
-        await this.#removeLeftOver(command, id);
-        rmSync(join(command.root, id), { recursive: true, force: true });
-      }
-    }
-    for (const id of entries(join(execRoot, "bundles"))) if (!isKnown(id)) await this.#discard(id);
+    const commands = new Map(Object.keys(runtimes).map((name) => [this.command(name).root, this.command(name)]));
+    const states = [...commands.values()].flatMap((command) => {
+      // a runtime that ended well has removed its state
+      const stray = entries(command.root).filter((id) => !existsSync(this.bundleDir(id)) || !isKnown(id));
+      return stray.map((id) => ({
+        what: `state ${join(command.root, id)} of the runtime is of no run`,
+        owner: id,
+        mend: async () => {
+          await this.#removeLeftOver(command, id);
+          rmSync(join(command.root, id), { recursive: true, force: true });
+        },
+      }));
+    });
+    const bundles = entries(join(execRoot, "bundles")).filter((id) => !isKnown(id));
+    const execs = entries(join(execRoot, "execs")).filter((id) => !this.#execs.has(id));
+    return [
+      ...states,
+      ...bundles.map((id) => ({ what: `bundle ${this.bundleDir(id)} is of no container`, owner: id, mend: () => this.#discard(id) })),
+      ...execs.map((id) => ({
+        what: `${join(execRoot, "execs", id)} is of no exec`,
+        mend: () => rmSync(join(execRoot, "execs", id), { recursive: true, force: true }),
+      })),
+    ];
+  }
+
+  /** Processes that this program starts for runs, of containers for which `isRun` is false: none of them runs. */
+  strayProcesses(isRun: (id: string) => boolean): Defect[] {
+    return strayProcesses(join(this.#options.execRoot, "bundles"), isRun);
   }
 
   /** What ran is killed already: waits for the runtime's end, so that it leaves nothing, and lets the holder go. */
