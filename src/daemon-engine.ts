@@ -118,11 +118,12 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
   const network = startNetwork(config, stores, base);
-  const events = new EventHub(base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log })));
+  const history = base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log }));
+  const events = new EventHub(history);
   const runtimes = new Runtimes(config, base.log);
   const book = new LeaseBook(new LeasesTable(stores.db));
   const id = idOf(config.dataRoot);
-  const parts: Parts = { ...stores, id, network, events, book, runtimes, appArmorProfile: await appArmorProfile };
+  const parts: Parts = { ...stores, id, network, events, history, book, runtimes, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   await recoverContainers(deps);
@@ -152,6 +153,7 @@ interface Stores {
   /** Tells this daemon's cgroups and tables from another's. */
   readonly daemonId: string;
   readonly db: Database;
+  readonly blobs: BlobStore;
   readonly snapshots: Snapshotter;
   readonly layers: LayerStore;
   readonly store: ContainerStore;
@@ -165,6 +167,7 @@ interface Parts extends Stores {
   readonly id: string;
   readonly network: Networking;
   readonly events: EventHub;
+  readonly history: EventLog;
   readonly book: LeaseBook;
   readonly runtimes: Runtimes;
   /** That of containers which name none; undefined where there is none. */
@@ -190,7 +193,7 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
   });
   volumes.recover();
   const userns = new UsernsMappings(store, usernsSettings(config, log));
-  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, snapshots, layers, store, images, volumes, userns };
+  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, blobs, snapshots, layers, store, images, volumes, userns };
 }
 
 /** @throws invalid in dockerd's words */
@@ -338,6 +341,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
   const images = new Images(imageDeps);
   const containers = containersApi(config, deps, parts);
   const volumesApi = new VolumesService({ volumes, emit, checkLabels: deps.checkLabels });
+  const transfer = new ImageTransfer(imageDeps);
   const system = new System({
     facts: deps.facts,
     events,
@@ -351,6 +355,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
         const Size = driver.sizeBytes();
         return Size === 0 ? [] : { ContainerID: container.id, Driver: driver.name, Size };
       }),
+    check: { ...parts, containers: deps, images: imageStore, temporaryDefects: () => transfer.temporaryDefects() },
     settings: systemSettings(config, parts),
     counts: () => ({ ...containerCounts(store), images: imageStore.list().length, listeners: events.listeners }),
   });
@@ -367,7 +372,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
     }),
     exec: new Execs(deps),
     images,
-    transfer: new ImageTransfer(imageDeps),
+    transfer,
     volumes: volumesApi,
     networks: networksApi(deps),
     system,

@@ -74,6 +74,7 @@ const volumeInspect: Load = async () => (await import("./commands/volume/inspect
 const volumeLs: Load = async () => (await import("./commands/volume/ls.ts")).volumeLs;
 const volumePrune: Load = async () => (await import("./commands/volume/prune.ts")).volumePrune;
 const volumeRm: Load = async () => (await import("./commands/volume/rm.ts")).volumeRm;
+const systemCheck: Load = async () => (await import("./commands/system/check.ts")).systemCheck;
 const df: Load = async () => (await import("./commands/system/df.ts")).df;
 const dialStdio: Load = async () => (await import("./commands/system/dial-stdio.ts")).dialStdio;
 const events: Load = async () => (await import("./commands/system/events.ts")).events;
@@ -151,7 +152,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     commands: { create: leaseCreate, inspect: leaseInspect, ls: leaseLs, renew: leaseRenew, rm: leaseRm, run: leaseRun },
   },
   network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
-  system: { short: "Manage Docker", commands: { df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
+  system: { short: "Manage Docker", commands: { check: systemCheck, df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
   volume: {
     short: "Manage volumes",
     commands: { create: volumeCreate, inspect: volumeInspect, ls: volumeLs, prune: volumePrune, rm: volumeRm },

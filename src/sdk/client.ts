@@ -519,6 +519,8 @@ function system(t: Transport): EngineApi["system"] {
     authenticate: (credentials, { signal }) => t.json({ method: "POST", target: "/auth", ...jsonBody(credentials), signal }),
     info: () => t.get("/info"),
     events: (options) => events(t, options),
+    check: ({ repair, deep, signal }) =>
+      t.json({ method: repair ? "POST" : "GET", target: target("/system/check", { repair, deep }), signal }),
     diskUsage: async (types) => withoutNulls(await t.get<DiskUsage>("/system/df", { type: types })),
   };
 }

@@ -1,3 +1,5 @@
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import {
   applyChanges,
   importRootfs,
@@ -11,7 +13,7 @@ import {
   type SavedImage,
   saveArchive,
 } from "../../images/mod.ts";
-import { DhowError, type Digest, KeyedMutex, shortId } from "../../lib/mod.ts";
+import { type Defect, DhowError, type Digest, KeyedMutex, shortId } from "../../lib/mod.ts";
 import type { ImageTransferApi, ProgressMessage } from "../../spec/engine/mod.ts";
 import { hostPlatform, parsePlatform, platformMatches } from "../../spec/oci/mod.ts";
 import {
@@ -26,6 +28,9 @@ import {
 } from "../../spec/reference.ts";
 import { emitImage, type ImageDeps, tagImage } from "./deps.ts";
 
+/** The kernel's clock for files goes in steps, and is behind by one at most. */
+const CLOCK_STEP_MS = 20;
+
 type LoadOptions = Parameters<ImageTransferApi["load"]>[1];
 type SaveOptions = Parameters<ImageTransferApi["save"]>[1];
 type ImportOptions = Parameters<ImageTransferApi["import"]>[1];
@@ -37,9 +42,35 @@ export class ImageTransfer implements ImageTransferApi {
   readonly #deps: ImageDeps;
   /** One image of packages is made once, however many ask for it. */
   readonly #making = new KeyedMutex();
+  /** When the work in flight began, by the clock of files. */
+  readonly #begun = new Set<{ readonly atMs: number }>();
 
   constructor(deps: ImageDeps) {
     this.#deps = deps;
+  }
+
+  /** Temporary files that are older than any work in flight. */
+  temporaryDefects(): Defect[] {
+    const { temporary } = this.#deps;
+    const oldestMs = Math.min(...[...this.#begun].map(({ atMs }) => atMs));
+    const stray = readdirSync(temporary).filter(
+      (name) => (statSync(join(temporary, name), { throwIfNoEntry: false })?.birthtimeMs ?? oldestMs) < oldestMs,
+    );
+    return stray.map((name) => ({
+      what: `${join(temporary, name)} is of no load or pull`,
+      mend: () => rmSync(join(temporary, name), { recursive: true, force: true }),
+    }));
+  }
+
+  /** Notes work that makes temporary files, for as long as it goes on. */
+  async #inFlight<T>(work: () => Promise<T>): Promise<T> {
+    const entry = { atMs: Date.now() - CLOCK_STEP_MS };
+    this.#begun.add(entry);
+    try {
+      return await work();
+    } finally {
+      this.#begun.delete(entry);
+    }
   }
 
   async pull(text: string, options: PullOptions): Promise<AsyncIterable<ProgressMessage>> {
@@ -92,7 +123,9 @@ export class ImageTransfer implements ImageTransferApi {
           return false;
         }
       }
-      const image = await makeDistroImage(source, { store, layers, temporary, include, platform, signal, report, log });
+      const image = await this.#inFlight(() =>
+        makeDistroImage(source, { store, layers, temporary, include, platform, signal, report, log }),
+      );
       for (const name of names) tagImage(this.#deps, name, image.id);
       return true;
     });
@@ -101,16 +134,18 @@ export class ImageTransfer implements ImageTransferApi {
   load(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<AsyncIterable<ProgressMessage>> {
     const { store, layers, temporary } = this.#deps;
     return progressStream(options.signal, (report, signal) =>
-      loadArchive(archive, {
-        store,
-        layers,
-        temporary,
-        platforms: (options.platforms ?? []).map(parsePlatform),
-        report,
-        reportLayer: options.quiet ? () => {} : report,
-        signal,
-        onLoaded: (image) => emitImage(this.#deps, "load", image),
-      }),
+      this.#inFlight(() =>
+        loadArchive(archive, {
+          store,
+          layers,
+          temporary,
+          platforms: (options.platforms ?? []).map(parsePlatform),
+          report,
+          reportLayer: options.quiet ? () => {} : report,
+          signal,
+          onLoaded: (image) => emitImage(this.#deps, "load", image),
+        }),
+      ),
     );
   }
 

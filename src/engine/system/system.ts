@@ -1,8 +1,11 @@
+import { KeyedMutex } from "../../lib/mod.ts";
 import { InsecureRegistries, login } from "../../registry/mod.ts";
 import type { HostFacts } from "../../runtime/mod.ts";
 import type {
   AuthResponse,
   CallOptions,
+  CheckOptions,
+  CheckReport,
   ContainersApi,
   DiskUsage,
   EventMessage,
@@ -16,6 +19,7 @@ import type {
   Volume,
 } from "../../spec/engine/mod.ts";
 import type { EventHub } from "../events.ts";
+import { CHECKS, type CheckDeps, runChecks } from "./check/mod.ts";
 import { type Counts, type InfoSettings, systemInfo, systemVersion } from "./info.ts";
 
 export interface SystemDeps {
@@ -28,11 +32,14 @@ export interface SystemDeps {
   readonly volumeUsage: () => Promise<readonly Volume[]>;
   readonly layersSizeBytes: () => number;
   readonly logUsage: () => readonly LogUsage[];
+  readonly check: CheckDeps;
 }
 
 /** What clients ask about the engine itself. */
 export class System implements SystemApi {
   readonly #deps: SystemDeps;
+  /** One repair at a time. */
+  readonly #checking = new KeyedMutex();
 
   constructor(deps: SystemDeps) {
     this.#deps = deps;
@@ -55,6 +62,10 @@ export class System implements SystemApi {
     const insecure = new InsecureRegistries(this.#deps.settings().insecureRegistries);
     const token = await login({ username, password, identityToken }, { serverAddress, insecure, signal });
     return { IdentityToken: token, Status: "Login Succeeded" };
+  }
+
+  check(options: CheckOptions): Promise<CheckReport> {
+    return this.#checking.run("check", () => runChecks(CHECKS, this.#deps.check, options));
   }
 
   async diskUsage(types: readonly string[]): Promise<DiskUsage> {

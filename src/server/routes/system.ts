@@ -53,7 +53,7 @@ function ping(builderVersion: string): Handler {
       : { kind: "text", status: 200, body: "OK", headers };
 }
 
-/** /_ping, /version, /info, /events, /auth, /system/df */
+/** /_ping, /version, /info, /events, /auth, /system/df, /system/check */
 export function systemRoutes(
   { system }: Pick<EngineApi, "system">,
   options: { readonly builderVersion: string; readonly now: () => number },
@@ -76,6 +76,13 @@ export function systemRoutes(
       const types = given.length > 0 ? given : DISK_USAGE_TYPES;
       return json(diskUsage(await system.diskUsage(types), request.version, { types, verbose: request.query.flag("verbose") }));
     }),
+    // Not Docker's.
+    route("GET", "/system/check", async (request) =>
+      json(await system.check({ repair: false, deep: request.query.flag("deep"), signal: request.signal })),
+    ),
+    route("POST", "/system/check", async (request) =>
+      json(await system.check({ repair: request.query.flag("repair"), deep: request.query.flag("deep"), signal: request.signal })),
+    ),
     route("POST", "/auth", async (request) =>
       json(await system.authenticate((await request.json(authBody)).value as RegistryCredentials, { signal: request.signal })),
     ),

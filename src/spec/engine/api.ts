@@ -4,6 +4,7 @@
  * A `ref` is whatever Docker accepts there: name, full id or a unique prefix of an id.
  * Every method throws DhowError with Docker's words: notFound, conflict, invalid, notModified, forbidden, unavailable, unsupported, internal.
  */
+import type { CheckOptions, CheckReport } from "./check.ts";
 import type {
   AuthConfig,
   AuthResponse,
@@ -389,6 +390,8 @@ export interface SystemApi {
   info(): Promise<SystemInfo>;
   events(options: EventsOptions): AsyncIterable<EventMessage>;
   diskUsage(types: readonly string[]): Promise<DiskUsage>;
+  /** Looks for damage and for what is left of objects that are gone; repairs it, too. */
+  check(options: CheckOptions): Promise<CheckReport>;
   /** Whether a registry lets a user in; the answer may have a token to keep in the place of the password. */
   authenticate(credentials: RegistryCredentials, options: CallOptions): Promise<AuthResponse>;
 }

@@ -1,4 +1,5 @@
 export * from "./api.ts";
+export type * from "./check.ts";
 export type * from "./dto.ts";
 export * from "./leases.ts";
 export type * from "./why.ts";
