@@ -29,8 +29,8 @@ const CHECKOUT = join(import.meta.dir, "../..");
 const CACHE = join(CHECKOUT, ".dhow", "test-images");
 const BUSYBOX_ARCHIVE = join(CACHE, "busybox.tar");
 const PREFIX = "dhow-e2e-";
-/** Far beyond what anything here takes: its end means "never". */
-const PATIENCE_MS = 20_000;
+/** Far beyond what anything here takes: its end means "never". Longer where the processor is emulated. */
+const PATIENCE_MS = 20_000 * Number(process.env["DHOW_TEST_PATIENCE"] ?? 1);
 let daemons = 0;
 
 /** What a finished command left. */

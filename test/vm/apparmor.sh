@@ -80,7 +80,6 @@ check "inspect before the first start" "" "$(./docker inspect -f '{{.AppArmorPro
 ./docker rm cc >/dev/null
 kill $pid; wait $pid
 check "a restart finds the profile" "dhow-default (enforce)" "$(grep dhow $profiles)"
-echo "$passed passed, $failed failed"
-dmesg | grep -c 'apparmor="DENIED"'
-cat /run/aa.out
+[ "$failed" = 0 ] || tail -n 20 /run/aa.out
+echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]

@@ -2,6 +2,8 @@
 # Makes what the virtual machine boots, once: a Debian root (ext4), its kernel, and an initial RAM disk of five modules.
 #
 #   image.sh DIRECTORY        makes DIRECTORY/{root.ext4,vmlinuz,initrd} unless they are there
+#
+#   DHOW_VM_APT_OPTIONS, DHOW_VM_APT_SOURCES    options and sources for mmdebstrap, default none: its own
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=$1
@@ -11,14 +13,20 @@ packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,apparmor,cr
 wanted="$suite $packages $(cat "$here/image.sh" "$here/guest.sh" | cksum)"
 
 mkdir -p "$place"
+# One at a time; the lock ends with this process.
+exec 9>"$place/lock"
+flock 9
 if [ "$(cat "$place/made" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 echo "making a Debian root for the virtual machine, some minutes" >&2
 rm -f "$place/made"
-work=$(mktemp -d /var/tmp/dhow-vm.XXXXXX)
-trap 'rm -rf --one-file-system "$work"' EXIT
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/dhow-vm.XXXXXX")
+trap 'rm -rf --one-file-system "$work"; [ -e "$place/made" ] || rm -f "$place/root.ext4"' EXIT
 trap 'exit 130' INT TERM HUP
 root=$work/root
-mmdebstrap --quiet --variant=minbase --components=main --include="$packages" "$suite" "$root" >&2
+# In a mount namespace of its own: however it ends, no mount stays.
+# shellcheck disable=SC2086 # lists of words
+unshare --mount mmdebstrap --quiet --variant=minbase --components=main --include="$packages" ${DHOW_VM_APT_OPTIONS-} \
+  "$suite" "$root" ${DHOW_VM_APT_SOURCES-} >&2 9>&-
 
 mv "$root"/boot/vmlinuz-* "$place/vmlinuz"
 rm -rf "$root"/boot/* "$root"/vmlinuz* "$root"/initrd* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*

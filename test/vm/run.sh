@@ -3,10 +3,11 @@
 # Says why and returns 0 where that can't be: what can't run here is skipped.
 #
 #   run.sh [--init] SCRIPT [FILE|DIRECTORY…]
+#   run.sh --why-not                            prints why there can be no such machine here; nothing when there can
 #
 #   --init     without systemd: the script is run by the first process
-#   FILE…      copied into the directory that the script starts in, which also holds dhow, docker, packaging/ and, when it was
-#              made before, busybox.tar
+#   FILE…      copied into the directory that the script starts in, which also holds dhow, docker, busybox.tar, and what
+#              packaging/install.sh installs
 #
 #   DHOW_VM_ACCEL     kvm to use it (default: tcg, software emulation, which works everywhere)
 #   DHOW_VM_TIMEOUT   seconds, default 600
@@ -14,23 +15,35 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 home=$(cd "$here/../.." && pwd)
-skip() { echo "skipped: $*"; exit 0; }
+
+why_not() {
+  if [ "$(id -u)" != 0 ]; then echo "the image of the virtual machine can only be made by root"; return; fi
+  if [ "$(uname -m)" != x86_64 ]; then echo "the virtual machine is an x86_64 one"; return; fi
+  for need in qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap mke2fs=e2fsprogs; do
+    command -v "${need%%=*}" >/dev/null && continue
+    echo "the VM with cgroup v2 and systemd needs ${need#*=} (apt-get install ${need#*=})"
+    return
+  done
+}
+reason=$(why_not)
+if [ "$1" = --why-not ]; then echo "$reason"; exit 0; fi
+if [ -n "$reason" ]; then echo "skipped: $reason"; exit 0; fi
 
 init=/sbin/init
 if [ "$1" = --init ]; then init=/usr/local/sbin/vm-guest; shift; fi
 script=$1
 shift
-[ "$(id -u)" = 0 ] || skip "the image of the virtual machine can only be made by root"
-[ "$(uname -m)" = x86_64 ] || skip "the virtual machine is an x86_64 one"
-for need in qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap mke2fs=e2fsprogs; do
-  command -v "${need%%=*}" >/dev/null || skip "no ${need%%=*} here (Debian's package ${need#*=})"
-done
 binary=${DHOW_BINARY:-$home/dist/dhow}
-[ -x "$binary" ] || skip "no $binary, make it with: npm run build"
+[ -x "$binary" ] || { echo "run.sh: no $binary, make it with: npm run build" >&2; exit 1; }
+busybox=$home/.dhow/test-images/busybox.tar
+if [ ! -e "$busybox" ]; then
+  read -r bun <"$home/.dhow/installed"
+  "$home/$bun" --no-env-file --config=/dev/null -e "import { busyboxArchive } from '$home/test/e2e/daemon.ts'; await busyboxArchive();" >&2
+fi
 place=$home/.dhow/vm
 "$here/image.sh" "$place"
 
-work=$(mktemp -d /var/tmp/dhow-vm.XXXXXX)
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/dhow-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 files=$work/files
@@ -39,7 +52,9 @@ cp "$script" "$files/script"
 ln -s "$binary" "$files/dhow"
 ln -s "$(sh "$home/scripts/docker-cli.sh")/docker" "$files/docker"
 ln -s "$home/packaging" "$files/packaging"
-if [ -e "$home/.dhow/test-images/busybox.tar" ]; then ln -s "$home/.dhow/test-images/busybox.tar" "$files/busybox.tar"; fi
+mkdir "$files/dist"
+for part in man completions; do ln -s "$home/dist/$part" "$files/dist/$part"; done
+ln -s "$busybox" "$files/busybox.tar"
 for file in "$@"; do ln -s "$(realpath "$file")" "$files/"; done
 tar -c -h -C "$files" -f "$work/payload.tar" .
 
@@ -55,7 +70,7 @@ code=$(sed -n '$s/^exit code \([0-9]*\)$/\1/p' "$work/output")
 if [ -z "$code" ]; then
   cat "$work/output"
   echo "the virtual machine did not get to the end of the script; the last lines of its console:" >&2
-  tail -n 40 "$work/console" >&2
+  tail -n 15 "$work/console" >&2
   exit 125
 fi
 sed '$d' "$work/output"
