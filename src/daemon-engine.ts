@@ -55,7 +55,7 @@ import {
   ZERO_TIME,
 } from "./lib/mod.ts";
 import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "./linux/mod.ts";
-import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, VolumesTable } from "./metadata/mod.ts";
+import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, SocketsTable, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
 import {
   appArmorProfileOf,
@@ -91,7 +91,11 @@ export interface EngineBase {
 
 /** The engine, and what of it the daemon itself needs. */
 export interface Engine {
-  readonly api: EngineApi;
+  readonly api: Omit<EngineApi, "sockets">;
+  /** Of scoped sockets. */
+  readonly sockets: SocketsTable;
+  /** Tells this daemon's cgroups and tables from another's. */
+  readonly daemonId: string;
   readonly id: string;
   readonly emit: Emit;
   readonly facts: HostFacts;
@@ -133,6 +137,8 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const leases = await startLeases({ ...parts, api, deps, reaperAddress: config.reaperAddress, stack: base.stack });
   return {
     api: { ...api, leases },
+    sockets: new SocketsTable(stores.db),
+    daemonId: stores.daemonId,
     id: parts.id,
     emit: events.emit,
     facts: base.facts,
@@ -326,7 +332,7 @@ function initProgram(config: DaemonConfig): string | undefined {
 }
 
 /** The interfaces that the front doors know. */
-function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omit<EngineApi, "leases"> {
+function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omit<EngineApi, "leases" | "sockets"> {
   const { store, images: imageStore, layers, snapshots, volumes, events } = parts;
   const { emit, log } = deps;
   const imageDeps = {

@@ -4,7 +4,7 @@ import { DhowError, errorMessage } from "./lib/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
 
 export interface LeaseParts {
-  readonly api: Omit<EngineApi, "leases">;
+  readonly api: Omit<EngineApi, "leases" | "sockets">;
   readonly book: LeaseBook;
   readonly events: EventHub;
   /** `address:port` where Testcontainers' reaper is served; empty = nowhere. */

@@ -5,7 +5,6 @@ import type { Engine } from "./daemon-engine.ts";
 import { metricsListenAddress } from "./daemon-listen.ts";
 import { DOCKER_VERSION, type Logger, VERSION } from "./lib/mod.ts";
 import { formatMetrics, Histogram, type Metric, type Sample, serveMetrics } from "./server/mod.ts";
-import type { EngineApi } from "./spec/engine/mod.ts";
 
 /** USER_HZ, which the kernel's interfaces to user space are fixed to. */
 const TICKS_PER_SECOND = 100;
@@ -41,7 +40,7 @@ export class DaemonMetrics {
   };
 
   /** The engine, with what clients ask of it timed. */
-  measured(api: EngineApi): EngineApi {
+  measured<T extends Engine["api"]>(api: T): T {
     return {
       ...api,
       containers: timed(api.containers, { create: "create", remove: "delete" }, this.#containerActions),

@@ -8,6 +8,7 @@ import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
 import { LiveConfig, reload } from "./daemon-reload.ts";
 import { findHolder, lockRoot } from "./daemon-roots.ts";
+import { startSockets } from "./daemon-sockets.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
 import { isAlive, madviseTrim } from "./linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
@@ -115,7 +116,9 @@ class Daemon implements AsyncDisposable {
       warmer.touch();
       metrics?.countRequest();
     };
-    const api = metrics?.measured(engine.api) ?? engine.api;
+    const measured = metrics?.measured(engine.api) ?? engine.api;
+    const sockets = await startSockets(config, engine, measured, { log, stack, onRequest });
+    const api = { ...measured, sockets };
     const server = createServer({ api, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
     stack.defer(() => server.close({ drainMs: Math.min(DRAIN_MS, config.shutdownTimeoutS * 1000) }));
     await listenAll(server, config, log);

@@ -18,6 +18,7 @@ import { type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
 import { startEngine } from "./daemon-engine.ts";
 import { hybridCgroup, makeRootsPrivate, releaseRoots } from "./daemon-namespace.ts";
 import { findHolder, lockRoot } from "./daemon-roots.ts";
+import { noSockets } from "./engine/mod.ts";
 import { createLogger, DhowError } from "./lib/mod.ts";
 import { hostFacts, MigrationWarmer } from "./runtime/mod.ts";
 import type { EngineAccess } from "./sdk/access.ts";
@@ -98,7 +99,8 @@ export async function embed(options: EmbedOptions): Promise<Dhow> {
   makeRootsPrivate([dataRoot, execRoot]);
   const facts = hostFacts();
   const warmer = stack.use(new MigrationWarmer(facts));
-  const { api } = await startEngine(shieldedCrun(config), { facts, warmer, log, stack });
+  const engine = await startEngine(shieldedCrun(config), { facts, warmer, log, stack });
+  const api = { ...engine.api, sockets: noSockets };
   const resources = stack.move();
   let isClosed = false;
   const access: EngineAccess = {

@@ -63,6 +63,11 @@ const leaseLs: Load = async () => (await import("./commands/lease/ls.ts")).lease
 const leaseRenew: Load = async () => (await import("./commands/lease/renew.ts")).leaseRenew;
 const leaseRm: Load = async () => (await import("./commands/lease/rm.ts")).leaseRm;
 const leaseRun: Load = async () => (await import("./commands/lease/run.ts")).leaseRun;
+const socketAudit: Load = async () => (await import("./commands/socket/audit.ts")).socketAudit;
+const socketCreate: Load = async () => (await import("./commands/socket/create.ts")).socketCreate;
+const socketInspect: Load = async () => (await import("./commands/socket/inspect.ts")).socketInspect;
+const socketLs: Load = async () => (await import("./commands/socket/ls.ts")).socketLs;
+const socketRm: Load = async () => (await import("./commands/socket/rm.ts")).socketRm;
 const completion: Load = async () => (await import("./commands/completion.ts")).completion;
 const completeWords: Load = async () => (await import("./commands/complete.ts")).completeWords;
 const why: Load = async () => (await import("./commands/container/why.ts")).why;
@@ -152,6 +157,11 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     commands: { create: leaseCreate, inspect: leaseInspect, ls: leaseLs, renew: leaseRenew, rm: leaseRm, run: leaseRun },
   },
   network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
+  socket: {
+    short: "Manage scoped sockets: ways in that see and may do only some things",
+    isOwn: true,
+    commands: { audit: socketAudit, create: socketCreate, inspect: socketInspect, ls: socketLs, rm: socketRm },
+  },
   system: { short: "Manage Docker", commands: { check: systemCheck, df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
   volume: {
     short: "Manage volumes",
@@ -166,6 +176,7 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
   image: { list: "ls", remove: "rm" },
   lease: { list: "ls", remove: "rm" },
   network: { list: "ls" },
+  socket: { list: "ls", remove: "rm" },
   system: {},
   volume: { list: "ls", remove: "rm" },
 };

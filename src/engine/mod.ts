@@ -5,5 +5,6 @@ export { Execs } from "./exec/exec.ts";
 export { type ImageDeps, Images, ImageTransfer, tagImage } from "./images/mod.ts";
 export * from "./leases/mod.ts";
 export { NetworksService } from "./networks/mod.ts";
+export * from "./scopes/mod.ts";
 export { engineId, type InfoSettings, System } from "./system/mod.ts";
 export { VolumesService } from "./volumes/mod.ts";

@@ -10,12 +10,16 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
+const SO_PEERCRED = 17;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const SUN_PATH_BYTES = 108;
 const EAGAIN = 11;
 
-/** A non-blocking listening socket at `path`. @throws {SysError} EADDRINUSE @throws invalid when the path is longer than 107 bytes */
-export function listenUnix(path: string): Fd {
+/**
+ * A non-blocking listening socket at `path`, on which `backlog` connections may wait.
+ * @throws {SysError} EADDRINUSE @throws invalid when the path is longer than 107 bytes
+ */
+export function listenUnix(path: string, backlog = 4): Fd {
   const name = Buffer.from(path);
   if (name.length >= SUN_PATH_BYTES)
     throw new DhowError("invalid", `listen on ${path}: a socket's path has at most ${SUN_PATH_BYTES - 1} bytes`);
@@ -25,7 +29,7 @@ export function listenUnix(path: string): Fd {
   name.copy(address, 2);
   using socket = new Fd(check(libc.symbols.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
   check(libc.symbols.bind(socket.fd, address, address.length), "bind", path);
-  check(libc.symbols.listen(socket.fd, 4), "listen", path);
+  check(libc.symbols.listen(socket.fd, backlog), "listen", path);
   return new Fd(socket.release());
 }
 
@@ -36,6 +40,22 @@ export function acceptUnix(listener: number): Fd | undefined {
   const code = errno();
   if (code === EAGAIN) return undefined;
   throw new SysError("accept4", code, listener);
+}
+
+/** Who is at the other end of a connection, as it was when it was made; see SO_PEERCRED in unix(7). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** @throws {SysError} EBADF, ENOTSOCK */
+export function peerCredentials(socket: number): PeerCredentials {
+  // struct ucred: i32 pid, u32 uid, u32 gid
+  const value = new DataView(new ArrayBuffer(12));
+  const length = new Uint32Array([12]);
+  check(libc.symbols.getsockopt(socket, SOL_SOCKET, SO_PEERCRED, new Uint8Array(value.buffer), length), "getsockopt SO_PEERCRED", socket);
+  return { pid: value.getInt32(0, true), uid: value.getUint32(4, true), gid: value.getUint32(8, true) };
 }
 
 /** Receives one descriptor sent with SCM_RIGHTS: undefined when nothing waits, null when the peer hung up or sent none. @throws {SysError} */

@@ -4,6 +4,7 @@ import { endpointMigrations } from "./endpoints.ts";
 import { imageMigrations } from "./images.ts";
 import { layerMigrations } from "./layers.ts";
 import { leaseMigrations } from "./leases.ts";
+import { socketMigrations } from "./sockets.ts";
 import { volumeMigrations } from "./volumes.ts";
 
 export * from "./containers.ts";
@@ -12,6 +13,7 @@ export * from "./endpoints.ts";
 export * from "./images.ts";
 export * from "./layers.ts";
 export * from "./leases.ts";
+export * from "./sockets.ts";
 export * from "./volumes.ts";
 
 /** Every step of the schema, in the order in which they are applied; each table's owner adds its own here. */
@@ -22,4 +24,5 @@ export const MIGRATIONS: readonly Migration[] = [
   ...volumeMigrations,
   ...endpointMigrations,
   ...leaseMigrations,
+  ...socketMigrations,
 ];

@@ -2,6 +2,7 @@ import { DhowError, MIN_API_VERSION } from "../lib/mod.ts";
 import type {
   AttachOptions,
   AttachSession,
+  AuditRecord,
   ContainerWaitResponse,
   DiskUsage,
   EngineApi,
@@ -456,9 +457,8 @@ function transfer(t: Transport): EngineApi["transfer"] {
     import: (rootfs, { repo, tag, message, changes, platform, signal }) =>
       progress({
         method: "POST",
-        target: target("/images/create", { fromSrc: "-", repo, tag, message, changes, platform }),
-        headers: { "Content-Type": "application/x-tar" },
-        body: rootfs,
+        target: target("/images/create", { fromSrc: "url" in rootfs ? rootfs.url : "-", repo, tag, message, changes, platform }),
+        ...("url" in rootfs ? {} : { headers: { "Content-Type": "application/x-tar" }, body: rootfs }),
         signal,
       }),
   };
@@ -513,6 +513,18 @@ function leases(t: Transport): EngineApi["leases"] {
   };
 }
 
+function sockets(t: Transport): EngineApi["sockets"] {
+  const path = (name: string): string => `/sockets/${segment(name)}`;
+  return {
+    create: (request) => t.post("/sockets", {}, request),
+    list: () => t.get("/sockets"),
+    inspect: (name) => t.get(path(name)),
+    remove: (name) => t.send("DELETE", path(name)),
+    audit: async (name, { tail, follow, signal }) =>
+      jsonLines<AuditRecord>((await t.call({ method: "GET", target: target(`${path(name)}/audit`, { tail, follow }), signal })).body),
+  };
+}
+
 function system(t: Transport): EngineApi["system"] {
   return {
     version: () => t.get("/version"),
@@ -551,6 +563,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     networks: networks(t),
     system: system(t),
     leases: leases(t),
+    sockets: sockets(t),
   };
 }
 

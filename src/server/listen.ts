@@ -43,8 +43,16 @@ export function tcpOf(address: ListenAddress): Pick<TcpAddress, "tls" | "names">
   return address.tcp;
 }
 
-/** Makes `server` listen. @throws conflict when the address is taken, forbidden, invalid */
-export async function listen(server: Server, address: ListenAddress, log: Logger): Promise<Listener> {
+/**
+ * Makes `server` listen. `onConnection` is told of those that come by a descriptor, before anything is read from them.
+ * @throws conflict when the address is taken, forbidden, invalid
+ */
+export async function listen(
+  server: Server,
+  address: ListenAddress,
+  log: Logger,
+  onConnection: (socket: Socket) => void = () => {},
+): Promise<Listener> {
   switch (address.kind) {
     case "unix":
       return listenUnix(server, address, log);
@@ -56,7 +64,7 @@ export async function listen(server: Server, address: ListenAddress, log: Logger
       return { address: tcpText(address.host, port), close: () => closed(server), cut: () => server.closeAllConnections() };
     }
     case "fd":
-      return listenFd(server, address.fd, tcpOf(address)?.tls, log);
+      return listenFd(address.fd, acceptFor(server, tcpOf(address)?.tls, log, onConnection));
     default: {
       const never: never = address;
       return never;
@@ -92,18 +100,24 @@ async function listenTls(server: Server, address: TcpAddress, tls: ServerTls, lo
   return { address: tcpText(address.host, port), close: () => closed(foreign.acceptor), cut: foreign.cut };
 }
 
-async function listenFd(server: Server, fd: number, tls: ServerTls | undefined, log: Logger): Promise<Listener> {
-  const foreign = acceptFor(server, tls, log);
+async function listenFd(fd: number, foreign: Foreign): Promise<Listener> {
   await started(foreign.acceptor, () => foreign.acceptor.listen({ fd }));
   return { address: `fd://${fd}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
 }
 
+/** What accepts connections for a server. */
+interface Foreign {
+  readonly acceptor: NetServer;
+  readonly cut: () => void;
+}
+
 /** Accepts connections for `server`: Bun's HTTP server takes no descriptor, and would read what a client sends that TLS doesn't know. */
-function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger): { readonly acceptor: NetServer; readonly cut: () => void } {
+function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger, onConnection: (socket: Socket) => void = () => {}): Foreign {
   const sockets = new Set<Socket>();
   const admit = (socket: Socket): void => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
+    onConnection(socket);
     server.emit("connection", socket);
   };
   const acceptor = tls === undefined ? createNetServer({ allowHalfOpen: true }, admit) : createTlsServer(tls, log, admit);

@@ -1,7 +1,8 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { DhowError, errorKind, errorMessage, type Logger } from "../lib/mod.ts";
-import type { EngineApi } from "../spec/engine/mod.ts";
+import type { AuditRecord, EngineApi } from "../spec/engine/mod.ts";
+import { Audit } from "./audit.ts";
 import { type Guard, tcpGuard, unixGuard } from "./guard.ts";
 import { finish, refuse, serveSession, upgradeHead } from "./hijack.ts";
 import { type ListenAddress, type Listener, listen, tcpOf } from "./listen.ts";
@@ -23,6 +24,8 @@ export interface ServerOptions {
   readonly now?: (() => number) | undefined;
   /** Called at every request, before it is looked at: a client is there, more will come. */
   readonly onRequest?: (() => void) | undefined;
+  /** Told of every request once it is known how it is answered. Who asked is known of connections that come by a descriptor. */
+  readonly onAnswer?: ((record: AuditRecord) => void) | undefined;
 }
 
 /** The Docker Engine API on any number of addresses. */
@@ -50,10 +53,12 @@ class HttpApiServer implements ApiServer {
   readonly #listeners: { readonly server: Server; readonly listener: Listener }[] = [];
   readonly #taken = new Set<Duplex>();
   readonly #matches = new WeakMap<IncomingMessage, Match>();
+  readonly #audit: Audit | undefined;
 
   constructor(options: ServerOptions) {
     this.#log = options.log;
     this.#onRequest = options.onRequest ?? (() => {});
+    this.#audit = options.onAnswer && new Audit(options.onAnswer);
     this.#router = new Router(routes(options.api, { builderVersion: options.builderVersion ?? "1", now: options.now ?? Date.now }));
     this.#headers = {
       "Api-Version": API_VERSION,
@@ -67,7 +72,7 @@ class HttpApiServer implements ApiServer {
     const tcp = tcpOf(address);
     const guard = tcp === undefined ? unixGuard : tcpGuard(tcp.names ?? [], tcp.tls);
     const server = this.#httpServer(guard, address.kind === "fd" || tcp?.tls !== undefined);
-    const listener = await listen(server, address, this.#log);
+    const listener = await listen(server, address, this.#log, this.#audit?.onConnection);
     this.#listeners.push({ server, listener });
     return listener;
   }
@@ -152,12 +157,12 @@ class HttpApiServer implements ApiServer {
       if (match === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, clientSignal(incoming, response));
       const { hijack, handler } = match.route;
-      if (hijack !== undefined) {
-        await this.#serveWithoutUpgrade(response, await hijack(request));
-        return;
-      }
-      await respond(response, await handler(request), this.#log);
+      const reply = hijack === undefined ? await handler(request) : await hijack(request);
+      this.#audit?.answered(incoming, pathOf(incoming), match.name, reply);
+      if (hijack !== undefined) await this.#serveWithoutUpgrade(response, reply);
+      else if ("kind" in reply) await respond(response, reply, this.#log);
     } catch (error) {
+      this.#audit?.failed(incoming, pathOf(incoming), error);
       this.#logFailure(incoming, error);
       respondError(response, error);
     }
@@ -194,6 +199,7 @@ class HttpApiServer implements ApiServer {
       if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, () => controller.signal, body);
       const reply = await match.route.hijack(request);
+      this.#audit?.answered(incoming, pathOf(incoming), match.name, reply);
       if ("kind" in reply) {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n${headerLines(this.#headers)}\r\n`);
         finish(socket);
@@ -205,6 +211,7 @@ class HttpApiServer implements ApiServer {
       if (reply.webSocket) await serveSession(webSocketStream(socket, early, reply.webSocket), new Uint8Array(), reply, this.#log);
       else await serveSession(socket, early, reply, this.#log);
     } catch (error) {
+      this.#audit?.failed(incoming, pathOf(incoming), error);
       this.#logFailure(incoming, error);
       if (isHttp) refuse(socket, error, match?.route.rawErrors ?? false, this.#headers);
       else socket.destroy();

@@ -45,6 +45,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
     "networks",
     "system",
     "leases",
+    "sockets",
   ];
   return { api: Object.fromEntries(nouns.map((name) => [name, noun(name)])) as unknown as EngineApi, calls };
 }

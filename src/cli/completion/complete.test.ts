@@ -9,6 +9,7 @@ const names: Names = {
   volumes: async () => ["data"],
   contexts: async () => ["default", "far"],
   leases: async () => ["ci"],
+  sockets: async () => ["ci.sock"],
 };
 
 async function words(line: string, isDocker = false): Promise<string[]> {
@@ -54,6 +55,8 @@ test("complete() knows what the arguments name", async () => {
   expect(await words("volume rm ")).toEqual(["data"]);
   expect(await words("network inspect b")).toEqual(["bridge"]);
   expect(await words("lease rm ")).toEqual(["ci"]);
+  expect(await words("socket audit ")).toEqual(["ci.sock"]);
+  expect(await words("run --socket ")).toEqual(["ci.sock"]);
   expect(await words("cp w")).toEqual(["web:", ":files"]);
   expect(await words("pause x y ")).toEqual(["web"]);
   expect(await words("rename web ")).toEqual([]);

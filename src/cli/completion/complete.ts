@@ -19,6 +19,7 @@ export interface Names {
   volumes(): Promise<readonly string[]>;
   contexts(): Promise<readonly string[]>;
   leases(): Promise<readonly string[]>;
+  sockets(): Promise<readonly string[]>;
 }
 
 export interface CompletionRequest {
@@ -53,6 +54,7 @@ const FLAG_VALUES: Readonly<Record<string, (names: Names) => Promise<readonly st
   "volumes-from": (names) => names.containers(() => true),
   link: (names) => names.containers(() => true),
   context: (names) => names.contexts(),
+  socket: (names) => names.sockets(),
   restart: async () => ["no", "always", "on-failure", "unless-stopped"],
   pull: async () => ["always", "missing", "never"],
   "log-driver": async () => ["local", "json-file", "journald", "syslog", "fluentd", "gelf", "none"],
@@ -134,6 +136,7 @@ async function argument(verb: string, use: string, index: number, names: Names):
   if (place.includes("VOLUME")) return words(names.volumes());
   if (place.includes("CONTEXT")) return words(names.contexts());
   if (place.includes("LEASE")) return words(names.leases());
+  if (place.includes("SOCKET")) return words(names.sockets());
   return place.includes("FILE") || place.includes("file") || place.includes("ARG") || place.includes("COMMAND") ? FILES : NOTHING;
 }
 

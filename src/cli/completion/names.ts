@@ -58,6 +58,10 @@ export class EngineNames implements Names {
     return orNothing(async () => (await this.#api.leases.list()).map(({ Name }) => Name));
   }
 
+  sockets(): Promise<readonly string[]> {
+    return orNothing(async () => (await this.#api.sockets.list()).map(({ Name }) => Name));
+  }
+
   contexts(): Promise<readonly string[]> {
     return orNothing(async () => [DEFAULT_CONTEXT, ...new ContextStore(this.#source.configDir).list().map(({ Name }) => Name)]);
   }

@@ -172,6 +172,7 @@ export const CONTAINER_FLAGS = {
   runtime: { kind: STRING, help: "Runtime to use for this container" },
   "security-opt": { kind: LIST, help: "Security Options" },
   "shm-size": { kind: BYTES, help: "Size of /dev/shm" },
+  socket: { kind: STRING, isOwn: true, help: "Mount a scoped socket at /var/run/docker.sock" },
   "stop-signal": { kind: STRING, help: "Signal to stop the container" },
   "stop-timeout": { kind: INT, help: "Timeout (in seconds) to stop a container" },
   "storage-opt": { kind: LIST, help: "Storage driver options for the container" },

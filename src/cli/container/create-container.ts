@@ -68,12 +68,24 @@ function warnAboutLocalDns(ctx: Context, dns: readonly string[]): void {
   }
 }
 
+/** Where clients of docker in a container look for the engine. */
+const SOCKET_PATH = "/var/run/docker.sock";
+
+/** The request with a scoped socket among its mounts. */
+async function withSocket(ctx: Context, request: ContainerCreateRequest, name: string): Promise<ContainerCreateRequest> {
+  if (name === "") return request;
+  const { Path } = await ctx.api.sockets.inspect(name);
+  const host = request.HostConfig ?? {};
+  return { ...request, HostConfig: { ...host, Mounts: [...(host.Mounts ?? []), { Type: "bind", Source: Path, Target: SOCKET_PATH }] } };
+}
+
 /** Creates a container for `create` and `run`: pulls the image when that is due, shows the warnings, writes the id file. Returns the id. */
-export async function createContainer(ctx: Context, request: ContainerCreateRequest, flags: ContainerFlags): Promise<string> {
+export async function createContainer(ctx: Context, asked: ContainerCreateRequest, flags: ContainerFlags): Promise<string> {
   const { platform, pull, quiet } = flags;
   warnAboutLocalDns(ctx, flags.dns);
-  const image = request.Image ?? "";
+  const image = asked.Image ?? "";
   using idFile = new IdFile(flags.cidfile);
+  const request = await withSocket(ctx, asked, flags.socket);
   const name = imageName(image);
   if (pull === "always" && name !== null) await pullImage(ctx, image, { platform, quiet });
   const create = () => ctx.api.containers.create(request, { name: flags.name, platform: platform || undefined });

@@ -27,6 +27,7 @@ import {
   withDefaultTag,
 } from "../../spec/reference.ts";
 import { emitImage, type ImageDeps, tagImage } from "./deps.ts";
+import { download } from "./download.ts";
 
 /** The kernel's clock for files goes in steps, and is behind by one at most. */
 const CLOCK_STEP_MS = 20;
@@ -204,12 +205,16 @@ export class ImageTransfer implements ImageTransferApi {
     return [{ id: byPrefix }];
   }
 
-  async import(rootfs: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<AsyncIterable<ProgressMessage>> {
+  async import(
+    source: AsyncIterable<Uint8Array> | { readonly url: string },
+    options: ImportOptions,
+  ): Promise<AsyncIterable<ProgressMessage>> {
     const { store, layers } = this.#deps;
     const name = repoTagReference(options.repo, options.tag);
     const runConfig = applyChanges({}, options.changes);
     const platform = options.platform === "" ? hostPlatform() : parsePlatform(options.platform);
     if (platform.os !== "linux") throw new DhowError("invalid", `operating system is not supported: ${platform.os}`);
+    const rootfs = "url" in source ? await download(source.url, options.signal ?? new AbortController().signal) : source;
     return progressStream(options.signal, async (report, signal) => {
       const message = options.message === "" ? "Imported from -" : options.message;
       const image = await importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" });

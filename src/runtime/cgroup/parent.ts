@@ -1,8 +1,8 @@
-import { readdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoCode } from "../../lib/mod.ts";
 import type { HostFacts } from "../host.ts";
-import { removeGroups } from "./cgroup-files.ts";
+import { removeGroups, writeCgroupFile } from "./cgroup-files.ts";
 
 /**
  * Where containers' groups go when nothing else is asked for: at the top, as dockerd's driver `cgroupfs` has it. Not below the service
@@ -47,6 +47,26 @@ export function groupsIn(parent: string, facts: HostFacts): string[] {
     }
   }
   return [...names];
+}
+
+/** The controllers whose limits hold for everything in a group. */
+const SHARED_CONTROLLERS = ["memory", "cpu", "pids"];
+
+/** Makes a group that other groups are to be in, where its limits can be set. @throws a `node:fs` error */
+export function makeParent(path: string, { cgroup }: HostFacts): void {
+  if (cgroup.version === 1) {
+    for (const controller of SHARED_CONTROLLERS) {
+      const root = cgroup.v1[controller];
+      if (root !== undefined) mkdirSync(`${root}${path}`, { recursive: true });
+    }
+    return;
+  }
+  let group = cgroup.unified ?? "/sys/fs/cgroup";
+  for (const level of path.split("/").slice(1)) {
+    for (const controller of SHARED_CONTROLLERS) writeCgroupFile(`${group}/cgroup.subtree_control`, `+${controller}`);
+    group = `${group}/${level}`;
+    mkdirSync(group, { recursive: true });
+  }
 }
 
 /**

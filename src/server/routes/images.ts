@@ -1,4 +1,4 @@
-import { DhowError, errnoCode } from "../../lib/mod.ts";
+import { DhowError } from "../../lib/mod.ts";
 import { type EngineApi, type Filters, LEASE_LABEL } from "../../spec/engine/mod.ts";
 import { parsePlatform } from "../decode.ts";
 import { progressError } from "../errors.ts";
@@ -44,21 +44,6 @@ function progress(lines: AsyncIterable<unknown>): Reply {
 /** What is wrong with an archive is told in the stream, which has begun for the client. */
 function failing(error: unknown): AsyncIterable<never> {
   return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
-}
-
-/** What is at an address; other schemes would reach files of the host. */
-async function download(source: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-  const url = source.includes("://") ? source : `http://${source}`;
-  const get = `Get ${JSON.stringify(url)}`;
-  const scheme = url.slice(0, url.indexOf(":")).toLowerCase();
-  if (scheme !== "http" && scheme !== "https")
-    throw new DhowError("internal", `${get}: unsupported protocol scheme ${JSON.stringify(scheme)}`);
-  const response = await fetch(url, { signal }).catch((cause: unknown) => {
-    throw new DhowError("internal", `${get}: ${errnoCode(cause) ?? "no connection"}`, { cause });
-  });
-  if (!response.ok || response.body === null)
-    throw new DhowError("invalid", `failed to download ${JSON.stringify(url)}: ${response.status}`);
-  return response.body;
 }
 
 /** /images */
@@ -109,7 +94,7 @@ export function imageRoutes({ images, transfer, leases }: Pick<EngineApi, "image
         platform,
         signal,
       };
-      return progress(await transfer.import(source === "-" ? request.body : await download(source, signal), options));
+      return progress(await transfer.import(source === "-" ? request.body : { url: source }, options));
     }),
     // Not Docker's: a base image from a distribution's packages, with more of them than `pull` takes.
     route("POST", "/images/bootstrap", async ({ query, signal }) =>

@@ -8,6 +8,7 @@ import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
 import { leaseRoutes } from "./leases.ts";
 import { networkRoutes } from "./networks.ts";
+import { socketRoutes } from "./sockets.ts";
 import { streamRoutes } from "./streams.ts";
 import { systemRoutes } from "./system.ts";
 import { volumeRoutes } from "./volumes.ts";
@@ -30,6 +31,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...networkRoutes(api),
     ...systemRoutes(api, options),
     ...leaseRoutes(api),
+    ...socketRoutes(api),
     ...absentRoutes(),
   ];
 }

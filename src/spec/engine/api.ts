@@ -36,6 +36,7 @@ import type {
   VolumeListResponse,
 } from "./dto.ts";
 import type { LeasesApi } from "./leases.ts";
+import type { SocketsApi } from "./sockets.ts";
 import type { Explanation } from "./why.ts";
 
 /** Docker's `filters` parameter: every value given for a key; a negated value (`label!`) has its key with the `!`. */
@@ -327,9 +328,9 @@ export interface ImageTransferApi {
     refs: readonly string[],
     options: { readonly platforms?: readonly string[] | undefined } & CallOptions,
   ): Promise<AsyncIterable<Uint8Array>>;
-  /** A root file system as one layer. */
+  /** A root file system as one layer: its bytes, or a URL where the engine gets them. */
   import(
-    rootfs: AsyncIterable<Uint8Array>,
+    rootfs: AsyncIterable<Uint8Array> | { readonly url: string },
     options: {
       readonly repo: string;
       readonly tag: string;
@@ -410,4 +411,5 @@ export interface EngineApi {
   readonly networks: NetworksApi;
   readonly system: SystemApi;
   readonly leases: LeasesApi;
+  readonly sockets: SocketsApi;
 }

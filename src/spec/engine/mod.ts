@@ -2,4 +2,5 @@ export * from "./api.ts";
 export type * from "./check.ts";
 export type * from "./dto.ts";
 export * from "./leases.ts";
+export * from "./sockets.ts";
 export type * from "./why.ts";

@@ -1,6 +1,4 @@
 import { createReadStream, statSync } from "node:fs";
-import { jsonLines, target } from "../../../sdk/mod.ts";
-import type { ProgressMessage } from "../../../spec/engine/mod.ts";
 import { parseReference } from "../../../spec/reference.ts";
 import { command, minArgs } from "../../command.ts";
 import { fileError } from "../../env-file.ts";
@@ -28,18 +26,15 @@ export const imageImport = command({
     const repo = reference === null ? "" : name.slice(0, reference.tag === null ? undefined : name.lastIndexOf(":"));
     const tag = reference?.tag ?? "";
     const { message, platform } = flags;
-    if (/^https?:\/\//.test(source)) {
-      const query = { fromSrc: source, repo, tag, message, changes: flags.change, platform };
-      const response = await ctx.api.call({ method: "POST", target: target("/images/create", query) });
-      return showProgress(ctx.stdout, jsonLines<ProgressMessage>(response.body));
-    }
+    const options = { repo, tag, message, changes: flags.change, platform };
+    if (/^https?:\/\//.test(source)) return showProgress(ctx.stdout, await ctx.api.transfer.import({ url: source }, options));
     const path = source === "-" ? "/dev/stdin" : source;
     try {
       if (source !== "-") statSync(path);
     } catch (error) {
       throw fileError("open", path, error);
     }
-    const messages = await ctx.api.transfer.import(readFile(path), { repo, tag, message, changes: flags.change, platform });
+    const messages = await ctx.api.transfer.import(readFile(path), options);
     await showProgress(ctx.stdout, messages);
   },
 });

@@ -1,0 +1,109 @@
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { errnoCode, type Logger } from "../../lib/mod.ts";
+import type { AuditOptions, AuditRecord } from "../../spec/engine/mod.ts";
+
+const SEGMENT_BYTES = 4 << 20;
+
+/**
+ * What came through a scoped socket: `<file>`, one JSON object a line, and `<file>.1`, the segment before. A record is one write(2), so
+ * that it survives the daemon; nothing of a request's body, query or headers is in it.
+ */
+export class AuditLog implements Disposable {
+  readonly #path: string;
+  readonly #log: Logger;
+  readonly #segmentBytes: number;
+  readonly #followers = new Set<(record: AuditRecord) => void>();
+  #fd: number;
+  #size: number;
+  #isFailing = false;
+
+  constructor(path: string, { log, segmentBytes = SEGMENT_BYTES }: { readonly log: Logger; readonly segmentBytes?: number }) {
+    this.#path = path;
+    this.#log = log;
+    this.#segmentBytes = segmentBytes;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    this.#fd = openSync(path, "a", 0o600);
+    this.#size = fstatSync(this.#fd).size;
+  }
+
+  /** Adds a record. One that a full disk does not take is said in the daemon's log. */
+  append(record: AuditRecord): void {
+    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    try {
+      if (this.#size > 0 && this.#size + line.length > this.#segmentBytes) this.#rotate();
+      this.#size += writeSync(this.#fd, line);
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) this.#log.error("what came through a socket can't be recorded", { path: this.#path, error });
+      this.#isFailing = true;
+    }
+    for (const follow of this.#followers) follow(record);
+  }
+
+  #rotate(): void {
+    renameSync(this.#path, `${this.#path}.1`);
+    const former = this.#fd;
+    this.#fd = openSync(this.#path, "a", 0o600);
+    this.#size = 0;
+    closeSync(former);
+  }
+
+  /** The last records, then with `follow` those to come, until the signal. */
+  async *read({ tail, follow, signal }: AuditOptions): AsyncGenerator<AuditRecord> {
+    const queue: AuditRecord[] = [];
+    let wake = (): void => {};
+    const take = (record: AuditRecord): void => {
+      queue.push(record);
+      wake();
+    };
+    const end = (): void => wake();
+    if (follow) this.#followers.add(take);
+    signal?.addEventListener("abort", end);
+    try {
+      const past = await this.#past();
+      // what was written while the files were read is in both
+      const known = new Set(past.slice(-queue.length - 1).map((record) => JSON.stringify(record)));
+      yield* tail < 0 ? past : past.slice(past.length - Math.min(tail, past.length));
+      for (const record of queue.splice(0)) if (!known.has(JSON.stringify(record))) yield record;
+      while (follow && signal?.aborted !== true) {
+        yield* queue.splice(0);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (queue.length > 0 || signal?.aborted) resolve();
+        });
+      }
+    } finally {
+      this.#followers.delete(take);
+      signal?.removeEventListener("abort", end);
+    }
+  }
+
+  async #past(): Promise<AuditRecord[]> {
+    const texts = await Promise.all([`${this.#path}.1`, this.#path].map(readIfThere));
+    return texts.flatMap((text) => text.split("\n")).flatMap(parseRecord);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errnoCode(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
+/** A line that a full disk or a power cut has broken is none. */
+function parseRecord(line: string): AuditRecord[] {
+  try {
+    return line === "" ? [] : [JSON.parse(line) as AuditRecord];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,1 @@
+export { noSockets, type ServedSocket, type SocketAddress, Sockets } from "./sockets.ts";

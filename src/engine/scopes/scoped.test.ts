@@ -1,0 +1,51 @@
+import { expect, test } from "bun:test";
+import type { Engine } from "./objects.ts";
+import { Quota } from "./quota.ts";
+import { Access } from "./rules.ts";
+import { scopedApi } from "./scoped.ts";
+
+/** An engine of which nothing may be asked. */
+const untouchable = new Proxy(
+  {},
+  {
+    get: (_, noun) =>
+      new Proxy(
+        {},
+        {
+          get: (__, verb) => () => {
+            throw new Error(`${String(noun)}.${String(verb)} was reached`);
+          },
+        },
+      ),
+  },
+) as Engine;
+
+const NONE = { Containers: 0, Volumes: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
+/** Arguments that a method may look at before it refuses. */
+const OPTIONS = { filters: {}, changes: [], repo: "", tag: "", stdin: true, force: true, Labels: {} };
+
+const api = scopedApi(untouchable, {
+  access: new Access("nothing", ["system:read"]),
+  quota: new Quota(untouchable, "nothing", NONE, undefined),
+  isConfined: true,
+});
+
+/** What says nothing of anybody. */
+const OPEN = ["system.version", "system.info", "system.events", "system.diskUsage"];
+const methods = Object.entries(api).flatMap(([noun, methodsOf]) =>
+  Object.entries(methodsOf as Record<string, (...args: unknown[]) => unknown>).map(([verb, method]) => ({
+    name: `${noun}.${verb}`,
+    method,
+  })),
+);
+
+test("every method of every interface is there", () => {
+  expect(methods.length).toBeGreaterThan(60);
+});
+
+test.each(methods.filter(({ name }) => !OPEN.includes(name)))("$name is refused when no rule allows it", async ({ name, method }) => {
+  // what comes first is an object's name, or the request itself
+  const isRequest = /^(?!exec).*\.(create|list|prune|authenticate)$/.test(name);
+  const call = async (): Promise<unknown> => (isRequest ? method(OPTIONS, OPTIONS) : method("x", OPTIONS, OPTIONS, OPTIONS));
+  await expect(call()).rejects.toThrow("socket nothing does not allow");
+});

@@ -1,0 +1,51 @@
+import { SOCKET_LABEL, type VolumesApi } from "../../spec/engine/mod.ts";
+import { perRule, sum } from "./containers.ts";
+import { type CheckLease, volumeTaken } from "./create.ts";
+import { volumeProblem } from "./host-config.ts";
+import type { Objects } from "./objects.ts";
+import type { Quota } from "./quota.ts";
+
+/** Volumes as far as a socket's clients see them. */
+export function scopedVolumes(objects: Objects, quota: Quota, checkLease: CheckLease): VolumesApi {
+  const { access, engine } = objects;
+  const { volumes } = engine;
+  return {
+    create: async (request) => {
+      access.require("volumes", "create");
+      const problem = objects.isConfined ? volumeProblem(request) : undefined;
+      if (problem !== undefined) throw access.refusal(problem);
+      await checkLease(request.Labels);
+      const own = access.labelsOfNew("volumes", request.Labels);
+      return quota.make({ containers: 0, volumes: 1 }, async () => {
+        const present = request.Name ? await objects.anyVolume(request.Name) : undefined;
+        if (present !== undefined && !access.sees("volumes", present.Labels)) throw volumeTaken(request.Name ?? "");
+        if (present !== undefined) return volumes.create(request);
+        return volumes.create({ ...request, Labels: { ...request.Labels, ...own, [SOCKET_LABEL]: access.socket } });
+      });
+    },
+    list: async (filters) => {
+      access.require("volumes", "read");
+      const { Volumes, Warnings } = await volumes.list(filters);
+      return { Volumes: (Volumes ?? []).filter(({ Labels }) => access.reads("volumes", Labels)), Warnings };
+    },
+    inspect: (name) => objects.volume(name, "read"),
+    remove: async (name, options) => {
+      // with force docker says nothing of a volume that is not there
+      if (options.force && (await isHidden(objects, name))) return;
+      await objects.volume(name, "remove");
+      await objects.withoutIds(volumes.remove(name, options));
+    },
+    prune: async (filters) => {
+      access.require("volumes", "prune");
+      const results = await perRule(access.labelsFor("volumes", "prune"), filters, (own) => volumes.prune(own));
+      const deleted = results.flatMap(({ VolumesDeleted }) => VolumesDeleted ?? []);
+      return { VolumesDeleted: deleted, SpaceReclaimed: sum(results) };
+    },
+  };
+}
+
+async function isHidden(objects: Objects, name: string): Promise<boolean> {
+  objects.access.require("volumes", "remove");
+  const volume = await objects.anyVolume(name);
+  return volume === undefined || !objects.access.sees("volumes", volume.Labels);
+}
