@@ -230,8 +230,7 @@ export class TarReader {
   }
 
   async #sparse(raw: RawHeader, block: Buffer, written: number, pax: PaxRecords | undefined): Promise<SparseMap> {
-    if (raw.typeflag === "S" && raw.isGnu)
-      return { size: parseNumber(block, 483, 12, "realsize"), extents: await this.#oldGnuMap(block), mapBytes: 0 };
+    if (raw.typeflag === "S" && raw.isGnu) return { size: realSize(block), extents: await this.#oldGnuMap(block), mapBytes: 0 };
     if (pax?.isSparseMapInPayload) {
       const { extents, mapBytes } = await this.#payloadMap(written);
       return { size: pax.sparseSize ?? 0, extents, mapBytes };
@@ -253,18 +252,25 @@ export class TarReader {
 
   /** GNU sparse 1.0: decimal lines, the count first, padded to blocks, in front of the data. */
   async #payloadMap(written: number): Promise<{ extents: SparseExtent[]; mapBytes: number }> {
-    let text = "";
-    let blocks = 0;
-    for (;;) {
-      if ((blocks + 1) * BLOCK > Math.min(written, SPECIAL_MAX)) throw invalidHeader("sparse map is cut off");
-      text += (await this.#read(BLOCK)).toString("latin1");
-      blocks++;
-      const lines = text.split("\n");
-      const count = lines.length > 1 ? Number(lines[0]) : undefined;
-      if (count === undefined || (Number.isSafeInteger(count) && lines.length < count * 2 + 2)) continue;
-      const numbers = lines.slice(1, count * 2 + 1).map(Number);
-      if (!Number.isSafeInteger(count) || numbers.some((n) => !Number.isSafeInteger(n))) throw invalidHeader("malformed sparse map");
-      return { extents: pairs(numbers), mapBytes: blocks * BLOCK };
+    const numbers: number[] = [];
+    let line = "";
+    for (let blocks = 1; ; blocks++) {
+      if (blocks * BLOCK > Math.min(written, SPECIAL_MAX)) throw invalidHeader("sparse map is cut off");
+      const lines = (line + (await this.#read(BLOCK)).toString("latin1")).split("\n");
+      line = lines.pop() ?? "";
+      for (const text of lines) {
+        // what follows the last number pads the block
+        if (numbers.length > 0 && numbers.length === (numbers[0] ?? 0) * 2 + 1) break;
+        if (!/^\d{1,16}$/.test(text)) throw invalidHeader("malformed sparse map");
+        numbers.push(Number(text));
+      }
+      const [count] = numbers;
+      if (count === undefined || numbers.length < count * 2 + 1) {
+        if (line.length > 16) throw invalidHeader("malformed sparse map");
+        continue;
+      }
+      if (numbers.some((n) => !Number.isSafeInteger(n))) throw invalidHeader("malformed sparse map");
+      return { extents: pairs(numbers.slice(1)), mapBytes: blocks * BLOCK };
     }
   }
 }
@@ -273,6 +279,12 @@ interface SparseMap {
   readonly size: number;
   readonly extents?: SparseExtent[];
   readonly mapBytes: number;
+}
+
+function realSize(block: Buffer): number {
+  const size = parseNumber(block, 483, 12, "realsize");
+  if (size < 0) throw invalidHeader("negative size");
+  return size;
 }
 
 function appendExtents(extents: SparseExtent[], block: Buffer, start: number, count: number): boolean {
