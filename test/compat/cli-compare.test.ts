@@ -66,6 +66,16 @@ const commands = readFileSync(join(import.meta.dir, "testdata/commands.txt"), "u
   .split("\n")
   .filter((line) => line !== "" && !line.startsWith("#"));
 
+if (skipReason === "") {
+  test("our command line reads stdin to its end", async () => {
+    const env = { ...process.env, DOCKER_HOST: `unix://${daemon.socket}`, DHOW_ARGV0: "docker" };
+    // through a pipe: more than it holds
+    const line = 'i=0; while [ $i -lt 8 ]; do seq 1 50000 | "$@" run --rm -i busybox wc -c; i=$((i+1)); done';
+    const child = Bun.spawn(["sh", "-c", line, "sh", ...OURS], { env, stdin: "ignore", stdout: "pipe" });
+    expect(await child.stdout.text()).toBe("288894\n".repeat(8));
+  });
+}
+
 if (skipReason !== "") test.skip(`docker's command line and ours agree (${skipReason})`, () => {});
 else {
   for (const line of commands) {

@@ -80,34 +80,33 @@ export async function pumpStdin(session: AttachSession, { tty, detachKeys }: Std
   const ended = new Promise<PumpEnd>((resolve) => {
     settle = resolve;
   });
-  const onData = async (chunk: Uint8Array) => {
-    stdin.pause();
-    const { output, isDetached } = filter?.push(chunk) ?? { output: chunk, isDetached: false };
-    if (output.length > 0) await session.write(output);
-    if (isDetached) {
-      settle("detached");
-      stop();
-    } else if (!isStopped) stdin.resume();
-  };
-  const onEnd = () => {
-    session.closeStdin();
-    settle("eof");
-  };
   let isStopped = false;
   const stop = () => {
     if (isStopped) return;
     isStopped = true;
-    stdin.off("data", onData);
-    stdin.off("end", onEnd);
-    stdin.off("error", onEnd);
-    stdin.pause();
     stdin.destroy();
     process.off("exit", restore);
     restore();
     settle("closed");
   };
-  stdin.on("data", onData);
-  stdin.once("end", onEnd);
-  stdin.once("error", onEnd);
+  // Not by events: between pause() and resume() Bun now and then loses the end.
+  const pump = async (): Promise<void> => {
+    for await (const chunk of stdin as AsyncIterable<Uint8Array>) {
+      const { output, isDetached } = filter?.push(chunk) ?? { output: chunk, isDetached: false };
+      if (output.length > 0) await session.write(output);
+      if (isDetached) {
+        settle("detached");
+        stop();
+      }
+      if (isStopped) return;
+    }
+  };
+  const finish = (): void => {
+    if (isStopped) return;
+    session.closeStdin();
+    settle("eof");
+  };
+  // what can't be read any more has ended
+  void pump().then(finish, finish);
   return { ended, stop };
 }
