@@ -457,8 +457,15 @@ function transfer(t: Transport): EngineApi["transfer"] {
     import: (rootfs, { repo, tag, message, changes, platform, signal }) =>
       progress({
         method: "POST",
-        target: target("/images/create", { fromSrc: "url" in rootfs ? rootfs.url : "-", repo, tag, message, changes, platform }),
-        ...("url" in rootfs ? {} : { headers: { "Content-Type": "application/x-tar" }, body: rootfs }),
+        target: target("/images/create", {
+          fromSrc: Symbol.asyncIterator in rootfs ? "-" : rootfs.url,
+          repo,
+          tag,
+          message,
+          changes,
+          platform,
+        }),
+        ...(Symbol.asyncIterator in rootfs && { headers: { "Content-Type": "application/x-tar" }, body: rootfs }),
         signal,
       }),
   };

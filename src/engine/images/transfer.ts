@@ -214,7 +214,9 @@ export class ImageTransfer implements ImageTransferApi {
     const runConfig = applyChanges({}, options.changes);
     const platform = options.platform === "" ? hostPlatform() : parsePlatform(options.platform);
     if (platform.os !== "linux") throw new DhowError("invalid", `operating system is not supported: ${platform.os}`);
-    const rootfs = "url" in source ? await download(source.url, options.signal ?? new AbortController().signal) : source;
+    // a request that brings the archive has a url of its own
+    const isStream = Symbol.asyncIterator in source;
+    const rootfs = isStream ? source : await download(source.url, options.signal ?? new AbortController().signal);
     return progressStream(options.signal, async (report, signal) => {
       const message = options.message === "" ? "Imported from -" : options.message;
       const image = await importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" });

@@ -84,7 +84,7 @@ export function scopedTransfer(objects: Objects): ImageTransferApi {
     import: async (rootfs, options) => {
       access.require("images", "create");
       // the engine's place in the network is not the client's
-      if (objects.isConfined && "url" in rootfs) throw access.refusal("import of what the engine would have to download");
+      if (objects.isConfined && !(Symbol.asyncIterator in rootfs)) throw access.refusal("import of what the engine would have to download");
       const changes = [...options.changes, ...labelInstruction(objects, options.changes)];
       if (options.repo.includes("@")) throw new DhowError("invalid", `invalid reference format: ${options.repo}`);
       await objects.requireFreeImageName(options.repo === "" ? "" : `${options.repo}:${options.tag || "latest"}`);
