@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { DhowError } from "../lib/mod.ts";
 import { FrameReader } from "./web-socket.ts";
 
@@ -68,4 +69,57 @@ test("FrameReader refuses what a client must not send", () => {
   ]) {
     expect(() => read([encode(frame)])).toThrow(DhowError);
   }
+});
+
+test("FrameReader reads any messages in any pieces", () => {
+  const frame = fc.oneof(
+    fc.record({ opcode: fc.constantFrom(0, 1, 2), payload: fc.string({ maxLength: 300 }), fin: fc.boolean() }),
+    fc.record({ opcode: fc.constantFrom(8, 9, 10), payload: fc.string({ maxLength: 30 }) }),
+    fc.nat(70_000).map((size) => ({ opcode: 2, payload: "x".repeat(size) })),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(frame, { maxLength: 6 }),
+      fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 4 }),
+      (frames, cuts) => {
+        const bytes = Buffer.concat(frames.map(encode));
+        const pieces: Buffer[] = [];
+        for (let at = 0, n = 0; at < bytes.length; n++) {
+          const size = cuts[n % cuts.length] ?? 1;
+          pieces.push(Buffer.from(bytes.subarray(at, at + size)));
+          at += size;
+        }
+        const { data, controls } = read(pieces);
+        const text = (isControl: boolean): string[] =>
+          frames.filter(({ opcode }) => opcode > 2 === isControl).map(({ payload }) => payload);
+        expect(Buffer.from(data, "latin1").toString()).toBe(text(false).join(""));
+        expect(controls.map((control) => control.replace(/^\d+ /, ""))).toEqual(text(true));
+      },
+    ),
+    { interruptAfterTimeLimit: 1_500, numRuns: 500 },
+  );
+});
+
+test("FrameReader takes any bytes, or says that they are against the protocol", () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 5 }), (pieces) => {
+      try {
+        read(pieces);
+      } catch (error) {
+        expect(error).toBeInstanceOf(DhowError);
+      }
+    }),
+    { interruptAfterTimeLimit: 1_000, numRuns: 5_000 },
+  );
+});
+
+test("FrameReader holds no payload, however long a frame says that it is", () => {
+  let bytes = 0;
+  const data = (payload: Uint8Array): void => {
+    bytes += payload.length;
+  };
+  const reader = new FrameReader({ data, control: () => {} });
+  reader.read(Buffer.from([0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4]));
+  for (let i = 0; i < 100; i++) reader.read(new Uint8Array(100_000));
+  expect(bytes).toBe(10_000_000);
 });
