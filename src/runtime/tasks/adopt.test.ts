@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { describeWithCrun } from "./testdata/cgroups.ts";
 import { Fixture, readLog } from "./testdata/fixture.ts";
 
@@ -122,13 +122,15 @@ describeWithCrun(import.meta.path, () => {
     expect(await daemon.says()).toStartWith("running ");
     await Bun.sleep(100);
     await daemon.kill();
+    // as if it had been killed with this on its way from the terminal to the log
+    appendFileSync(`${fixture.tasks.bundleDir("tty")}/transit`, "kept\r\n");
     await Bun.sleep(400);
     const next = new Daemon(fixture.directory, "adopt", "tty", "tty");
     expect(await next.says()).toStartWith("adopted ");
     writeFileSync(`${fixture.rootfs}/go`, "");
     expect(await next.says()).toBe("exited 9");
     await next.end();
-    expect(await readLog(fixture.io("tty"))).toBe("one\r\ntwo\r\nthree\r\n");
+    expect(await readLog(fixture.io("tty"))).toBe("one\r\nkept\r\ntwo\r\nthree\r\n");
     fixture.tasks.cleanup("tty");
   });
 

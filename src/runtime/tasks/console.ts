@@ -8,7 +8,9 @@ import {
   listenUnix,
   makeRaw,
   O_DIRECTORY,
+  O_NONBLOCK,
   O_RDONLY,
+  O_RDWR,
   open,
   openPty,
   pidfdGetFd,
@@ -22,6 +24,8 @@ import {
 import { BUNDLE, openRecorded } from "./holder.ts";
 
 const KEPT_FD = 3;
+/** The pipe that output passes through on its way from the terminal to the log. */
+const TRANSIT_FD = 4;
 /** Descriptor of the console socket in a holder. */
 const LISTENER_FD = 4;
 
@@ -81,16 +85,30 @@ export class ConsoleSocket implements Disposable {
   }
 }
 
+/** Opens the pipe that a terminal's output passes through; undefined in the bundle of an engine that had none. */
+export function openTransit(dir: string): Fd | undefined {
+  try {
+    return open(join(dir, BUNDLE.transit), O_RDWR | O_NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
 /**
- * Starts a process that does nothing but hold `master` (as descriptor 3), so that the terminal outlives this process. Its pid goes
- * to `<dir>/keeper`. It stops itself at once and waits to be killed. Returns its pidfd.
+ * Starts a process that does nothing but hold `master` (as descriptor 3) and the pipe behind it (4), so that the terminal, and what has
+ * left it and is not in the log yet, outlive this process. Its pid goes to `<dir>/keeper`. It stops itself at once and waits to be
+ * killed. Returns its pidfd.
  */
 export function startKeeper(dir: string, master: number): Fd {
+  using transit = openTransit(dir);
+  const kept: ("ignore" | number)[] = ["ignore", "ignore", "ignore", master];
+  if (transit !== undefined) kept[TRANSIT_FD] = transit.fd;
   const child = Bun.spawn(["/bin/sh", "-c", "echo $$ >$1/keeper; kill -STOP $$", "dhow-keeper", dir], {
     cwd: "/",
     env: {},
     detached: true,
-    stdio: ["ignore", "ignore", "ignore", master],
+    stdio: kept as ["ignore", "ignore", "ignore", number],
   });
   child.unref();
   // both write it: it must be there even if this process dies now, and at once if it doesn't

@@ -112,7 +112,7 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
     throw execFailure(message, options.process.args ?? []);
   }
   if (terminal !== undefined) {
-    io.begin({ kind: "tty", master: (await terminal.master).release() });
+    io.begin({ kind: "tty", master: (await terminal.master).release(), transit: undefined });
   } else io.begin({ kind: "pipes", ...ends.release(), closeStdin: () => {} });
   const exited = child.exited.then(async (code) => {
     // children that keep the pipe open do not hold this up

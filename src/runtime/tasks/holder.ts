@@ -33,6 +33,7 @@ export const BUNDLE = {
   stdout: "stdout",
   stderr: "stderr",
   console: "console",
+  transit: "transit",
   holder: "holder",
   keeper: "keeper",
   exit: "exit",
@@ -92,6 +93,7 @@ export function makeBundle(dir: string, config: string, options: FifoOptions): v
   makeEmptyDir(dir);
   writeFileSync(join(dir, BUNDLE.config), config, { mode: 0o600 });
   mkfifo(join(dir, BUNDLE.control));
+  if (options.tty) mkfifo(join(dir, BUNDLE.transit));
   makeFifos(dir, options);
 }
 

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
-import { dup, EPOLLET, EPOLLIN, isErrno, type Reactor, read, setWinsize, type Watch } from "../../linux/mod.ts";
+import { dup, EPOLLET, EPOLLIN, isErrno, type Reactor, read, SPLICE_F_NONBLOCK, setWinsize, splice, type Watch } from "../../linux/mod.ts";
 import type { AttachSession, LogSession, OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import type { LogDriver, LogReadOptions, LogWriter } from "../logs/driver.ts";
 import { BUFFER_BYTES, type BufferPool } from "./buffers.ts";
@@ -25,7 +25,8 @@ export type IoEnds =
       readonly stderr: number;
       readonly closeStdin: () => void;
     }
-  | { readonly kind: "tty"; readonly master: number };
+  /** `transit`: a pipe that outlives this process, for output on its way from the terminal to the log. */
+  | { readonly kind: "tty"; readonly master: number; readonly transit: number | undefined };
 
 export interface ContainerIoOptions {
   readonly tty: boolean;
@@ -40,6 +41,8 @@ export interface ContainerIoOptions {
 
 interface Source {
   readonly fd: number;
+  /** -1 = none. */
+  transit: number;
   readonly stream: StdStream;
   watch: Watch | undefined;
   isDone: boolean;
@@ -47,6 +50,11 @@ interface Source {
   quickTurns: number;
   /** Events come once per change: what is left needs a new one. */
   needsEvent: boolean;
+}
+
+function closeSource({ fd, transit }: Source): void {
+  closeSync(fd);
+  if (transit >= 0) closeSync(transit);
 }
 
 /**
@@ -108,7 +116,9 @@ export class ContainerIo {
       this.#ttyOut = ends.master;
       this.#ttyIn = dup(ends.master).release();
       this.#stdin.connect(this.#ttyIn, () => {});
-      this.#addSource(ends.master, "stdout");
+      this.#addSource(ends.master, "stdout", ends.transit);
+      // what another engine left on the way; the terminal itself may be silent
+      for (const source of this.#sources) this.#pump(source);
       return;
     }
     if (ends.stdin !== undefined) {
@@ -147,7 +157,7 @@ export class ContainerIo {
     for (const source of this.#sources) {
       source.isDone = true;
       source.watch?.[Symbol.dispose]();
-      closeSync(source.fd);
+      closeSource(source);
     }
     this.#sources = [];
     this.#endSessions();
@@ -205,8 +215,8 @@ export class ContainerIo {
     return this.options.driver.mark();
   }
 
-  #addSource(fd: number, stream: StdStream): void {
-    const source: Source = { fd, stream, watch: undefined, isDone: false, lastTurnMs: 0, quickTurns: 0, needsEvent: false };
+  #addSource(fd: number, stream: StdStream, transit = -1): void {
+    const source: Source = { fd, transit, stream, watch: undefined, isDone: false, lastTurnMs: 0, quickTurns: 0, needsEvent: false };
     this.#sources.push(source);
     source.watch = this.options.reactor.watch(fd, WATCHED, () => this.#onReadable(source));
   }
@@ -244,7 +254,7 @@ export class ContainerIo {
     const limit = this.#isDraining ? Number.POSITIVE_INFINITY : TURN_BYTES;
     let taken = 0;
     while (taken < limit) {
-      const count = this.options.tty ? this.#takeTty(source) : this.#takePipe(source, TURN_BYTES);
+      const count = this.options.tty ? this.#takeTty(source) : this.#takePipe(source, source.fd);
       if (count === 0 || (count < 0 && this.#isDraining)) this.#endSource(source);
       if (count <= 0) return taken;
       taken += count;
@@ -259,18 +269,40 @@ export class ContainerIo {
     return taken;
   }
 
-  #takePipe(source: Source, length: number): number {
+  #takePipe({ stream }: Source, fd: number): number {
     const writer = this.#writer;
     if (writer === undefined) return 0;
-    if (!this.#isWanted(source.stream)) return writer.pump(source.fd, source.stream, length, null);
+    if (!this.#isWanted(stream)) return writer.pump(fd, stream, TURN_BYTES, null);
     const buffer = this.options.buffers.take();
-    const count = writer.pump(source.fd, source.stream, Math.min(length, BUFFER_BYTES), buffer);
-    if (count > 0) this.#deliver(source.stream, buffer, count);
+    const count = writer.pump(fd, stream, BUFFER_BYTES, buffer);
+    if (count > 0) this.#deliver(stream, buffer, count);
     else this.options.buffers.give(buffer);
     return count;
   }
 
   #takeTty(source: Source): number {
+    return source.transit < 0 ? this.#readTty(source) : this.#takeTransit(source);
+  }
+
+  /** From the terminal into the pipe, within the kernel, and from there into the log: a process that is killed leaves all of it in one of them. */
+  #takeTransit(source: Source): number {
+    const kept = this.#takePipe(source, source.transit);
+    if (kept > 0) return kept;
+    try {
+      const moved = splice(source.fd, source.transit, null, BUFFER_BYTES, SPLICE_F_NONBLOCK);
+      return moved > 0 ? this.#takePipe(source, source.transit) : moved;
+    } catch (error) {
+      // see #readTty
+      if (isErrno(error, "EIO")) return -1;
+      // a kernel that can't splice terminals
+      if (!isErrno(error, "EINVAL")) throw error;
+      closeSync(source.transit);
+      source.transit = -1;
+      return this.#readTty(source);
+    }
+  }
+
+  #readTty(source: Source): number {
     const buffer = this.options.buffers.take();
     let length = 0;
     let count = 0;
@@ -332,7 +364,7 @@ export class ContainerIo {
       } catch (error) {
         this.options.log.warn("the end of a log could not be taken", { error });
       }
-      closeSync(source.fd);
+      closeSource(source);
     }
     this.#sources = [];
     this.#ttyOut = -1;

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { type Defect, DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
-import { openTerminal, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
+import { openTerminal, openTransit, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import { openFixedNull } from "./fixed-null.ts";
 import {
@@ -93,6 +93,7 @@ export interface TasksOptions {
  *    ├─ config.json            what to run
  *    ├─ control                FIFO: the pid of the container's init, then the exit code
  *    ├─ stdin stdout stderr    FIFOs (no terminal)
+ *    ├─ transit                FIFO between a terminal and its log
  *    ├─ console                socket on which the runtime hands over the terminal, while it starts
  *    ├─ holder                 pid of the shell that runs the runtime and keeps the FIFOs open
  *    ├─ keeper                 pid of the process that keeps the terminal open
@@ -170,7 +171,8 @@ export class Tasks {
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
       if (!command.isCrun) pollPid(pidFile, task.started, (pid) => task?.assumePid(pid));
       await this.#begun(task, command, options.signal);
-      if (terminal !== undefined) io.begin({ kind: "tty", master: (await terminal.master).release() });
+      if (terminal !== undefined)
+        io.begin({ kind: "tty", master: (await terminal.master).release(), transit: openTransit(dir)?.release() });
       else if (ends.pipes !== undefined) {
         io.begin({ kind: "pipes", ...ends.pipes, closeStdin: () => releaseHolderStdin(dir) });
         pipes = undefined;
@@ -391,7 +393,7 @@ export class Tasks {
       if (master === undefined) return false;
       this.#keep(dir, master);
     }
-    io.begin({ kind: "tty", master: master.release() });
+    io.begin({ kind: "tty", master: master.release(), transit: openTransit(dir)?.release() });
     return true;
   }
 
