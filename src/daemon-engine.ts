@@ -6,6 +6,7 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
 import { Runtimes } from "./daemon-runtimes.ts";
+import type { SocketStore } from "./daemon-sockets.ts";
 import { openSocketWarnings } from "./daemon-tls.ts";
 import {
   Background,
@@ -87,6 +88,8 @@ export interface EngineBase {
   readonly log: Logger;
   /** Takes what has to be closed at the daemon's end. */
   readonly stack: AsyncDisposableStack;
+  /** Called before any container is started. */
+  readonly beforeContainers?: ((store: SocketStore) => Promise<void>) | undefined;
 }
 
 /** The engine, and what of it the daemon itself needs. */
@@ -130,6 +133,8 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const parts: Parts = { ...stores, id, network, events, history, book, runtimes, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
+  const sockets = new SocketsTable(stores.db);
+  await base.beforeContainers?.({ sockets, daemonId: stores.daemonId, facts: base.facts });
   await recoverContainers(deps);
   base.stack.defer(() => leaveContainers(deps));
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
@@ -137,7 +142,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const leases = await startLeases({ ...parts, api, deps, reaperAddress: config.reaperAddress, stack: base.stack });
   return {
     api: { ...api, leases },
-    sockets: new SocketsTable(stores.db),
+    sockets,
     daemonId: stores.daemonId,
     id: parts.id,
     emit: events.emit,

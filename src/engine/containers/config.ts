@@ -1,6 +1,13 @@
 import { DhowError } from "../../lib/mod.ts";
 import { cacheDefaults, type HostFacts, withHostConfigDefaults } from "../../runtime/mod.ts";
-import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig, ImageConfig } from "../../spec/engine/mod.ts";
+import {
+  type ContainerConfig,
+  type ContainerCreateRequest,
+  type HealthConfig,
+  type HostConfig,
+  type ImageConfig,
+  SOCKET_LABEL,
+} from "../../spec/engine/mod.ts";
 
 /** What the daemon puts where a request is silent. */
 export interface HostDefaults {
@@ -43,6 +50,13 @@ function merged<V>(under: Readonly<Record<string, V>> | null | undefined, over: 
   return Object.fromEntries(Object.entries({ ...under, ...over }).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** The labels of an image that may have been committed from a container made through a scoped socket: what is made from it is not. */
+function withoutSocket(labels: ImageConfig["Labels"]): ImageConfig["Labels"] {
+  if (labels?.[SOCKET_LABEL] === undefined) return labels;
+  const { [SOCKET_LABEL]: _, ...rest } = labels;
+  return rest;
+}
+
 function optional<K extends string, V>(key: K, value: V | undefined | null): Partial<Record<K, V>> {
   return value === undefined || value === null ? {} : ({ [key]: value } as Partial<Record<K, V>>);
 }
@@ -82,7 +96,7 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
     Entrypoint: entrypoint?.length ? entrypoint : null,
     ...(request.NetworkDisabled ? { NetworkDisabled: true } : {}),
     OnBuild: null,
-    Labels: merged(image.Labels, request.Labels),
+    Labels: merged(withoutSocket(image.Labels), request.Labels),
     ...optional("StopSignal", request.StopSignal || image.StopSignal || undefined),
     ...optional("StopTimeout", request.StopTimeout),
     ...optional("Shell", request.Shell?.length ? request.Shell : image.Shell),

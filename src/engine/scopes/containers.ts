@@ -9,7 +9,7 @@ import type {
   Filters,
 } from "../../spec/engine/mod.ts";
 import { type CheckLease, createScoped } from "./create.ts";
-import { hostConfigProblem } from "./host-config.ts";
+import { configProblem, hostConfigProblem } from "./host-config.ts";
 import { labelInstruction } from "./images.ts";
 import type { Objects } from "./objects.ts";
 import { anonymousVolumes, type Quota } from "./quota.ts";
@@ -140,8 +140,10 @@ export function scopedContents(objects: Objects): ContainerContentsApi {
     export: async (ref, options) => contents.export(await objects.inside(ref, "files"), options),
     commit: async (ref, options) => {
       const id = await objects.inside(ref, "files");
+      const problem = objects.isConfined ? configProblem(options.config ?? {}) : undefined;
+      if (problem !== undefined) throw objects.access.refusal(problem);
       const changes = [...options.changes, ...labelInstruction(objects, options.changes)];
-      await objects.requireFreeImageName(options.repo === "" ? "" : `${options.repo}:${options.tag || "latest"}`);
+      await objects.requireFreeImageName(options.repo, options.tag);
       return contents.commit(id, { ...options, changes });
     },
   };

@@ -120,7 +120,9 @@ async function sharedWith(objects: Objects, host: HostConfig): Promise<HostConfi
 
 async function requireNetwork(objects: Objects, name: string): Promise<void> {
   if (OWN_NETWORKS.has(name) || name.startsWith("container:") || (name === "host" && !objects.isConfined)) return;
-  await named(objects.network(name, "read"));
+  const { Driver } = await named(objects.network(name, "read"));
+  // by its id, or a part of that
+  if (Driver === "host" && objects.isConfined) throw objects.access.refusal(`the network ${name}`);
 }
 
 function volumeMounts(host: HostConfig): Mount[] {

@@ -1,4 +1,3 @@
-import { DhowError } from "../../lib/mod.ts";
 import type { ImagesApi, ImageTransferApi } from "../../spec/engine/mod.ts";
 import { perRule, sum } from "./containers.ts";
 import type { Objects } from "./objects.ts";
@@ -37,7 +36,7 @@ export function scopedImages(objects: Objects): ImagesApi {
     },
     tag: async (ref, target) => {
       await objects.image(ref, "create");
-      await objects.requireFreeImageName(`${target.repo}:${target.tag || "latest"}`);
+      await objects.requireFreeImageName(target.repo, target.tag);
       return images.tag(ref, target);
     },
     remove: async (ref, options) => {
@@ -86,8 +85,7 @@ export function scopedTransfer(objects: Objects): ImageTransferApi {
       // the engine's place in the network is not the client's
       if (objects.isConfined && !(Symbol.asyncIterator in rootfs)) throw access.refusal("import of what the engine would have to download");
       const changes = [...options.changes, ...labelInstruction(objects, options.changes)];
-      if (options.repo.includes("@")) throw new DhowError("invalid", `invalid reference format: ${options.repo}`);
-      await objects.requireFreeImageName(options.repo === "" ? "" : `${options.repo}:${options.tag || "latest"}`);
+      await objects.requireFreeImageName(options.repo, options.tag);
       return transfer.import(rootfs, { ...options, changes });
     },
   };

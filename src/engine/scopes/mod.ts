@@ -1,1 +1,2 @@
-export { noSockets, type ServedSocket, type SocketAddress, Sockets } from "./sockets.ts";
+export { SocketLimits } from "./limits.ts";
+export { keptSockets, noSockets, type ServedSocket, type SocketAddress, Sockets } from "./sockets.ts";

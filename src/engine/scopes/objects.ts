@@ -1,6 +1,7 @@
 import { noSuchImage } from "../../images/mod.ts";
 import { DhowError, errorMessage, isKind } from "../../lib/mod.ts";
 import type { ContainerInspectResponse, ContainerSummary, EngineApi, ImageInspect, NetworkInspect, Volume } from "../../spec/engine/mod.ts";
+import { familiarString, repoTagReference, withDefaultTag } from "../../spec/reference.ts";
 import { driverOptionsProblem, escapeOf } from "./host-config.ts";
 import type { Access, Labels, Verb } from "./rules.ts";
 
@@ -102,13 +103,17 @@ export class Objects {
     return image;
   }
 
-  /** Whether a name may become a new image's: nobody else's may be taken away. @throws conflict */
-  async requireFreeImageName(name: string): Promise<void> {
-    if (name === "" || this.access.isEverything("images", "create")) return;
+  /** Makes sure that a name may become a new image's: one that it is taken from must be its clients' to make. @throws conflict, forbidden */
+  async requireFreeImageName(repo: string, tag: string): Promise<void> {
+    const reference = repoTagReference(repo, tag);
+    if (reference === null || this.access.isEverything("images", "create")) return;
+    const name = familiarString(withDefaultTag(reference));
     const taken = await this.engine.images.inspect(name, {}).catch(() => undefined);
-    if (taken !== undefined && !this.access.sees("images", taken.Config?.Labels)) {
+    if (taken === undefined) return;
+    if (!this.access.sees("images", taken.Config?.Labels)) {
       throw new DhowError("conflict", `Conflict. The image name ${JSON.stringify(name)} is already in use`);
     }
+    this.access.requireOn("images", "create", taken.Config?.Labels);
   }
 
   /** A volume that is there, also one that is not visible; undefined when there is none. */

@@ -31,7 +31,16 @@ export interface Rule {
 const KEY = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$/;
 const VALUE = /^[A-Za-z0-9._/@:+-]*$/;
 /** What events say of a container beside its labels: a label of this name could not be told from it. */
-const EVENT_ATTRIBUTES: ReadonlySet<string> = new Set(["image", "name", "exitCode", "signal", "execID", "execDuration", "container"]);
+const EVENT_ATTRIBUTES: ReadonlySet<string> = new Set(
+  ["comment", "container", "execDuration", "execID", "exitCode", "height", "image"].concat([
+    "imageID",
+    "imageRef",
+    "name",
+    "oldName",
+    "signal",
+    "width",
+  ]),
+);
 const UNLABELLED: ReadonlySet<Noun> = new Set(["system", "leases"]);
 
 function isNoun(text: string): text is Noun {

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { DhowError, errorMessage, formatTime, KeyedMutex, type Logger, nowNs } from "../../lib/mod.ts";
 import type { SocketRow, SocketsTable } from "../../metadata/mod.ts";
-import { cgroupOf, groupsIn, type HostFacts, makeParent, removeEmptyParent } from "../../runtime/mod.ts";
 import {
   type AuditOptions,
   type AuditRecord,
@@ -13,6 +12,7 @@ import {
   type SocketsApi,
 } from "../../spec/engine/mod.ts";
 import { AuditLog } from "./audit.ts";
+import type { SocketLimits } from "./limits.ts";
 import type { Engine } from "./objects.ts";
 import { Quota } from "./quota.ts";
 import { Access } from "./rules.ts";
@@ -21,7 +21,6 @@ import { scopedApi } from "./scoped.ts";
 /** Nothing that a path, a cgroup or the name of a lease could be mistaken in. */
 const NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]|\.(?=[a-zA-Z0-9_-])){0,63}$/;
 const QUOTA: SocketQuota = { Containers: 0, Volumes: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
-const CPU_PERIOD_US = 100_000;
 /** Below it no container starts: docker's own least. */
 const LEAST_MEMORY = 6 << 20;
 
@@ -43,22 +42,28 @@ export interface SocketsDeps {
   readonly engine: Engine;
   /** Listens. @throws conflict, invalid */
   readonly serve: (address: SocketAddress, api: EngineApi, onRequest: ((record: AuditRecord) => void) | undefined) => Promise<ServedSocket>;
-  readonly facts: HostFacts;
+  readonly limits: SocketLimits;
   /** Where sockets are that name no path, and where their logs go. */
   readonly socketDir: string;
   readonly auditDir: string;
-  /** The cgroup above those of the sockets that have one. */
-  readonly cgroupParent: string;
   readonly log: Logger;
 }
 
 interface Entry {
-  readonly socket: Omit<ScopedSocket, "Containers">;
+  readonly socket: KeptSettings;
   readonly audit: AuditLog | undefined;
   readonly served: ServedSocket;
 }
 
 type Settings = Omit<ScopedSocket, "Containers" | "Created">;
+
+/** What is known of a socket, whether it is served or not. */
+export type KeptSettings = Omit<ScopedSocket, "Containers">;
+
+/** The scoped sockets of the metadata, oldest first. */
+export function keptSockets(table: SocketsTable): KeptSettings[] {
+  return table.all().map(({ createdAt, request }) => ({ ...(JSON.parse(request) as Settings), Created: createdAt }));
+}
 
 /** The scoped sockets that there are. */
 export class Sockets implements SocketsApi {
@@ -72,11 +77,11 @@ export class Sockets implements SocketsApi {
 
   /** At the daemon's start: listens again. One that can't is said in the log, and tried again at the next start. */
   async start(): Promise<void> {
-    for (const row of this.#deps.table.all()) {
+    for (const socket of keptSockets(this.#deps.table)) {
       try {
-        await this.#open({ ...(JSON.parse(row.request) as Settings), Created: row.createdAt });
+        await this.#open(socket);
       } catch (error) {
-        this.#deps.log.error("scoped socket can't be listened at", { socket: row.name, error: errorMessage(error) });
+        this.#deps.log.error("scoped socket can't be listened at", { socket: socket.Name, error: errorMessage(error) });
       }
     }
   }
@@ -86,10 +91,9 @@ export class Sockets implements SocketsApi {
     for (const { served, audit, socket } of this.#entries.values()) {
       await served.close({ isGone: false });
       audit?.[Symbol.dispose]();
-      this.#removeGroup(socket);
+      this.#deps.limits.remove(socket.Name);
     }
     this.#entries.clear();
-    removeEmptyParent(this.#deps.cgroupParent, this.#deps.facts);
   }
 
   create(request: SocketCreateRequest): Promise<ScopedSocket> {
@@ -130,12 +134,12 @@ export class Sockets implements SocketsApi {
     };
   }
 
-  async #open(socket: Omit<ScopedSocket, "Containers">): Promise<Entry> {
-    const { engine, log, auditDir, serve } = this.#deps;
+  async #open(socket: KeptSettings): Promise<Entry> {
+    const { engine, log, auditDir, serve, limits } = this.#deps;
     const { Name: name, Path: path, Group: group } = socket;
     const access = new Access(name, socket.Allow);
-    await this.prepareGroup(socket);
-    const quota = new Quota(engine, name, socket.Quota, isLimited(socket.Quota) ? this.#group(name) : undefined);
+    await limits.prepare(name, socket.Quota);
+    const quota = new Quota(engine, name, socket.Quota, limits.pathFor(name, socket.Quota));
     const api = scopedApi(engine, { access, quota, isConfined: !socket.Unconfined });
     using undo = new DisposableStack();
     const audit = socket.Audit ? undo.use(new AuditLog(join(auditDir, `${name}.jsonl`), { log })) : undefined;
@@ -151,36 +155,7 @@ export class Sockets implements SocketsApi {
     this.#entries.delete(socket.Name);
     await served.close({ isGone: true });
     audit?.[Symbol.dispose]();
-    this.#removeGroup(socket);
-  }
-
-  #group(name: string): string {
-    return `${this.#deps.cgroupParent}/${name}`;
-  }
-
-  /** Makes the cgroup of a socket's containers and sets its limits, which hold for all of them together. @throws internal */
-  async prepareGroup({ Name, Quota: quota }: Pick<ScopedSocket, "Name" | "Quota">): Promise<void> {
-    if (!isLimited(quota)) return;
-    const { facts } = this.#deps;
-    const { Memory, NanoCpus, Pids } = quota;
-    makeParent(this.#group(Name), facts);
-    await cgroupOf(this.#group(Name), facts).update({
-      ...(Memory > 0 ? { memory: { limit: Memory, swap: Memory } } : {}),
-      ...(NanoCpus > 0 ? { cpu: { period: CPU_PERIOD_US, quota: Math.round((NanoCpus * CPU_PERIOD_US) / 1e9) } } : {}),
-      ...(Pids > 0 ? { pids: { limit: Pids } } : {}),
-    });
-  }
-
-  /** Containers that still run keep it, and with it the limits. */
-  #removeGroup({ Name, Quota: quota }: Pick<ScopedSocket, "Name" | "Quota">): void {
-    if (isLimited(quota)) cgroupOf(this.#group(Name), this.#deps.facts).tryRemove();
-  }
-
-  /** Removes the groups of sockets that are no more, once nothing runs in them. */
-  sweepGroups(): void {
-    const { facts, cgroupParent, table } = this.#deps;
-    const known = new Set(table.all().map(({ name }) => name));
-    for (const name of groupsIn(cgroupParent, facts)) if (!known.has(name)) cgroupOf(this.#group(name), facts).tryRemove();
+    this.#deps.limits.remove(socket.Name);
   }
 
   async list(): Promise<ScopedSocket[]> {
@@ -196,7 +171,6 @@ export class Sockets implements SocketsApi {
       const entry = this.#get(name);
       this.#deps.table.delete(name);
       await this.#close(entry);
-      removeEmptyParent(this.#deps.cgroupParent, this.#deps.facts);
     });
   }
 
@@ -217,11 +191,6 @@ export class Sockets implements SocketsApi {
     const made = await this.#deps.engine.containers.list({ all: true, limit: 0, size: false, filters });
     return { ...socket, Containers: made.length };
   }
-}
-
-/** Whether the kernel has a limit to hold. */
-function isLimited({ Memory, NanoCpus, Pids }: SocketQuota): boolean {
-  return Memory > 0 || NanoCpus > 0 || Pids > 0;
 }
 
 /** @throws invalid */

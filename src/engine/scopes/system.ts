@@ -55,9 +55,11 @@ async function ownCounts(objects: Objects): Promise<Partial<SystemInfo>> {
 
 async function ownUsage(objects: Objects, usage: DiskUsage): Promise<DiskUsage> {
   const { access } = objects;
-  const own = new Set((await objects.containers()).map(({ Id }) => Id));
   const visible = await objects.containers();
-  const Images = usage.Images.filter(({ Labels }) => access.reads("images", Labels));
+  const own = new Set(visible.map(({ Id }) => Id));
+  const usersOf = (id: string | undefined): number => visible.filter(({ ImageID }) => ImageID === id).length;
+  const readable = usage.Images.filter(({ Labels }) => access.reads("images", Labels));
+  const Images = readable.map((image) => ({ ...image, Containers: usersOf(image.Id) }));
   return {
     LayersSize: Images.length === usage.Images.length ? usage.LayersSize : Images.reduce((total, image) => total + sizeOf(image), 0),
     Images,
