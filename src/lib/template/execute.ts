@@ -1,5 +1,5 @@
 import type { FunctionSpec } from "./functions.ts";
-import { type Command, type Node, type Operand, type Pipe, TemplateError } from "./syntax.ts";
+import { type Command, type Node, type Operand, type Pipe, TemplateError, type Tree } from "./syntax.ts";
 import { isTrue, Nil, Struct, toText } from "./value.ts";
 
 export interface ExecuteOptions {
@@ -15,12 +15,18 @@ interface Variable {
   value: unknown;
 }
 
+/** No list is as long; what counts further would not end. */
+const RANGE_MAX = 10_000_000;
+
 class Break extends Error {}
 class Continue extends Error {}
 
+/** How often templates may stand in one another: well within the stack. */
+const DEPTH_MAX = 1000;
+
 /** Runs a template on `data`. @throws TemplateError in Go's words */
-export function execute(nodes: readonly Node[], data: unknown, options: ExecuteOptions): string {
-  const run = new Execution(options, data);
+export function execute({ nodes, defined }: Tree, data: unknown, options: ExecuteOptions): string {
+  const run = new Execution(options, data, defined);
   run.walk(nodes, data);
   return run.text();
 }
@@ -28,10 +34,13 @@ export function execute(nodes: readonly Node[], data: unknown, options: ExecuteO
 class Execution {
   readonly #options: ExecuteOptions;
   readonly #out: string[] = [];
+  readonly #defined: Tree["defined"];
   #variables: Variable[];
+  #depth = 0;
 
-  constructor(options: ExecuteOptions, data: unknown) {
+  constructor(options: ExecuteOptions, data: unknown, defined: Tree["defined"]) {
     this.#options = options;
+    this.#defined = defined;
     this.#variables = [{ name: "$", value: data }];
   }
 
@@ -71,6 +80,9 @@ class Execution {
         case "range":
           this.#range(node, dot);
           break;
+        case "template":
+          this.#template(node, dot);
+          break;
         case "break":
           throw new Break();
         case "continue":
@@ -79,6 +91,20 @@ class Execution {
           node satisfies never;
       }
     }
+  }
+
+  #template({ at, name, pipe }: Node & { readonly kind: "template" }, dot: unknown): void {
+    const nodes = this.#defined.get(name);
+    const shown = `{{template ${JSON.stringify(name)}${pipe === undefined ? "" : ` ${pipeText(pipe)}`}}}`;
+    if (nodes === undefined) this.#fail(at, shown, `template ${JSON.stringify(name)} not defined`);
+    if (this.#depth >= DEPTH_MAX) this.#fail(at, shown, `exceeded maximum template depth (${DEPTH_MAX})`);
+    const value = pipe === undefined ? undefined : this.#pipe(pipe, dot);
+    const variables = this.#variables;
+    this.#variables = [{ name: "$", value }];
+    this.#depth++;
+    this.walk(nodes, value);
+    this.#depth--;
+    this.#variables = variables;
   }
 
   #range(node: Node & { readonly kind: "range" | "if" | "with" }, dot: unknown): void {
@@ -108,7 +134,9 @@ class Execution {
   #entries(value: unknown, pipe: Pipe): readonly (readonly [unknown, unknown])[] {
     if (value === null || value === undefined || value instanceof Nil) return [];
     if (Array.isArray(value)) return value.map((item, i) => [i, item]);
-    if (typeof value === "number") return Array.from({ length: value }, (_, i) => [i, i]);
+    if (typeof value === "number" && pipe.variables.length > 1)
+      return this.#fail(pipe.at, pipeText(pipe), `can't use ${value} to iterate over more than one variable`);
+    if (typeof value === "number" && value <= RANGE_MAX) return Array.from({ length: Math.max(0, value) }, (_, i) => [i, i]);
     if (typeof value === "object" && !(value instanceof Struct)) return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return this.#fail(pipe.at, pipeText(pipe), `range can't iterate over ${toText(value)}`);
   }

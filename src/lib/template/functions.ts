@@ -23,15 +23,19 @@ function basicKind(value: unknown): string {
   throw new Error("invalid type for comparison");
 }
 
+function goType(value: unknown): string {
+  return typeof value === "number" && !Number.isInteger(value) ? "float64" : basicKind(value);
+}
+
 function equal(a: unknown, b: unknown): boolean {
   if (a instanceof Nil || b instanceof Nil) return (a ?? null) === null || (b ?? null) === null;
   if (a === null || a === undefined || b === null || b === undefined) return (a ?? null) === (b ?? null);
-  if (basicKind(a) !== basicKind(b)) throw new Error("incompatible types for comparison");
+  if (basicKind(a) !== basicKind(b)) throw new Error(`incompatible types for comparison: ${goType(a)} and ${goType(b)}`);
   return a === b;
 }
 
 function less(a: unknown, b: unknown): boolean {
-  if (basicKind(a) !== basicKind(b)) throw new Error("incompatible types for comparison");
+  if (basicKind(a) !== basicKind(b)) throw new Error(`incompatible types for comparison: ${goType(a)} and ${goType(b)}`);
   if (typeof a === "boolean") throw new Error("invalid type for comparison");
   return (a as string | number) < (b as string | number);
 }
@@ -96,6 +100,25 @@ function pad(source: string, before: number, after: number): string {
 
 const HTML: Readonly<Record<string, string>> = { "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&#34;", "'": "&#39;" };
 
+/** What the escaping functions are given: no value is said to be none. */
+function shown(values: readonly unknown[]): string {
+  return print(...values.map((value) => value ?? "<no value>"));
+}
+
+/** Go's JSEscape. */
+function escapeJs(text: string): string {
+  return text.replace(/[\\'"]/g, "\\$&").replace(/[<>&=\p{C}]/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    return `\\u${code.toString(16).toUpperCase().padStart(4, "0")}`;
+  });
+}
+
+/** Go's url.QueryEscape: what JavaScript leaves as it is, too. */
+function escapeQuery(text: string): string {
+  const escaped = encodeURIComponent(text.toWellFormed()).replaceAll("%20", "+");
+  return escaped.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
 /** Go's functions and docker's. `and` and `or` are the executor's. */
 export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   and: fn(1, MANY, (...values) => values.find((value) => !isTrue(value)) ?? values.at(-1)),
@@ -107,14 +130,13 @@ export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   print: fn(0, MANY, print),
   println: fn(0, MANY, (...values) => `${values.map((value) => toText(value, true)).join(" ")}\n`),
   printf: fn(1, MANY, (format, ...values) => printf(String(format), values)),
-  html: fn(0, MANY, (...values) => print(...values).replace(/[<>&"']/g, (char) => HTML[char] ?? char)),
-  js: fn(0, MANY, (...values) =>
-    JSON.stringify(print(...values))
-      .slice(1, -1)
-      .replaceAll("'", "\\'"),
-  ),
-  urlquery: fn(0, MANY, (...values) => encodeURIComponent(print(...values)).replaceAll("%20", "+")),
-  eq: fn(1, MANY, (first, ...rest) => rest.some((other) => equal(first, other))),
+  html: fn(0, MANY, (...values) => shown(values).replace(/[<>&"']/g, (char) => HTML[char] ?? char)),
+  js: fn(0, MANY, (...values) => escapeJs(shown(values))),
+  urlquery: fn(0, MANY, (...values) => escapeQuery(shown(values))),
+  eq: fn(1, MANY, (first, ...rest) => {
+    if (rest.length === 0) throw new Error("missing argument for comparison");
+    return rest.some((other) => equal(first, other));
+  }),
   ne: fn(2, 2, (a, b) => !equal(a, b)),
   lt: fn(2, 2, less),
   le: fn(2, 2, (a, b) => less(a, b) || equal(a, b)),

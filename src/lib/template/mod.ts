@@ -18,6 +18,6 @@ export type Template = (data: unknown) => string;
 
 /** Parses a Go template with docker's functions. @throws TemplateError; the template throws it, too */
 export function template(source: string, { name = "", functions = FUNCTIONS, isMissingKeyError = false }: TemplateOptions = {}): Template {
-  const nodes = parse(source, name, new Set(Object.keys(functions)));
-  return (data) => execute(nodes, data, { name, source, functions, isMissingKeyError });
+  const tree = parse(source, name, new Set(Object.keys(functions)));
+  return (data) => execute(tree, data, { name, source, functions, isMissingKeyError });
 }

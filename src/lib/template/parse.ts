@@ -1,8 +1,8 @@
 import { lex, type Token } from "./lex.ts";
-import { type Command, type Node, type Operand, type Pipe, TemplateError } from "./syntax.ts";
+import { type Command, type Node, type Operand, type Pipe, TemplateError, type Tree } from "./syntax.ts";
 
 /** Parses a template whose functions are `functions`. @throws TemplateError in Go's words */
-export function parse(source: string, name: string, functions: ReadonlySet<string>): readonly Node[] {
+export function parse(source: string, name: string, functions: ReadonlySet<string>): Tree {
   return new Parser(source, name, functions).run();
 }
 
@@ -14,11 +14,19 @@ export function unquote(text: string): string {
   if (text.startsWith("`")) return inner;
   return inner.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs, (_, code: string) => {
     const first = code.charAt(0);
-    if (/[xuU]/.test(first) && code.length > 1) return String.fromCodePoint(Number.parseInt(code.slice(1), 16));
+    if (/[xuU]/.test(first) && code.length > 1) return codePointText(Number.parseInt(code.slice(1), 16));
     if (/^[0-7]{3}$/.test(code)) return String.fromCodePoint(Number.parseInt(code, 8));
     return ESCAPES[first] ?? first;
   });
 }
+
+/** What is beyond Unicode is U+FFFD, as Go's `string(rune)` has it. */
+function codePointText(code: number): string {
+  return code > 0x10ffff ? "\ufffd" : String.fromCodePoint(code);
+}
+
+/** How deep parentheses and blocks may be nested: well within the stack. */
+const DEPTH_MAX = 1000;
 
 class Parser {
   readonly #source: string;
@@ -28,6 +36,8 @@ class Parser {
   #next = 0;
   #variables: string[] = ["$"];
   #rangeDepth = 0;
+  #depth = 0;
+  readonly #defined = new Map<string, readonly Node[]>();
 
   constructor(source: string, name: string, functions: ReadonlySet<string>) {
     this.#source = source;
@@ -74,10 +84,10 @@ class Parser {
     return this.#peek();
   }
 
-  run(): readonly Node[] {
+  run(): Tree {
     const { nodes, end } = this.#list();
     if (end !== undefined) this.#fail(`unexpected {{${end}}}`);
-    return nodes;
+    return { nodes, defined: this.#defined };
   }
 
   /** Nodes up to `{{end}}`, `{{else}}` or the end; for else, what follows it in its braces is still to be read. */
@@ -96,6 +106,11 @@ class Parser {
           this.#take();
           if (word.text === "end") this.#close("end");
           return { nodes, end: word.text };
+        }
+        if (word.text === "define") {
+          this.#take();
+          this.#define(this.#templateName("define clause"), "define clause");
+          continue;
         }
         const node = this.#keyword(word);
         if (node !== undefined) {
@@ -124,10 +139,53 @@ class Parser {
       this.#close(`{{${word.text}}}`);
       return { kind: word.text };
     }
+    if (word.text === "template" || word.text === "block") {
+      this.#take();
+      return this.#template(word, `${word.text} clause`);
+    }
     return undefined;
   }
 
+  #templateName(context: string): string {
+    const token = this.#skipSpace();
+    if (token.kind !== "string") this.#unexpected(token, context);
+    this.#take();
+    return unquote(token.text);
+  }
+
+  #template(word: Token, context: string): Node {
+    const { at } = this.#skipSpace();
+    const name = this.#templateName(context);
+    let pipe: Pipe | undefined;
+    if (word.text === "template" && this.#skipSpace().kind === "close") this.#take();
+    else pipe = this.#pipeline(context, "close");
+    if (word.text === "block") this.#body(name, context);
+    return { kind: "template", at, name, pipe };
+  }
+
+  #define(name: string, context: string): void {
+    this.#close(context);
+    this.#body(name, context);
+  }
+
+  /** What a template of that name is, up to its end; it has variables of its own. */
+  #body(name: string, context: string): void {
+    if (++this.#depth > DEPTH_MAX) this.#fail("max expression depth exceeded");
+    const [variables, rangeDepth] = [this.#variables, this.#rangeDepth];
+    this.#variables = ["$"];
+    this.#rangeDepth = 0;
+    const { nodes, end } = this.#list();
+    if (end === undefined) this.#fail("unexpected EOF");
+    if (end === "else") this.#fail(`unexpected {{else}} in ${context}`);
+    // an empty definition doesn't take the place of one that says something
+    if (!this.#defined.has(name) || nodes.some((node) => node.kind !== "text" || node.text.trim() !== "")) this.#defined.set(name, nodes);
+    this.#depth--;
+    this.#variables = variables;
+    this.#rangeDepth = rangeDepth;
+  }
+
   #control(kind: "if" | "with" | "range"): Node {
+    if (++this.#depth > DEPTH_MAX) this.#fail("max expression depth exceeded");
     const scope = [...this.#variables];
     const pipe = this.#pipeline(kind, "close");
     if (kind === "range") this.#rangeDepth++;
@@ -149,6 +207,7 @@ class Parser {
       }
     }
     this.#variables = scope;
+    this.#depth--;
     return { kind, pipe, body, otherwise };
   }
 
@@ -161,6 +220,8 @@ class Parser {
       if (token.kind === end) {
         this.#take();
         if (commands.length === 0) this.#fail(`missing value for ${context}`, token);
+        const idle = commands.findIndex(({ operands: [first] }, i) => i > 0 && ["dot", "nil", "literal"].includes(first?.kind ?? ""));
+        if (idle > 0) this.#fail(`non executable command in pipeline stage ${idle + 1}`, token);
         return { kind: "pipe", at, variables, isAssignment, commands };
       }
       if (["literal", "field", "variable", "identifier", "string", "number", "char", "dot", "("].includes(token.kind))
@@ -211,8 +272,6 @@ class Parser {
       }
       if (token.kind === "pipe") {
         this.#take();
-        const after = this.#skipSpace();
-        if (after.kind === "close" || after.kind === ")") this.#fail("missing value for command", after);
         break;
       }
       if (token.kind === "close" || token.kind === ")") break;
@@ -273,15 +332,22 @@ class Parser {
       case "string":
         this.#take();
         return { kind: "literal", at, value: unquote(text), text };
-      case "char":
+      case "char": {
         this.#take();
-        return { kind: "literal", at, value: unquote(text).codePointAt(0) ?? 0, text };
+        const [char = "", ...more] = unquote(text);
+        if (more.length > 0) this.#fail(`malformed character constant: ${text}`, token);
+        return { kind: "literal", at, value: char.codePointAt(0) ?? 0, text };
+      }
       case "number":
         this.#take();
         return { kind: "literal", at, value: Number(text.replaceAll("_", "")), text };
-      case "(":
+      case "(": {
         this.#take();
-        return this.#pipeline("parenthesized pipeline", ")");
+        if (++this.#depth > DEPTH_MAX) this.#fail("max expression depth exceeded", token);
+        const pipe = this.#pipeline("parenthesized pipeline", ")");
+        this.#depth--;
+        return pipe;
+      }
       default:
         return undefined;
     }

@@ -2,6 +2,8 @@ import { toText } from "./value.ts";
 
 const VERB = /%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?([a-zA-Z%])/g;
 
+const PLACES_MAX = 100;
+
 function typeOf(value: unknown): string {
   if (typeof value === "string") return "string";
   if (typeof value === "number") return Number.isInteger(value) ? "int" : "float64";
@@ -35,7 +37,7 @@ function fixed(value: number, places: number): string {
 }
 
 function one(verb: string, value: unknown, flags: string, precision: number | undefined): string {
-  const wrong = () => `%!${verb}(${typeOf(value)}=${toText(value, true)})`;
+  const wrong = () => (value === null || value === undefined ? `%!${verb}(<nil>)` : `%!${verb}(${typeOf(value)}=${toText(value, true)})`);
   switch (verb) {
     case "v":
       return toText(value, true);
@@ -56,14 +58,16 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
       if (typeof value !== "number" || !Number.isInteger(value)) return wrong();
       return (flags.includes("+") && value >= 0 ? "+" : "") + integerText(value, verb);
     case "c":
-      return typeof value === "number" ? String.fromCodePoint(value) : wrong();
+      if (typeof value !== "number" || !Number.isInteger(value)) return wrong();
+      return value < 0 || value > 0x10ffff ? "\ufffd" : String.fromCodePoint(value);
     case "f":
     case "F":
     case "e":
     case "g":
       if (typeof value !== "number") return wrong();
-      if (verb === "g") return precision === undefined ? String(value) : String(Number(value.toPrecision(precision)));
-      return verb === "e" ? value.toExponential(precision ?? 6) : fixed(value, precision ?? 6);
+      if (verb === "g")
+        return precision === undefined ? String(value) : String(Number(value.toPrecision(Math.min(Math.max(precision, 1), PLACES_MAX))));
+      return verb === "e" ? value.toExponential(Math.min(precision ?? 6, PLACES_MAX)) : fixed(value, Math.min(precision ?? 6, PLACES_MAX));
     case "t":
       return typeof value === "boolean" ? String(value) : wrong();
     case "T":
@@ -71,6 +75,11 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
     default:
       return wrong();
   }
+}
+
+/** Go takes no more than a million; JavaScript's numbers have a hundred places. */
+function isWidth(columns: number): boolean {
+  return Number.isInteger(columns) && Math.abs(columns) <= 1e6;
 }
 
 /** Go's fmt.Sprintf for the values of templates. */
@@ -82,12 +91,18 @@ export function printf(format: string, values: readonly unknown[]): string {
       digits === "*" ? Number(values[next++]) : digits === undefined ? undefined : Number(digits);
     const columns = number(width) ?? 0;
     const places = number(precision);
+    if (!isWidth(columns)) return "%!(BADWIDTH)";
+    if (places !== undefined && !isWidth(places)) return "%!(BADPREC)";
     if (next >= values.length) return `%!${verb}(MISSING)`;
     const shown = one(verb, values[next++], flags, places);
     if (flags.includes("-")) return shown.padEnd(columns);
+    const sign = /^[+-]/.exec(shown)?.[0] ?? "";
+    if (sign !== "" && flags.includes("0")) return sign + shown.slice(1).padStart(columns - 1, "0");
     return flags.includes("0") && !shown.startsWith("%!") ? shown.padStart(columns, "0") : shown.padStart(columns);
   });
   if (next >= values.length) return text;
-  const extra = values.slice(next).map((value) => `${typeOf(value)}=${toText(value, true)}`);
+  const extra = values
+    .slice(next)
+    .map((value) => (value === null || value === undefined ? "<nil>" : `${typeOf(value)}=${toText(value, true)}`));
   return `${text}%!(EXTRA ${extra.join(", ")})`;
 }

@@ -3,7 +3,15 @@ export type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "action"; readonly pipe: Pipe }
   | { readonly kind: "if" | "with" | "range"; readonly pipe: Pipe; readonly body: readonly Node[]; readonly otherwise: readonly Node[] }
-  | { readonly kind: "break" | "continue" };
+  | { readonly kind: "break" | "continue" }
+  /** `{{template "name" pipe}}`; without a pipe its dot is nil. */
+  | { readonly kind: "template"; readonly at: number; readonly name: string; readonly pipe: Pipe | undefined };
+
+/** A parsed text: its own nodes, and those of the templates that it defines. */
+export interface Tree {
+  readonly nodes: readonly Node[];
+  readonly defined: ReadonlyMap<string, readonly Node[]>;
+}
 
 export interface Pipe {
   readonly kind: "pipe";

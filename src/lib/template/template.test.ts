@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Nil, Struct, template } from "./mod.ts";
+import fc from "fast-check";
+import { Nil, Struct, TemplateError, template } from "./mod.ts";
 
 const row = new Struct(
   "*formatter.Row",
@@ -33,6 +34,11 @@ const CASES: readonly (readonly [string, string])[] = [
   ['{{println "a" 1}}{{print "a" 1 2 "b"}}', "a 1\na1 2b"],
   ["{{(index .List 0) | upper}}", "A"],
   ['{{or "" "x"}}{{and 1 0}}', "x0"],
+  ['{{define "d"}}<{{.}}{{$}}>{{end}}{{template "d" .Name}}{{template "d"}}', "<web-1web-1><<no value><no value>>"],
+  ['{{block "b" .Map}}{{.k}}{{end}}{{define "b"}}  {{end}}', "v"],
+  ["{{.Name |}}", "web-1"],
+  ['{{js "a<b>=\'c\'"}} {{urlquery "a b(c)\'!"}} {{html nil}}', "a\\u003Cb\\u003E\\u003D\\'c\\' a+b%28c%29%27%21 &lt;no value&gt;"],
+  ['{{printf "%05d|%-4d|%d" -3 7 nil}}', "-0003|7   |%!d(<nil>)"],
 ];
 
 /** Templates that fail, and Go's words. */
@@ -45,7 +51,7 @@ const FAILURES: readonly (readonly [string, string])[] = [
   ["{{json}}", 'template: :1:2: executing "" at <json>: wrong number of args for json: want 1 got 0'],
   ["{{.Label}}", 'template: :1:2: executing "" at <.Label>: wrong number of args for Label: want 1 got 0'],
   ["{{$x}}", 'template: :1: undefined variable "$x"'],
-  ["{{eq .Name 1}}", 'template: :1:2: executing "" at <eq .Name 1>: error calling eq: incompatible types for comparison'],
+  ["{{eq .Name 1}}", 'template: :1:2: executing "" at <eq .Name 1>: error calling eq: incompatible types for comparison: string and int'],
 ];
 
 describe("template()", () => {
@@ -69,4 +75,86 @@ describe("template()", () => {
   test("marshals a row with sorted keys and escaped HTML", () => {
     expect(template("{{json .}}")(new Struct("r", { B: "<none>", A: 1 }))).toBe('{"A":1,"B":"\\u003cnone\\u003e"}');
   });
+});
+
+describe("templates that nobody should write", () => {
+  const piece = fc.constantFrom(
+    ...[
+      "{{",
+      "}}",
+      "{{-",
+      "-}}",
+      "(",
+      ")",
+      "|",
+      ".",
+      ".Name",
+      ".List",
+      ".Map.k",
+      ".Nope",
+      "$",
+      "$x",
+      ":=",
+      "=",
+      ",",
+      " ",
+      "\n",
+      "x",
+      '"',
+      "`",
+      "'a'",
+    ],
+    ...[
+      "if",
+      "else",
+      "end",
+      "range",
+      "with",
+      "define",
+      "template",
+      "block",
+      "break",
+      "continue",
+      "nil",
+      "true",
+      "1",
+      "-3",
+      "1.5",
+      "99999999999999999999",
+    ],
+    ...["len", "index", "slice", "printf", "json", "join", "eq", "lt", "html", "js", "urlquery", "truncate", "pad", "split"],
+    ...['"%s"', '"%999999999d"', '"%.999f"', '"%c"', '"%*d"', '"\\U7fffffff"', '"\\xff"', "/*", "*/"],
+  );
+  const soup = fc.array(piece, { maxLength: 14 }).map((parts) => parts.join(""));
+  const actions = fc
+    .array(
+      fc.array(piece, { maxLength: 6 }).map((parts) => `{{${parts.join(" ")}}}`),
+      { maxLength: 4 },
+    )
+    .map((parts) => parts.join("x"));
+  test("fail in Go's words, or print", () => {
+    fc.assert(
+      fc.property(fc.oneof(soup, actions, fc.string()), (source) => {
+        try {
+          expect(typeof template(source)(row)).toBe("string");
+        } catch (error) {
+          expect(error).toBeInstanceOf(TemplateError);
+        }
+      }),
+      { interruptAfterTimeLimit: 2_000, numRuns: 5_000 },
+    );
+  });
+
+  const DEEP = 100_000;
+  for (const [what, source] of [
+    ["parentheses", `{{${"(".repeat(DEEP)}1${")".repeat(DEEP)}}}`],
+    ["blocks", `${"{{if true}}".repeat(DEEP)}${"{{end}}".repeat(DEEP)}`],
+    ["definitions", `${'{{define "a"}}'.repeat(DEEP)}${"{{end}}".repeat(DEEP)}`],
+    ["alternatives", `{{if false}}${"{{else if false}}".repeat(DEEP)}{{end}}`],
+    ["templates in themselves", '{{define "a"}}{{template "a"}}{{end}}{{template "a"}}'],
+    ["spaces", `{{${" ".repeat(DEEP)}`],
+    ["numbers to count to", "{{range 99999999999}}{{end}}"],
+  ] as const) {
+    test(`end at ${what} without end`, () => expect(() => template(source)(row)).toThrow(TemplateError));
+  }
 });
