@@ -1,8 +1,10 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { readConfigFile } from "./daemon-file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
+import { imageGcSettings } from "./daemon-image-gc.ts";
 import { metricsListenAddress } from "./daemon-listen.ts";
 import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./daemon-tls.ts";
+import type { ImageGcSettings } from "./engine/mod.ts";
 import { type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
 
 export interface RuntimeConfig {
@@ -68,6 +70,7 @@ export interface DaemonConfig {
   readonly features: Readonly<Record<string, string>>;
   /** Where metrics are served, `host:port` or `unix:///path`; empty: nowhere. */
   readonly metricsAddress: string;
+  readonly imageGc: ImageGcSettings;
   /** dockerd's settings that were given and have no effect here. */
   readonly ignored: readonly string[];
   /** What stands in daemon.json, by the flags' names. */
@@ -294,6 +297,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     maxDownloadAttempts: atLeastZero("max-download-attempts", "max download attempts") || 5,
     features: keyValues(all("feature"), "feature"),
     metricsAddress: last("metrics-addr", ""),
+    imageGc: imageGcSettings(keyValues(all("image-gc"), "image-gc"), (name) => all(name).at(-1)),
     ignored: SETTINGS.filter(({ name, isForeign }) => isForeign && all(name).length > 0).map(({ name }) => name),
     inFile: file,
   };

@@ -23,6 +23,8 @@ import {
   Execs,
   engineId,
   type HealthCounts,
+  type ImageDeps,
+  ImageGc,
   Images,
   ImageTransfer,
   isRunning,
@@ -138,7 +140,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   await recoverContainers(deps);
   base.stack.defer(() => leaveContainers(deps));
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
-  const api = engineApi(config, deps, parts);
+  const api = engineApi(config, deps, parts, base.stack);
   const leases = await startLeases({ ...parts, api, deps, reaperAddress: config.reaperAddress, stack: base.stack });
   return {
     api: { ...api, leases },
@@ -336,11 +338,34 @@ function initProgram(config: DaemonConfig): string | undefined {
   return config.initPath || INIT_PATHS.find((path) => Bun.file(path).size > 0);
 }
 
+/** What removes images when the disk gets full. */
+function imageGc(config: DaemonConfig, parts: Parts, images: Omit<ImageDeps, "written">): ImageGc {
+  const { store, snapshots, book } = parts;
+  return new ImageGc({
+    ...images,
+    written: () => undefined,
+    settings: config.imageGc,
+    diskUse: () => {
+      const { bsize, blocks, bfree, bavail } = statfs(config.dataRoot);
+      // what is kept for root is not room that anybody misses
+      return { capacityBytes: (blocks - bfree + bavail) * bsize, availableBytes: bavail * bsize };
+    },
+    layersInUse: () => store.list().flatMap(({ spec }) => spec.topLayer ?? []),
+    leaseOf: ({ names, config: { config: run } }) => book.leaseOfImage(names, run?.Labels),
+    drained: () => snapshots.drain(),
+  });
+}
+
 /** The interfaces that the front doors know. */
-function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omit<EngineApi, "leases" | "sockets"> {
+function engineApi(
+  config: DaemonConfig,
+  deps: ContainerDeps,
+  parts: Parts,
+  stack: AsyncDisposableStack,
+): Omit<EngineApi, "leases" | "sockets"> {
   const { store, images: imageStore, layers, snapshots, volumes, events } = parts;
   const { emit, log } = deps;
-  const imageDeps = {
+  const common = {
     store: imageStore,
     layers,
     driver: snapshots.driver,
@@ -349,7 +374,10 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
     emit,
     log,
   };
-  const images = new Images(imageDeps);
+  const gc = stack.use(imageGc(config, parts, common));
+  gc.start();
+  const imageDeps = { ...common, written: (error?: unknown) => gc.written(error) };
+  const images = new Images(imageDeps, gc);
   const containers = containersApi(config, deps, parts);
   const volumesApi = new VolumesService({ volumes, emit, checkLabels: deps.checkLabels });
   const transfer = new ImageTransfer(imageDeps);
@@ -380,6 +408,7 @@ function engineApi(config: DaemonConfig, deps: ContainerDeps, parts: Parts): Omi
       images: imageStore,
       layers,
       tag: (name, id) => tagImage(imageDeps, name, id),
+      written: imageDeps.written,
     }),
     exec: new Execs(deps),
     images,

@@ -38,6 +38,10 @@ const unpause: Load = async () => (await import("./commands/container/pause.ts")
 const update: Load = async () => (await import("./commands/container/update.ts")).update;
 const wait: Load = async () => (await import("./commands/container/wait.ts")).wait;
 const bootstrap: Load = async () => (await import("./commands/image/bootstrap.ts")).bootstrap;
+const imageGc: Load = async () => (await import("./commands/image/gc.ts")).imageGc;
+const imagePin: Load = async () => (await import("./commands/image/pin.ts")).imagePin;
+const imageUnpin: Load = async () => (await import("./commands/image/pin.ts")).imageUnpin;
+const imageWhyKept: Load = async () => (await import("./commands/image/why-kept.ts")).imageWhyKept;
 const history: Load = async () => (await import("./commands/image/history.ts")).history;
 const imageImport: Load = async () => (await import("./commands/image/import.ts")).imageImport;
 const imageInspect: Load = async () => (await import("./commands/image/inspect.ts")).imageInspect;
@@ -139,16 +143,20 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     short: "Manage images",
     commands: {
       bootstrap,
+      gc: imageGc,
       history,
       import: imageImport,
       inspect: imageInspect,
       load,
       ls: images,
+      pin: imagePin,
       prune: imagePrune,
       pull,
       rm: rmi,
       save,
       tag,
+      unpin: imageUnpin,
+      "why-kept": imageWhyKept,
     },
   },
   lease: {

@@ -2,7 +2,7 @@ export * from "./containers/mod.ts";
 export { EventLog } from "./event-log.ts";
 export { type Emit, type EngineEvent, EventHub } from "./events.ts";
 export { Execs } from "./exec/exec.ts";
-export { type ImageDeps, Images, ImageTransfer, tagImage } from "./images/mod.ts";
+export { type ImageDeps, ImageGc, type ImageGcSettings, Images, ImageTransfer, tagImage } from "./images/mod.ts";
 export * from "./leases/mod.ts";
 export { NetworksService } from "./networks/mod.ts";
 export * from "./scopes/mod.ts";

@@ -6,6 +6,7 @@ export { applyChanges } from "./changes.ts";
 export { type CommitImageOptions, commitImage } from "./commit.ts";
 export { type DistroOptions, makeDistroImage } from "./distro/make.ts";
 export { isDistroReference } from "./distro/spec.ts";
+export { type GcImage, type GcLayer, type GcPolicy, type Keeper, keepersOf, type Picked, pick } from "./gc/pick.ts";
 export { type ImportOptions, importRootfs } from "./import.ts";
 export { progressStream, type Report } from "./progress.ts";
-export { createdNs, type DamagedImage, type Image, ImageStore, type ImageStoreOptions, noSuchImage } from "./store.ts";
+export { createdNs, type DamagedImage, type Image, ImageStore, type ImageStoreOptions, type ImageUsage, noSuchImage } from "./store.ts";

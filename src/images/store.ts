@@ -54,6 +54,15 @@ export interface ImageStoreOptions {
   /** The top layers that containers stand on, also those without a snapshot yet: they stay when their image goes. */
   readonly layersInUse: () => Iterable<ChainId>;
   readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+}
+
+/** When an image came and was last used (milliseconds since the epoch, to the hour), and whether it is to stay. */
+export interface ImageUsage {
+  readonly addedMs: number;
+  readonly usedMs: number;
+  readonly isPinned: boolean;
 }
 
 /** An image that can't be used any more. */
@@ -71,6 +80,8 @@ interface Parsed {
 
 /** As many parsed configs stay in memory. */
 const PARSED_KEPT = 128;
+/** A use is noted again after this long: most starts of a container write nothing. */
+const USE_NOTED_MS = 3_600_000;
 const HEX_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
 /** When the image was made, in nanoseconds since the epoch; 0n when its config says nothing. */
@@ -99,7 +110,10 @@ export class ImageStore {
   readonly #layers: LayerStore;
   readonly #layersInUse: () => Iterable<ChainId>;
   readonly #log: Logger;
+  readonly #now: () => number;
   readonly #parsed = new Map<Digest, Parsed>();
+  /** When the use of an image was last noted, as far as this process knows. */
+  readonly #usedMs = new Map<Digest, number>();
   /** Layers that work in flight counts on. */
   readonly leases = new Leases<ChainId>();
 
@@ -109,6 +123,7 @@ export class ImageStore {
     this.#layers = options.layers;
     this.#layersInUse = options.layersInUse;
     this.#log = options.log;
+    this.#now = options.now ?? Date.now;
   }
 
   #parse(id: Digest): Parsed {
@@ -206,7 +221,7 @@ export class ImageStore {
       sizeBytes += layer.sizeBytes;
     }
     this.#blobs.put(config);
-    this.#table.insert({ id, parent: options.parent ?? null, sizeBytes, layers });
+    this.#table.insert({ id, parent: options.parent ?? null, sizeBytes, layers, addedMs: this.#now() });
     return this.get(id);
   }
 
@@ -233,7 +248,42 @@ export class ImageStore {
     const key = nameKey(reference);
     const before = this.#table.imageOfName(key);
     this.#table.setName(key, id, formatTime(nowNs()));
+    this.noteUse(id);
     return before;
+  }
+
+  /** Notes that an image is used: created from, started, tagged, pulled, saved. What can't be written is not worth a failure. */
+  noteUse(id: Digest): void {
+    const nowMs = this.#now();
+    const knownMs = this.#usedMs.get(id) ?? this.#table.get(id)?.usedMs;
+    if (knownMs === undefined) return;
+    this.#usedMs.set(id, knownMs);
+    // a clock that was set back
+    if (nowMs - knownMs < USE_NOTED_MS && knownMs <= nowMs) return;
+    try {
+      this.#table.setUsed(id, nowMs);
+      this.#usedMs.set(id, nowMs);
+    } catch (error) {
+      this.#log.debug("the use of an image could not be noted", { image: id, error });
+    }
+  }
+
+  /** @throws notFound */
+  usage(id: Digest): ImageUsage {
+    const row = this.#table.get(id);
+    if (row === null) throw noSuchImage(id);
+    return { addedMs: row.addedMs, usedMs: row.usedMs, isPinned: row.pinned === 1 };
+  }
+
+  /** Says whether collections and prunes have to leave the image alone. @throws notFound */
+  setPinned(id: Digest, isPinned: boolean): void {
+    if (this.#table.get(id) === null) throw noSuchImage(id);
+    this.#table.setPinned(id, isPinned);
+  }
+
+  /** Keeps an image's layers until the lease is disposed of. */
+  hold({ layers }: Pick<Image, "layers">): Disposable {
+    return this.leases.hold(layers);
   }
 
   /** Takes a name away; the image stays. */
@@ -255,6 +305,7 @@ export class ImageStore {
     const { layers } = this.get(id);
     this.#table.delete(id);
     this.#parsed.delete(id);
+    this.#usedMs.delete(id);
     this.#blobs.remove(id);
     return this.releaseLayers(layers);
   }
@@ -348,6 +399,7 @@ export class ImageStore {
     this.#log.error("image is damaged, dropped", { image: id, names: this.#table.namesOf(id).join(" ") });
     this.#table.delete(id);
     this.#parsed.delete(id);
+    this.#usedMs.delete(id);
     this.#blobs.remove(id);
   }
 

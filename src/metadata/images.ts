@@ -25,6 +25,14 @@ export const imageMigrations: readonly Migration[] = [
     ) WITHOUT ROWID;
     CREATE INDEX image_names_image ON image_names (image_id);`,
   },
+  {
+    id: "images-2",
+    // nobody knows of older images when they came and were used: from now on
+    sql: `ALTER TABLE images ADD COLUMN added_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE images ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE images ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+    UPDATE images SET added_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000, used_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;`,
+  },
 ];
 
 /** An image as it is kept; its config is the blob whose digest is `id`. */
@@ -35,6 +43,11 @@ export interface ImageRow {
   readonly sizeBytes: number;
   /** RFC 3339; null when it never had a name. */
   readonly lastTaggedAt: string | null;
+  /** When it was added, and when a use of it was last noted; milliseconds since the epoch. */
+  readonly addedMs: number;
+  readonly usedMs: number;
+  /** 1: no collection removes it. */
+  readonly pinned: number;
 }
 
 /** A name in full (`docker.io/library/busybox:latest`, or with `@sha256:…`) and the image it points to. */
@@ -43,7 +56,8 @@ export interface ImageNameRow {
   readonly imageId: Digest;
 }
 
-const ROW = "SELECT id, parent, size_bytes AS sizeBytes, last_tagged_at AS lastTaggedAt FROM images";
+const ROW =
+  "SELECT id, parent, size_bytes AS sizeBytes, last_tagged_at AS lastTaggedAt, added_ms AS addedMs, used_ms AS usedMs, pinned FROM images";
 
 /** The tables of images, of their layers and of their names. */
 export class ImagesTable {
@@ -58,6 +72,8 @@ export class ImagesTable {
   readonly #setParent: Statement;
   readonly #setName: Statement;
   readonly #setTagged: Statement;
+  readonly #setUsed: Statement;
+  readonly #setPinned: Statement;
   readonly #deleteName: Statement;
   readonly #name: Statement<ImageNameRow, [string]>;
   readonly #namesOf: Statement<{ name: string }, [string]>;
@@ -68,7 +84,7 @@ export class ImagesTable {
   constructor(db: Database) {
     this.#db = db;
     const { sqlite } = db;
-    this.#insert = sqlite.prepare("INSERT INTO images (id, parent, size_bytes) VALUES (?, ?, ?)");
+    this.#insert = sqlite.prepare("INSERT INTO images (id, parent, size_bytes, added_ms, used_ms) VALUES (?, ?, ?, ?, ?)");
     this.#insertLayer = sqlite.prepare("INSERT INTO image_layers (image_id, position, chain_id) VALUES (?, ?, ?)");
     this.#delete = sqlite.prepare("DELETE FROM images WHERE id = ?");
     this.#get = sqlite.prepare(`${ROW} WHERE id = ?`);
@@ -80,6 +96,8 @@ export class ImagesTable {
       "INSERT INTO image_names (name, image_id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id",
     );
     this.#setTagged = sqlite.prepare("UPDATE images SET last_tagged_at = ? WHERE id = ?");
+    this.#setUsed = sqlite.prepare("UPDATE images SET used_ms = ? WHERE id = ?");
+    this.#setPinned = sqlite.prepare("UPDATE images SET pinned = ? WHERE id = ?");
     this.#deleteName = sqlite.prepare("DELETE FROM image_names WHERE name = ?");
     this.#name = sqlite.prepare("SELECT name, image_id AS imageId FROM image_names WHERE name = ?");
     this.#namesOf = sqlite.prepare("SELECT name FROM image_names WHERE image_id = ? ORDER BY name");
@@ -93,9 +111,11 @@ export class ImagesTable {
     readonly parent: Digest | null;
     readonly sizeBytes: number;
     readonly layers: readonly ChainId[];
+    /** When that is. */
+    readonly addedMs: number;
   }): void {
     this.#db.transaction(() => {
-      this.#insert.run(row.id, row.parent, row.sizeBytes);
+      this.#insert.run(row.id, row.parent, row.sizeBytes, row.addedMs, row.addedMs);
       row.layers.forEach((chain, position) => void this.#insertLayer.run(row.id, position, chain));
     });
   }
@@ -131,6 +151,14 @@ export class ImagesTable {
       this.#setName.run(name, id);
       this.#setTagged.run(taggedAt, id);
     });
+  }
+
+  setUsed(id: Digest, usedMs: number): void {
+    this.#setUsed.run(usedMs, id);
+  }
+
+  setPinned(id: Digest, isPinned: boolean): void {
+    this.#setPinned.run(isPinned ? 1 : 0, id);
   }
 
   deleteName(name: string): void {

@@ -419,6 +419,9 @@ function images(t: Transport): EngineApi["images"] {
     tag: (ref, { repo, tag }) => t.send("POST", `/images/${imagePath(ref)}/tag`, { repo, tag }),
     remove: (ref, { force, noPrune }) =>
       t.json({ method: "DELETE", target: target(`/images/${imagePath(ref)}`, { force, noprune: noPrune }) }),
+    pin: (ref, isPinned) => t.send("POST", `/images/${imagePath(ref)}/${isPinned ? "pin" : "unpin"}`),
+    whyKept: (ref) => t.get(`/images/${imagePath(ref)}/why-kept`),
+    collect: ({ dryRun, untilFreeBytes }) => t.post("/images/gc", { "dry-run": dryRun, "until-free": untilFreeBytes }),
     prune: (filters) => t.post("/images/prune", { filters: filtersParameter(filters) }),
   };
 }

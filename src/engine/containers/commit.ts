@@ -25,7 +25,11 @@ export async function commitContainer(deps: ContentsDeps, ref: string, options: 
   return deps.locks.run(`commit ${container.id}`, async () => {
     checkThere(deps, container, ref);
     await using _ = holdLayers(deps, container);
-    const image = await (options.pause ? whilePaused(deps, container, make) : make());
+    const image = await (options.pause ? whilePaused(deps, container, make) : make()).catch((error: unknown) => {
+      deps.written(error);
+      throw error;
+    });
+    deps.written();
     if (name !== null) deps.tag(name, image.id);
     emitContainer(deps.emit, "commit", container, {
       comment: options.comment,

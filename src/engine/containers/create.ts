@@ -57,6 +57,8 @@ export async function createContainer(
   const checked = validateHostConfig({ ...asked, UsernsMode: requestedUserns(request) }, deps.facts);
   const timeOffsets = requestedTimeOffsets(request);
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
+  using _ = deps.images.hold(image);
+  deps.images.noteUse(image.id);
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
   deps.checkLabels(config.Labels);

@@ -22,6 +22,8 @@ export interface ContainerImages {
   tryResolve(ref: string): Image | undefined;
   tryGet(id: Digest): Image | undefined;
   list(): Image[];
+  noteUse(id: Digest): void;
+  hold(image: Pick<Image, "layers">): Disposable;
   collectLayers(): Promise<ChainId[]>;
 }
 
@@ -76,4 +78,6 @@ export interface ContentsDeps extends ContainerDeps {
   readonly layers: LayerStore;
   /** Gives an image a name and tells of it. */
   readonly tag: (name: Reference, id: Digest) => void;
+  /** Told when an image was written, or why that failed. */
+  readonly written: (error?: unknown) => void;
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { DhowError, errorMessage, formatTime, nowNs } from "../../lib/mod.ts";
+import { DhowError, errorMessage, formatTime, isDigest, nowNs } from "../../lib/mod.ts";
 import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
 import {
   type BuiltSpec,
@@ -58,6 +58,7 @@ export async function startContainer(deps: ContainerDeps, container: Container):
 /** Starts the container's process; what fails is rolled back and noted in its state. */
 export async function launch(deps: ContainerDeps, container: Container): Promise<void> {
   deps.warmer.touch();
+  if (isDigest(container.spec.imageId)) deps.images.noteUse(container.spec.imageId);
   const live = deps.live.of(container);
   // the same id can't run twice: crun must have forgotten the last run
   if (live.task) await live.task.gone;

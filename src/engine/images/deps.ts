@@ -21,6 +21,8 @@ export interface ImageDeps {
   readonly temporary: string;
   /** The containers that were made from an image. */
   readonly imageUsers: (id: Digest) => readonly ImageUser[];
+  /** Told when an image was written, or why that failed. */
+  readonly written: (error?: unknown) => void;
   readonly emit: Emit;
   readonly log: Logger;
 }

@@ -2,13 +2,17 @@ import { DhowError } from "../../lib/mod.ts";
 import type {
   Filters,
   ImageDeleteResponseItem,
+  ImageGcOptions,
+  ImageGcReport,
   ImageHistoryResponseItem,
   ImageListOptions,
   ImageSummary,
   ImagesApi,
+  KeptImage,
 } from "../../spec/engine/mod.ts";
 import { familiarName, familiarString, parseReference, withDefaultTag, withTag } from "../../spec/reference.ts";
 import { emitImage, type ImageDeps } from "./deps.ts";
+import type { ImageGc } from "./gc/gc.ts";
 import { type ImageInspectFull, imageHistory, inspectImage } from "./inspect.ts";
 import { listImages } from "./list.ts";
 import { pruneImages } from "./prune.ts";
@@ -18,8 +22,11 @@ import { removeImage } from "./remove.ts";
 export class Images implements ImagesApi {
   readonly #deps: ImageDeps;
 
-  constructor(deps: ImageDeps) {
+  readonly #gc: ImageGc;
+
+  constructor(deps: ImageDeps, gc: ImageGc) {
     this.#deps = deps;
+    this.#gc = gc;
   }
 
   async list(options: ImageListOptions): Promise<ImageSummary[]> {
@@ -48,6 +55,19 @@ export class Images implements ImagesApi {
 
   async remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
     return removeImage(this.#deps, ref, options);
+  }
+
+  async pin(ref: string, isPinned: boolean): Promise<void> {
+    const { store } = this.#deps;
+    store.setPinned(store.resolve(ref).id, isPinned);
+  }
+
+  async whyKept(ref: string): Promise<KeptImage> {
+    return this.#gc.explain(this.#deps.store.resolve(ref));
+  }
+
+  collect(options: ImageGcOptions): Promise<ImageGcReport> {
+    return this.#gc.collect(options);
   }
 
   async prune(filters: Filters): Promise<{ readonly ImagesDeleted: ImageDeleteResponseItem[] | null; readonly SpaceReclaimed: number }> {

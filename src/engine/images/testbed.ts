@@ -10,6 +10,8 @@ import type { ProgressMessage } from "../../spec/engine/mod.ts";
 import type { OciImageRunConfig } from "../../spec/oci/mod.ts";
 import type { EngineEvent } from "../events.ts";
 import type { ImageDeps, ImageUser } from "./deps.ts";
+import { ImageGc } from "./gc/gc.ts";
+import type { DiskUse } from "./gc/need.ts";
 import { Images } from "./images-api.ts";
 import { ImageTransfer } from "./transfer.ts";
 
@@ -23,6 +25,9 @@ export class Testbed implements AsyncDisposable {
   readonly blobs: BlobStore;
   readonly deps: ImageDeps;
   readonly images: Images;
+  readonly gc: ImageGc;
+  /** What a collection takes the file system for. */
+  disk: DiskUse = { capacityBytes: 1000, availableBytes: 1000 };
   readonly transfer: ImageTransfer;
   readonly #db: Database;
 
@@ -38,10 +43,19 @@ export class Testbed implements AsyncDisposable {
       driver: this.snapshotter.driver,
       temporary: join(this.root, "tmp"),
       imageUsers: (id) => this.users.get(id) ?? [],
+      written: () => undefined,
       emit: (event) => this.events.push(event),
       log: silentLogger,
     };
-    this.images = new Images(this.deps);
+    this.gc = new ImageGc({
+      ...this.deps,
+      settings: { highPercent: 85, lowPercent: 80, minAgeMs: 0 },
+      diskUse: () => this.disk,
+      layersInUse: () => this.layersInUse,
+      leaseOf: () => undefined,
+      drained: () => this.snapshotter.drain(),
+    });
+    this.images = new Images(this.deps, this.gc);
     this.transfer = new ImageTransfer(this.deps);
   }
 

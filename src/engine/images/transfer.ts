@@ -63,12 +63,17 @@ export class ImageTransfer implements ImageTransferApi {
     }));
   }
 
-  /** Notes work that makes temporary files, for as long as it goes on. */
+  /** Notes work that writes an image, for as long as it goes on. */
   async #inFlight<T>(work: () => Promise<T>): Promise<T> {
     const entry = { atMs: Date.now() - CLOCK_STEP_MS };
     this.#begun.add(entry);
     try {
-      return await work();
+      const result = await work();
+      this.#deps.written();
+      return result;
+    } catch (error) {
+      this.#deps.written(error);
+      throw error;
     } finally {
       this.#begun.delete(entry);
     }
@@ -83,6 +88,7 @@ export class ImageTransfer implements ImageTransferApi {
       const isNew = await this.#makeOnce(reference, { include: [], names: [reference], report, signal, platform });
       report({ status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${familiarString(reference)}` });
       const image = this.#deps.store.resolve(familiarString(reference));
+      this.#deps.store.noteUse(image.id);
       this.#deps.emit({
         type: "image",
         action: "pull",
@@ -177,7 +183,10 @@ export class ImageTransfer implements ImageTransferApi {
           signal?.throwIfAborted();
           yield chunk;
         }
-        for (const { image } of images) emitImage(deps, "save", image);
+        for (const { image } of images) {
+          store.noteUse(image.id);
+          emitImage(deps, "save", image);
+        }
       } finally {
         lease[Symbol.dispose]();
         for (const { image } of images) if (!store.tryGet(image.id)) await store.releaseLayers(image.layers);
@@ -219,7 +228,9 @@ export class ImageTransfer implements ImageTransferApi {
     const rootfs = isStream ? source : await download(source.url, options.signal ?? new AbortController().signal);
     return progressStream(options.signal, async (report, signal) => {
       const message = options.message === "" ? "Imported from -" : options.message;
-      const image = await importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" });
+      const image = await this.#inFlight(() =>
+        importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" }),
+      );
       if (name) tagImage(this.#deps, name, image.id);
       emitImage(this.#deps, "import", image);
       report({ status: image.id });

@@ -113,6 +113,15 @@ export class LeaseBook {
     }
   }
 
+  /** The name of a lease in force that an image belongs to, by one of its names or by its labels. */
+  leaseOfImage(names: readonly string[], labels: Labels): string | undefined {
+    const label = labels?.[LEASE_LABEL];
+    const owner = this.list().find(
+      ({ row }) => row.ending === 0 && (row.id === label || (JSON.parse(row.images) as string[]).some((name) => names.includes(name))),
+    );
+    return owner?.row.name;
+  }
+
   /** Whether the lease of this id is in force. */
   isInForce(id: string): boolean {
     return this.#byId.get(id)?.row.ending === 0;

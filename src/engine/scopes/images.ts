@@ -43,6 +43,24 @@ export function scopedImages(objects: Objects): ImagesApi {
       await objects.image(ref, "remove");
       return objects.withoutIds(images.remove(ref, options));
     },
+    // who may remove an image decides how long it stays
+    pin: async (ref, isPinned) => {
+      await objects.image(ref, "remove");
+      return images.pin(ref, isPinned);
+    },
+    whyKept: async (ref) => {
+      await objects.image(ref, "read");
+      const kept = await images.whyKept(ref);
+      if (access.isEverything("containers", "read") && access.isEverything("images", "read")) return kept;
+      // the others name objects that may not be visible
+      return { ...kept, Keepers: kept.Keepers.filter(({ Kind }) => Kind === "pin" || Kind === "age") };
+    },
+    // it chooses among everybody's images
+    collect: async (options) => {
+      access.require("images", "prune");
+      if (!access.isEverything("images", "prune")) throw access.refusal("image gc");
+      return images.collect(options);
+    },
     prune: async (filters) => {
       access.require("images", "prune");
       const results = await perRule(access.labelsFor("images", "prune"), filters, (own) => images.prune(own));

@@ -1,9 +1,9 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, parseBytes } from "../../lib/mod.ts";
 import { type EngineApi, type Filters, LEASE_LABEL } from "../../spec/engine/mod.ts";
 import { parsePlatform } from "../decode.ts";
 import { progressError } from "../errors.ts";
 import { bindingImages, requestedLease } from "../lease-header.ts";
-import { json, type Reply } from "../reply.ts";
+import { json, noContent, type Reply } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Route, route } from "../router.ts";
 import { imageInspect, imageSummary } from "../versions.ts";
@@ -124,6 +124,22 @@ export function imageRoutes({ images, transfer, leases }: Pick<EngineApi, "image
     route("POST", "/images/:name/tag", async (request) => {
       await images.tag(request.name, { repo: request.query.text("repo"), tag: request.query.text("tag") });
       return { kind: "empty", status: 201 };
+    }),
+    // Not Docker's.
+    route("POST", "/images/:name/pin", async ({ name }) => {
+      await images.pin(name, true);
+      return noContent;
+    }),
+    route("POST", "/images/:name/unpin", async ({ name }) => {
+      await images.pin(name, false);
+      return noContent;
+    }),
+    route("GET", "/images/:name/why-kept", async ({ name }) => json(await images.whyKept(name))),
+    route("POST", "/images/gc", async ({ query }) => {
+      const untilFree = query.text("until-free");
+      const untilFreeBytes = untilFree === "" ? undefined : parseBytes(untilFree);
+      if (untilFree !== "" && untilFreeBytes === undefined) throw new DhowError("invalid", `invalid size: '${untilFree}'`);
+      return json(await images.collect({ dryRun: query.flag("dry-run"), untilFreeBytes }));
     }),
     route("DELETE", "/images/:name", async (request) => {
       const { query } = request;

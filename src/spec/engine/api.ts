@@ -35,6 +35,7 @@ import type {
   VolumeCreateRequest,
   VolumeListResponse,
 } from "./dto.ts";
+import type { ImageGcOptions, ImageGcReport, KeptImage } from "./image-gc.ts";
 import type { LeasesApi } from "./leases.ts";
 import type { SocketsApi } from "./sockets.ts";
 import type { Explanation } from "./why.ts";
@@ -305,6 +306,12 @@ export interface ImagesApi {
   history(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageHistoryResponseItem[]>;
   tag(ref: string, target: { readonly repo: string; readonly tag: string }): Promise<void>;
   remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]>;
+  /** Says whether collections and prunes leave an image alone. */
+  pin(ref: string, isPinned: boolean): Promise<void>;
+  /** What keeps an image when the disk gets full. */
+  whyKept(ref: string): Promise<KeptImage>;
+  /** Removes the images that were used least recently, until there is enough room. */
+  collect(options: ImageGcOptions): Promise<ImageGcReport>;
   prune(filters: Filters): Promise<{ readonly ImagesDeleted: ImageDeleteResponseItem[] | null; readonly SpaceReclaimed: number }>;
 }
 

@@ -1,6 +1,7 @@
 export * from "./api.ts";
 export type * from "./check.ts";
 export type * from "./dto.ts";
+export type * from "./image-gc.ts";
 export * from "./leases.ts";
 export * from "./sockets.ts";
 export type * from "./why.ts";
