@@ -146,8 +146,9 @@ test("the exit code is known though the runtime stands still, and the container 
     "busybox",
     "sh",
     "-c",
-    "trap 'exit 5' TERM; while :; do sleep 0.1; done",
+    "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
   );
+  await until("it hears signals", async () => (await daemon.ok("logs", "ends")) === "ready");
   const [pid = 0] = Bun.spawnSync(["pgrep", "-f", `^crun .*--root ${daemon.execRoot}.* run `])
     .stdout.toString()
     .trim()
