@@ -53,6 +53,7 @@ export interface DaemonConfig {
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
   readonly isDebug: boolean;
+  readonly isExperimental: boolean;
   readonly labels: readonly string[];
   readonly shutdownTimeoutS: number;
   /** How TCP sockets are served; undefined when nothing was said, and there may be none. */
@@ -283,6 +284,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     logLevel: isDebug ? "debug" : logLevel(last("log-level", "info")),
     logFormat: format,
     isDebug,
+    isExperimental: isOn("experimental", false),
     labels: labels(all("label")),
     shutdownTimeoutS: int(last("shutdown-timeout", "15"), "shutdown-timeout"),
     tls,

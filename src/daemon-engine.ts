@@ -10,6 +10,7 @@ import type { SocketStore } from "./daemon-sockets.ts";
 import { openSocketWarnings } from "./daemon-tls.ts";
 import {
   Background,
+  Checkpoints,
   ContainerContents,
   type ContainerDeps,
   ContainerFiles,
@@ -401,6 +402,7 @@ function engineApi(
   return {
     containers,
     lifecycle: new ContainerLifecycle(deps),
+    checkpoints: new Checkpoints(deps),
     streams: new ContainerStreams(deps),
     files: new ContainerFiles(deps),
     contents: new ContainerContents({
@@ -507,6 +509,7 @@ function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network
     runtimes: Object.fromEntries(Object.entries(runtimes.offered).map(([name, runtime]) => [name, runtime.path])),
     labels: config.labels,
     isDebug: config.isDebug,
+    isExperimental: config.isExperimental,
     insecureRegistries: config.insecureRegistries,
     registryMirrors: config.registryMirrors,
     initPath,

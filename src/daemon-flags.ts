@@ -42,6 +42,7 @@ const FLAGS: readonly Flag[] = [
   { name: "dns-opt", type: "list", help: "DNS options to use", key: "dns-opts" },
   { name: "dns-search", type: "list", help: "DNS search domains to use" },
   { name: "exec-root", type: "string", help: "Root directory for execution state files" },
+  { name: "experimental", type: "bool", help: "Enable experimental features: the docker command line then offers checkpoints" },
   { name: "fixed-cidr", type: "string", help: "IPv4 subnet for the default bridge network" },
   { name: "group", short: "G", type: "string", help: "Group for the unix socket" },
   { name: "host", short: "H", type: "list", help: "Daemon socket(s) to connect to", key: "hosts" },
@@ -97,7 +98,7 @@ function foreign(type: FlagType, ...names: readonly string[]): Flag[] {
 
 /** dockerd's other settings, as of Docker 29; `flag key` where the two differ. @see https://docs.docker.com/reference/cli/dockerd/ */
 const FOREIGN: readonly Flag[] = [
-  ...foreign("bool", "allow-direct-routing", "cri-containerd", "experimental", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables"),
+  ...foreign("bool", "allow-direct-routing", "cri-containerd", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables"),
   ...foreign("bool", "ipv6", "raw-logs", "rootless", "selinux-enabled", "userland-proxy"),
   ...foreign("int", "cpu-rt-period", "cpu-rt-runtime", "network-control-plane-mtu", "network-diagnostic-port", "oom-score-adjust"),
   ...foreign("int", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"),

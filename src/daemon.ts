@@ -122,7 +122,13 @@ class Daemon implements AsyncDisposable {
     const measured = metrics?.measured(engine.api) ?? engine.api;
     const sockets = await startSockets(config, engine, measured, { log, stack, onRequest, kept });
     const api = { ...measured, sockets };
-    const server = createServer({ api, log: log.child({ room: "server" }), serverVersion: DOCKER_VERSION, onRequest });
+    const server = createServer({
+      api,
+      log: log.child({ room: "server" }),
+      serverVersion: DOCKER_VERSION,
+      isExperimental: config.isExperimental,
+      onRequest,
+    });
     stack.defer(() => server.close({ drainMs: Math.min(DRAIN_MS, config.shutdownTimeoutS * 1000) }));
     await listenAll(server, config, log);
     if (metrics !== undefined) await startMetrics(metrics, config, log, stack);

@@ -11,6 +11,9 @@ export interface Group {
 }
 
 const attach: Load = async () => (await import("./commands/container/attach.ts")).attach;
+const checkpointCreate: Load = async () => (await import("./commands/checkpoint/create.ts")).checkpointCreate;
+const checkpointLs: Load = async () => (await import("./commands/checkpoint/ls.ts")).checkpointLs;
+const checkpointRm: Load = async () => (await import("./commands/checkpoint/rm.ts")).checkpointRm;
 const commit: Load = async () => (await import("./commands/container/commit.ts")).commit;
 const cp: Load = async () => (await import("./commands/container/cp.ts")).cp;
 const create: Load = async () => (await import("./commands/container/create.ts")).create;
@@ -94,6 +97,7 @@ const version: Load = async () => (await import("./commands/system/version.ts"))
 
 /** `dhow <group> <command>` */
 export const GROUPS: Readonly<Record<string, Group>> = {
+  checkpoint: { short: "Manage checkpoints", commands: { create: checkpointCreate, ls: checkpointLs, rm: checkpointRm } },
   container: {
     short: "Manage containers",
     commands: {
@@ -179,6 +183,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
 
 /** Other names of commands in groups. */
 export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  checkpoint: { list: "ls", remove: "rm" },
   container: { list: "ls", ps: "ls", remove: "rm" },
   context: { list: "ls", remove: "rm" },
   image: { list: "ls", remove: "rm" },

@@ -246,13 +246,22 @@ function containers(t: Transport): EngineApi["containers"] {
   };
 }
 
+function checkpoints(t: Transport): EngineApi["checkpoints"] {
+  return {
+    create: (ref, request) => t.send("POST", `/containers/${segment(ref)}/checkpoints`, {}, request),
+    list: (ref, { dir }) => t.get(`/containers/${segment(ref)}/checkpoints`, { dir }),
+    remove: (ref, id, { dir }) => t.send("DELETE", `/containers/${segment(ref)}/checkpoints/${segment(id)}`, { dir }),
+  };
+}
+
 function lifecycle(t: Transport): EngineApi["lifecycle"] {
   const signalAndTime = (options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }) => ({
     t: options.timeoutS,
     signal: options.signal,
   });
   return {
-    start: (ref, { detachKeys }) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/start`, { detachKeys })),
+    start: (ref, { detachKeys, checkpoint, checkpointDir }) =>
+      notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/start`, { checkpoint, "checkpoint-dir": checkpointDir, detachKeys })),
     stop: (ref, options) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/stop`, signalAndTime(options))),
     restart: (ref, options) => t.send("POST", `/containers/${segment(ref)}/restart`, signalAndTime(options)),
     kill: (ref, signal) => t.send("POST", `/containers/${segment(ref)}/kill`, { signal }),
@@ -563,6 +572,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
   return {
     containers: containers(t),
     lifecycle: lifecycle(t),
+    checkpoints: checkpoints(t),
     streams,
     files: files(t),
     contents: contents(t),

@@ -198,6 +198,9 @@ export const containerCreateBody = struct(
   { Config: config },
 );
 
+/** POST /containers/{id}/checkpoints */
+export const checkpointBody = struct("checkpoint.CreateOptions", { CheckpointID: string, CheckpointDir: string, Exit: bool });
+
 /** POST /containers/{id}/exec */
 export const execCreateBody = struct("container.ExecCreateRequest", {
   User: string,

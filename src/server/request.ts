@@ -86,6 +86,8 @@ export class ApiRequest {
   readonly version: ApiVersion;
   /** What the pattern's `:name` stands for. */
   readonly name: string;
+  /** What its `:id` stands for. */
+  readonly id: string;
   readonly query: Query;
   readonly incoming: IncomingMessage;
   readonly #signal: () => AbortSignal;
@@ -95,6 +97,7 @@ export class ApiRequest {
     readonly incoming: IncomingMessage;
     readonly version: ApiVersion;
     readonly name: string;
+    readonly id?: string | undefined;
     readonly rawQuery: string;
     readonly signal: () => AbortSignal;
     readonly body?: BodyCollector | undefined;
@@ -103,6 +106,7 @@ export class ApiRequest {
     this.method = options.incoming.method ?? "";
     this.version = options.version;
     this.name = options.name;
+    this.id = options.id ?? "";
     this.query = new Query(options.rawQuery);
     this.#signal = options.signal;
     this.#body = options.body;

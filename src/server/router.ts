@@ -5,7 +5,10 @@ export type Handler = (request: ApiRequest) => Reply | Promise<Reply>;
 /** Answers with a session, or with an ordinary reply when there is nothing to take over (a detached exec). */
 export type HijackHandler = (request: ApiRequest) => Promise<HijackReply | Reply>;
 
-/** A route as data. `:name` stands for anything, slashes included, between the first and the last part of the path. */
+/**
+ * A route as data. `:name` stands for anything, slashes included, between the first and the last part of the path;
+ * `/:id` at the end of what follows it for the last part.
+ */
 export interface Route {
   readonly method: string;
   readonly pattern: string;
@@ -30,9 +33,10 @@ export function hijackRoute(method: string, pattern: string, hijack: HijackHandl
 export interface Match {
   readonly route: Route;
   readonly name: string;
+  readonly id?: string;
 }
 
-/** Finds routes with four look-ups: the whole path; first and last part (or two) around a name; first part before a name. */
+/** Finds routes with five look-ups: the whole path; first and last part (or two) around a name, the last any; first part before a name. */
 export class Router {
   readonly #exact = new Map<string, Route>();
   readonly #around = new Map<string, Route>();
@@ -63,6 +67,9 @@ export class Router {
       const around = end > second + 1 ? this.#around.get(`${method} ${head} ${path.slice(end)}`) : undefined;
       if (around !== undefined) return { route: around, name: path.slice(second + 1, end) };
     }
+    const beforeLast = path.lastIndexOf("/", last - 1);
+    const withId = beforeLast > second + 1 ? this.#around.get(`${method} ${head} ${path.slice(beforeLast, last)}/:id`) : undefined;
+    if (withId !== undefined) return { route: withId, name: path.slice(second + 1, beforeLast), id: path.slice(last + 1) };
     const before = this.#before.get(`${method} ${head}`);
     if (before !== undefined && path.length > second + 1) return { route: before, name: path.slice(second + 1) };
     return undefined;

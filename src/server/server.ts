@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly log: Logger;
   /** What `Server: Docker/<version> (linux)` says. */
   readonly serverVersion: string;
+  /** Whether the docker command line is to offer what dockerd has in its experimental mode. */
+  readonly isExperimental?: boolean | undefined;
   /** Which builder clients should take: "1" = classic, "2" = BuildKit. */
   readonly builderVersion?: string | undefined;
   readonly now?: (() => number) | undefined;
@@ -62,7 +64,7 @@ class HttpApiServer implements ApiServer {
     this.#router = new Router(routes(options.api, { builderVersion: options.builderVersion ?? "1", now: options.now ?? Date.now }));
     this.#headers = {
       "Api-Version": API_VERSION,
-      "Docker-Experimental": "false",
+      "Docker-Experimental": String(options.isExperimental ?? false),
       Ostype: "linux",
       Server: `Docker/${options.serverVersion} (linux)`,
     };
@@ -137,7 +139,7 @@ class HttpApiServer implements ApiServer {
     const url = incoming.url ?? "";
     const question = url.indexOf("?");
     const rawQuery = question < 0 ? "" : url.slice(question + 1);
-    return new ApiRequest({ incoming, version: checked, name: match.name, rawQuery, signal, body });
+    return new ApiRequest({ incoming, version: checked, name: match.name, id: match.id, rawQuery, signal, body });
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse, guard: Guard): Promise<void> {

@@ -35,6 +35,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
   const nouns = [
     "containers",
     "lifecycle",
+    "checkpoints",
     "streams",
     "files",
     "contents",

@@ -4,6 +4,9 @@ import type {
   AttachOptions,
   AttachSession,
   CallOptions,
+  CheckpointRequest,
+  CheckpointSummary,
+  CheckpointsApi,
   ContainerCreateOptions,
   ContainerCreateRequest,
   ContainerCreateResponse,
@@ -22,8 +25,10 @@ import type {
   Filters,
   LogSession,
   LogsOptions,
+  StartOptions,
   WaitCondition,
 } from "../../spec/engine/mod.ts";
+import { checkCheckpointId, checkpointDir, createCheckpoint, listCheckpoints, removeCheckpoint } from "./checkpoint.ts";
 import { isRunning } from "./container.ts";
 import { createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -141,8 +146,9 @@ export class ContainerLifecycle implements ContainerLifecycleApi {
     });
   }
 
-  start(ref: string): Promise<void> {
-    return this.#locked(ref, (c) => startContainer(this.#deps, c));
+  start(ref: string, { checkpoint: id = "", checkpointDir: dir }: StartOptions = {}): Promise<void> {
+    if (id !== "") checkCheckpointId(id);
+    return this.#locked(ref, (c) => startContainer(this.#deps, c, id === "" ? undefined : checkpointDir(this.#deps, c, ref, { id, dir })));
   }
 
   stop(ref: string, options: StopOptions): Promise<void> {
@@ -168,6 +174,31 @@ export class ContainerLifecycle implements ContainerLifecycleApi {
 
   async wait(ref: string, condition: WaitCondition, options: CallOptions): Promise<{ readonly exit: Promise<ContainerWaitResponse> }> {
     return { exit: this.#deps.waiters.wait(this.#deps.store.find(ref), condition, options.signal) };
+  }
+}
+
+/** Checkpoints of containers' processes. */
+export class Checkpoints implements CheckpointsApi {
+  readonly #deps: ContainerDeps;
+
+  constructor(deps: ContainerDeps) {
+    this.#deps = deps;
+  }
+
+  create(ref: string, request: CheckpointRequest): Promise<void> {
+    checkCheckpointId(request.CheckpointID ?? "");
+    const container = this.#deps.store.find(ref);
+    return this.#deps.locks.run(container.id, () => createCheckpoint(this.#deps, container, ref, request));
+  }
+
+  async list(ref: string, options: { readonly dir?: string | undefined }): Promise<CheckpointSummary[]> {
+    return listCheckpoints(this.#deps, this.#deps.store.find(ref), ref, options.dir);
+  }
+
+  async remove(ref: string, id: string, options: { readonly dir?: string | undefined }): Promise<void> {
+    checkCheckpointId(id);
+    const container = this.#deps.store.find(ref);
+    await this.#deps.locks.run(container.id, () => removeCheckpoint(this.#deps, container, ref, { id, dir: options.dir }));
   }
 }
 

@@ -1,7 +1,7 @@
 export { Background } from "./background.ts";
 export type { HostDefaults } from "./config.ts";
 export { isRunning, networkMode } from "./container.ts";
-export { ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
+export { Checkpoints, ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
 export { ContainerContents } from "./contents.ts";
 export {
   cgroupDefects,

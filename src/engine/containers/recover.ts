@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Defect, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
 import { cgroupOf, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
+import { sweepCheckpoints } from "./checkpoint.ts";
 import { isRunning } from "./container.ts";
 import { cgroupDefects, directoryDefects, entries, quarantineDefects, runDefects, snapshotDefects } from "./defects.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -188,6 +189,7 @@ async function sweep(deps: ContainerDeps): Promise<void> {
   await mendAll("delete what unfinished creations left", directoryDefects);
   const containers = join(deps.settings.dataRoot, "containers");
   for (const id of entries(containers)) forgetNoted(join(containers, id));
+  for (const container of deps.store.list()) await attempt(deps, "delete unfinished checkpoints", () => sweepCheckpoints(deps, container));
   await attempt(deps, "unmount volumes", () => deps.volumes.unmountUnused());
   await mendAll("end runs of unknown containers", runDefects);
   await mendAll("remove cgroups", cgroupDefects);

@@ -40,8 +40,11 @@ export function cgroupPath(deps: ContainerDeps, container: Container): string {
   return cgroupsPathFor(container.id, { daemonId, parent: container.spec.hostConfig.CgroupParent, daemonParent: cgroupParent });
 }
 
-/** POST /containers/{id}/start, under the container's lock. @throws notModified, conflict, invalid in docker's words */
-export async function startContainer(deps: ContainerDeps, container: Container): Promise<void> {
+/**
+ * POST /containers/{id}/start, under the container's lock; `checkpoint` is the directory of one to go on from.
+ * @throws notModified, conflict, invalid in docker's words
+ */
+export async function startContainer(deps: ContainerDeps, container: Container, checkpoint?: string): Promise<void> {
   const { state } = container;
   if (state.status === "paused") throw new DhowError("conflict", "cannot start a paused container, try unpause instead");
   if (isRunning(state)) throw new DhowError("notModified", `container ${container.id} is already running`);
@@ -52,11 +55,11 @@ export async function startContainer(deps: ContainerDeps, container: Container):
   clearTimeout(live.restartTimer);
   live.restartTimer = undefined;
   deps.store.update(container, { hasBeenManuallyStopped: false, restartCount: 0 });
-  await launch(deps, container);
+  await launch(deps, container, checkpoint);
 }
 
 /** Starts the container's process; what fails is rolled back and noted in its state. */
-export async function launch(deps: ContainerDeps, container: Container): Promise<void> {
+export async function launch(deps: ContainerDeps, container: Container, checkpoint?: string): Promise<void> {
   deps.warmer.touch();
   if (isDigest(container.spec.imageId)) deps.images.noteUse(container.spec.imageId);
   const live = deps.live.of(container);
@@ -72,7 +75,7 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const { plugged, built, user, releasePins } = prepare(deps, container, { undo, held, userns });
+    const { plugged, built, user, netns, releasePins } = prepare(deps, container, { undo, held, userns });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
@@ -83,7 +86,9 @@ export async function launch(deps: ContainerDeps, container: Container): Promise
     const { timeOffsets } = container.spec;
     if (timeOffsets !== undefined) checkTimeOffsets(timeOffsets);
     const { owner } = processScope(container, user);
-    const task = await deps.tasks.run({ id: container.id, spec, io: live.io, runtime, signal: live.starting.signal, owner, timeOffsets });
+    const { signal } = live.starting;
+    const run = { id: container.id, spec, io: live.io, runtime, signal, owner, timeOffsets, netns, checkpoint };
+    const task = await deps.tasks.run(run);
     undo.defer(() => task.abandon());
     releasePins();
     begin(deps, container, { live, task, plugged });
@@ -209,6 +214,8 @@ interface Prepared {
   readonly plugged: Plugged;
   readonly built: BuiltSpec;
   readonly user: ResolvedUser;
+  /** Where the network namespace is that the configuration names by its link in the bundle. */
+  readonly netns: string | undefined;
   /** Gives up what only the runtime's start needs. */
   readonly releasePins: () => void;
 }
@@ -251,6 +258,8 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
   const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links, owner: userns?.view.root })];
   asContainerRoot(userns, () => prepareMountPoints(rootfs, mounts));
+  // the runtime remembers the path for as long as the container runs: longer than this process may
+  const netns = plugged.network.kind === "join" && userns === undefined ? plugged.network.path : undefined;
   const built = buildSpec({
     id,
     rootfs,
@@ -268,14 +277,14 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
     consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
     hostConfig,
     mounts,
-    network: plugged.network,
+    network: netns === undefined ? plugged.network : { kind: "join", path: deps.tasks.netnsPath(id) },
     userns,
     ...sharedNamespaces(deps, container, scope),
     cgroupsPath: cgroupPath(deps, container),
     facts: deps.facts,
     defaults: deps.settings.spec,
   });
-  return { plugged, built, user, releasePins: resolved.dispose };
+  return { plugged, built, user, netns, releasePins: resolved.dispose };
 }
 
 /** The environment of a container's process, in docker's order; `linked` are the variables of its links. */

@@ -16,6 +16,7 @@ export interface InfoSettings {
   readonly runtimes: Readonly<Record<string, string>>;
   readonly labels: readonly string[];
   readonly isDebug: boolean;
+  readonly isExperimental: boolean;
   readonly insecureRegistries: readonly string[];
   readonly registryMirrors: readonly string[];
   readonly initPath: string;
@@ -37,8 +38,14 @@ function goArch(): string {
   return arch() === "x64" ? "amd64" : arch();
 }
 
+/** The parts of /version that the engine's settings decide. */
+export interface VersionSettings {
+  readonly runtimeVersion: string;
+  readonly isExperimental: boolean;
+}
+
 /** GET /version. */
-export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemVersion {
+export function systemVersion(facts: HostFacts, settings: VersionSettings): SystemVersion {
   return {
     Platform: { Name: `dhow ${VERSION}` },
     Components: [
@@ -49,7 +56,7 @@ export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemV
           ApiVersion: API_VERSION,
           Arch: goArch(),
           BuildTime: "",
-          Experimental: "false",
+          Experimental: String(settings.isExperimental),
           GitCommit: VERSION,
           GoVersion: `bun${Bun.version}`,
           KernelVersion: facts.kernel,
@@ -57,7 +64,7 @@ export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemV
           Os: "linux",
         },
       },
-      { Name: "crun", Version: runtimeVersion, Details: { GitCommit: "" } },
+      { Name: "crun", Version: settings.runtimeVersion, Details: { GitCommit: "" } },
     ],
     Version: DOCKER_VERSION,
     ApiVersion: API_VERSION,
@@ -68,6 +75,7 @@ export function systemVersion(facts: HostFacts, runtimeVersion: string): SystemV
     Arch: goArch(),
     KernelVersion: facts.kernel,
     BuildTime: "",
+    ...(settings.isExperimental && { Experimental: true }),
   };
 }
 
@@ -136,7 +144,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     NoProxy: "",
     Name: hostname(),
     Labels: settings.labels,
-    ExperimentalBuild: false,
+    ExperimentalBuild: settings.isExperimental,
     ServerVersion: DOCKER_VERSION,
     Runtimes: Object.fromEntries(Object.entries(settings.runtimes).map(([name, path]) => [name, { path }])),
     DefaultRuntime: settings.defaultRuntime,

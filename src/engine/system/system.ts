@@ -46,7 +46,7 @@ export class System implements SystemApi {
   }
 
   async version(): Promise<SystemVersion> {
-    return systemVersion(this.#deps.facts, this.#deps.settings().runtimeVersion);
+    return systemVersion(this.#deps.facts, this.#deps.settings());
   }
 
   async info(): Promise<SystemInfo> {

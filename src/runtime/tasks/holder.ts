@@ -38,6 +38,8 @@ export const BUNDLE = {
   keeper: "keeper",
   exit: "exit",
   log: "runtime.log",
+  netns: "netns",
+  criu: "criu.conf",
 } as const;
 
 // "$@" is the runtime's command line. The pid comes from the runtime by its --pid-file, which is the control FIFO (descriptor 3),
@@ -70,6 +72,8 @@ export interface HolderOptions {
   readonly nothing?: number | undefined;
   /** For a time namespace of its own. */
   readonly timeOffsets?: TimeOffsets | undefined;
+  /** Of the runtime; nothing unless given. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What `startHolder` gives: the daemon's ends. */
@@ -125,12 +129,12 @@ export function startHolder(options: HolderOptions): HolderEnds {
   const control = take(BUNDLE.control, O_RDWR | O_NONBLOCK);
   const nothing = options.nothing ?? "ignore";
   const shell = ["/bin/sh", "-c", scriptFor(options), "dhow-holder", ...options.command];
+  const { env = {} } = options;
   const argv = options.timeOffsets === undefined ? shell : inNewTimeNamespace(options.timeOffsets, shell);
   if (options.tty) {
-    const env = options.terminal === undefined ? {} : { DHOW_TTY: options.terminal };
     const child = Bun.spawn(argv, {
       cwd: options.dir,
-      env,
+      env: options.terminal === undefined ? env : { ...env, DHOW_TTY: options.terminal },
       detached: true,
       stdio: [nothing, nothing, nothing, control.fd, options.listener ?? "ignore"],
     });
@@ -155,12 +159,12 @@ export function startHolder(options: HolderOptions): HolderEnds {
     both.close();
     child = Bun.spawn(argv, {
       cwd: options.dir,
-      env: {},
+      env,
       detached: true,
       stdio: [nothing, stdoutEnd.fd, stderrEnd.fd, control.fd, kept.fd, readEnd.fd],
     });
   } else {
-    child = Bun.spawn(argv, { cwd: options.dir, env: {}, detached: true, stdio: [nothing, stdoutEnd.fd, stderrEnd.fd, control.fd] });
+    child = Bun.spawn(argv, { cwd: options.dir, env, detached: true, stdio: [nothing, stdoutEnd.fd, stderrEnd.fd, control.fd] });
   }
   child.unref();
   const ends = { pid: child.pid, control: control.fd, pipes: { stdin: stdin?.fd, stdout: stdout.fd, stderr: stderr.fd } };

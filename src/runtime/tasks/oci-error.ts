@@ -8,12 +8,15 @@ const UNKNOWN = 128;
 
 /** What an OCI runtime wrote to its JSON log: the messages of its errors, in order. */
 export function readRuntimeErrors(logPath: string): string[] {
-  let text: string;
   try {
-    text = readFileSync(logPath, "utf8");
+    return runtimeErrors(readFileSync(logPath, "utf8"));
   } catch {
     return [];
   }
+}
+
+/** The messages of errors in the text of a runtime's JSON log, in order. */
+export function runtimeErrors(text: string): string[] {
   const messages: string[] = [];
   for (const line of text.split("\n")) {
     if (line === "") continue;

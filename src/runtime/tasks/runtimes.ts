@@ -12,6 +12,8 @@ export interface OciRuntime {
 export interface RuntimeCommand {
   /** As it is called in error texts. */
   readonly label: string;
+  /** Path or name of the executable. */
+  readonly program: string;
   /** Where its own state is: `<root>/<id>/`. */
   readonly root: string;
   /** Whether it writes --pid-file in place (so that it may be a FIFO) and takes --console-socket in the foreground. */
@@ -26,7 +28,24 @@ export interface RuntimeCommand {
     options: { readonly process: string; readonly pidFile: string; readonly log: string; readonly console: string | undefined },
   ): string[];
   delete(id: string): string[];
+  /** Writes the processes into `images`; they end unless `leaveRunning`. */
+  checkpoint(id: string, options: CriuPaths & { readonly leaveRunning: boolean }): string[];
+  /** As `run`, with the processes that a checkpoint wrote. */
+  restore(bundle: string, id: string, options: CriuPaths & { readonly pidFile: string }): string[];
 }
+
+/** Where CRIU finds or leaves its files. */
+export interface CriuPaths {
+  /** What makes up the processes. */
+  readonly images: string;
+  /** Its own log. */
+  readonly work: string;
+  /** The runtime's log. */
+  readonly log: string;
+}
+
+/** What both a dump and what comes of it need: processes have locks on files and are connected with others outside. */
+const CRIU_OPTIONS = ["--file-locks", "--ext-unix-sk", "--tcp-established"];
 
 /** The command lines of `runtime`, with its state under `root`. */
 export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeCommand {
@@ -35,9 +54,11 @@ export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeComman
   const base = [runtime.path, ...(runtime.args ?? []), "--root", root];
   if (isCrun) base.push("--cgroup-manager=cgroupfs");
   const logged = (log: string): string[] => [...base, "--log", log, "--log-format", "json"];
+  const criuArgs = (images: string, work: string): string[] => ["--image-path", images, "--work-path", work, ...CRIU_OPTIONS];
   const consoleArgs = (path: string | undefined): string[] => (path === undefined ? [] : ["--console-socket", path]);
   return {
     label,
+    program: runtime.path,
     root,
     isCrun,
     run: (bundle, id, { pidFile, log, console }) => [
@@ -61,5 +82,22 @@ export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeComman
       id,
     ],
     delete: (id) => [...base, "delete", "--force", id],
+    checkpoint: (id, { images, work, log, leaveRunning }) => [
+      ...logged(log),
+      "checkpoint",
+      ...criuArgs(images, work),
+      ...(leaveRunning ? ["--leave-running"] : []),
+      id,
+    ],
+    restore: (bundle, id, { images, work, log, pidFile }) => [
+      ...logged(log),
+      "restore",
+      ...criuArgs(images, work),
+      "--bundle",
+      bundle,
+      "--pid-file",
+      pidFile,
+      id,
+    ],
   };
 }

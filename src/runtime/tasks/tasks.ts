@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { type Defect, DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
+import { type CheckpointOptions, linkNetns, prepareRestore, restoreFailure, writeCheckpoint } from "./checkpoint.ts";
 import { openTerminal, openTransit, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import { openFixedNull } from "./fixed-null.ts";
@@ -55,6 +56,10 @@ export interface RunOptions {
   readonly owner?: Owner | undefined;
   /** For a time namespace of its own. */
   readonly timeOffsets?: TimeOffsets | undefined;
+  /** Where the network namespace is that the configuration names as `Tasks.netnsPath`. */
+  readonly netns?: string | undefined;
+  /** The directory of a checkpoint to go on from, in the place of a new process. */
+  readonly checkpoint?: string | undefined;
 }
 
 export interface AdoptOptions {
@@ -95,6 +100,8 @@ export interface TasksOptions {
  *    ├─ stdin stdout stderr    FIFOs (no terminal)
  *    ├─ transit                FIFO between a terminal and its log
  *    ├─ console                socket on which the runtime hands over the terminal, while it starts
+ *    ├─ netns                  link to the network namespace, while it has one of the engine's
+ *    ├─ criu.conf              what CRIU is told besides, at a checkpoint and a restore
  *    ├─ holder                 pid of the shell that runs the runtime and keeps the FIFOs open
  *    ├─ keeper                 pid of the process that keeps the terminal open
  *    ├─ exit                   exit code, written by the holder
@@ -119,6 +126,11 @@ export class Tasks {
   /** The bundle directory of a container. */
   bundleDir(id: string): string {
     return join(this.#options.execRoot, "bundles", id);
+  }
+
+  /** A path for the network namespace of a container that stays good while it runs. */
+  netnsPath(id: string): string {
+    return join(this.bundleDir(id), BUNDLE.netns);
   }
 
   /** The command lines of a configured runtime. @throws invalid */
@@ -149,14 +161,17 @@ export class Tasks {
       // its pid is in the bundle that is about to be emptied
       if (tty) this.#endKeeper(dir);
       makeBundle(dir, JSON.stringify(spec), { tty, openStdin, owner: options.owner });
+      if (options.netns !== undefined) linkNetns(dir, options.netns);
+      const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
+      const restoring =
+        options.checkpoint === undefined ? undefined : await prepareRestore(options.checkpoint, id, { dir, command, pidFile });
       if (tty)
         terminal = openTerminal(this.#options.reactor, dir, command, (master) => {
           this.#keep(dir, master);
           setFirstSize(master, spec.process);
         });
-      const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
-      const line = command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
+      const line = restoring?.line ?? command.run(dir, id, { pidFile, log: join(dir, BUNDLE.log), console: consolePath });
       const ends = startHolder({
         dir,
         command: line,
@@ -166,6 +181,7 @@ export class Tasks {
         listener: terminal?.listener,
         nothing: this.#nothing(options.owner)?.fd,
         timeOffsets: options.timeOffsets,
+        env: restoring?.env,
       });
       pipes = ends.pipes;
       task = this.#task({ id, dir, io, command, pid: ends.pid, control: ends.control });
@@ -183,7 +199,8 @@ export class Tasks {
       void terminal?.master.then((master) => master.close());
       if (pipes !== undefined) for (const fd of [pipes.stdin, pipes.stdout, pipes.stderr]) if (fd !== undefined) new Fd(fd).close();
       task?.abandon();
-      const failure = this.#describe(error, dir, command, args);
+      const isRestore = options.checkpoint !== undefined && typeof error === "number";
+      const failure = isRestore ? restoreFailure(dir, command.label) : this.#describe(error, dir, command, args);
       // what a killed runtime left is in the way of the next start
       await task?.gone;
       io.abort();
@@ -284,6 +301,11 @@ export class Tasks {
     } finally {
       this.#execs.delete(options.execId);
     }
+  }
+
+  /** Writes a container's processes to files. @throws unsupported for what is missing here, internal in the runtime's and CRIU's words */
+  checkpoint(options: CheckpointOptions): Promise<void> {
+    return writeCheckpoint(options, { dir: this.bundleDir(options.id), command: this.command(options.runtime) });
   }
 
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */

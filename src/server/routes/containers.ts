@@ -89,7 +89,12 @@ export function containerRoutes({
           "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
         );
       }
-      await lifecycle.start(request.name, { detachKeys: request.query.optional("detachKeys") });
+      const { query } = request;
+      await lifecycle.start(request.name, {
+        detachKeys: query.optional("detachKeys"),
+        checkpoint: query.optional("checkpoint"),
+        checkpointDir: query.optional("checkpoint-dir"),
+      });
       return noContent;
     }),
     route("POST", "/containers/:name/stop", async (request) => {

@@ -1,6 +1,7 @@
 import type { EngineApi } from "../../spec/engine/mod.ts";
 import type { Route } from "../router.ts";
 import { absentRoutes } from "./absent.ts";
+import { checkpointRoutes } from "./checkpoints.ts";
 import { containerRoutes } from "./containers.ts";
 import { contentsRoutes } from "./contents.ts";
 import { execRoutes } from "./exec.ts";
@@ -22,6 +23,7 @@ export interface RouteOptions {
 export function routes(api: EngineApi, options: RouteOptions): readonly Route[] {
   return [
     ...containerRoutes(api),
+    ...checkpointRoutes(api),
     ...streamRoutes(api, options),
     ...fileRoutes(api),
     ...contentsRoutes(api),

@@ -142,9 +142,39 @@ export interface ContainersApi {
   prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }>;
 }
 
+/** How to start a container. */
+export interface StartOptions {
+  readonly detachKeys?: string | undefined;
+  /** Its processes go on from there. */
+  readonly checkpoint?: string | undefined;
+  /** Where the checkpoint is, when that is not with the container. */
+  readonly checkpointDir?: string | undefined;
+}
+
+/** Body of POST /containers/{id}/checkpoints. */
+export interface CheckpointRequest {
+  readonly CheckpointID?: string | undefined;
+  /** A directory of the host for it; with the container when left out. */
+  readonly CheckpointDir?: string | undefined;
+  /** End the processes with it. */
+  readonly Exit?: boolean | undefined;
+}
+
+/** A checkpoint as GET /containers/{id}/checkpoints shows it. */
+export interface CheckpointSummary {
+  readonly Name: string;
+}
+
+/** What containers' processes are, written to files. `dir`: where a client has them made. */
+export interface CheckpointsApi {
+  create(ref: string, request: CheckpointRequest): Promise<void>;
+  list(ref: string, options: { readonly dir?: string | undefined }): Promise<CheckpointSummary[]>;
+  remove(ref: string, id: string, options: { readonly dir?: string | undefined }): Promise<void>;
+}
+
 /** What a container's process can be told. */
 export interface ContainerLifecycleApi {
-  start(ref: string, options: { readonly detachKeys?: string | undefined }): Promise<void>;
+  start(ref: string, options: StartOptions): Promise<void>;
   /** `timeoutS`: undefined = the container's own (10 s), -1 = wait for ever, 0 = kill at once. */
   stop(ref: string, options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }): Promise<void>;
   restart(ref: string, options: { readonly timeoutS?: number | undefined; readonly signal?: string | undefined }): Promise<void>;
@@ -408,6 +438,7 @@ export interface SystemApi {
 export interface EngineApi {
   readonly containers: ContainersApi;
   readonly lifecycle: ContainerLifecycleApi;
+  readonly checkpoints: CheckpointsApi;
   readonly streams: ContainerStreamsApi;
   readonly files: ContainerFilesApi;
   readonly contents: ContainerContentsApi;

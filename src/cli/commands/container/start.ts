@@ -1,3 +1,4 @@
+import type { StartOptions } from "../../../spec/engine/mod.ts";
 import { command, ExitError, minArgs } from "../../command.ts";
 import type { Context } from "../../context.ts";
 import { errorText } from "../../error-text.ts";
@@ -9,6 +10,14 @@ import { isStdinTerminal } from "../../terminal/stdin.ts";
 interface AttachFlags {
   readonly interactive: boolean;
   readonly "detach-keys": string;
+  readonly checkpoint: string;
+  readonly "checkpoint-dir": string;
+}
+
+type CheckpointFlags = Pick<AttachFlags, "checkpoint" | "checkpoint-dir">;
+
+function startOptions({ checkpoint, "checkpoint-dir": checkpointDir }: CheckpointFlags): StartOptions {
+  return { checkpoint: checkpoint || undefined, checkpointDir: checkpointDir || undefined };
 }
 
 async function startAttached(ctx: Context, ref: string, flags: AttachFlags): Promise<number> {
@@ -25,7 +34,7 @@ async function startAttached(ctx: Context, ref: string, flags: AttachFlags): Pro
     const ended = runSession(ctx, session, { tty, stdin, detachKeys });
     ended.catch(() => {});
     const { exit } = await lifecycle.wait(Id, HostConfig?.AutoRemove ? "removed" : "next-exit", {});
-    await lifecycle.start(Id, {});
+    await lifecycle.start(Id, startOptions(flags));
     if (tty) endResize = followSize(ctx, (size) => streams.resize(Id, size));
     if ((await ended) === "detached") throw new ExitError(1, "read escape sequence");
     return (await exit).StatusCode ?? 0;
@@ -41,6 +50,8 @@ export const start = command({
   aliases: ["container start", "start"],
   args: minArgs(1),
   flags: {
+    checkpoint: { kind: STRING, help: "Restore from this checkpoint" },
+    "checkpoint-dir": { kind: STRING, help: "Use a custom checkpoint storage directory" },
     attach: { kind: BOOLEAN, short: "a", help: "Attach STDOUT/STDERR and forward signals" },
     "detach-keys": { kind: STRING, help: "Override the key sequence for detaching a container" },
     interactive: { kind: BOOLEAN, short: "i", help: "Attach container's STDIN" },
@@ -50,10 +61,12 @@ export const start = command({
       if (args.length > 1) throw new ExitError(1, "you cannot start and attach multiple containers at once");
       return startAttached(ctx, args[0] ?? "", flags);
     }
+    if (flags.checkpoint && args.length > 1) throw new ExitError(1, "you cannot restore multiple containers at once");
+    const options = startOptions(flags);
     const failed: string[] = [];
     for (const ref of args) {
       try {
-        await ctx.api.lifecycle.start(ref, {});
+        await ctx.api.lifecycle.start(ref, options);
         ctx.out(ref);
       } catch (error) {
         ctx.warn(errorText(error));
