@@ -1,5 +1,6 @@
 import { DhowError } from "../../lib/mod.ts";
 import type {
+  CheckpointsApi,
   ContainerContentsApi,
   ContainerFilesApi,
   ContainerLifecycleApi,
@@ -96,7 +97,11 @@ export function scopedLifecycle(objects: Objects): ContainerLifecycleApi {
   const { lifecycle } = objects.engine;
   const control = (ref: string): Promise<string> => objects.container(ref, "control");
   return {
-    start: async (ref, options) => objects.withoutIds(lifecycle.start(await control(ref), options)),
+    start: async (ref, options) => {
+      const id = await control(ref);
+      requireOwnPlace(objects, options.checkpointDir);
+      return objects.withoutIds(lifecycle.start(id, options));
+    },
     stop: async (ref, options) => lifecycle.stop(await control(ref), options),
     restart: async (ref, options) => objects.withoutIds(lifecycle.restart(await control(ref), options)),
     kill: async (ref, signal) => lifecycle.kill(await control(ref), signal),
@@ -104,6 +109,26 @@ export function scopedLifecycle(objects: Objects): ContainerLifecycleApi {
     unpause: async (ref) => lifecycle.unpause(await control(ref)),
     wait: async (ref, condition, options) => lifecycle.wait(await objects.container(ref, "read"), condition, options),
   };
+}
+
+/** Checkpoints of containers' processes, where the engine keeps them. */
+export function scopedCheckpoints(objects: Objects): CheckpointsApi {
+  const { checkpoints } = objects.engine;
+  const within = async (ref: string, verb: "control" | "read", dir: string | undefined): Promise<string> => {
+    const id = await objects.container(ref, verb);
+    requireOwnPlace(objects, dir);
+    return id;
+  };
+  return {
+    create: async (ref, request) => objects.withoutIds(checkpoints.create(await within(ref, "control", request.CheckpointDir), request)),
+    list: async (ref, options) => checkpoints.list(await within(ref, "read", options.dir), options),
+    remove: async (ref, id, options) => checkpoints.remove(await within(ref, "control", options.dir), id, options),
+  };
+}
+
+/** A directory of the host is written to as root, and what is restored from one may be any process. @throws forbidden */
+function requireOwnPlace(objects: Objects, dir: string | undefined): void {
+  if (objects.isConfined && dir) throw objects.access.refusal("a checkpoint directory");
 }
 
 /** What goes in and out of a container's process. Who types into it is inside. */

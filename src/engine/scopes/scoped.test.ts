@@ -49,3 +49,16 @@ test.each(methods.filter(({ name }) => !OPEN.includes(name)))("$name is refused 
   const call = async (): Promise<unknown> => (isRequest ? method(OPTIONS, OPTIONS) : method("x", OPTIONS, OPTIONS, OPTIONS));
   await expect(call()).rejects.toThrow("socket nothing does not allow");
 });
+
+test("no checkpoint is written to or restored from a directory of the host", async () => {
+  const containers = { list: async () => [{ Id: "a".repeat(64), Names: ["/one"], Labels: {} }] };
+  const engine = Object.assign(Object.create(untouchable), { containers }) as Engine;
+  const access = new Access("some", ["containers:read,control"]);
+  const { checkpoints, lifecycle } = scopedApi(engine, { access, quota: new Quota(engine, "some", NONE, undefined), isConfined: true });
+  const refused = "socket some does not allow a checkpoint directory";
+  const dir = "/etc";
+  await expect(checkpoints.create("one", { CheckpointID: "first", CheckpointDir: dir })).rejects.toThrow(refused);
+  await expect(checkpoints.list("one", { dir })).rejects.toThrow(refused);
+  await expect(checkpoints.remove("one", "first", { dir })).rejects.toThrow(refused);
+  await expect(lifecycle.start("one", { checkpoint: "first", checkpointDir: dir })).rejects.toThrow(refused);
+});

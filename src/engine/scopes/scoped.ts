@@ -1,5 +1,13 @@
 import type { EngineApi, SocketsApi } from "../../spec/engine/mod.ts";
-import { scopedContainers, scopedContents, scopedExec, scopedFiles, scopedLifecycle, scopedStreams } from "./containers.ts";
+import {
+  scopedCheckpoints,
+  scopedContainers,
+  scopedContents,
+  scopedExec,
+  scopedFiles,
+  scopedLifecycle,
+  scopedStreams,
+} from "./containers.ts";
 import { scopedImages, scopedTransfer } from "./images.ts";
 import { leaseCheck, scopedLeases } from "./leases.ts";
 import { scopedNetworks } from "./networks.ts";
@@ -28,6 +36,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
   return {
     containers: scopedContainers(objects, quota, checkLease),
     lifecycle: scopedLifecycle(objects),
+    checkpoints: scopedCheckpoints(objects),
     streams: scopedStreams(objects),
     files: scopedFiles(objects),
     contents: scopedContents(objects),

@@ -47,6 +47,9 @@ export interface CriuPaths {
 /** What both a dump and what comes of it need: processes have locks on files and are connected with others outside. */
 const CRIU_OPTIONS = ["--file-locks", "--ext-unix-sk", "--tcp-established"];
 
+// crun deletes its state behind a container that it has run, and not behind one that it has restored.
+const DELETE_AFTERWARDS = `crun=$1 root=$2 id=$3; shift 3; "$@"; c=$?; "$crun" --root "$root" delete --force "$id" >/dev/null 2>&1; exit $c`;
+
 /** The command lines of `runtime`, with its state under `root`. */
 export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeCommand {
   const label = basename(runtime.path);
@@ -90,6 +93,7 @@ export function runtimeCommand(runtime: OciRuntime, root: string): RuntimeComman
       id,
     ],
     restore: (bundle, id, { images, work, log, pidFile }) => [
+      ...(isCrun ? ["/bin/sh", "-c", DELETE_AFTERWARDS, "dhow-restore", runtime.path, root, id] : []),
       ...logged(log),
       "restore",
       ...criuArgs(images, work),
