@@ -164,9 +164,18 @@ function choosePlace(): Place {
   throw new Error("no free subnet");
 }
 
-/** Processes that see a mount of `dir`, or are named after it. */
+/** The unit of systemd that a process belongs to. */
+function unitOf(pid: number | "self"): string | undefined {
+  return /\/([^/]+\.service)/.exec(readQuietly(`/proc/${pid}/cgroup`))?.[1];
+}
+
+/**
+ * Processes that see a mount of `dir`, or are named after it. Not those of other units: systemd gives many a service a mount namespace
+ * of its own, which the mounts of the host propagate into.
+ */
 function processesOf(dir: string): readonly number[] {
   const own = readlinkQuietly("/proc/self/ns/mnt");
+  const unit = unitOf("self");
   return entries("/proc")
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid)
@@ -174,6 +183,7 @@ function processesOf(dir: string): readonly number[] {
       const command = readQuietly(`/proc/${pid}/cmdline`).split("\0");
       if (command.some((word) => word.startsWith(`${dir}/`) || word.includes(`=${dir}/`))) return true;
       const namespace = readlinkQuietly(`/proc/${pid}/ns/mnt`);
+      if ((unitOf(pid) ?? unit) !== unit) return false;
       return namespace !== "" && namespace !== own && readQuietly(`/proc/${pid}/mountinfo`).includes(`${dir}/`);
     });
 }
