@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, renameSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
@@ -17,6 +17,8 @@ export class AuditLog implements Disposable {
   readonly #followers = new Set<(record: AuditRecord) => void>();
   #fd: number;
   #size: number;
+  /** The last line has no end: the next one must not become a part of it. */
+  #isBroken: boolean;
   #isFailing = false;
 
   constructor(path: string, { log, segmentBytes = SEGMENT_BYTES }: { readonly log: Logger; readonly segmentBytes?: number }) {
@@ -24,16 +26,21 @@ export class AuditLog implements Disposable {
     this.#log = log;
     this.#segmentBytes = segmentBytes;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#fd = openSync(path, "a", 0o600);
+    this.#fd = openSync(path, "a+", 0o600);
     this.#size = fstatSync(this.#fd).size;
+    const last = Buffer.alloc(1);
+    this.#isBroken = this.#size > 0 && readSync(this.#fd, last, 0, 1, this.#size - 1) === 1 && last.toString() !== "\n";
   }
 
   /** Adds a record. One that a full disk does not take is said in the daemon's log. */
   append(record: AuditRecord): void {
-    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    const line = Buffer.from(`${this.#isBroken ? "\n" : ""}${JSON.stringify(record)}\n`);
     try {
       if (this.#size > 0 && this.#size + line.length > this.#segmentBytes) this.#rotate();
-      this.#size += writeSync(this.#fd, line);
+      const written = writeSync(this.#fd, line);
+      this.#size += written;
+      this.#isBroken = written < line.length;
+      if (this.#isBroken) throw new Error("no space left");
       this.#isFailing = false;
     } catch (error) {
       if (!this.#isFailing) this.#log.error("what came through a socket can't be recorded", { path: this.#path, error });
@@ -47,6 +54,7 @@ export class AuditLog implements Disposable {
     const former = this.#fd;
     this.#fd = openSync(this.#path, "a", 0o600);
     this.#size = 0;
+    this.#isBroken = false;
     closeSync(former);
   }
 

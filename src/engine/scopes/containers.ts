@@ -40,15 +40,17 @@ export function scopedContainers(objects: Objects, quota: Quota, checkLease: Che
     },
     remove: async (ref, options) => {
       const id = await objects.container(ref, "remove");
-      // nobody who comes by this socket could find its anonymous volumes again
-      if (!options.link) return containers.remove(id, { ...options, volumes: true });
+      // where nobody who comes by this socket could find its anonymous volumes again, they go with it
+      const volumes = options.volumes || !access.isEverything("volumes", "remove");
+      if (!options.link) return containers.remove(id, { ...options, volumes });
       await objects.container(ref.replace(/^\//, "").split("/")[0] ?? "", "remove");
       return containers.remove(ref, options);
     },
     prune: async (filters) => {
       access.require("containers", "prune");
       const volumes = new Map<string, readonly string[]>();
-      for (const { Id = "", State } of await objects.containers()) {
+      const areFound = access.isEverything("volumes", "remove");
+      for (const { Id = "", State } of areFound ? [] : await objects.containers()) {
         if (State === "exited" || State === "created" || State === "dead") volumes.set(Id, await anonymousVolumes(engine, Id));
       }
       const results = await perRule(access.labelsFor("containers", "prune"), filters, (own) => containers.prune(own));

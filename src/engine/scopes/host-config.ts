@@ -49,7 +49,7 @@ const SYSCTLS: ReadonlySet<string> = new Set([
 
 /** Limits that a process may have without harm to others. */
 const ULIMITS: ReadonlySet<string> = new Set(["as", "core", "cpu", "data", "fsize", "locks", "nofile", "nproc", "rss", "stack"]);
-const LOG_OPTIONS: ReadonlySet<string> = new Set(["compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size"]).union(
+const LOG_OPTIONS: ReadonlySet<string> = new Set(["compress", "env", "env-regex", "labels", "labels-regex"]).union(
   new Set(["max-file", "max-size", "mode", "tag"]),
 );
 /** Below it ports are for the host's own services. */

@@ -10,6 +10,8 @@ export type Engine = Omit<EngineApi, "sockets">;
 
 /** Networks that every engine has, and that say nothing about anybody. */
 const PREDEFINED: ReadonlySet<string> = new Set(["bridge", "none"]);
+/** No registry that anybody pulls from is called so. */
+const LOCAL_DOMAIN = "localhost";
 const EVERY = { all: true, limit: 0, size: false, filters: {} };
 
 /** The objects that are there for the clients of one scoped socket. For all others the answer is docker's "No such …". */
@@ -103,11 +105,17 @@ export class Objects {
     return image;
   }
 
-  /** Makes sure that a name may become a new image's: one that it is taken from must be its clients' to make. @throws conflict, forbidden */
+  /**
+   * Makes sure that a name may become a new image's. Names are everybody's: nobody is to find an image under one that they take for a
+   * registry's, and one that a name is taken from must be its clients' to make. @throws conflict, forbidden
+   */
   async requireFreeImageName(repo: string, tag: string): Promise<void> {
     const reference = repoTagReference(repo, tag);
     if (reference === null || this.access.isEverything("images", "create")) return;
     const name = familiarString(withDefaultTag(reference));
+    if (this.isConfined && reference.domain !== LOCAL_DOMAIN) {
+      throw this.access.refusal(`the image name ${name}: names of its images begin with ${LOCAL_DOMAIN}/`);
+    }
     const taken = await this.engine.images.inspect(name, {}).catch(() => undefined);
     if (taken === undefined) return;
     if (!this.access.sees("images", taken.Config?.Labels)) {

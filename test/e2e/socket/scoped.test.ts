@@ -1,5 +1,8 @@
 /** What a scoped socket shows and lets through: with the real command line, against objects that are not its clients' to see. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { tar } from "../archive.ts";
 import { Daemon } from "../daemon.ts";
 import { Scoped } from "./scoped.ts";
 
@@ -23,6 +26,8 @@ beforeAll(async () => {
   await daemon.ok("commit", "-c", "LABEL dhow.serves=reaper base=1", "base", "evil");
   secretImage = (await daemon.ok("commit", "base", "secret-image")).slice("sha256:".length);
   await daemon.ok("rm", "base");
+  await daemon.ok("tag", "secret-image", "localhost/secret-image");
+  await daemon.ok("tag", "busybox", "localhost/base");
   await daemon.ok("volume", "create", "secret-volume");
   secretId = await daemon.ok("run", "-d", "--name", "secret", "--label", "other=1", "-v", "secret-volume:/v", "busybox", "sleep", "1000");
   await daemon.ok("run", "-d", "--name", "risky", "--label", "ci=1", "--privileged", "-v", "/etc:/host", "busybox", "sleep", "1000");
@@ -32,6 +37,7 @@ beforeAll(async () => {
   await daemon.api("POST", "/leases", { Name: "theirs", TTL: "1h" });
   scoped = await Scoped.create(daemon, { Name: "ci.sock", Allow: RULES, Audit: true });
   await scoped.ok("run", "-d", "--name", "mine", "busybox", "sleep", "1000");
+  await scoped.ok("commit", "mine", "localhost/own");
 }, 120_000);
 
 afterAll(() => daemon?.[Symbol.asyncDispose]());
@@ -43,10 +49,14 @@ test("its clients work as with any engine", async () => {
   expect(await scoped.ok("ps", "-a", "--format", "{{.Names}}")).toBe("mine\nhosted\nrisky");
   expect(await scoped.ok("volume", "ls", "-q")).toBe("data");
   expect(await scoped.ok("inspect", "-f", '{{index .Config.Labels "dhow.socket"}}', "mine")).toBe("ci.sock");
-  await scoped.ok("commit", "-c", "ENV a=b", "mine", "own-image");
-  expect(await scoped.ok("image", "inspect", "-f", "{{json .Config.Labels}}", "own-image")).toContain('"ci":""');
-  await scoped.ok("run", "--rm", "--network", "container:mine", "own-image", "true");
-  await scoped.ok("rmi", "own-image");
+  await scoped.ok("commit", "-c", "ENV a=b", "mine", "localhost/own-image");
+  expect(await scoped.ok("image", "inspect", "-f", "{{json .Config.Labels}}", "localhost/own-image")).toContain('"ci":""');
+  await scoped.ok("run", "--rm", "--network", "container:mine", "localhost/own-image", "true");
+  await scoped.ok("rmi", "localhost/own-image");
+  writeFileSync(join(daemon.dir, "rootfs.tar"), tar([{ name: "file", data: "data" }]));
+  await scoped.ok("import", join(daemon.dir, "rootfs.tar"), "localhost/imported");
+  expect(await scoped.ok("image", "inspect", "-f", "{{json .Config.Labels}}", "localhost/imported")).toBe('{"ci":""}');
+  await scoped.ok("rmi", "localhost/imported");
   await scoped.ok("volume", "rm", "data");
 });
 
@@ -57,7 +67,7 @@ test("lists leave out what is not its clients'", async () => {
   expect(await scoped.ok("images", "--format", "{{.Repository}}")).not.toContain("secret-image");
   expect(await scoped.ok("volume", "ls", "-q")).not.toContain("secret-volume");
   const { json } = await scoped.api("GET", "/info");
-  expect(json).toMatchObject({ Containers: 3, ContainersRunning: 3, Images: 2, HttpProxy: "" });
+  expect(json).toMatchObject({ Containers: 3, ContainersRunning: 3, Images: 3, HttpProxy: "" });
   const df = JSON.stringify((await scoped.api("GET", "/v1.44/system/df")).json);
   for (const theirs of [secretId, "secret-volume", "secret-image"]) expect(df).not.toContain(theirs);
   const bridge = JSON.stringify((await scoped.api("GET", "/networks/bridge")).json);
@@ -123,8 +133,10 @@ const ON_OTHERS: readonly (readonly [string, RegExp])[] = [
   ["rmi secret-image", /No such image: secret-image:latest/],
   ["save secret-image", /No such image: secret-image:latest/],
   ["tag busybox stolen", /does not allow images:create of this object/],
-  ["commit mine secret-image", /The image name "secret-image:latest" is already in use/],
-  ["commit mine busybox", /does not allow images:create of this object/],
+  ["commit mine localhost/secret-image", /The image name "localhost\/secret-image:latest" is already in use/],
+  ["tag localhost/own nginx", /does not allow the image name nginx:latest: names of its images begin with localhost\//],
+  ["commit mine nginx", /does not allow the image name nginx:latest/],
+  ["commit mine busybox", /does not allow the image name busybox:latest/],
   ["volume inspect secret-volume", /no such volume/i],
   ["volume rm secret-volume", /no such volume/i],
   ["volume create secret-volume", /The volume name "secret-volume" is already in use/],
