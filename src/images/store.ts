@@ -13,7 +13,7 @@ import {
   parseTime,
 } from "../lib/mod.ts";
 import { type Database, type ImageRow, ImagesTable } from "../metadata/mod.ts";
-import type { Layer, LayerStore } from "../snapshots/mod.ts";
+import type { Layer, LayerPlace, LayerStore } from "../snapshots/mod.ts";
 import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
 import {
   familiarString,
@@ -392,6 +392,21 @@ export class ImageStore {
     } catch (error) {
       return `its config can't be read: ${errorMessage(error)}`;
     }
+  }
+
+  /** Where a layer belongs in an image that has it; undefined when none has. */
+  placeOf(chain: ChainId): LayerPlace | undefined {
+    for (const { id } of this.#table.all()) {
+      try {
+        const { config, layers } = this.#parse(id);
+        const at = layers.indexOf(chain);
+        const diffId = config.rootfs.diff_ids[at];
+        if (diffId !== undefined) return { diffId, parent: layers[at - 1] ?? null };
+      } catch {
+        // damaged itself
+      }
+    }
+    return undefined;
   }
 
   /** Forgets a damaged image, with its names and its config. Its layers stay until `collectLayers`. */

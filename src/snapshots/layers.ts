@@ -46,6 +46,12 @@ export interface Layer {
   readonly tarSizeBytes: number;
 }
 
+/** What makes a layer's chainID. */
+export interface LayerPlace {
+  readonly diffId: DiffId;
+  readonly parent: ChainId | null;
+}
+
 /** Where the store keeps its rows: metadata's `LayersTable`. */
 export interface LayerRecords {
   get(chain: ChainId): Layer | null;
@@ -146,11 +152,10 @@ export class LayerStore {
   async *tar(chain: ChainId, { lent = false }: { readonly lent?: boolean } = {}): AsyncGenerator<Uint8Array, void, void> {
     const layer = this.get(chain);
     if (layer === undefined) throw noSuchLayer(chain);
-    const { dir, root } = this.#snapshotter.layerPaths(chain);
     const hash = new Bun.CryptoHasher("sha256");
     const breathe = breather();
     let held: Uint8Array | undefined;
-    for (const chunk of assemble(dir, readRecipe(dir, root.slice(dir.length + 1)), new Chunker(lent))) {
+    for (const chunk of assemble(this.#snapshotter.layerPaths(chain).dir, this.#recipe(chain), new Chunker(lent))) {
       hash.update(chunk);
       if (held) yield held;
       held = chunk;
@@ -181,6 +186,44 @@ export class LayerStore {
   unknown(): ChainId[] {
     const known = new Set(this.list().map((row) => row.chainId));
     return this.#snapshotter.layers().filter((chain) => !known.has(chain));
+  }
+
+  #recipe(chain: ChainId): Iterable<Instruction> {
+    const { dir, root } = this.#snapshotter.layerPaths(chain);
+    return readRecipe(dir, root.slice(dir.length + 1));
+  }
+
+  /**
+   * Gives a layer that has lost its row a new one, if its files are those that `place` says. Returns whether it has one.
+   * @throws notFound when the parent has none
+   */
+  async takeIn(chain: ChainId, { diffId, parent }: LayerPlace): Promise<boolean> {
+    return this.#mutex.run(chain, async () => {
+      if (this.get(chain)) return true;
+      if (parent !== null && !this.get(parent)) throw noSuchLayer(parent);
+      const sizes = await this.#verify(chain, diffId);
+      if (sizes !== undefined) this.#table.insert({ chainId: chain, diffId, parent, ...sizes }, this.#bootId);
+      return sizes !== undefined;
+    });
+  }
+
+  /** The sizes of a layer whose tar has the digest `diffId`; undefined when it has another, or can't be made. */
+  async #verify(chain: ChainId, diffId: DiffId): Promise<Pick<Layer, "sizeBytes" | "tarSizeBytes"> | undefined> {
+    const hash = new Bun.CryptoHasher("sha256");
+    const breathe = breather();
+    let [sizeBytes, tarSizeBytes] = [0, 0];
+    try {
+      for (const step of this.#recipe(chain)) if (step.kind === "file") sizeBytes += step.length;
+      for (const chunk of assemble(this.#snapshotter.layerPaths(chain).dir, this.#recipe(chain), new Chunker(true))) {
+        hash.update(chunk);
+        tarSizeBytes += chunk.length;
+        await breathe();
+      }
+    } catch (error) {
+      this.#log.warn("layer without a row can't be read", { layer: chain, error });
+      return undefined;
+    }
+    return `sha256:${hash.digest("hex")}` === diffId ? { sizeBytes, tarSizeBytes } : undefined;
   }
 
   /** Deletes a layer that has no row; what is mounted on it keeps its files. */

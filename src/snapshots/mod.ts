@@ -1,6 +1,6 @@
 export { TarPacker } from "../files/mod.ts";
 export type { Difference } from "./diff.ts";
-export { type ApplyOptions, type Layer, type LayerRecords, LayerStore, type LayerStoreOptions } from "./layers.ts";
+export { type ApplyOptions, type Layer, type LayerPlace, type LayerRecords, LayerStore, type LayerStoreOptions } from "./layers.ts";
 export { Native } from "./native.ts";
 export { isOverlaySupported } from "./overlay-mount.ts";
 export { Overlay2, spreadDirectories } from "./overlay2.ts";

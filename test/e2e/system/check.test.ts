@@ -132,6 +132,30 @@ test("rows that are gone are written again, volumes without one are taken in", a
   await daemon.ok("start", "-a", "waits");
 });
 
+test("a layer that has lost its row gets it again, and one of no image goes", async () => {
+  await daemon.ok("run", "--name", "made", "busybox", "sh", "-c", "echo content >/file");
+  await daemon.ok("commit", "made", "two:1");
+  await daemon.ok("run", "-d", "--name", "runs", "two:1", "sleep", "1000");
+  {
+    using db = new Database(join(daemon.dataRoot, "db.sqlite"));
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run("PRAGMA foreign_keys = OFF");
+    db.run("DELETE FROM layers");
+  }
+  mkdirSync(join(daemon.dataRoot, "snapshots/layers", "f".repeat(64), "diff"), { recursive: true });
+  const report = await repair();
+  expect(report, problems(report).join("\n")).toMatchObject({ Left: 0 });
+  expect(problems(report).filter((text) => /^layers fixed: layer .* is not in the database$/.test(text))).toHaveLength(3);
+  expect(problems(await check("?deep=1"))).toEqual([]);
+  expect(await daemon.ok("exec", "runs", "cat", "/file")).toBe("content");
+  expect(await daemon.ok("run", "--rm", "two:1", "cat", "/file")).toBe("content");
+  await daemon.ok("save", "-o", join(daemon.dir, "two.tar"), "two:1");
+  await daemon.removeContainers();
+  await daemon.ok("rmi", "two:1");
+  // it was put aside: a run could have needed it
+  await findAndFix([/quarantine found: .*ffff/]);
+});
+
 test("a broken event log keeps its whole lines", async () => {
   const path = join(daemon.dataRoot, "events/current");
   await daemon.ok("tag", "busybox", "seen:1");

@@ -46,7 +46,7 @@ export const imageGc = command({
     const untilFreeBytes = until === "" ? undefined : parseSize(until);
     const report = await ctx.api.images.collect({ dryRun: flags["dry-run"], untilFreeBytes });
     if (flags.format === "json") ctx.out(JSON.stringify(report));
-    else if (flags.format !== "") ctx.stdout.write(formatOne(flags.format, report));
+    else if (flags.format !== "") ctx.out(formatOne(flags.format, report));
     else print(ctx, report, flags["dry-run"]);
   },
 });

@@ -36,7 +36,7 @@ export const systemCheck = command({
   run: async (ctx, _args, { deep, format, repair }) => {
     const report = await ctx.api.system.check({ deep, repair });
     if (format === "json") ctx.out(JSON.stringify(report));
-    else if (format !== "") ctx.stdout.write(formatOne(format, report));
+    else if (format !== "") ctx.out(formatOne(format, report));
     else print(ctx, report);
     return report.Left === 0 ? 0 : 1;
   },

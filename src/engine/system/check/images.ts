@@ -11,11 +11,11 @@ export const imageChecks: readonly Check[] = [
     id: "layers",
     text: "layers on disk and their rows",
     severity: "damage",
-    repair: "puts layers without a row, and rows without a layer, aside",
+    repair: "writes the rows of images' layers again, puts layers of no image aside, and forgets those that are gone",
     advice: LOAD_AGAIN,
-    find: ({ layers }) => [
-      ...layers.unknown().map((chain) => ({ what: `layer ${chain} is not in the database`, mend: () => layers.discard(chain) })),
-      ...layers.missing(),
+    find: (deps) => [
+      ...deps.layers.unknown().map((chain) => ({ what: `layer ${chain} is not in the database`, mend: () => takeIn(deps, chain) })),
+      ...deps.layers.missing(),
     ],
   },
   {
@@ -67,6 +67,18 @@ export const imageChecks: readonly Check[] = [
       images.unusedLayers().map((chain) => ({ what: `layer ${chain} is unused`, mend: async () => void (await images.collectLayers()) })),
   },
 ];
+
+/** Gives a layer that an image needs its row again; any other one goes. */
+async function takeIn(deps: CheckDeps, chain: ChainId): Promise<void> {
+  const { layers, images } = deps;
+  const place = images.placeOf(chain);
+  if (place !== undefined) {
+    const { parent } = place;
+    if (parent !== null && layers.unknown().includes(parent)) await takeIn(deps, parent);
+    if ((parent === null || layers.get(parent) !== undefined) && (await layers.takeIn(chain, place))) return;
+  }
+  await layers.discard(chain);
+}
 
 async function damagedLayers(deps: CheckDeps): Promise<Problem[]> {
   const found: Problem[] = [];
