@@ -2,13 +2,13 @@
 # Everything that is tried in the virtual machine, each script in a fresh one. What CI runs; the last line is the sum:
 # `N passed, N failed, N skipped`. Where there can be no such machine, it says why and counts that as skipped.
 #
-#   all.sh [NAME…]        without names: checks apparmor userns
+#   all.sh [NAME…]        without names all: checks e2e apparmor userns
 #
 #   DHOW_VM_LIMIT     seconds for all of it, default 1100: a machine that hangs is ended, and its script has failed
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 home=$(cd "$here/../.." && pwd)
-[ $# -gt 0 ] || set -- checks apparmor userns
+[ $# -gt 0 ] || set -- checks e2e apparmor userns
 end=$(($(date +%s) + ${DHOW_VM_LIMIT:-1100}))
 passed=0 failed=0 skipped=0
 
@@ -40,7 +40,7 @@ for name in "$@"; do
   # shellcheck disable=SC2086 # a list of paths without spaces
   DHOW_VM_TIMEOUT=$((end - began > 0 ? end - began : 1)) sh "$here/run.sh" "$here/$name.sh" $files >"$log" 2>&1
   code=$?
-  sum=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+  sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
   [ -n "$sum" ] || sum="0 passed, 1 failed, 0 skipped"
   # shellcheck disable=SC2086 # numbers and words
   set -- $sum "$@"

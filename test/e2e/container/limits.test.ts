@@ -18,7 +18,7 @@ const seen = async (files: readonly [string, string], ...options: readonly strin
 
 test("limits are visible inside", async () => {
   expect(await seen(["memory.max", "memory/memory.limit_in_bytes"], "-m", "64m")).toBe(String(64 << 20));
-  expect(await seen(["cpu.max", "cpu/cpu.cfs_quota_us"], "--cpus", "1.5")).toStartWith("150000");
+  expect(await seen(["cpu.max", "cpu/cpu.cfs_quota_us"], "--cpus", "0.5")).toStartWith("50000");
   expect(await seen(["cpu.max", "cpu/cpu.cfs_quota_us"], "--cpu-quota", "20000", "--cpu-period", "50000")).toStartWith("20000");
   expect(await seen(["cpuset.cpus", "cpuset/cpuset.cpus"], "--cpuset-cpus", "0")).toBe("0");
   expect(await seen(["pids.max", "pids/pids.max"], "--pids-limit", "10")).toBe("10");
