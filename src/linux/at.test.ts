@@ -182,6 +182,13 @@ describe("names below a directory", () => {
     expect([device.mode & S_IFMT, major(device.rdev), minor(device.rdev)]).toEqual([S_IFCHR, 1, 3]);
     expect(device.rdev).toBe(lstatSync(`${dir.path}/null`).rdev);
     expect(statx(root.fd, "fifo").mode).toBe(S_IFIFO | 0o600);
+    for (const [ma, mi] of [
+      [2 ** 31, 0],
+      [-1, 0],
+      [0, -1],
+    ] as const) {
+      expect(thrownCode(() => at.mknodat(root.fd, "huge", S_IFCHR | 0o600, makedev(ma, mi)))).toBe("EINVAL");
+    }
   });
 
   test.skipIf(!isRoot)("fchownat, fchown, fchmodat, fchmod (needs root)", () => {

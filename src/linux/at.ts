@@ -38,6 +38,7 @@ export const RENAME_WHITEOUT = 4;
 
 const ENOENT = 2;
 const EAGAIN = 11;
+const EINVAL = 22;
 const EINTR = 4;
 const EXDEV = 18;
 const ENOSYS = 38;
@@ -210,6 +211,8 @@ export function mkdirat(dirfd: number, path: PathArg, mode = 0o777): void {
 
 /** Makes a device, FIFO, socket or file node: `mode` holds the S_IF* type, `dev` comes from `makedev`. @throws {SysError} */
 export function mknodat(dirfd: number, path: PathArg, mode: number, dev = 0): void {
+  // the kernel's device numbers have 32 bits; the C library refuses others, and a number beyond 2^53 doesn't get to it
+  if (dev > 0xffff_ffff) throw new SysError("mknod", EINVAL, path);
   check(libc.symbols.mknodat(dirfd, cstr(path), mode, dev), "mknod", path);
 }
 

@@ -1,6 +1,6 @@
 import { headerAttributes, type PayloadOptions, writePayload } from "../files/mod.ts";
 import { DhowError, errorKind, errorMessage, type TarHeader, TarReader } from "../lib/mod.ts";
-import { makedev, S_IFBLK, S_IFCHR, S_IFIFO } from "../linux/mod.ts";
+import { isErrno, makedev, S_IFBLK, S_IFCHR, S_IFIFO } from "../linux/mod.ts";
 import type { RecipeWriter } from "./recipe.ts";
 import type { Tree } from "./tree.ts";
 
@@ -41,7 +41,7 @@ function named(error: unknown, header: TarHeader, signal: AbortSignal): unknown 
   if (signal.aborted) return error;
   const kind = errorKind(error);
   // what an entry asks for and the file system refuses is the archive's fault, unless the machine has run out of something
-  const isOurs = kind === "unavailable" || kind === "unsupported" || kind === "internal";
+  const isOurs = kind === "unavailable" || kind === "unsupported" || (kind === "internal" && !isErrno(error, "EINVAL"));
   return new DhowError(isOurs ? kind : "invalid", `${JSON.stringify(header.name)}: ${errorMessage(error)}`, { cause: error });
 }
 

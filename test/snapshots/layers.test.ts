@@ -16,6 +16,7 @@ import {
   type TarInput,
   writeTar,
 } from "../../src/lib/mod.ts";
+import { oddEntry } from "../../src/lib/tar/test-support.ts";
 import { lgetxattr, mount, readMountInfo } from "../../src/linux/mod.ts";
 import { Database, LayersTable, MIGRATIONS } from "../../src/metadata/mod.ts";
 import { type ApplyOptions, type Layer, LayerStore, Native, Overlay2, type Snapshotter } from "../../src/snapshots/mod.ts";
@@ -510,6 +511,30 @@ os.setxattr('fifo', 'trusted.own', b'f'); os.setxattr('longlink', 'trusted.own',
         );
         expect(accepted).toBeGreaterThan(0);
         expect(stateOf()).toBe(before);
+      }, 60_000);
+
+      test("any blocks that are accepted come back byte for byte, with what follows them", async () => {
+        using at = bed(driver);
+        const names = fc
+          .array(fc.constantFrom("a", "b", "c", ".wh.a", ".", ""), { minLength: 1, maxLength: 3 })
+          .map((parts) => parts.join("/"));
+        const garbage = fc.oneof(fc.constant(new Uint8Array(0)), fc.uint8Array({ maxLength: 700 }), fc.constant(new Uint8Array(20_480)));
+        let accepted = 0;
+        await fc.assert(
+          fc.asyncProperty(fc.array(oddEntry(names), { maxLength: 4 }), fc.boolean(), garbage, async (entries, hasEnd, rest) => {
+            const bytes = Buffer.concat([...entries, ...(hasEnd ? [Buffer.alloc(1024), rest] : [])]);
+            const layer = await at.apply(bytes).catch((error: unknown) => {
+              if (errorKind(error) !== "invalid") throw error;
+              return undefined;
+            });
+            if (layer === undefined) return;
+            accepted++;
+            expect((await collect(at.layers.tar(layer.chainId))).equals(bytes)).toBe(true);
+            await at.layers.remove(layer.chainId);
+          }),
+          { interruptAfterTimeLimit: Number(process.env["DHOW_FUZZ_MS"] ?? 1_500), numRuns: 5_000 },
+        );
+        expect(accepted).toBeGreaterThan(0);
       }, 60_000);
 
       test("a full disk: a clear error, nothing left, and deleting still works", async () => {

@@ -23,19 +23,15 @@ function basicKind(value: unknown): string {
   throw new Error("invalid type for comparison");
 }
 
-function goType(value: unknown): string {
-  return typeof value === "number" && !Number.isInteger(value) ? "float64" : basicKind(value);
-}
-
 function equal(a: unknown, b: unknown): boolean {
   if (a instanceof Nil || b instanceof Nil) return (a ?? null) === null || (b ?? null) === null;
   if (a === null || a === undefined || b === null || b === undefined) return (a ?? null) === (b ?? null);
-  if (basicKind(a) !== basicKind(b)) throw new Error(`incompatible types for comparison: ${goType(a)} and ${goType(b)}`);
+  if (basicKind(a) !== basicKind(b)) throw new Error("incompatible types for comparison");
   return a === b;
 }
 
 function less(a: unknown, b: unknown): boolean {
-  if (basicKind(a) !== basicKind(b)) throw new Error(`incompatible types for comparison: ${goType(a)} and ${goType(b)}`);
+  if (basicKind(a) !== basicKind(b)) throw new Error("incompatible types for comparison");
   if (typeof a === "boolean") throw new Error("invalid type for comparison");
   return (a as string | number) < (b as string | number);
 }
