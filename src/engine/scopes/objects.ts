@@ -28,7 +28,9 @@ export class Objects {
   }
 
   async containers(): Promise<ContainerSummary[]> {
-    const all = await this.engine.containers.list(EVERY);
+    const label = this.access.commonLabel("containers");
+    // most engines have many more containers than a socket's clients see
+    const all = await this.engine.containers.list(label === undefined ? EVERY : { ...EVERY, filters: { label: [label] } });
     return all.filter(({ Labels }) => this.access.sees("containers", Labels));
   }
 

@@ -73,3 +73,16 @@ test("what is new gets the rule's label, and no other value of it", () => {
   expect(access.labelsOfNew("volumes", { any: "mine" })).toEqual({ any: "mine" });
   expect(() => access.labelsOfNew("networks", null)).toThrow("socket s does not allow networks:create");
 });
+
+test("the label that all visible objects have", () => {
+  expect(new Access("s", ["containers:read label=ci=1", "containers:create label=ci=1"]).commonLabel("containers")).toBe("ci=1");
+  expect(new Access("s", ["containers:read label=ci"]).commonLabel("containers")).toBe("ci");
+  for (const rules of [
+    ["images:read"],
+    ["containers:read"],
+    ["containers:read label=ci", "containers:read"],
+    ["containers:read label=a", "containers:read label=a=1"],
+  ]) {
+    expect(new Access("s", rules).commonLabel("containers")).toBeUndefined();
+  }
+});

@@ -118,6 +118,15 @@ export class Access {
     return this.#of(noun).some(({ label, verbs }) => verbs.size > 0 && (label === undefined || hasLabel(labels, label)));
   }
 
+  /** What all visible objects of a noun have, as filters spell it; undefined when there is no one label. */
+  commonLabel(noun: Noun): string | undefined {
+    const [first, ...others] = this.#of(noun);
+    if (first?.label === undefined || others.some(({ label }) => label?.key !== first.label?.key || label?.value !== first.label?.value))
+      return undefined;
+    const { key, value } = first.label;
+    return value === undefined ? key : `${key}=${value}`;
+  }
+
   /** Whether lists show objects with these labels. */
   reads(noun: Exclude<Noun, "system">, labels: Labels): boolean {
     return this.#allows(noun, "read", labels);

@@ -111,7 +111,7 @@ export class Sockets implements SocketsApi {
         await this.#close(entry);
         throw error;
       }
-      return this.#shown(entry);
+      return this.#shown(entry.socket);
     });
   }
 
@@ -158,8 +158,9 @@ export class Sockets implements SocketsApi {
     this.#deps.limits.remove(socket.Name);
   }
 
+  /** All of them, also one that could not be listened at. */
   async list(): Promise<ScopedSocket[]> {
-    return Promise.all([...this.#entries.values()].map((entry) => this.#shown(entry)));
+    return Promise.all(keptSockets(this.#deps.table).map((socket) => this.#shown(socket)));
   }
 
   async inspect(name: string): Promise<ScopedSocket> {
@@ -168,25 +169,27 @@ export class Sockets implements SocketsApi {
 
   remove(name: string): Promise<void> {
     return this.#turns.run(name, async () => {
-      const entry = this.#get(name);
+      this.#get(name);
       this.#deps.table.delete(name);
-      await this.#close(entry);
+      const entry = this.#entries.get(name);
+      if (entry !== undefined) await this.#close(entry);
     });
   }
 
   async audit(name: string, options: AuditOptions): Promise<AsyncIterable<AuditRecord>> {
-    const { audit } = this.#get(name);
+    this.#get(name);
+    const audit = this.#entries.get(name)?.audit;
     if (audit === undefined) throw new DhowError("conflict", `socket ${name} keeps no audit log: it was created without`);
     return audit.read(options);
   }
 
-  #get(name: string): Entry {
-    const entry = this.#entries.get(name);
-    if (!entry) throw new DhowError("notFound", `No such socket: ${name}`);
-    return entry;
+  #get(name: string): KeptSettings {
+    const socket = keptSockets(this.#deps.table).find(({ Name }) => Name === name);
+    if (!socket) throw new DhowError("notFound", `No such socket: ${name}`);
+    return socket;
   }
 
-  async #shown({ socket }: Entry): Promise<ScopedSocket> {
+  async #shown(socket: KeptSettings): Promise<ScopedSocket> {
     const filters = { label: [`${SOCKET_LABEL}=${socket.Name}`] };
     const made = await this.#deps.engine.containers.list({ all: true, limit: 0, size: false, filters });
     return { ...socket, Containers: made.length };

@@ -1,6 +1,6 @@
 /** Scoped sockets as objects: their files, containers that have them mounted, quotas that hold, and what the daemon's death leaves. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, until } from "../daemon.ts";
 import { Scoped } from "./scoped.ts";
@@ -183,6 +183,17 @@ test("removing a socket leaves what was made through it", async () => {
   await daemon.ok("restart", "-t", "0", "own");
   const again = await Scoped.create(daemon, { Name: "ci.sock", Allow: CI, Quota: { Containers: 1 } });
   expect(await again.create({})).toMatchObject({ status: 403, message: "quota of socket ci.sock exceeded: containers 1 of 1" });
+});
+
+test("one that can't be listened at again is shown, and can be removed", async () => {
+  mkdirSync(join(daemon.dir, "gone"));
+  await Scoped.create(daemon, { Name: "x.sock", Path: join(daemon.dir, "gone/x.sock"), Allow: CI });
+  await daemon.stop();
+  rmSync(join(daemon.dir, "gone"), { recursive: true });
+  await daemon.launch();
+  expect((await dhow("socket", "ls", "-q")).stdout).toBe("x.sock\n");
+  expect((await dhow("socket", "rm", "x.sock")).stdout).toBe("x.sock\n");
+  expect((await dhow("socket", "ls", "-q")).stdout).toBe("");
 });
 
 test("a daemon that stops leaves nothing of them", async () => {
