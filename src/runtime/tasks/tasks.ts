@@ -224,7 +224,10 @@ export class Tasks {
     if (!existsSync(dir)) return undefined;
     const command = this.command(options.runtime);
     const holder = await findHolder(dir);
-    const exit = readExit(dir);
+    const known = this.#pidFromState(command, id);
+    // a runtime that has removed its state is about to end
+    const isEnding = holder !== undefined && known === undefined && options.hasRun === true;
+    const exit = isEnding ? await exitSoon(dir) : readExit(dir);
     if (holder === undefined) {
       if (exit === undefined) await this.#removeLeftOver(command, id);
       this.#endKeeper(dir);
@@ -246,7 +249,6 @@ export class Tasks {
     }
     const control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK).release();
     const task = this.#task({ id, dir, io, command, pid: holder.pid, control });
-    const known = this.#pidFromState(command, id);
     if (known !== undefined) task.assumePid(known);
     this.#adoptionEndsAt ??= Date.now() + UNFINISHED_STARTS_MS;
     try {
@@ -357,9 +359,7 @@ export class Tasks {
   async #discard(id: string): Promise<void> {
     const dir = this.bundleDir(id);
     const holder = await findHolder(dir);
-    for (let waitedMs = 0; holder && readExit(dir) === undefined && waitedMs < HOLDER_WAIT_MS; waitedMs += HOLDER_POLL_MS) {
-      await Bun.sleep(HOLDER_POLL_MS);
-    }
+    if (holder) await exitSoon(dir);
     if (holder) endProcess(holder.pidfd.fd);
     holder?.pidfd.close();
     this.cleanup(id);
@@ -485,6 +485,15 @@ async function findHolder(dir: string): Promise<ReturnType<typeof openRecorded>>
   for (let waitedMs = 0; ; waitedMs += HOLDER_POLL_MS) {
     const holder = openRecorded(dir, BUNDLE.holder);
     if (holder !== undefined || waitedMs >= HOLDER_WAIT_MS || !isHeld(dir)) return holder;
+    await Bun.sleep(HOLDER_POLL_MS);
+  }
+}
+
+/** The exit of a runtime that is about to end; undefined when it takes too long. */
+async function exitSoon(dir: string): Promise<ReturnType<typeof readExit>> {
+  for (let waitedMs = 0; ; waitedMs += HOLDER_POLL_MS) {
+    const exit = readExit(dir);
+    if (exit !== undefined || waitedMs >= HOLDER_WAIT_MS) return exit;
     await Bun.sleep(HOLDER_POLL_MS);
   }
 }
