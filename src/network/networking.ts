@@ -567,7 +567,13 @@ export class Networking {
    * element for, and elements that publish nothing. What is being torn down is none of it.
    */
   async defects(isRun: (containerId: string) => boolean): Promise<Defect[]> {
-    return [...this.#strayEndpoints(isRun), ...this.#strayInterfaces(), ...this.#strayLeases(), ...(await this.#firewallDefects())];
+    return [
+      ...this.#strayEndpoints(isRun),
+      ...this.#emptySandboxes(),
+      ...this.#strayInterfaces(),
+      ...this.#strayLeases(),
+      ...(await this.#firewallDefects()),
+    ];
   }
 
   #strayEndpoints(isRun: (containerId: string) => boolean): Defect[] {
@@ -606,6 +612,26 @@ export class Networking {
       interfaces: new Set([...ready, ...others].flatMap(({ hostInterface }) => hostInterface ?? [])),
       addresses: new Set([...ready, ...others].flatMap(({ address }) => address ?? []).concat(gateway)),
     };
+  }
+
+  /** The running containers whose interface somebody took away: they are cut off until they are started again. */
+  cutOff(): string[] {
+    const present = this.#interfaces();
+    const held = [...this.#held.values()].filter(({ hostInterface }) => hostInterface !== undefined && !present.has(hostInterface));
+    return held.map(({ sandbox }) => sandbox.containerId);
+  }
+
+  #interfaces(): ReadonlySet<string> {
+    return new Set(listLinks(this.#route).map(({ name }) => name));
+  }
+
+  #emptySandboxes(): Defect[] {
+    const present = this.#interfaces();
+    const empty = (this.#pool?.endpoints() ?? []).filter(({ hostInterface }) => !present.has(hostInterface));
+    return empty.map(({ hostInterface }) => ({
+      what: `interface ${hostInterface} of a sandbox made ahead is gone`,
+      mend: () => this.#pool?.drop(hostInterface),
+    }));
   }
 
   #strayInterfaces(): Defect[] {

@@ -71,6 +71,16 @@ export class SandboxPool {
     return this.#ready.bridge.flatMap(({ endpoint }) => endpoint ?? []);
   }
 
+  /** Gives up a ready sandbox whose interface somebody took away. */
+  drop(hostInterface: string): void {
+    const at = this.#ready.bridge.findIndex(({ endpoint }) => endpoint?.hostInterface === hostInterface);
+    const [dropped] = at < 0 ? [] : this.#ready.bridge.splice(at, 1);
+    if (dropped?.endpoint === undefined) return;
+    dropped.netns.close();
+    this.#o.addresses?.free(dropped.endpoint.address);
+    this.fill();
+  }
+
   /** A ready sandbox; made now when none is (2 ms). @throws {NetlinkError} conflict when the addresses are used up */
   take(kind: SandboxKind): PooledSandbox {
     this.#putOff(START_MS);

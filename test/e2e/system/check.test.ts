@@ -1,7 +1,18 @@
 /** What is broken on purpose on a daemon at work is found and repaired, and nothing else is touched. */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeEach, expect, test } from "bun:test";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { CheckReport } from "../../../src/spec/engine/mod.ts";
 import { busyboxArchive, Daemon, until } from "../daemon.ts";
@@ -94,7 +105,21 @@ test("processes, cgroups, interfaces and elements of the firewall of nobody go, 
   const stray = `veth${"0123456".split("").reverse().join("")}`;
   Bun.spawnSync(["ip", "link", "add", stray, "type", "veth", "peer", "name", `p${stray}`.slice(0, 14)]);
   Bun.spawnSync(["ip", "link", "set", stray, "master", daemon.bridge]);
+  await until(
+    "the pool is full",
+    async () => Bun.spawnSync(["ip", "-o", "link", "show", "master", daemon.bridge]).stdout.toString().split("\n").length > 10,
+  );
+  const [spare = ""] = [
+    ...Bun.spawnSync(["ip", "-o", "link", "show", "master", daemon.bridge])
+      .stdout.toString()
+      .matchAll(/veth[0-9a-f]{7}/g),
+  ]
+    .map(String)
+    .filter((name) => name !== stray)
+    .slice(-1);
+  Bun.spawnSync(["ip", "link", "delete", spare]);
   await findAndFix([
+    new RegExp(`network found: interface ${spare} of a sandbox made ahead is gone`),
     /cgroups found: .*orphan/,
     new RegExp(`processes found: process ${holder.pid} \\(dhow-holder\\)`),
     /network found: nft element ports tcp \. 9 : .* publishes no port/,
@@ -224,6 +249,20 @@ test("what can't be repaired says what to do, and the command ends with 1", asyn
   const well = dhow("system", "check", "--format", "json");
   expect(well.exitCode).toBe(0);
   expect(JSON.parse(well.stdout.toString())).toMatchObject({ Found: 0, Left: 0 });
+});
+
+test("a container that was cut off is named until it is restarted", async () => {
+  await daemon.ok("run", "-d", "--name", "runs", "busybox", "sleep", "1000");
+  const links = (): string[] => readdirSync(`/sys/class/net/${daemon.bridge}/brif`);
+  const ready = new Set(links());
+  await daemon.ok("run", "-d", "--name", "cut", "busybox", "sleep", "1000");
+  const index = await daemon.ok("exec", "cut", "cat", "/sys/class/net/eth0/iflink");
+  const name = links().find((link) => readFileSync(`/sys/class/net/${link}/ifindex`, "utf8").trim() === index) ?? "";
+  expect(ready.has(name)).toBe(true);
+  Bun.spawnSync(["ip", "link", "delete", name]);
+  expect(problems(await repair())).toEqual([`connections damaged: container ${await idOf("cut")} has lost its interface`]);
+  await daemon.ok("restart", "-t", "0", "cut");
+  expect(problems(await check())).toEqual([]);
 });
 
 test("on a daemon where containers come and go, nothing is found", async () => {

@@ -46,6 +46,14 @@ const otherChecks: readonly Check[] = [
     find: ({ containers }) => containers.network.defects((id) => hasRun(containers, id)),
   },
   {
+    id: "connections",
+    text: "interfaces of running containers",
+    severity: "damage",
+    repair: "",
+    advice: "restart the container",
+    find: ({ containers }) => containers.network.cutOff().map((id) => ({ what: `container ${id} has lost its interface`, owner: id })),
+  },
+  {
     id: "leases",
     text: "rows of leases",
     severity: "damage",
