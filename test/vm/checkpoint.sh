@@ -47,7 +47,7 @@ for runtime in $runtimes; do
   check "ended, and not restarted" "exited 137" "$(state one)"
   check list "CHECKPOINT NAME first second" "$(echo $(docker checkpoint ls one))"
   ended=$(last one)
-  check start one "$(docker start --checkpoint second one)"
+  check start "" "$(docker start --checkpoint second one 2>&1)"
   check "goes on" yes "$(goes_on one)"
   check "from where it was" "" "$(gaps one)"
   check "the same processes" "1 *sh -c*" "$(docker exec one ps -o pid,args | sed -n 's/^ *//; 2p')"
@@ -64,12 +64,12 @@ for runtime in $runtimes; do
   title "$runtime: elsewhere, and again"
   docker checkpoint rm one third
   check removed "CHECKPOINT NAME first second" "$(echo $(docker checkpoint ls one))"
-  check "back to the first" one "$(docker start --checkpoint first one)"
+  check "back to the first" "" "$(docker start --checkpoint first one 2>&1)"
   check "goes on" yes "$(goes_on one)"
   check "an earlier count" yes "$([ "$(last one)" -lt "$ended" ] && echo yes)"
   check elsewhere far "$(docker checkpoint create --checkpoint-dir /tmp/$runtime one far)"
   check "list elsewhere" "CHECKPOINT NAME far" "$(echo $(docker checkpoint ls --checkpoint-dir /tmp/$runtime one))"
-  check "start from elsewhere" one "$(dhow start --checkpoint-dir /tmp/$runtime --checkpoint far one)"
+  check "start from elsewhere" "" "$(dhow start --checkpoint-dir /tmp/$runtime --checkpoint far one 2>&1)"
   check "goes on" yes "$(goes_on one)"
   docker stop -t 0 one >/dev/null
   check stop "exited 137" "$(state one)"
@@ -81,7 +81,7 @@ for runtime in $runtimes; do
   title "$runtime: stdin, a connection, memory"
   docker run -di --name two --runtime $runtime busybox sh -c 'x=$(seq 20000); while read line; do echo "${#x} $line"; done' >/dev/null
   docker run -d --name peer --runtime $runtime busybox nc -lk -p 9 -e cat >/dev/null
-  docker run -d --name three --runtime $runtime busybox sh -c "nc $(docker inspect -f '{{.NetworkSettings.IPAddress}}' peer) 9 </dev/zero >/dev/null; echo closed; sleep 1000" >/dev/null
+  docker run -di --name three --runtime $runtime busybox sh -c "nc $(docker inspect -f '{{.NetworkSettings.IPAddress}}' peer) 9 >/dev/null; echo closed; sleep 1000" >/dev/null
   sleep 2
   check "with stdin" in "$(docker checkpoint create two in)"
   check "with a connection" net "$(docker checkpoint create three net)"
@@ -104,7 +104,7 @@ for runtime in $runtimes; do
   for turn in $(seq 100); do [ -e $dir/half ] && [ "$(state four)" = "exited 137" ] && break; sleep 0.2; done
   check "comes to its end" "half" "$(ls -A $dir)"
   check "ended" "exited 137" "$(state four)"
-  check start four "$(docker start --checkpoint half four)"
+  check start "" "$(docker start --checkpoint half four 2>&1)"
   check "goes on" yes "$(goes_on four)"
   check "nothing is lost" "" "$(gaps four)"
   docker rm -f two three four peer >/dev/null
@@ -117,5 +117,6 @@ kill $daemon
 wait $daemon 2>/dev/null
 check "no mount is left" "$before" "$(wc -l </proc/self/mountinfo)"
 check "no process of CRIU is left" "" "$(pgrep criu)"
-printf '%s passed, %s failed\n' $passed $failed
-[ $failed = 0 ] || { grep -v level=info /tmp/log; false; }
+[ $failed = 0 ] || grep -v level=info /tmp/log
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]

@@ -61,12 +61,15 @@ export const start = command({
       if (args.length > 1) throw new ExitError(1, "you cannot start and attach multiple containers at once");
       return startAttached(ctx, args[0] ?? "", flags);
     }
-    if (flags.checkpoint && args.length > 1) throw new ExitError(1, "you cannot restore multiple containers at once");
-    const options = startOptions(flags);
+    if (flags.checkpoint) {
+      if (args.length > 1) throw new ExitError(1, "you cannot restore multiple containers at once");
+      await ctx.api.lifecycle.start(args[0] ?? "", startOptions(flags));
+      return 0;
+    }
     const failed: string[] = [];
     for (const ref of args) {
       try {
-        await ctx.api.lifecycle.start(ref, options);
+        await ctx.api.lifecycle.start(ref, {});
         ctx.out(ref);
       } catch (error) {
         ctx.warn(errorText(error));
