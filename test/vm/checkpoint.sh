@@ -107,6 +107,24 @@ for runtime in $runtimes; do
   check start "" "$(docker start --checkpoint half four 2>&1)"
   check "goes on" yes "$(goes_on four)"
   check "nothing is lost" "" "$(gaps four)"
+  docker pause four >/dev/null
+  check "of a paused container" paused "$(docker checkpoint create four paused)"
+  check "ended" "exited 137" "$(state four)"
+
+  title "$runtime: kill -9 in the middle of a restore"
+  docker start --checkpoint paused four >/dev/null 2>&1 &
+  bundle=/run/dhow/bundles/$(docker inspect -f '{{.Id}}' four)
+  for turn in $(seq 100); do [ -e $bundle/restore.log ] && break; sleep 0.05; done
+  kill -9 $daemon
+  wait $!
+  start
+  case $(state four) in
+    running*) check "goes on" yes "$(goes_on four)" ;;
+    *) check "nothing is left of it" "" "$(pgrep -f 'httpd -p 80 -h /data')" ;;
+  esac
+  docker stop -t 0 four >/dev/null
+  check "starts again" "" "$(docker start --checkpoint paused four 2>&1)"
+  check "goes on" yes "$(goes_on four)"
   docker rm -f two three four peer >/dev/null
 done
 

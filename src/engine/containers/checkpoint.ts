@@ -66,6 +66,9 @@ export async function createCheckpoint(deps: ContainerDeps, container: Container
   }
   if (found === false) throw new DhowError("internal", `cannot checkpoint container ${ref}: ${dir} exists and is not a directory`);
   try {
+    if (Exit && !CheckpointDir && container.spec.hostConfig.AutoRemove) {
+      throw new DhowError("conflict", "it is removed when it ends, and its checkpoints with it: name another directory for them");
+    }
     checkNamespaces(container);
     await write(deps, container, { root, dir, id, leaveRunning: !Exit });
   } catch (error) {
@@ -119,7 +122,8 @@ async function write(
   } catch (error) {
     if (task.isRunning) deps.store.update(container, { hasBeenManuallyStopped });
     rmSync(unfinished, { recursive: true, force: true });
-    if (isFirst) rmdirSync(at.root);
+    // a container that was removed meanwhile has taken it along
+    if (isFirst && existsSync(at.root)) rmdirSync(at.root);
     throw error;
   }
   if (!leaveRunning) await task.exited;

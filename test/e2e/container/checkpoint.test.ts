@@ -26,6 +26,7 @@ test("dockerd's words for what can't be", async () => {
   await sleeper("words", "--runtime", "runc");
   await sleeper("tty", "--runtime", "runc", "-t");
   await sleeper("joins", "--runtime", "runc", "--pid", "container:words");
+  await sleeper("goes", "--runtime", "runc", "--rm");
   await daemon.ok("create", "--name", "stopped", "busybox", "true");
   const said = async (answer: Promise<{ readonly status: number; readonly json: { readonly message: string } }>): Promise<string> => {
     const { status, json } = await answer;
@@ -38,6 +39,9 @@ test("dockerd's words for what can't be", async () => {
   expect(await said(create("stopped", "one"))).toBe(`409 container ${await idOf("stopped")} is not running`);
   expect(await said(create("tty", "one"))).toBe("501 Cannot checkpoint container tty: checkpoint not support on containers with tty");
   expect(await said(create("joins", "one"))).toBe("501 Cannot checkpoint container joins: it is in the PID namespace of another container");
+  expect(await said(create("goes", "one", { Exit: true }))).toBe(
+    "409 Cannot checkpoint container goes: it is removed when it ends, and its checkpoints with it: name another directory for them",
+  );
   expect(await said(create("words", "one", { CheckpointDir: "near" }))).toBe('400 checkpoint directory "near" must be an absolute path');
   expect(await said(daemon.api("DELETE", container("words", "none")))).toBe("500 checkpoint none does not exist for container words");
   expect(await said(daemon.api("DELETE", container("words", ".hidden")))).toBe(`400 invalid checkpoint ID ".hidden", ${onlyAllowed}`);
