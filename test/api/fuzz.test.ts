@@ -81,6 +81,11 @@ function engine() {
     "leases.addImage": notFound,
     "leases.hold": notFound,
     "leases.remove": notFound,
+    "sockets.list": async () => [],
+    "sockets.create": notFound,
+    "sockets.inspect": notFound,
+    "sockets.remove": notFound,
+    "sockets.audit": async function* () {},
   });
 }
 
@@ -96,6 +101,7 @@ const NOUNS = [
   "networks",
   "exec",
   "leases",
+  "sockets",
   "events",
   "auth",
   "commit",
@@ -228,6 +234,7 @@ const ROUTES = [
   "POST /auth",
   "POST /commit",
   "POST /leases",
+  "POST /sockets",
   "HEAD /_ping",
 ];
 

@@ -75,6 +75,17 @@ test("lists leave out what is not its clients'", async () => {
   expect(bridge).not.toContain("secret");
 });
 
+test("a link from a container of others gives no name of it away", async () => {
+  await daemon.ok("create", "--name", "linking", "--link", "mine:alias", "busybox");
+  expect(await daemon.ok("ps", "--no-trunc", "--format", "{{.Names}}", "--filter", "name=^mine$")).toContain("linking/alias");
+  expect(await scoped.ok("ps", "--no-trunc", "--format", "{{.Names}}", "--filter", "name=^mine$")).toBe("mine");
+  expect(await scoped.api("GET", "/containers/linking%2Falias/json")).toMatchObject({ status: 404 });
+  await scoped.ok("create", "--name", "own-linking", "--link", "mine:alias", "busybox");
+  expect(await scoped.ok("inspect", "-f", "{{.Name}}", "own-linking/alias")).toBe("/mine");
+  await scoped.ok("rm", "own-linking");
+  await daemon.ok("rm", "linking");
+});
+
 /** Commands about a container that is not to be seen. */
 const ON_SECRET: readonly (readonly string[])[] = [
   ["container", "inspect", "secret"],
