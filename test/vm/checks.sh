@@ -88,6 +88,21 @@ stats=$(curl -s -m 30 --unix-socket /run/dhow.sock 'http://d/containers/aa/stats
 for key in '"anon":' '"inactive_file":' '"limit":67108864' '"online_cpus":1' '"io_service_bytes_recursive":' '"pids_stats":{"current":'; do check "stats have $key" "*$key*" "$stats"; done
 for key in '"cache":' '"max_usage":' '"percpu_usage":'; do case $stats in *"$key"*) check "v1's $key" absent present ;; esac; done
 
+title "scoped sockets"
+dhow -H $DOCKER_HOST socket create --allow 'containers:* label=ci' --allow images:read --quota memory=48m,pids=20,cpus=0.5 ci.sock >/dev/null
+scoped() { docker -H unix:///run/dhow/sockets/ci.sock "$@"; }
+check "limits of a socket" "50331648 0 20 50000 100000" \
+  "$(cd /sys/fs/cgroup/dhow/*-sockets/ci.sock && echo $(cat memory.max memory.swap.max pids.max cpu.max))"
+scoped run -d --name first busybox sh -c 'dd if=/dev/zero of=/dev/shm/x bs=1M count=30 2>/dev/null; touch /full; sleep 100000' >/dev/null
+scoped exec first sh -c 'while [ ! -e /full ]; do sleep 1; done'
+scoped run --name second busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=30 >/dev/null 2>&1
+check "they hold in sum" "*true*" "$(scoped inspect -f '{{.State.OOMKilled}}' first second | tr '\n' ' ')"
+check "processes, too" "" "$(scoped run --rm busybox sh -c 'for i in $(seq 40); do sleep 1000 & done; echo all' 2>/dev/null)"
+check "what leads to the host is refused" "*does not allow HostConfig.Privileged*" "$(scoped run --rm --privileged busybox true 2>&1)"
+scoped rm -f first second >/dev/null
+dhow -H $DOCKER_HOST socket rm ci.sock >/dev/null
+check "no cgroup of a socket is left" "" "$(ls -d /sys/fs/cgroup/dhow/*-sockets 2>/dev/null)"
+
 title systemd
 before=$(cat /sys/fs/cgroup/cgroup.subtree_control)
 systemctl daemon-reload

@@ -38,6 +38,28 @@ test("records are kept through another daemon and a rotation, as far as they fit
   }
 });
 
+test("what is recorded while a follower reads the past is told once", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "dhow-audit-"));
+  try {
+    using audit = new AuditLog(join(dir, "x.jsonl"), { log });
+    audit.append(record("/old"));
+    for (const [tail, wanted] of [
+      [0, ["/a"]],
+      [-1, ["/old", "/a", "/b"]],
+    ] as const) {
+      const records = audit.read({ tail, follow: true });
+      const first = records.next();
+      audit.append(record(tail === 0 ? "/a" : "/b"));
+      const found = [(await first).value?.path];
+      while (found.length < wanted.length) found.push((await records.next()).value?.path);
+      expect(found).toEqual([...wanted]);
+      await records.return(undefined);
+    }
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
 test("a follower gets the last records, then each new one once, until it is gone", async () => {
   const dir = mkdtempSync(join(tmpdir(), "dhow-audit-"));
   try {

@@ -1,10 +1,11 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, renameSync, writeSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { closeSync, fstatSync, mkdirSync, openSync, read, readSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
 import type { AuditOptions, AuditRecord } from "../../spec/engine/mod.ts";
 
 const SEGMENT_BYTES = 4 << 20;
+const readAt = promisify(read);
 
 /**
  * What came through a scoped socket: `<file>`, one JSON object a line, and `<file>.1`, the segment before. A record is one write(2), so
@@ -71,10 +72,7 @@ export class AuditLog implements Disposable {
     signal?.addEventListener("abort", end);
     try {
       const past = await this.#past();
-      // what was written while the files were read is in both
-      const known = new Set(past.slice(-queue.length - 1).map((record) => JSON.stringify(record)));
       yield* tail < 0 ? past : past.slice(past.length - Math.min(tail, past.length));
-      for (const record of queue.splice(0)) if (!known.has(JSON.stringify(record))) yield record;
       while (follow && signal?.aborted !== true) {
         yield* queue.splice(0);
         await new Promise<void>((resolve) => {
@@ -88,9 +86,15 @@ export class AuditLog implements Disposable {
     }
   }
 
+  /** The records until now: what is written while they are read is none of them. */
   async #past(): Promise<AuditRecord[]> {
-    const texts = await Promise.all([`${this.#path}.1`, this.#path].map(readIfThere));
-    return texts.flatMap((text) => text.split("\n")).flatMap(parseRecord);
+    const segments = [`${this.#path}.1`, this.#path].flatMap(openSegment);
+    try {
+      const texts = await Promise.all(segments.map(readSegment));
+      return texts.flatMap((text) => text.split("\n")).flatMap(parseRecord);
+    } finally {
+      for (const { fd } of segments) closeSync(fd);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -98,13 +102,29 @@ export class AuditLog implements Disposable {
   }
 }
 
-async function readIfThere(path: string): Promise<string> {
+interface Segment {
+  readonly fd: number;
+  readonly size: number;
+}
+
+function openSegment(path: string): Segment[] {
   try {
-    return await readFile(path, "utf8");
+    const fd = openSync(path, "r");
+    return [{ fd, size: fstatSync(fd).size }];
   } catch (error) {
-    if (errnoCode(error) === "ENOENT") return "";
+    if (errnoCode(error) === "ENOENT") return [];
     throw error;
   }
+}
+
+async function readSegment({ fd, size }: Segment): Promise<string> {
+  const text = Buffer.alloc(size);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await readAt(fd, text, at, size - at, at);
+    if (bytesRead === 0) return text.toString("utf8", 0, at);
+    at += bytesRead;
+  }
+  return text.toString();
 }
 
 /** A line that a full disk or a power cut has broken is none. */
