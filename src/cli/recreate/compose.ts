@@ -8,8 +8,9 @@ type Node = string | number | boolean | readonly Node[] | { readonly [key: strin
 
 const PLAIN_KEY = /^[A-Za-z_][\w.-]*$/;
 
+/** Compose puts variables in place of `$NAME` in values, not in keys. */
 function scalar(value: string | number | boolean): string {
-  return JSON.stringify(value);
+  return JSON.stringify(typeof value === "string" ? value.replaceAll("$", "$$$$") : value);
 }
 
 function yaml(node: Node, indent: string): string {
@@ -20,7 +21,7 @@ function yaml(node: Node, indent: string): string {
   }
   const entries = Object.entries(node);
   if (entries.length === 0) return " {}\n";
-  return `\n${entries.map(([key, value]) => `${indent}${PLAIN_KEY.test(key) ? key : scalar(key)}:${yaml(value, `${indent}  `)}`).join("")}`;
+  return `\n${entries.map(([key, value]) => `${indent}${PLAIN_KEY.test(key) ? key : JSON.stringify(key)}:${yaml(value, `${indent}  `)}`).join("")}`;
 }
 
 type Service = Record<string, Node>;

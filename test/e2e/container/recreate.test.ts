@@ -158,7 +158,7 @@ test("as ts: the program makes it again", async () => {
 });
 
 test("as compose: YAML that says the same", async () => {
-  const own = ["-e", "A=two words", "-l", "x=y", "-p", "8080:80", "-v", "named:/n", "--tmpfs", "/t", "-m", "64m", "--cpus", "0.5", "-it"];
+  const own = ["-e", "A=two words", "-l", "$x=$y", "-p", "8080:80", "-v", "named:/n", "--tmpfs", "/t", "-m", "64m", "--cpus", "0.5", "-it"];
   await daemon.ok(
     "create",
     "--name",
@@ -171,7 +171,7 @@ test("as compose: YAML that says the same", async () => {
     "busybox",
     "sh",
     "-c",
-    "echo \"x: 'y'\"",
+    "echo \"x: 'y'\" $HOME $$",
   );
   await daemon.ok("create", "--name", "second", "--network", "host", "--ulimit", "nofile=1:2", "--no-healthcheck", "app");
   const { stdout, exitCode } = dhow("inspect", "--as", "compose", "first", "second");
@@ -182,9 +182,9 @@ test("as compose: YAML that says the same", async () => {
       first: {
         image: "busybox",
         container_name: "first",
-        command: ["sh", "-c", "echo \"x: 'y'\""],
+        command: ["sh", "-c", "echo \"x: 'y'\" $$HOME $$$$"],
         environment: ["A=two words"],
-        labels: { x: "y" },
+        labels: { $x: "$$y" },
         volumes: ["named:/n"],
         mem_limit: 64 << 20,
         cpus: 0.5,
