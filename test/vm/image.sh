@@ -23,8 +23,9 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/dhow-vm.XXXXXX")
 trap 'rm -rf --one-file-system "$work"; [ -e "$place/made" ] || rm -f "$place/root.ext4"' EXIT
 trap 'exit 130' INT TERM HUP
 root=$work/root
+# The initial RAM disk is made below: no other.
 # shellcheck disable=SC2086 # lists of words
-mmdebstrap --quiet --variant=minbase --components=main --include="$packages" ${DHOW_VM_APT_OPTIONS-} \
+INITRD=No mmdebstrap --quiet --variant=minbase --components=main --include="$packages" ${DHOW_VM_APT_OPTIONS-} \
   "$suite" "$root" ${DHOW_VM_APT_SOURCES-} >&2 9>&-
 
 mv "$root"/boot/vmlinuz-* "$place/vmlinuz"
