@@ -195,35 +195,32 @@ export class LayerStore {
 
   /**
    * Gives a layer that has lost its row a new one, if its files are those that `place` says. Returns whether it has one.
-   * @throws notFound when the parent has none
+   * @throws notFound when the parent has none; what reading it throws
    */
   async takeIn(chain: ChainId, { diffId, parent }: LayerPlace): Promise<boolean> {
     return this.#mutex.run(chain, async () => {
       if (this.get(chain)) return true;
       if (parent !== null && !this.get(parent)) throw noSuchLayer(parent);
-      const sizes = await this.#verify(chain, diffId);
-      if (sizes !== undefined) this.#table.insert({ chainId: chain, diffId, parent, ...sizes }, this.#bootId);
-      return sizes !== undefined;
+      const found = await this.#measure(chain);
+      if (found.diffId !== diffId) return false;
+      let sizeBytes = 0;
+      for (const step of this.#recipe(chain)) if (step.kind === "file") sizeBytes += step.length;
+      this.#table.insert({ chainId: chain, diffId, parent, sizeBytes, tarSizeBytes: found.tarSizeBytes }, this.#bootId);
+      return true;
     });
   }
 
-  /** The sizes of a layer whose tar has the digest `diffId`; undefined when it has another, or can't be made. */
-  async #verify(chain: ChainId, diffId: DiffId): Promise<Pick<Layer, "sizeBytes" | "tarSizeBytes"> | undefined> {
+  /** Makes a layer's tar from its files, and throws it away. */
+  async #measure(chain: ChainId): Promise<{ readonly diffId: DiffId; readonly tarSizeBytes: number }> {
     const hash = new Bun.CryptoHasher("sha256");
     const breathe = breather();
-    let [sizeBytes, tarSizeBytes] = [0, 0];
-    try {
-      for (const step of this.#recipe(chain)) if (step.kind === "file") sizeBytes += step.length;
-      for (const chunk of assemble(this.#snapshotter.layerPaths(chain).dir, this.#recipe(chain), new Chunker(true))) {
-        hash.update(chunk);
-        tarSizeBytes += chunk.length;
-        await breathe();
-      }
-    } catch (error) {
-      this.#log.warn("layer without a row can't be read", { layer: chain, error });
-      return undefined;
+    let tarSizeBytes = 0;
+    for (const chunk of assemble(this.#snapshotter.layerPaths(chain).dir, this.#recipe(chain), new Chunker(true))) {
+      hash.update(chunk);
+      tarSizeBytes += chunk.length;
+      await breathe();
     }
-    return `sha256:${hash.digest("hex")}` === diffId ? { sizeBytes, tarSizeBytes } : undefined;
+    return { diffId: `sha256:${hash.digest("hex")}` as Digest as DiffId, tarSizeBytes };
   }
 
   /** Deletes a layer that has no row; what is mounted on it keeps its files. */
@@ -250,9 +247,12 @@ export class LayerStore {
 
   /** Reads the whole layer. Returns what is wrong with its files; undefined when they are what was unpacked, or it is gone by now. */
   async damageOf(chain: ChainId): Promise<string | undefined> {
+    const expected = this.get(chain)?.diffId;
+    if (expected === undefined) return undefined;
     try {
-      for await (const _ of this.tar(chain, { lent: true }));
-      return undefined;
+      const { diffId } = await this.#measure(chain);
+      if (diffId === expected || !this.get(chain)) return undefined;
+      return `its files make ${diffId}, expected ${expected}`;
     } catch (error) {
       return this.get(chain) === undefined ? undefined : errorMessage(error);
     }

@@ -66,12 +66,13 @@ export class ImageGc implements Disposable {
     );
   }
 
-  #tell({ Needed, SpaceReclaimed }: ImageGcReport): void {
-    const isShort = SpaceReclaimed < Needed;
-    if (isShort && !this.#isShort) {
-      this.#deps.log.warn("the disk stays full: everything else is kept", { neededBytes: Needed, freedBytes: SpaceReclaimed });
+  #tell({ SpaceReclaimed }: ImageGcReport): void {
+    const { settings, diskUse, log } = this.#deps;
+    const missingBytes = bytesToLow(diskUse(), settings.lowPercent);
+    if (missingBytes > 0 && !this.#isShort) {
+      log.warn("the disk stays full: every other image is kept", { missingBytes, freedBytes: SpaceReclaimed });
     }
-    this.#isShort = isShort;
+    this.#isShort = missingBytes > 0;
   }
 
   /** Removes what the settings, or `untilFreeBytes`, ask for; one collection at a time. */

@@ -1,5 +1,6 @@
 import type { DamagedImage } from "../../../images/mod.ts";
 import type { ChainId } from "../../../lib/mod.ts";
+import type { LayerPlace } from "../../../snapshots/mod.ts";
 import { type Container, isRunning } from "../../containers/mod.ts";
 import type { Check, CheckDeps, Problem } from "./check.ts";
 
@@ -75,9 +76,18 @@ async function takeIn(deps: CheckDeps, chain: ChainId): Promise<void> {
   if (place !== undefined) {
     const { parent } = place;
     if (parent !== null && layers.unknown().includes(parent)) await takeIn(deps, parent);
-    if ((parent === null || layers.get(parent) !== undefined) && (await layers.takeIn(chain, place))) return;
+    if ((parent === null || layers.get(parent) !== undefined) && (await tryTakeIn(deps, chain, place))) return;
   }
   await layers.discard(chain);
+}
+
+async function tryTakeIn({ layers, containers }: CheckDeps, chain: ChainId, place: LayerPlace): Promise<boolean> {
+  try {
+    return await layers.takeIn(chain, place);
+  } catch (error) {
+    containers.log.warn("layer without a row can't be read", { layer: chain, error });
+    return false;
+  }
 }
 
 async function damagedLayers(deps: CheckDeps): Promise<Problem[]> {
