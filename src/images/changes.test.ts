@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DhowError } from "../lib/mod.ts";
 import { applyChanges } from "./changes.ts";
 
 describe("applyChanges()", () => {
@@ -59,4 +61,47 @@ describe("applyChanges()", () => {
   for (const [change, message] of refused) {
     test(`refuses ${change}`, () => expect(() => applyChanges({}, [change])).toThrow(new Error(message)));
   }
+});
+
+test("applyChanges() takes any text, or says in its own words what is wrong", () => {
+  const names = ["CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"];
+  const parts = [
+    " ",
+    "[",
+    "]",
+    '"',
+    "'",
+    "\\",
+    "$",
+    "${A",
+    "}",
+    ":-",
+    "a",
+    "=",
+    "\n",
+    "#",
+    "--interval=",
+    "1s",
+    "NONE",
+    "80/tcp",
+    "80-",
+    ",",
+    "__proto__",
+  ];
+  const rest = fc.oneof(
+    fc.array(fc.constantFrom(...parts), { maxLength: 8 }).map((all) => all.join("")),
+    fc.string(),
+  );
+  const change = fc.tuple(fc.constantFrom("", ...names), rest).map((pair) => pair.join(" "));
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 3 }), (changes) => {
+      try {
+        const config = applyChanges({ Env: ["A=1"] }, changes);
+        for (const entry of config.Env ?? []) expect(entry).toContain("=");
+      } catch (error) {
+        expect(error).toBeInstanceOf(DhowError);
+      }
+    }),
+    { interruptAfterTimeLimit: 1_500, numRuns: 5_000 },
+  );
 });

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DhowError } from "../lib/mod.ts";
 import { parsePortSpecs } from "./port-specs.ts";
 
 const parse = (exposed: string[], bindings: Record<string, { HostIp?: string; HostPort?: string }[] | null>, publishAll = false) =>
@@ -33,4 +35,27 @@ describe("parsePortSpecs()", () => {
   ])("refuses %p %p", (exposed, bindings, message) => {
     expect(() => parse(exposed, bindings)).toThrow(message);
   });
+});
+
+test("parsePortSpecs() takes any text, or says in its own words what is wrong", () => {
+  const part = fc.constantFrom("80", "-", "/", "tcp", "udp", ":", "0", "65536", "x", " ", "127.0.0.1", "[::1]", "99999999999999999999");
+  const text = fc.oneof(
+    fc.array(part, { maxLength: 5 }).map((parts) => parts.join("")),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(text, text, text, fc.boolean(), (key, port, address, publishAll) => {
+      try {
+        const { requests } = parse([key], { [port]: [{ HostIp: address, HostPort: key }] }, publishAll);
+        for (const { containerPort, hostPort, hostPortEnd } of requests) {
+          expect(containerPort).toBeGreaterThanOrEqual(0);
+          expect(Math.max(containerPort, hostPort, hostPortEnd)).toBeLessThanOrEqual(65_535);
+          expect(hostPort).toBeLessThanOrEqual(hostPortEnd);
+        }
+      } catch (error) {
+        expect(error).toBeInstanceOf(DhowError);
+      }
+    }),
+    { interruptAfterTimeLimit: 1_000, numRuns: 3_000 },
+  );
 });

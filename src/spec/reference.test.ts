@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
+import { DhowError } from "../lib/mod.ts";
 import {
   familiarName,
   familiarString,
@@ -109,4 +110,40 @@ test("referenceMatcher() is path.Match on the familiar name with and without the
   expect(fits("a.b", "axb")).toBe(false);
   expect(() => referenceMatcher("[a")).toThrow(new Error("syntax error in pattern"));
   expect(familiarName(parseReference("x:1"))).toBe("x");
+});
+
+test("parseReference() takes any text, or says that it is none; what it prints is what it reads", () => {
+  const part = fc.constantFrom(
+    "a",
+    "B",
+    "/",
+    ":",
+    "@",
+    "sha256:",
+    "0123456789abcdef",
+    ".",
+    "-",
+    "_",
+    "__",
+    "localhost",
+    "[::1]",
+    "5000",
+    "é",
+  );
+  const text = fc.oneof(
+    fc.array(part, { maxLength: 8 }).map((parts) => parts.join("")),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(text, fc.constantFrom(1, 1, 1, 3000), (piece, times) => {
+      try {
+        const reference = parseReference(piece.repeat(times));
+        expect(familiarString(parseReference(familiarString(reference)))).toBe(familiarString(reference));
+        expect(referenceString(parseReference(referenceString(reference)))).toBe(referenceString(reference));
+      } catch (error) {
+        expect(error).toBeInstanceOf(DhowError);
+      }
+    }),
+    { interruptAfterTimeLimit: 1_500, numRuns: 3_000 },
+  );
 });

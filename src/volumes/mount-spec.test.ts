@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
-import { errorMessage } from "../lib/mod.ts";
+import fc from "fast-check";
+import { DhowError, errorMessage } from "../lib/mod.ts";
 import type { Mount } from "../spec/engine/mod.ts";
-import { cleanPath, parseBind, parseMount, parseVolumesFrom, validateMounts } from "./mount-spec.ts";
+import { cleanPath, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";
 import { tmpfsMountData, tmpfsOptions } from "./tmpfs-options.ts";
 
 const message = (work: () => unknown): string => {
@@ -116,4 +117,34 @@ test("tmpfsOptions() lets the user's options win over docker's", () => {
 
 test("cleanPath() is Go's path.Clean", () => {
   expect(["/a//b/", "/", "/a/./b/../c", "/../x"].map(cleanPath)).toEqual(["/a/b", "/", "/a/c", "/x"]);
+});
+
+test("parseBind() and validateMount() let nothing through but places in the container, whatever the text", () => {
+  const part = fc.constantFrom("/", "a", ":", "ro", "rw", ",", "z", "shared", "..", ".", "nocopy", "\0", " ");
+  const text = fc.oneof(
+    fc.array(part, { maxLength: 8 }).map((parts) => parts.join("")),
+    fc.string(),
+  );
+  const type = fc.constantFrom("bind", "volume", "tmpfs", "image", "npipe", "cluster", "");
+  fc.assert(
+    fc.property(text, text, type, (source, target, kind) => {
+      const mount = { Type: kind, Source: source, Target: target } as Mount;
+      for (const parse of [
+        () => parseBind(source),
+        () => {
+          validateMount(mount, false);
+          return parseMount(mount);
+        },
+      ]) {
+        try {
+          const { destination } = parse();
+          expect(destination).toStartWith("/");
+          expect(destination).not.toContain("/../");
+        } catch (error) {
+          if (!(error instanceof DhowError)) throw error;
+        }
+      }
+    }),
+    { interruptAfterTimeLimit: 1_500, numRuns: 3_000 },
+  );
 });

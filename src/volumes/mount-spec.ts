@@ -65,7 +65,8 @@ const has = (mode: string, option: string): boolean => mode.split(",").includes(
 function checkTarget(target: string): void {
   const path = target.replaceAll("\\", "/");
   if (cleanPath(path) === "/") refuse("invalid specification: destination can't be '/'");
-  if (!path.startsWith("/")) refuse(`invalid mount path: '${path}' mount path must be absolute`);
+  // a backslash at its begin is a slash to docker's check and part of the name to the kernel
+  if (!path.startsWith("/") || !target.startsWith("/")) refuse(`invalid mount path: '${target}' mount path must be absolute`);
 }
 
 /** Checks a key of HostConfig.Tmpfs. @throws invalid */

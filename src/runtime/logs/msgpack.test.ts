@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { decodeAck, EventTime, encodeMsgpack } from "./msgpack.ts";
 
 test("encodeMsgpack() writes the shortest headers", () => {
@@ -17,4 +18,27 @@ test("decodeAck() waits for all bytes", () => {
   for (let length = 0; length < bytes.length; length++) expect(decodeAck(bytes.subarray(0, length))).toBeUndefined();
   expect(decodeAck(bytes)).toBe("c2hvcnQ=");
   expect(() => decodeAck(Buffer.from("HTTP/1.1"))).toThrow("no acknowledgement");
+});
+
+test("decodeAck() takes any bytes, in any cut", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.dictionary(fc.string(), fc.string(), { maxKeys: 3 }).map(encodeMsgpack)),
+      fc.nat(40),
+      (bytes, length) => {
+        const read = (all: Buffer): string | undefined => {
+          try {
+            return decodeAck(all);
+          } catch (error) {
+            expect((error as Error).message).toContain("no acknowledgement");
+            return "refused";
+          }
+        };
+        const whole = read(Buffer.from(bytes));
+        const part = read(Buffer.from(bytes).subarray(0, length));
+        if (part !== undefined && length > 0) expect(part).toBe(whole ?? part);
+      },
+    ),
+    { interruptAfterTimeLimit: 1_000, numRuns: 5_000 },
+  );
 });

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { DhowError } from "../../lib/mod.ts";
 import { logAttributes, logTag } from "./attributes.ts";
 import { validateLogOptions } from "./options.ts";
 
@@ -122,4 +124,54 @@ test.each([
 
 test("expressions may be written as Go's", () => {
   expect(logAttributes({ "env-regex": "(?i)^long$", "labels-regex": "^(?P<first>a)\\z" }, SUBJECT)).toEqual({ a: "1", LONG: "a=b" });
+});
+
+test("validateLogOptions() takes any text, or says in its own words what is wrong", () => {
+  const keys = fc.constantFrom(
+    ...["max-size", "max-file", "compress", "mode", "max-buffer-size", "labels-regex", "env-regex", "tag", "cache-disabled"],
+    ...[
+      "syslog-address",
+      "syslog-facility",
+      "syslog-format",
+      "gelf-address",
+      "gelf-compression-level",
+      "fluentd-address",
+      "fluentd-retry-wait",
+    ],
+  );
+  const part = fc.constantFrom(
+    "1",
+    "m",
+    "-",
+    "true",
+    "x",
+    "tcp://",
+    "unix://",
+    ":",
+    "127.0.0.1",
+    "/",
+    "%",
+    "[",
+    "{{",
+    "}}",
+    ".ID",
+    "(",
+    "*",
+    "y".repeat(300),
+  );
+  const value = fc.oneof(
+    fc.array(part, { maxLength: 5 }).map((parts) => parts.join("")),
+    fc.string(),
+  );
+  const driver = fc.constantFrom("json-file", "local", "syslog", "gelf", "fluentd", "journald", "none", "");
+  fc.assert(
+    fc.property(driver, fc.dictionary(keys, value, { maxKeys: 3 }), (name, options) => {
+      try {
+        validateLogOptions(name, options);
+      } catch (error) {
+        expect(error).toBeInstanceOf(DhowError);
+      }
+    }),
+    { interruptAfterTimeLimit: 1_500, numRuns: 5_000 },
+  );
 });

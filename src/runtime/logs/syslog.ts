@@ -44,11 +44,23 @@ export function validateSyslogOptions(options: LogOptions): void {
     if (!OPTIONS.has(key)) throw invalidOption(`unknown log opt '${key}' for syslog log driver`);
   }
   const address = parseAddress(options["syslog-address"] ?? "");
-  if ("path" in address && statSync(address.path, { throwIfNoEntry: false }) === undefined) {
-    throw invalidOption(`stat ${address.path}: no such file or directory`);
-  }
+  if ("path" in address) checkPath(address.path);
   parseFacility(options["syslog-facility"] ?? "");
   parseFormat(options["syslog-format"] ?? "");
+}
+
+function checkPath(path: string): void {
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  } catch (error) {
+    throw invalidOption(`stat ${path}: ${strerrorOf(error)}`);
+  }
+  throw invalidOption(`stat ${path}: no such file or directory`);
+}
+
+/** What the kernel says, without what `node:fs` puts around it; a path with a NUL byte doesn't get to the kernel. */
+function strerrorOf(error: unknown): string {
+  return /^E[A-Z0-9]+: ([^,]+),/.exec(errorMessage(error))?.[1] ?? "invalid argument";
 }
 
 function parseAddress(text: string): SyslogAddress {
