@@ -8,6 +8,8 @@ import {
   type Mount,
   SERVES_LABEL,
   SOCKET_LABEL,
+  type Volume,
+  type VolumeCreateRequest,
 } from "../../spec/engine/mod.ts";
 import { parseBind, parseVolumesFrom } from "../../volumes/mod.ts";
 import { configProblem, driverOptionsProblem, endpointProblem, hostConfigProblem } from "./host-config.ts";
@@ -57,8 +59,7 @@ export async function createScoped(
   return quota.make({ containers: 1, volumes: volumes.absent.length + anonymous }, async () => {
     await using undo = new AsyncDisposableStack();
     for (const name of volumes.absent) {
-      const own = { ...access.labelsOfNew("volumes", null), [SOCKET_LABEL]: access.socket };
-      await engine.volumes.create({ Name: name, Labels: own });
+      await createVolume(objects, { Name: name, Labels: access.labelsOfNew("volumes", null) });
       undo.defer(() => engine.volumes.remove(name, { force: true }).catch(() => {}));
     }
     const created = await objects.withoutIds(engine.containers.create({ ...request, Labels, HostConfig }, options));
@@ -149,6 +150,13 @@ async function namedVolumes(objects: Objects, host: HostConfig): Promise<{ reado
     if (problem !== undefined) throw access.refusal(`the volume ${Source}, which has ${problem}`);
   }
   return { absent: [...absent] };
+}
+
+/** Makes a volume that was not there when that was looked at; by now somebody else may have made it. @throws conflict */
+export async function createVolume({ engine, access }: Objects, request: VolumeCreateRequest): Promise<Volume> {
+  const volume = await engine.volumes.create({ ...request, Labels: { ...request.Labels, [SOCKET_LABEL]: access.socket } });
+  if (volume.Labels?.[SOCKET_LABEL] !== access.socket) throw volumeTaken(request.Name ?? "");
+  return volume;
 }
 
 /** Somebody else's, who is not to be known of. */

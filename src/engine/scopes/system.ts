@@ -96,12 +96,14 @@ async function present(objects: Objects): Promise<string[]> {
   ];
 }
 
-async function isOwn(objects: Objects, { Type = "", Actor }: EventMessage, known: Set<string>): Promise<boolean> {
+async function isOwn(objects: Objects, { Type = "", Action, Actor }: EventMessage, known: Set<string>): Promise<boolean> {
   const id = Actor?.ID ?? "";
   const key = `${Type} ${id}`;
   if (Type === "container") {
     const isVisible = objects.access.reads("containers", Actor?.Attributes);
-    if (isVisible) known.add(key);
+    // nothing more is told of one that is gone
+    if (Action === "destroy") known.delete(key);
+    else if (isVisible) known.add(key);
     return isVisible;
   }
   const container = Actor?.Attributes?.["container"];

@@ -1,6 +1,6 @@
-import { SOCKET_LABEL, type VolumesApi } from "../../spec/engine/mod.ts";
+import type { VolumesApi } from "../../spec/engine/mod.ts";
 import { perRule, sum } from "./containers.ts";
-import { type CheckLease, volumeTaken } from "./create.ts";
+import { type CheckLease, createVolume, volumeTaken } from "./create.ts";
 import { volumeProblem } from "./host-config.ts";
 import type { Objects } from "./objects.ts";
 import type { Quota } from "./quota.ts";
@@ -20,7 +20,7 @@ export function scopedVolumes(objects: Objects, quota: Quota, checkLease: CheckL
         const present = request.Name ? await objects.anyVolume(request.Name) : undefined;
         if (present !== undefined && !access.sees("volumes", present.Labels)) throw volumeTaken(request.Name ?? "");
         if (present !== undefined) return volumes.create(request);
-        return volumes.create({ ...request, Labels: { ...request.Labels, ...own, [SOCKET_LABEL]: access.socket } });
+        return createVolume(objects, { ...request, Labels: { ...request.Labels, ...own } });
       });
     },
     list: async (filters) => {
