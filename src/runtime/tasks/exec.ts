@@ -96,7 +96,8 @@ export async function startExec(options: ExecOptions, deps: ExecDeps): Promise<E
   });
   const line = options.timeNamespaceOf === undefined ? exec : inTimeNamespaceOf(options.timeNamespaceOf, exec);
   const ends = cleanup.use(openPipes(dir, io, { owner: options.owner, nothing: deps.nothing?.fd ?? "ignore" }));
-  const child = spawnRuntime(line, { dir, stdio: ends.stdio, terminal: terminal?.slavePath });
+  // it keeps the FIFO open to itself: with nobody there it would wait for a reader, even after this process has died, and hold up the container's end
+  const child = spawnRuntime(line, { dir, stdio: [...ends.stdio, control.fd], terminal: terminal?.slavePath });
   ends.closeChildEnds();
   const limit = endAfter(child, deps.timeoutMs);
   const pid = await firstOf(child, { control: control.fd, pidFile, isPolled: !command.isCrun }, deps.reactor);
@@ -200,9 +201,10 @@ const WITH_TTY = 'exec <$DHOW_TTY >$DHOW_TTY 2>&1; unset DHOW_TTY; exec "$@"';
 
 function spawnRuntime(
   line: string[],
-  options: { readonly dir: string; readonly stdio: Pipes["stdio"]; readonly terminal: string | undefined },
+  options: { readonly dir: string; readonly stdio: readonly [...Pipes["stdio"], number]; readonly terminal: string | undefined },
 ): Child {
-  const { dir, stdio, terminal } = options;
+  const { dir, terminal } = options;
+  const stdio: [StdioEntry, StdioEntry, StdioEntry, number] = [...options.stdio];
   if (terminal === undefined) return Bun.spawn(line, { cwd: dir, env: {}, detached: true, stdio });
   return Bun.spawn(["/bin/sh", "-c", WITH_TTY, "dhow-exec", ...line], { cwd: dir, env: { DHOW_TTY: terminal }, detached: true, stdio });
 }

@@ -135,6 +135,20 @@ test("an exec that hangs is given up, and does not keep the container from endin
   expect((await another).exitCode).not.toBe(0);
 });
 
+test("a daemon that dies during an exec: the runtime does not wait for it, and the container can end", async () => {
+  await daemon.ok("run", "-d", "--name", "left", "--runtime", "odd", "busybox", "sleep", "1000");
+  orders("exec sleep 1");
+  const exec = daemon.docker("exec", "left", "touch", "/done");
+  await Bun.sleep(500);
+  await daemon.kill9();
+  expect((await exec).exitCode).not.toBe(0);
+  await Bun.sleep(1000);
+  await daemon.launch();
+  await daemon.ok("kill", "left");
+  expect(await status("left")).toBe("exited 137");
+  expect(await daemon.ok("diff", "left")).toContain("A /done");
+});
+
 test("the exit code is known though the runtime stands still, and the container can be removed", async () => {
   await daemon.ok(
     "run",
