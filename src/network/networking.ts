@@ -19,8 +19,9 @@ import {
 import { type Database, type EndpointRow, EndpointsTable } from "../metadata/mod.ts";
 import { type Bridge, ensureBridge } from "./bridge.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
+import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 import { DnsForwarder } from "./dns-forwarder.ts";
-import { elementKeys, Firewall, foreignDrops, type PortForward } from "./firewall.ts";
+import { Firewall, foreignDrops, type PortForward } from "./firewall.ts";
 import { enableForwarding } from "./ip-forward.ts";
 import { AddressPool, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 import { type Cidr, cidr, formatCidr, formatIpv4, parseCidr, parseIpv4, parseMac, tryParseIpv4 } from "./ipv4.ts";
@@ -36,7 +37,6 @@ const TEARDOWN_DELAY_MS = 80;
 const REAP_EVERY_MS = 1000;
 /** How long the kernel may take over a dead sandbox before its interface is unplugged by force. */
 const REAP_AFTER_MS = 5000;
-const OWN_INTERFACE = /^veth[0-9a-f]{7}$/;
 
 export interface NetworkingOptions {
   readonly db: Database;
@@ -562,34 +562,63 @@ export class Networking {
     }
   }
 
-  /**
-   * Endpoints of containers that don't run, interfaces, addresses and ports of no endpoint, published ports that the kernel has no
-   * element for, and elements that publish nothing. What is being torn down is none of it.
-   */
+  /** What is not as it must be; what is being torn down is none of it. `isRun`: whether a container runs, or is about to. */
   async defects(isRun: (containerId: string) => boolean): Promise<Defect[]> {
-    return [
-      ...this.#strayEndpoints(isRun),
-      ...this.#emptySandboxes(),
-      ...this.#strayInterfaces(),
-      ...this.#strayLeases(),
-      ...(await this.#firewallDefects()),
-    ];
+    const look = (): NetworkView => this.#view();
+    const firewall = this.#firewall;
+    const rules =
+      firewall &&
+      (await firewallDefects(
+        look,
+        () => firewall.read(),
+        () => firewall.install(this.#allForwards()),
+      ));
+    return [...networkDefects(look, this.#repairs(), isRun), ...(rules ?? [])];
   }
 
-  #strayEndpoints(isRun: (containerId: string) => boolean): Defect[] {
-    const rows = new Set(this.#table.list().map((row) => row.container_id));
-    const of = (id: string, what: string, mend: () => void): Defect => ({ what: `${what} of container ${id}`, owner: id, mend });
-    const idle = [...this.#held.keys()].filter((id) => !isRun(id));
-    const unknown = [...rows].filter((id) => !this.#held.has(id));
-    const lost = [...this.#held.values()].filter(({ sandbox }) => isRun(sandbox.containerId) && !rows.has(sandbox.containerId));
-    return [
-      ...idle.map((id) => of(id, "an endpoint without a run", () => this.release(id))),
-      ...unknown.map((id) => of(id, "a row of an endpoint that is not there", () => this.#table.remove(id))),
-      ...lost.map((held) => of(held.sandbox.containerId, "no row of the endpoint", () => this.#recordAgain(held))),
-    ];
+  /** The running containers whose interface somebody took away: they are cut off until they are started again. */
+  cutOff(): string[] {
+    return cutOffContainers(this.#view());
   }
 
-  #recordAgain({ sandbox, address, hostInterface, leases }: Held): void {
+  #view(): NetworkView {
+    const bridge = this.#bridge;
+    const links = listLinks(this.#route);
+    return {
+      held: [...this.#held.values()].map((held) => ({
+        containerId: held.sandbox.containerId,
+        hostInterface: held.hostInterface,
+        address: held.address,
+        ports: held.leases,
+        forwards: forwardsOf(held),
+      })),
+      ready: this.#pool?.endpoints() ?? [],
+      leaving: [...this.#waste, ...this.#dying],
+      rows: this.#table.list().map((row) => row.container_id),
+      interfaces: new Set(links.map(({ name }) => name)),
+      plugged: bridge === undefined ? [] : links.filter(({ master }) => master === bridge.index).map(({ name }) => name),
+      addresses: this.#addresses?.used() ?? [],
+      reserved: bridge === undefined ? [] : [bridge.gateway],
+      ports: this.#ports.taken(),
+    };
+  }
+
+  #repairs(): NetworkRepairs {
+    return {
+      release: (id) => this.release(id),
+      deleteRow: (id) => this.#table.remove(id),
+      writeRow: (id) => this.#recordAgain(id),
+      dropReady: (name) => this.#pool?.drop(name),
+      unplug: (name) => this.#unplug(name),
+      freeAddress: (address) => this.#forget(address),
+      freePort: (port) => this.#ports.release([{ ...port, containerPort: 0, isV6: false, socket: undefined }]),
+    };
+  }
+
+  #recordAgain(containerId: string): void {
+    const held = this.#held.get(containerId);
+    if (held === undefined) return;
+    const { sandbox, address, hostInterface, leases } = held;
     const isBridge = address !== undefined;
     this.#table.put({
       container_id: sandbox.containerId,
@@ -601,94 +630,6 @@ export class Networking {
       host_interface: hostInterface ?? null,
       ports: portsText(sandbox, leases),
     });
-  }
-
-  /** What is known of endpoints, held or ready or on their way out: interfaces and addresses. */
-  #known(): { readonly interfaces: ReadonlySet<string>; readonly addresses: ReadonlySet<number> } {
-    const ready = this.#pool?.endpoints() ?? [];
-    const others = [...this.#held.values(), ...this.#waste, ...this.#dying];
-    const gateway = this.#bridge === undefined ? [] : [this.#bridge.gateway];
-    return {
-      interfaces: new Set([...ready, ...others].flatMap(({ hostInterface }) => hostInterface ?? [])),
-      addresses: new Set([...ready, ...others].flatMap(({ address }) => address ?? []).concat(gateway)),
-    };
-  }
-
-  /** The running containers whose interface somebody took away: they are cut off until they are started again. */
-  cutOff(): string[] {
-    const present = this.#interfaces();
-    const held = [...this.#held.values()].filter(({ hostInterface }) => hostInterface !== undefined && !present.has(hostInterface));
-    return held.map(({ sandbox }) => sandbox.containerId);
-  }
-
-  #interfaces(): ReadonlySet<string> {
-    return new Set(listLinks(this.#route).map(({ name }) => name));
-  }
-
-  #emptySandboxes(): Defect[] {
-    const present = this.#interfaces();
-    const empty = (this.#pool?.endpoints() ?? []).filter(({ hostInterface }) => !present.has(hostInterface));
-    return empty.map(({ hostInterface }) => ({
-      what: `interface ${hostInterface} of a sandbox made ahead is gone`,
-      mend: () => this.#pool?.drop(hostInterface),
-    }));
-  }
-
-  #strayInterfaces(): Defect[] {
-    if (this.#bridge === undefined) return [];
-    const { interfaces, addresses } = this.#known();
-    // others may plug into the bridge what they like, by other names
-    const stray = this.#pluggedIn(this.#bridge).filter((name) => OWN_INTERFACE.test(name) && !interfaces.has(name));
-    const leaked = (this.#addresses?.used() ?? []).filter((address) => !addresses.has(address));
-    return [
-      ...stray.map((name) => ({
-        what: `interface ${name} is of no endpoint`,
-        mend: () => {
-          if (!this.#known().interfaces.has(name)) this.#unplug(name);
-        },
-      })),
-      ...leaked.map((address) => ({
-        what: `address ${formatIpv4(address)} is kept for no endpoint`,
-        mend: () => {
-          if (!this.#known().addresses.has(address)) this.#forget(address);
-        },
-      })),
-    ];
-  }
-
-  #strayLeases(): Defect[] {
-    const key = (port: Pick<PortLease, "protocol" | "hostIp" | "hostPort">): string => `${port.protocol} ${port.hostIp}:${port.hostPort}`;
-    const held = (): Set<string> => new Set([...this.#held.values()].flatMap(({ leases }) => leases.map(key)));
-    const owned = held();
-    const stray = this.#ports.taken().filter((port) => !owned.has(key(port)));
-    return stray.map((port) => ({
-      what: `port ${key(port)} is taken for no endpoint`,
-      mend: () => {
-        if (!held().has(key(port))) this.#ports.release([{ ...port, containerPort: 0, isV6: false, socket: undefined }]);
-      },
-    }));
-  }
-
-  /** Looks at the kernel's table; what is published or taken back meanwhile counts neither way. */
-  async #firewallDefects(): Promise<Defect[]> {
-    const firewall = this.#firewall;
-    if (firewall === undefined) return [];
-    const before = this.#elements();
-    const found = await firewall.read();
-    const after = this.#elements();
-    const mend = (): void => firewall.install(this.#allForwards());
-    if (found === undefined) return [{ what: `the nft table ${this.#o.tableName} is not whole`, mend }];
-    const stray = [...found].filter((element) => !before.has(element) && !after.has(element));
-    const missing = [...before].filter((element) => after.has(element) && !found.has(element));
-    return [
-      ...stray.map((element) => ({ what: `nft element ${element} publishes no port`, mend })),
-      ...missing.map((element) => ({ what: `nft element ${element} is missing`, mend })),
-    ];
-  }
-
-  /** As they were put in: those of one container at a time. */
-  #elements(): Set<string> {
-    return new Set([...this.#held.values()].flatMap((held) => [...elementKeys(forwardsOf(held))]));
   }
 
   /** What a container holds; undefined when it holds nothing. */
