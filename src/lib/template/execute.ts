@@ -193,6 +193,7 @@ class Execution {
     }
     const args = rest.map((next) => this.#operand(next, dot));
     if (hasFinal) args.push(final);
+    for (const i of spec.strings ?? []) this.#checkString(operand, rest[i], args[i], i < args.length);
     try {
       return spec.call(...args);
     } catch (error) {
@@ -200,6 +201,23 @@ class Execution {
       const shown = [name, ...rest.map(operandText)].join(" ");
       return this.#fail(at, shown, `error calling ${name}: ${(error as Error).message}`);
     }
+  }
+
+  /** What a function's argument must be; the one that comes through a pipe is told at the function's name. */
+  #checkString(call: Operand & { readonly kind: "function" }, operand: Operand | undefined, value: unknown, isGiven: boolean): void {
+    if (!isGiven || typeof value === "string") return;
+    if (operand?.kind === "nil") this.#fail(operand.at, "nil", "cannot assign nil to string");
+    if (operand?.kind === "literal") this.#fail(operand.at, operand.text, `expected string; found ${operand.text}`);
+    // a value of any form: the document doesn't say, or is a row's own
+    if (typeof value !== "number" && typeof value !== "boolean" && !Array.isArray(value)) return;
+    const type = Array.isArray(value) ? "[]interface {}" : typeof value === "boolean" ? "bool" : this.#numberType(operand);
+    const [at, shown] = operand === undefined ? [call.at, call.name] : [operand.at, operandText(operand)];
+    this.#fail(at, shown, `wrong type for value; expected string; got ${type}`);
+  }
+
+  /** Numbers of a document are what its JSON says; those that functions give are Go's own. */
+  #numberType(operand: Operand | undefined): string {
+    return operand?.kind === "field" || operand?.kind === "variable" ? "json.Number" : "int";
   }
 
   #operand(operand: Operand, dot: unknown): unknown {

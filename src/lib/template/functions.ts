@@ -8,12 +8,16 @@ export interface FunctionSpec {
   readonly call: TemplateFunction;
   readonly min: number;
   readonly max: number;
+  /** The arguments that must be strings, by number: Go looks at their types before the call. */
+  readonly strings?: readonly number[];
 }
 
-function fn(min: number, max: number, call: TemplateFunction): FunctionSpec {
-  return { call, min, max };
+function fn(min: number, max: number, call: TemplateFunction, strings: readonly number[] = []): FunctionSpec {
+  return { call, min, max, strings };
 }
 
+/** More spaces than any terminal has columns. */
+const PAD_MAX = 1 << 28;
 const MANY = Number.POSITIVE_INFINITY;
 
 function basicKind(value: unknown): string {
@@ -90,7 +94,14 @@ function title(text: string): string {
   return text.replace(/(^|[^\p{L}\p{Nd}_'])(\p{Ll})/gu, (_, before: string, letter: string) => before + letter.toUpperCase());
 }
 
+function truncate(text: string, width: number): string {
+  if (width < 0) throw new Error(`runtime error: slice bounds out of range [:${width}]`);
+  return [...text].slice(0, width).join("");
+}
+
 function pad(source: string, before: number, after: number): string {
+  if (source !== "" && Math.min(before, after) < 0) throw new Error("strings: negative Repeat count");
+  if (before + after > PAD_MAX) throw new Error("strings: Repeat output length overflow");
   return source === "" ? source : " ".repeat(before) + source + " ".repeat(after);
 }
 
@@ -125,7 +136,7 @@ export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   slice: fn(1, 4, slice),
   print: fn(0, MANY, print),
   println: fn(0, MANY, (...values) => `${values.map((value) => toText(value, true)).join(" ")}\n`),
-  printf: fn(1, MANY, (format, ...values) => printf(String(format), values)),
+  printf: fn(1, MANY, (format, ...values) => printf(String(format), values), [0]),
   html: fn(0, MANY, (...values) => shown(values).replace(/[<>&"']/g, (char) => HTML[char] ?? char)),
   js: fn(0, MANY, (...values) => escapeJs(shown(values))),
   urlquery: fn(0, MANY, (...values) => escapeQuery(shown(values))),
@@ -139,13 +150,13 @@ export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   gt: fn(2, 2, (a, b) => less(b, a)),
   ge: fn(2, 2, (a, b) => !less(a, b)),
   json: fn(1, 1, (value) => toJson(value ?? null)),
-  split: fn(2, 2, (text, separator) => String(text).split(String(separator))),
-  join: fn(2, 2, (list, separator) => strings(list).join(String(separator))),
-  title: fn(1, 1, (text) => title(String(text))),
-  lower: fn(1, 1, (text) => String(text).toLowerCase()),
-  upper: fn(1, 1, (text) => String(text).toUpperCase()),
-  pad: fn(3, 3, (text, before, after) => pad(String(text), Number(before), Number(after))),
-  truncate: fn(2, 2, (text, width) => [...String(text)].slice(0, Number(width)).join("")),
+  split: fn(2, 2, (text, separator) => String(text).split(String(separator)), [0, 1]),
+  join: fn(2, 2, (list, separator) => strings(list).join(String(separator)), [1]),
+  title: fn(1, 1, (text) => title(String(text)), [0]),
+  lower: fn(1, 1, (text) => String(text).toLowerCase(), [0]),
+  upper: fn(1, 1, (text) => String(text).toUpperCase(), [0]),
+  pad: fn(3, 3, (text, before, after) => pad(String(text), Number(before), Number(after)), [0]),
+  truncate: fn(2, 2, (text, width) => truncate(String(text), Number(width)), [0]),
 };
 
 const same = fn(1, 1, (value) => value);

@@ -16,10 +16,21 @@ function hex(text: string): string {
   return Buffer.from(text).toString("hex");
 }
 
+/** What stands before a number that is not negative. */
+function signed(value: number, flags: string): string {
+  if (value < 0) return "";
+  return flags.includes("+") ? "+" : flags.includes(" ") ? " " : "";
+}
+
 function integerText(value: number, verb: string): string {
   const base = { d: 10, x: 16, X: 16, o: 8, b: 2 }[verb] ?? 10;
   const text = value.toString(base);
   return verb === "X" ? text.toUpperCase() : text;
+}
+
+/** Go's exponents have two digits. */
+function exponential(value: number, places: number): string {
+  return value.toExponential(places).replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 /** As toFixed, but a number exactly between two goes to the even one, as in Go. */
@@ -40,7 +51,11 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
   const wrong = () => (value === null || value === undefined ? `%!${verb}(<nil>)` : `%!${verb}(${typeOf(value)}=${toText(value, true)})`);
   switch (verb) {
     case "v":
-      return toText(value, true);
+      return typeof value === "string" && precision !== undefined ? [...value].slice(0, precision).join("") : toText(value, true);
+    case "U":
+      return typeof value === "number" && Number.isInteger(value) && value >= 0
+        ? `U+${value.toString(16).toUpperCase().padStart(4, "0")}`
+        : wrong();
     case "s": {
       if (typeof value === "number" || typeof value === "boolean") return wrong();
       const text = toText(value, true);
@@ -56,7 +71,7 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
     case "X":
       if (typeof value === "string" && (verb === "x" || verb === "X")) return verb === "x" ? hex(value) : hex(value).toUpperCase();
       if (typeof value !== "number" || !Number.isInteger(value)) return wrong();
-      return (flags.includes("+") && value >= 0 ? "+" : "") + integerText(value, verb);
+      return signed(value, flags) + integerText(value, verb);
     case "c":
       if (typeof value !== "number" || !Number.isInteger(value)) return wrong();
       return value < 0 || value > 0x10ffff ? "\ufffd" : String.fromCodePoint(value);
@@ -67,7 +82,7 @@ function one(verb: string, value: unknown, flags: string, precision: number | un
       if (typeof value !== "number") return wrong();
       if (verb === "g")
         return precision === undefined ? String(value) : String(Number(value.toPrecision(Math.min(Math.max(precision, 1), PLACES_MAX))));
-      return verb === "e" ? value.toExponential(Math.min(precision ?? 6, PLACES_MAX)) : fixed(value, Math.min(precision ?? 6, PLACES_MAX));
+      return verb === "e" ? exponential(value, Math.min(precision ?? 6, PLACES_MAX)) : fixed(value, Math.min(precision ?? 6, PLACES_MAX));
     case "t":
       return typeof value === "boolean" ? String(value) : wrong();
     case "T":

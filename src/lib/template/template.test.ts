@@ -37,12 +37,21 @@ const CASES: readonly (readonly [string, string])[] = [
   ['{{define "d"}}<{{.}}{{$}}>{{end}}{{template "d" .Name}}{{template "d"}}', "<web-1web-1><<no value><no value>>"],
   ['{{block "b" .Map}}{{.k}}{{end}}{{define "b"}}  {{end}}', "v"],
   ["{{.Name |}}", "web-1"],
+  ['{{printf "%e|%.3v|%U|% d" 12345.678 .Name 65 5}}', "1.234568e+04|web|U+0041| 5"],
   ['{{js "a<b>=\'c\'"}} {{urlquery "a b(c)\'!"}} {{html nil}}', "a\\u003Cb\\u003E\\u003D\\'c\\' a+b%28c%29%27%21 &lt;no value&gt;"],
   ['{{printf "%05d|%-4d|%d" -3 7 nil}}', "-0003|7   |%!d(<nil>)"],
 ];
 
 /** Templates that fail, and Go's words. */
 const FAILURES: readonly (readonly [string, string])[] = [
+  ["{{lower 1}}", 'template: :1:8: executing "" at <1>: expected string; found 1'],
+  ["{{upper nil}}", 'template: :1:8: executing "" at <nil>: cannot assign nil to string'],
+  ["{{.List | lower}}", 'template: :1:10: executing "" at <lower>: wrong type for value; expected string; got []interface {}'],
+  [
+    "{{truncate .Name -1}}",
+    'template: :1:2: executing "" at <truncate .Name -1>: error calling truncate: runtime error: slice bounds out of range [:-1]',
+  ],
+  ["{{pad .Name -1 0}}", 'template: :1:2: executing "" at <pad .Name -1 0>: error calling pad: strings: negative Repeat count'],
   ["{{.Nope}}", `template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type *formatter.Row`],
   ["{{.Name", "template: :1: unclosed action"],
   ["{{nope .}}", 'template: :1: function "nope" not defined'],
