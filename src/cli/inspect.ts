@@ -10,9 +10,12 @@ import { withTypedNulls } from "./format/typed-nulls.ts";
 /** `--format` of inspect commands. */
 export const INSPECT_FORMAT = { kind: STRING, short: "f", help: INSPECT_FORMAT_HELP } as const;
 
+/** Fields that are maps in Docker's own types: what they lack is "<no value>", where a struct's missing field is an error. */
+const MAPS = new Set(["Labels", "Annotations", "Sysctls", "StorageOpt", "Tmpfs", "DriverOpts", "Options", "Data", "Networks"]);
+
 function parseTemplate(format: string): Template {
   try {
-    return template(format, { isMissingKeyError: true });
+    return template(format, { isMissingKeyError: true, maps: MAPS });
   } catch (error) {
     throw new ExitError(64, `template parsing error: ${(error as Error).message}`);
   }

@@ -8,6 +8,8 @@ export interface ExecuteOptions {
   readonly functions: Readonly<Record<string, FunctionSpec>>;
   /** A key that a map doesn't have is an error, instead of "<no value>". */
   readonly isMissingKeyError: boolean;
+  /** Fields that are maps even so: a key that they lack is "<no value>". */
+  readonly maps: ReadonlySet<string>;
 }
 
 interface Variable {
@@ -250,7 +252,8 @@ class Execution {
     if (operand.kind === "chain") value = this.#pipe(operand.pipe, dot);
     operand.names.forEach((name, i) => {
       const isLast = i === operand.names.length - 1;
-      value = this.#field(operand, value, name, isLast ? args : undefined);
+      const isMap = this.#options.maps.has(operand.names[i - 1] ?? "");
+      value = isMap && isLast && lacks(value, name) ? undefined : this.#field(operand, value, name, isLast ? args : undefined);
     });
     return value;
   }
@@ -292,6 +295,11 @@ class Execution {
     if (this.#options.isMissingKeyError) this.#fail(operand.at, shown, `map has no entry for key ${JSON.stringify(name)}`);
     return undefined;
   }
+}
+
+function lacks(value: unknown, name: string): boolean {
+  if (value === null || value === undefined || value instanceof Nil) return true;
+  return typeof value === "object" && !(value instanceof Struct) && !Array.isArray(value) && !Object.hasOwn(value, name);
 }
 
 function operandText(operand: Operand): string {

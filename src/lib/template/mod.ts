@@ -11,13 +11,20 @@ export interface TemplateOptions {
   readonly name?: string;
   readonly functions?: Readonly<Record<string, FunctionSpec>>;
   readonly isMissingKeyError?: boolean;
+  /** Fields that are maps even where a missing key is an error. */
+  readonly maps?: ReadonlySet<string>;
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** A parsed Go template: gives the text for a value. */
 export type Template = (data: unknown) => string;
 
 /** Parses a Go template with docker's functions. @throws TemplateError; the template throws it, too */
-export function template(source: string, { name = "", functions = FUNCTIONS, isMissingKeyError = false }: TemplateOptions = {}): Template {
+export function template(
+  source: string,
+  { name = "", functions = FUNCTIONS, isMissingKeyError = false, maps = NONE }: TemplateOptions = {},
+): Template {
   const tree = parse(source, name, new Set(Object.keys(functions)));
-  return (data) => execute(tree, data, { name, source, functions, isMissingKeyError });
+  return (data) => execute(tree, data, { name, source, functions, isMissingKeyError, maps });
 }

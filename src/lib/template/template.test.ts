@@ -86,6 +86,13 @@ describe("template()", () => {
   });
 });
 
+test("a map that lacks a key has no value, where a missing key is an error", () => {
+  const options = { isMissingKeyError: true, maps: new Set(["Labels"]) };
+  const value = { Config: { Labels: { a: "b" }, Nil: null } };
+  expect(template("{{.Config.Labels.a}}{{.Config.Labels.x}}", options)(value)).toBe("b<no value>");
+  expect(() => template("{{.Config.x}}", options)(value)).toThrow('map has no entry for key "x"');
+});
+
 describe("templates that nobody should write", () => {
   const piece = fc.constantFrom(
     ...[
