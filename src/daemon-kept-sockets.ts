@@ -19,13 +19,6 @@ export class KeptSockets {
   constructor(execRoot: string) {
     this.directory = join(execRoot, "sockets");
     this.#keepers = join(execRoot, "keepers");
-    this.#makeDirectories();
-  }
-
-  #makeDirectories(): void {
-    // who may connect is said by each socket's own mode
-    mkdirSync(this.directory, { recursive: true, mode: 0o711 });
-    mkdirSync(this.#keepers, { recursive: true, mode: 0o700 });
   }
 
   /**
@@ -33,8 +26,9 @@ export class KeptSockets {
    * containers that are started have their files mounted. Who connects waits until the socket is served.
    */
   prepare(addresses: readonly SocketAddress[], log: Logger): void {
-    // what was in the exec root is gone after a start of the machine
-    this.#makeDirectories();
+    // who may connect is said by each socket's own mode
+    mkdirSync(this.directory, { recursive: true, mode: 0o711 });
+    mkdirSync(this.#keepers, { recursive: true, mode: 0o700 });
     const known = new Set(addresses.map(({ name }) => name));
     for (const name of readdirSync(this.#keepers)) if (!known.has(name)) endKeeper(join(this.#keepers, name));
     for (const address of addresses) {

@@ -1,6 +1,6 @@
 /** Scoped sockets as objects: their files, containers that have them mounted, quotas that hold, and what the daemon's death leaves. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, until } from "../daemon.ts";
 import { Scoped } from "./scoped.ts";
@@ -58,6 +58,17 @@ test("the command line makes, shows and removes them", async () => {
   expect((await dhow("socket", "rm", "ci.sock")).stdout).toBe("ci.sock\n");
   expect(existsSync(path)).toBe(false);
   expect((await dhow("socket", "inspect", "ci.sock")).stderr).toContain("No such socket: ci.sock");
+});
+
+test("a daemon that stops leaves nothing of them", async () => {
+  await Scoped.create(daemon, { Name: "ci.sock", Allow: CI, Quota: { Memory: 64 << 20 } });
+  await daemon.stop();
+  expect(await daemon.leftovers()).toEqual([]);
+  expect(existsSync(join(daemon.execRoot, "sockets/ci.sock"))).toBe(false);
+  for (const controller of ["memory", "pids", "cpu"])
+    expect(existsSync(`/sys/fs/cgroup/${controller}/dhow/${daemon.daemonId}-sockets`)).toBe(false);
+  await daemon.launch();
+  expect(existsSync(join(daemon.execRoot, "sockets/ci.sock"))).toBe(true);
 });
 
 test("a path is where it says, with a group; files that are there stay", async () => {
@@ -121,9 +132,11 @@ test("a container that the daemon starts again finds its socket, as after a rest
   await dhow("run", "-d", "--name", "agent", "--restart", "always", "--socket", "ci.sock", "busybox", "sleep", "1000");
   const { State } = await daemon.inspect<{ readonly State: { readonly Pid: number } }>("agent");
   await daemon.kill9();
-  process.kill(State.Pid, "SIGKILL");
-  process.kill(Number(readFileSync(join(daemon.execRoot, "keepers/ci.sock/pid"), "utf8")), "SIGKILL");
+  const [bundle = ""] = readdirSync(join(daemon.execRoot, "bundles"));
+  const pidIn = (file: string): number => Number(readFileSync(join(daemon.execRoot, file), "utf8"));
+  for (const pid of [State.Pid, pidIn(`bundles/${bundle}/holder`), pidIn("keepers/ci.sock/pid")]) process.kill(pid, "SIGKILL");
   await until("the container has ended", () => !existsSync(`/proc/${State.Pid}`));
+  writeFileSync(join(daemon.execRoot, "boot-id"), "another");
   await daemon.launch();
   await until("the container runs again", async () => (await daemon.ok("inspect", "-f", "{{.State.Running}}", "agent")) === "true");
   const answer = await fetch("http://localhost/_ping", { unix: await inside("agent") });
@@ -194,15 +207,4 @@ test("one that can't be listened at again is shown, and can be removed", async (
   expect((await dhow("socket", "ls", "-q")).stdout).toBe("x.sock\n");
   expect((await dhow("socket", "rm", "x.sock")).stdout).toBe("x.sock\n");
   expect((await dhow("socket", "ls", "-q")).stdout).toBe("");
-});
-
-test("a daemon that stops leaves nothing of them", async () => {
-  await Scoped.create(daemon, { Name: "ci.sock", Allow: CI, Quota: { Memory: 64 << 20 } });
-  await daemon.stop();
-  expect(await daemon.leftovers()).toEqual([]);
-  expect(existsSync(join(daemon.execRoot, "sockets/ci.sock"))).toBe(false);
-  for (const controller of ["memory", "pids", "cpu"])
-    expect(existsSync(`/sys/fs/cgroup/${controller}/dhow/${daemon.daemonId}-sockets`)).toBe(false);
-  await daemon.launch();
-  expect(existsSync(join(daemon.execRoot, "sockets/ci.sock"))).toBe(true);
 });
