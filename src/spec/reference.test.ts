@@ -65,7 +65,6 @@ describe("parseReference()", () => {
   test("reads back what it wrote", () => {
     const component = fc.stringMatching(/^[a-z0-9]+([._-][a-z0-9]+)*$/).filter((s) => s.length < 30);
     const tag = fc.stringMatching(/^[\w][\w.-]{0,20}$/);
-    // biome-ignore lint/nursery/noFloatingPromises: the property is synchronous, and so is the check of it
     fc.assert(
       fc.property(fc.array(component, { minLength: 1, maxLength: 3 }), tag, (path, t) => {
         const text = `${path.join("/")}:${t}`;

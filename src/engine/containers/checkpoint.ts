@@ -28,8 +28,12 @@ function checkpointsDir(deps: ContainerDeps, { id }: Container, dir = ""): strin
   return dir || join(deps.settings.dataRoot, "containers", id, "checkpoints");
 }
 
-/** @throws invalid in docker's words */
+const LONGEST_ID = 200;
+
+/** @throws invalid in docker's words, internal for a name too long for the file system */
 export function checkCheckpointId(id: string): void {
+  // it is a directory's name, with an ending while it is being written
+  if (id.length > LONGEST_ID) throw new DhowError("internal", `mkdir ${id}: file name too long`);
   if (NAME.test(id) && !id.endsWith(".")) return;
   throw new DhowError("invalid", `invalid checkpoint ID ${JSON.stringify(id)}, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
 }

@@ -118,7 +118,10 @@ export class Sockets implements SocketsApi {
   /** @throws invalid */
   #settings({ Name, Path = "", Allow, Quota: quota, Group = "", Audit = false, Unconfined = false }: SocketCreateRequest): Settings {
     if (!NAME.test(Name ?? "")) {
-      throw new DhowError("invalid", `Invalid socket name (${Name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, and no two dots in a row`);
+      throw new DhowError(
+        "invalid",
+        `Invalid socket name (${Name ?? ""}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, and no two dots in a row`,
+      );
     }
     if (Path !== "" && !Path.startsWith("/")) throw new DhowError("invalid", `invalid path of a socket: ${Path}: it must be absolute`);
     if ((Allow ?? []).length === 0) throw new DhowError("invalid", "a scoped socket needs a rule: what it does not allow is refused");
