@@ -80,13 +80,13 @@ for runtime in $runtimes; do
 
   title "$runtime: stdin, a connection, memory"
   docker run -di --name two --runtime $runtime busybox sh -c 'x=$(seq 20000); while read line; do echo "${#x} $line"; done' >/dev/null
-  docker run -d --name peer --runtime $runtime busybox nc -lk -p 9 -e cat >/dev/null
-  docker run -di --name three --runtime $runtime busybox sh -c "nc $(docker inspect -f '{{.NetworkSettings.IPAddress}}' peer) 9 >/dev/null; echo closed; sleep 1000" >/dev/null
+  docker run -d --name peer --runtime $runtime busybox httpd -f -p 80 >/dev/null
+  docker run -di --name three --runtime $runtime busybox sh -c "nc $(docker inspect -f '{{.NetworkSettings.IPAddress}}' peer) 80 >/dev/null; echo closed; sleep 1000" >/dev/null
   sleep 2
   check "with stdin" in "$(docker checkpoint create two in)"
   check "with a connection" net "$(docker checkpoint create three net)"
   docker start --checkpoint in two >/dev/null
-  echo more | timeout 5 docker attach two >/dev/null
+  echo more | timeout -s KILL 5 docker attach two >/dev/null
   check "reads on" "108893 more" "$(docker logs two)"
   docker start --checkpoint net three >/dev/null
   for turn in $(seq 50); do docker logs three | grep -q closed && break; sleep 0.2; done
