@@ -149,6 +149,14 @@ test("a reload changes what daemon.json holds of the settings that may change; t
   });
 });
 
+test("a reload changes when images are collected, also back to never", () => {
+  const before = parse({ "image-gc": { high: "90%" } }, "--image-gc-min-age", "0s");
+  const changed = reloaded(before, parse({ "image-gc": { high: "70%" } }, "--image-gc-min-age", "0s"));
+  expect(changed.imageGc).toEqual({ highPercent: 70, lowPercent: 65, minAgeMs: 0 });
+  expect(needRestart(before, parse({ "image-gc": { high: "70%" } }, "--image-gc-min-age", "0s"))).toEqual([]);
+  expect(reloaded(changed, parse({}, "--image-gc-min-age", "0s")).imageGc).toMatchObject({ highPercent: undefined, minAgeMs: 0 });
+});
+
 test("-H takes dockerd's shorter forms", () => {
   const hosts = (...given: readonly string[]): readonly string[] =>
     parse({}, "--tls=false", ...given.flatMap((host) => ["-H", host])).hosts;

@@ -345,7 +345,10 @@ function imageGc(config: DaemonConfig, parts: Parts, images: Omit<ImageDeps, "wr
   return new ImageGc({
     ...images,
     written: () => undefined,
-    settings: config.imageGc,
+    // these may change by a reload
+    get settings() {
+      return config.imageGc;
+    },
     diskUse: () => {
       const { bsize, blocks, bfree, bavail } = statfs(config.dataRoot);
       // what is kept for root is not room that anybody misses

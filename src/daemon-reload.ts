@@ -39,8 +39,14 @@ const RELOADED: Readonly<Record<string, readonly (keyof DaemonConfig)[]>> = {
 };
 
 /** Those that fall back to their defaults when daemon.json doesn't hold them. */
-const RESET = ["maxConcurrentDownloads", "maxConcurrentUploads", "maxDownloadAttempts", "features"] as const;
-const RESET_FLAGS: readonly string[] = ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "feature"];
+const RESET = ["maxConcurrentDownloads", "maxConcurrentUploads", "maxDownloadAttempts", "features", "imageGc"] as const;
+const RESET_FLAGS: readonly string[] = [
+  "max-concurrent-downloads",
+  "max-concurrent-uploads",
+  "max-download-attempts",
+  "feature",
+  "image-gc",
+];
 
 /** What is in force after a reload: `next` where it may change, `current` for the rest. */
 export function reloaded(current: DaemonConfig, next: DaemonConfig): DaemonConfig {

@@ -3,6 +3,8 @@ import type { Defect } from "../../lib/mod.ts";
 import { type Fd, pidfdOpen } from "../../linux/mod.ts";
 import { endProcess } from "./holder.ts";
 
+const END_POLL_MS = 5;
+const END_WAIT_MS = 2000;
 const ROLES = ["dhow-holder", "dhow-keeper"];
 
 /** A process that this program started for a container's run. */
@@ -23,12 +25,17 @@ export function strayProcesses(bundles: string, isRun: (id: string) => boolean):
     .map(({ id, pid, role }) => ({
       what: `process ${pid} (${role}) is of no running container`,
       owner: id,
-      mend: () => {
-        using pidfd = tryPidfd(pid);
-        // looked at again now that the number can't become another's
-        if (pidfd !== undefined && helperOf(bundles, pid)?.id === id) endProcess(pidfd.fd);
-      },
+      mend: () => end(bundles, pid, id),
     }));
+}
+
+async function end(bundles: string, pid: number, id: string): Promise<void> {
+  using pidfd = tryPidfd(pid);
+  // looked at again now that the number can't become another's
+  const isStill = (): boolean => helperOf(bundles, pid)?.id === id;
+  if (pidfd === undefined || !isStill()) return;
+  endProcess(pidfd.fd);
+  for (let waitedMs = 0; isStill() && waitedMs < END_WAIT_MS; waitedMs += END_POLL_MS) await Bun.sleep(END_POLL_MS);
 }
 
 function helperOf(bundles: string, pid: number): Helper | undefined {

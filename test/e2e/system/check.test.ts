@@ -246,6 +246,15 @@ test("what can't be repaired says what to do, and the command ends with 1", asyn
     /^damaged {2}writable layers of containers \(1\)\n {2}\| container .* has lost its root file system\n {2}> .*create it again$/m,
   );
   await daemon.ok("rm", "lost");
+  await daemon.ok("run", "--name", "silent", "busybox", "echo", "lost");
+  const log = await daemon.ok("inspect", "-f", "{{.LogPath}}", "silent");
+  rmSync(log);
+  mkdirSync(log);
+  expect(problems(await repair())).toEqual([
+    expect.stringContaining(`logs damaged: log of container ${await idOf("silent")} can't be read`),
+  ]);
+  rmSync(log, { recursive: true });
+  await daemon.ok("rm", "silent");
   const well = dhow("system", "check", "--format", "json");
   expect(well.exitCode).toBe(0);
   expect(JSON.parse(well.stdout.toString())).toMatchObject({ Found: 0, Left: 0 });
@@ -277,9 +286,9 @@ test("on a daemon where containers come and go, nothing is found", async () => {
       await daemon.ok("load", "-q", "-i", archive);
     }
   };
-  const busy = ["a", "b", "c"].map(work);
+  const busy = ["a", "b"].map(work);
   try {
-    for (let i = 0; i < 8; i++) expect(problems(await (i % 2 ? repair("&deep=1") : check()))).toEqual([]);
+    for (let i = 0; i < 5; i++) expect(problems(await (i % 2 ? repair("&deep=1") : check()))).toEqual([]);
   } finally {
     isOver = true;
     await Promise.all(busy);

@@ -12,6 +12,7 @@ const LOOK_EVERY_MS = 30_000;
 const MILLISECOND_NS = 1_000_000n;
 
 export interface ImageGcDeps extends ImageDeps {
+  /** Those in force: a reload may change them. */
   readonly settings: ImageGcSettings;
   readonly diskUse: () => DiskUse;
   /** The top layers that containers stand on. */
@@ -39,9 +40,8 @@ export class ImageGc implements Disposable {
     this.#deps = deps;
   }
 
-  /** Begins to look at the file system now and then, if there is a high watermark. */
+  /** Begins to look at the file system now and then. */
   start(): void {
-    if (this.#deps.settings.highPercent === undefined) return;
     this.#timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.#timer.unref();
     this.look();
