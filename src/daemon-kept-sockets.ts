@@ -2,7 +2,7 @@
 import { lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { SocketAddress } from "./engine/mod.ts";
-import { DhowError, errnoCode, errorMessage, type Logger } from "./lib/mod.ts";
+import { DhowError, errnoCode, errorMessage, type Logger, writeFileAtomic } from "./lib/mod.ts";
 import { Fd, isErrno, listenUnix, pidfdGetFd, pidfdOpen, pidfdSendSignal, setNonblocking } from "./linux/mod.ts";
 
 const BACKLOG = 128;
@@ -92,6 +92,7 @@ export class KeptSocket {
 
   /** For nobody. */
   forget(): void {
+    killKeeper(this.#keeper);
     this.leave();
     endKeeper(this.#dir);
   }
@@ -149,15 +150,15 @@ function identity(path: string): string {
 /** Starts a process that does nothing but hold the socket as descriptor 3. It stops itself at once and waits to be killed. */
 function startKeeper(dir: string, path: string, socket: number): Fd {
   writeFileSync(join(dir, "socket"), identity(path));
-  const child = Bun.spawn(["/bin/sh", "-c", "echo $$ >$1/pid; kill -STOP $$", "dhow-keeper", dir], {
+  const child = Bun.spawn(["/bin/sh", "-c", "set -C; echo $$ >$1/pid; kill -STOP $$", "dhow-keeper", dir], {
     cwd: "/",
     env: {},
     detached: true,
     stdio: ["ignore", "ignore", "ignore", socket],
   });
   child.unref();
-  // both write it: it must be there even if this process dies now, and at once if it doesn't
-  writeFileSync(join(dir, "pid"), String(child.pid));
+  // both write it: it must be there even if this process dies now, and at once if it doesn't; neither empties what the other wrote
+  writeFileAtomic(join(dir, "pid"), String(child.pid));
   return pidfdOpen(child.pid);
 }
 
@@ -185,10 +186,19 @@ function takeKept(dir: string, path: string): { readonly socket: Fd; readonly ke
   return { socket, keeper: new Fd(keeper.release()) };
 }
 
+function killKeeper(keeper: Fd): void {
+  try {
+    pidfdSendSignal(keeper.fd, SIGKILL);
+  } catch (error) {
+    // somebody else ended it
+    if (!isErrno(error, "ESRCH")) throw error;
+  }
+}
+
 /** Ends the keeper of `dir` and takes the socket's file away. */
 function endKeeper(dir: string): void {
   using keeper = openKeeper(dir);
-  if (keeper !== undefined) pidfdSendSignal(keeper.fd, SIGKILL);
+  if (keeper !== undefined) killKeeper(keeper);
   try {
     const kept = readFileSync(join(dir, "socket"), "utf8");
     const path = kept.slice(kept.indexOf(" ") + 1);
