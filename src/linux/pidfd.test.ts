@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import {
   exitCodeOf,
   isAlive,
@@ -68,10 +68,13 @@ test("procStartTime() tells processes apart, whatever their name", async () => {
 
 test("zombieExitCode() knows how a process ended that its parent leaves unreaped", async () => {
   // a shell that became another program waits for no child; where SIGCHLD is ignored, as below nohup, nobody would have to
-  const script = "(exit 42) & echo $!; exec cat";
+  const script = "exec 3<&0; (read line; exit 42) <&3 & echo $!; exec sleep 1000 3<&-";
   const parent = Bun.spawn(["env", "--default-signal=CHLD", "sh", "-c", script], { stdin: "pipe", stdout: "pipe" });
   const { value } = await parent.stdout.getReader().read();
   const pid = Number(Buffer.from(value ?? []).toString());
+  while (readFileSync(`/proc/${parent.pid}/comm`, "utf8") !== "sleep\n") await Bun.sleep(1);
+  parent.stdin.write("\n");
+  await parent.stdin.flush();
   while (zombieExitCode(pid) === undefined) await Bun.sleep(1);
   expect(zombieExitCode(pid)).toBe(42);
   expect(zombieExitCode(process.pid)).toBeUndefined();
