@@ -111,6 +111,11 @@ export function isRunning(state: ContainerState): boolean {
   return state.status === "running" || state.status === "paused";
 }
 
+/** What docker calls running: also what waits for its restart policy to start it again. */
+export function isUp(state: ContainerState): boolean {
+  return isRunning(state) || state.status === "restarting";
+}
+
 /** The network that a container is on by its HostConfig: `bridge`, `host`, `none`, `container:X` or a name. */
 export function networkMode(hostConfig: HostConfig): string {
   const mode = hostConfig.NetworkMode ?? "";

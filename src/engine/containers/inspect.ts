@@ -1,7 +1,7 @@
 import type { IdMappings } from "../../runtime/mod.ts";
 import type { ContainerInspectResponse, DriverData, HostConfig } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
-import { isRunning } from "./container.ts";
+import { isUp } from "./container.ts";
 import { healthOf } from "./health.ts";
 import { networksOf } from "./list.ts";
 import type { Container } from "./store.ts";
@@ -55,7 +55,7 @@ export function inspectContainer(
     Args: spec.args,
     State: {
       Status: state.status,
-      Running: isRunning(state),
+      Running: isUp(state),
       Paused: state.status === "paused",
       Restarting: state.status === "restarting",
       OOMKilled: state.oomKilled,

@@ -1,7 +1,7 @@
 import { DhowError, humanDuration, parseTime } from "../../lib/mod.ts";
 import type { ContainerListOptions, ContainerSummary, Filters, PortMap, PortSummary } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
-import { type ContainerState, isRunning, networkMode } from "./container.ts";
+import { type ContainerState, isUp, networkMode } from "./container.ts";
 import type { Container, ContainerStore } from "./store.ts";
 
 const FILTERS = new Set(
@@ -157,7 +157,7 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
     some(filters["is-task"], (_, value) => value === "false" || value === "0"),
     some(filters["isolation"], (c, value) => c.spec.hostConfig.Isolation === value),
     labelTest(filters),
-    (c) => exited === undefined || (exited.has(c.state.exitCode) && !isRunning(c.state) && c.state.status !== "created"),
+    (c) => exited === undefined || (exited.has(c.state.exitCode) && !isUp(c.state) && c.state.status !== "created"),
     (c) =>
       publish === undefined ||
       portSummaries(c.state.network?.ports).some((p) => p.PublicPort !== undefined && publish.has(`${p.PublicPort}/${p.Type}`)),
@@ -192,7 +192,7 @@ export async function listContainers(deps: ListDeps, options: ContainerListOptio
   const now = Date.now();
   for (const container of oldestFirst.reverse()) {
     if (limit > 0 && rows.length >= limit) break;
-    if (!isAll && !hasStatus && !isRunning(container.state)) continue;
+    if (!isAll && !hasStatus && !isUp(container.state)) continue;
     if (pass.every((test) => test(container))) rows.push(summary(deps, container, options, now));
   }
   return Promise.all(rows);

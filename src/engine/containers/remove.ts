@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, isDigest } from "../../lib/mod.ts";
 import { cgroupOf, destroyCgroup } from "../../runtime/mod.ts";
-import { isRunning } from "./container.ts";
+import { isRunning, isUp } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
@@ -30,7 +30,7 @@ export async function removeContainer(deps: ContainerDeps, container: Container,
       `cannot remove container ${JSON.stringify(`/${name}`)}: container is paused and must be unpaused first`,
     );
   }
-  if (!options.force && (isRunning(state) || state.status === "restarting")) {
+  if (!options.force && isUp(state)) {
     throw new DhowError(
       "conflict",
       `cannot remove container ${JSON.stringify(`/${name}`)}: container is ${state.status}: stop the container before removing or force remove`,

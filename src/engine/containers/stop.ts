@@ -1,7 +1,7 @@
 import { DhowError, errnoCode, formatTime, nowNs } from "../../lib/mod.ts";
 import { isValidSignal, parseSignal } from "../../linux/mod.ts";
 import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
-import { isRunning, type SentSignal } from "./container.ts";
+import { isRunning, isUp, type SentSignal } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { unwatchHealth, watchHealth } from "./health-probe.ts";
@@ -113,6 +113,7 @@ export async function killContainer(deps: ContainerDeps, ref: string, signalText
 }
 
 async function kill(deps: ContainerDeps, container: Container, signal: number): Promise<void> {
+  if (container.state.status === "restarting" && (await deps.locks.run(container.id, () => staysEnded(deps, container)))) return;
   if (!isRunning(container.state)) throw new DhowError("conflict", `container ${container.id} is not running`);
   const task = taskOf(deps, container);
   const isEnd = signal === SIGKILL || signal === stopSignal(container);
@@ -127,9 +128,16 @@ async function kill(deps: ContainerDeps, container: Container, signal: number): 
   task.signal(signal);
 }
 
+/** There is no process for a signal: whichever it is, docker takes it for the wish that there be none. */
+function staysEnded(deps: ContainerDeps, container: Container): boolean {
+  if (container.state.status !== "restarting") return false;
+  cancelRestart(deps, container);
+  return true;
+}
+
 /** POST /containers/{id}/restart: also starts what doesn't run. */
 export async function restartContainer(deps: ContainerDeps, container: Container, options: StopOptions): Promise<void> {
-  if (isRunning(container.state) || container.state.status === "restarting") {
+  if (isUp(container.state)) {
     const live = deps.live.of(container);
     live.isRestarting = true;
     try {

@@ -212,6 +212,18 @@ test("restart policies: on-failure counts, always goes on until it is stopped", 
   expect((await state("phoenix")).Status).toBe("exited");
 });
 
+test("a container that is about to restart counts as running, until a kill makes it stay ended", async () => {
+  await daemon.ok("run", "-d", "--name", "phoenix", "--restart", "always", "busybox", "false");
+  await until("it waits", async () => (await daemon.inspect<{ RestartCount: number }>("phoenix")).RestartCount > 4);
+  await until("it waits", async () => (await daemon.ok("inspect", "-f", "{{.State.Status}}", "phoenix")) === "restarting");
+  expect(await daemon.ok("inspect", "-f", "{{.State.Running}} {{.State.Restarting}} {{.State.Pid}}", "phoenix")).toBe("true true 0");
+  expect(await daemon.ok("ps", "--format", "{{.Names}} {{.Status}}")).toStartWith("phoenix Restarting (1) ");
+  expect((await daemon.docker("attach", "phoenix")).stderr).toContain("You cannot attach to a restarting container");
+  await daemon.ok("kill", "-s", "HUP", "phoenix");
+  expect(await daemon.ok("inspect", "-f", "{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}", "phoenix")).toBe("exited false 1");
+  expect((await daemon.docker("kill", "phoenix")).stderr).toContain("is not running");
+});
+
 test("kill with another signal than the stop signal lets restart=always go on", async () => {
   await trapper("it", "USR1", 1, "--restart", "always");
   await daemon.ok("kill", "-s", "USR1", "it");
