@@ -79,10 +79,6 @@ function reworded(text: string, engine: string): string {
 /** Fields of 20.10 that are gone since, all of them without a meaning. */
 const GONE: ReadonlySet<string> = new Set(["KernelMemory", "KernelMemoryTCP"]);
 
-interface Mount {
-  readonly Destination: string;
-}
-
 /** 20.10 goes on to name the sandbox of a container that has ended. */
 function withoutSandbox(container: object): object {
   const { State, NetworkSettings } = container as Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>;
@@ -90,18 +86,24 @@ function withoutSandbox(container: object): object {
   return { ...container, NetworkSettings: { ...NetworkSettings, SandboxID: "", SandboxKey: "" } };
 }
 
-/** The mounts of a container: 20.10 keeps them in a map. */
-function isMounts(list: readonly unknown[]): boolean {
-  return list.every((item) => typeof item === "object" && item !== null && "Destination" in item);
+/** What docker keeps in a map, mounts and ports, comes by chance in one order or another. */
+function keyOf(item: unknown): string | undefined {
+  if (typeof item !== "object" || item === null) return undefined;
+  const { Destination, PrivatePort, Type, IP } = item as Readonly<Record<string, unknown>>;
+  if (Destination !== undefined) return String(Destination);
+  return PrivatePort === undefined ? undefined : `${PrivatePort}/${Type} ${IP}`;
 }
 
-function byDestination(a: unknown, b: unknown): number {
-  return (a as Mount).Destination < (b as Mount).Destination ? -1 : 1;
+function list(items: readonly unknown[]): unknown[] {
+  const keyed = items.map((item) => ({ key: keyOf(item), item: ordered(item) }));
+  return (keyed.some(({ key }) => key === undefined) ? keyed : keyed.sort((a, b) => ((a.key ?? "") < (b.key ?? "") ? -1 : 1))).map(
+    ({ item }) => item,
+  );
 }
 
 /** A document with its keys in order, which is another in each program, and without the directories of the storage driver. */
 function ordered(value: unknown): unknown {
-  if (Array.isArray(value)) return isMounts(value) ? value.map(ordered).sort(byDestination) : value.map(ordered);
+  if (Array.isArray(value)) return list(value);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(withoutSandbox(value))
