@@ -55,7 +55,9 @@ async function shape(name: string): Promise<Shown> {
   const { Config, HostConfig, Id } = await daemon.inspect<Shown & { readonly Id: string }>(name);
   const hostname = Config["Hostname"] === Id.slice(0, 12) ? "" : Config["Hostname"];
   const env = [...(Config["Env"] as string[])].sort();
-  return { Config: { ...Config, Hostname: hostname, Env: env }, HostConfig: { ...HostConfig, ContainerIDFile: "" } };
+  // docker's command line sends them in one order or another
+  const binds = (HostConfig["Binds"] as string[] | null)?.toSorted() ?? null;
+  return { Config: { ...Config, Hostname: hostname, Env: env }, HostConfig: { ...HostConfig, Binds: binds, ContainerIDFile: "" } };
 }
 
 const CASES: readonly (readonly string[])[] = [
