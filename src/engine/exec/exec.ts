@@ -209,7 +209,8 @@ export class Execs implements ExecApi {
       OpenStdout: request.AttachStdout ?? false,
       CanRemove: false,
       ContainerID: container.id,
-      DetachKeys: request.DetachKeys ?? "",
+      // bytes, as Go writes them
+      DetachKeys: Buffer.from(parseDetachKeys(request.DetachKeys ?? "", "escape")).toString("base64"),
       Pid: task?.pid ?? 0,
     };
   }

@@ -286,6 +286,7 @@ export interface ExecStartOptions extends CallOptions {
 
 export interface ExecInspectResponse {
   readonly CanRemove: boolean;
+  /** The keys' bytes, in base64. */
   readonly DetachKeys: string;
   readonly ID: string;
   readonly Running: boolean;

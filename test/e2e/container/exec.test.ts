@@ -88,12 +88,17 @@ test("--privileged has every capability that the daemon may hand on", async () =
 });
 
 test("start twice, resize, inspect", async () => {
-  const { json } = await daemon.api<{ Id: string }>("POST", "/containers/box/exec", { Cmd: ["sleep", "500"], Tty: true });
+  const { json } = await daemon.api<{ Id: string }>("POST", "/containers/box/exec", {
+    Cmd: ["sleep", "500"],
+    Tty: true,
+    DetachKeys: "ctrl-p,ctrl-q",
+  });
   const info = async () => (await daemon.api(`GET`, `/exec/${json.Id}/json`)).json;
   expect(await info()).toMatchObject({
     Running: false,
     ExitCode: null,
     ProcessConfig: { entrypoint: "sleep", arguments: ["500"], tty: true },
+    DetachKeys: "EBE=",
   });
   expect((await daemon.api("POST", `/exec/${json.Id}/start`, { Detach: true })).status).toBe(200);
   expect((await daemon.api("POST", `/exec/${json.Id}/start`, { Detach: true })).status).toBe(409);
