@@ -2,7 +2,7 @@
  * The programs that people point at a Docker socket, in the versions that the lock files beside this file pin, installed under .dhow/
  * at the first use.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const LOCKS = join(import.meta.dir, "clients");
@@ -57,14 +57,20 @@ export function npmClients(): Installed {
 export function debianClients(): Installed {
   if (Bun.which("apt-get") === null) return { skipReason: "finds no apt-get" };
   if (!existsSync("/usr/bin/python3")) return { skipReason: "finds no /usr/bin/python3" };
-  const unpack =
-    "xargs apt-get -q -o APT::Sandbox::User=root download <debian.txt && for d in *.deb; do dpkg-deb -x $d .; done && rm *.deb";
+  const unpack = `
+    xargs apt-get -q -o APT::Sandbox::User=root download <debian.txt
+    for deb in *.deb; do dpkg-deb -x $deb .; done
+    rm *.deb
+    # the interpreter's own packages have two files of it
+    for dir in usr/lib/python3.*/distutils; do cp -n /$dir/*.py $dir; done`;
   return install({ name: "clients-debian", files: ["debian.txt"], command: ["sh", "-ec", unpack] });
 }
 
-/** Where the modules of Debian's packages are. */
+/** Where the modules of Debian's packages are, and those of the standard library that Debian has in packages of their own. */
 export function pythonPath(dir: string): string {
-  return join(dir, "usr/lib/python3/dist-packages");
+  const lib = join(dir, "usr/lib");
+  const versions = readdirSync(lib).filter((name) => /^python3\.\d+$/.test(name));
+  return ["python3/dist-packages", ...versions].map((name) => join(lib, name)).join(":");
 }
 
 /** The packages of `clients/requirements.txt`, installed by Debian's pip into `site`. */
