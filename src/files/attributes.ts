@@ -1,3 +1,4 @@
+import { DhowError } from "../lib/mod.ts";
 import {
   AT_REMOVEDIR,
   copyFileRange,
@@ -53,7 +54,9 @@ export function setXattrs(xattrs: ReadonlyMap<string, Uint8Array>, set: (name: s
       set(name, value);
     } catch (error) {
       // EPERM: user.* exists on regular files and directories only
-      if (!isErrno(error, "EOPNOTSUPP") && !(isErrno(error, "EPERM") && name.startsWith("user."))) throw error;
+      if (isErrno(error, "EOPNOTSUPP") || (isErrno(error, "EPERM") && name.startsWith("user."))) continue;
+      if (!isErrno(error, "ERANGE", "E2BIG")) throw error;
+      throw new DhowError("invalid", `xattr "${name.slice(0, 64)}" of ${value.length} bytes: name or value is too long`, { cause: error });
     }
   }
 }

@@ -232,7 +232,10 @@ test("docker's command line refuses what it refuses", async () => {
   expect(await said("file", "box:/tmp/none/")).toContain("no such directory");
   expect(await said("none", "box:/tmp")).toBe(`lstat ${join(here, "none")}: no such file or directory`);
   expect(await said("box:/w/file", "none/x")).toContain("invalid output path: directory");
-  expect(await said("box:/w/broken/", "x")).toContain("Could not find the file /w/broken/ in container");
+  expect(await said("box:/w/broken/", "x")).toMatch(
+    // older command lines have words of their own
+    /Could not find the file \/w\/broken\/ in container|No such container:path: box:\/w\/broken\//,
+  );
 });
 
 test("events", async () => {
