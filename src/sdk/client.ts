@@ -498,6 +498,10 @@ function networks(t: Transport): EngineApi["networks"] {
     list: (filters) => t.get("/networks", { filters: filtersParameter(filters) }),
     inspect: (ref, { verbose, scope }) => t.get(`/networks/${segment(ref)}`, { verbose, scope }),
     prune: (filters) => t.post("/networks/prune", { filters: filtersParameter(filters) }),
+    create: (request) => t.post("/networks/create", {}, request),
+    remove: (ref) => t.send("DELETE", `/networks/${segment(ref)}`, {}),
+    connect: (ref, request) => t.send("POST", `/networks/${segment(ref)}/connect`, {}, request),
+    disconnect: (ref, request) => t.send("POST", `/networks/${segment(ref)}/disconnect`, {}, request),
   };
 }
 

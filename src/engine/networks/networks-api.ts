@@ -84,6 +84,24 @@ export class NetworksService implements NetworksApi {
     return { NetworksDeleted: null };
   }
 
+  async create(): Promise<never> {
+    throw new DhowError("unsupported", "create a network: this engine has the default networks only");
+  }
+
+  async remove(ref: string): Promise<void> {
+    const network = this.#resolve(ref);
+    if (network === undefined) throw new DhowError("notFound", `network ${ref} not found`);
+    throw new DhowError("forbidden", `${network.name} is a pre-defined network and cannot be removed`);
+  }
+
+  async connect(): Promise<never> {
+    throw new DhowError("unsupported", "connect to a network: this engine has the default networks only");
+  }
+
+  async disconnect(): Promise<never> {
+    throw new DhowError("unsupported", "disconnect from a network: this engine has the default networks only");
+  }
+
   /** By name, else by id, else by a unique prefix of one. */
   #resolve(ref: string): NetworkFacts | undefined {
     const all = this.#deps.networking.networks();

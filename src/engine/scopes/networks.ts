@@ -21,6 +21,24 @@ export function scopedNetworks(objects: Objects): NetworksApi {
       const deleted = results.flatMap(({ NetworksDeleted }) => NetworksDeleted ?? []);
       return { NetworksDeleted: deleted.length > 0 ? deleted : null };
     },
+    create: (request) => {
+      access.require("networks", "create");
+      return networks.create({ ...request, Labels: { ...request.Labels, ...access.labelsOfNew("networks", request.Labels) } });
+    },
+    remove: async (ref) => {
+      const { Id = "" } = await objects.network(ref, "remove");
+      await networks.remove(Id);
+    },
+    connect: async (ref, request) => {
+      const { Id = "" } = await objects.network(ref, "control");
+      const id = await objects.container(request.Container ?? "", "control");
+      await networks.connect(Id, { ...request, Container: id });
+    },
+    disconnect: async (ref, request) => {
+      const { Id = "" } = await objects.network(ref, "control");
+      const id = await objects.container(request.Container ?? "", "control");
+      await networks.disconnect(Id, { ...request, Container: id });
+    },
   };
 }
 

@@ -23,6 +23,10 @@ import type {
   ImageHistoryResponseItem,
   ImageInspect,
   ImageSummary,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkCreateResponse,
+  NetworkDisconnectRequest,
   NetworkInspect,
   NetworkingConfig,
   NetworkSummary,
@@ -391,6 +395,10 @@ export interface NetworksApi {
   list(filters: Filters): Promise<NetworkSummary[]>;
   inspect(ref: string, options: { readonly verbose: boolean; readonly scope?: string | undefined }): Promise<NetworkInspect>;
   prune(filters: Filters): Promise<{ readonly NetworksDeleted: string[] | null }>;
+  create(request: NetworkCreateRequest): Promise<NetworkCreateResponse>;
+  remove(ref: string): Promise<void>;
+  connect(ref: string, request: NetworkConnectRequest): Promise<void>;
+  disconnect(ref: string, request: NetworkDisconnectRequest): Promise<void>;
 }
 
 export interface EventsOptions extends CallOptions {

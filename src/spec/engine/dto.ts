@@ -806,6 +806,35 @@ export interface PeerInfo {
   readonly IP?: string | undefined;
 }
 
+export interface NetworkCreateRequest {
+  /** The network's name. */
+  readonly Name: string;
+  /** Name of the network driver plugin to use. */
+  readonly Driver?: string | undefined;
+  /** The level at which the network exists (e.g. `swarm` for cluster-wide or `local` for machine level). */
+  readonly Scope?: string | undefined;
+  /** Restrict external access to the network. */
+  readonly Internal?: boolean | undefined;
+  /** Globally scoped network is manually attachable by regular containers from workers in swarm mode. */
+  readonly Attachable?: boolean | undefined;
+  /** Ingress network is the network which provides the routing-mesh in swarm mode. */
+  readonly Ingress?: boolean | undefined;
+  /** Creates a config-only network. */
+  readonly ConfigOnly?: boolean | undefined;
+  readonly ConfigFrom?: ConfigReference | null | undefined;
+  readonly IPAM?: IPAM | null | undefined;
+  /** Default true. */
+  readonly EnableIPv4?: boolean | null | undefined;
+  /** Default as the daemon says, else false. */
+  readonly EnableIPv6?: boolean | null | undefined;
+  /** Network specific options to be used by the drivers. */
+  readonly Options?: Readonly<Record<string, string>> | null | undefined;
+  /** User-defined key/value metadata. */
+  readonly Labels?: Readonly<Record<string, string>> | null | undefined;
+  /** From the time when names were not unique; refused names are refused anyway. */
+  readonly CheckDuplicate?: boolean | undefined;
+}
+
 export interface NetworkCreateResponse {
   /** The ID of the created network. */
   readonly Id?: string | undefined;
