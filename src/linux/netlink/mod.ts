@@ -1,3 +1,4 @@
+export * from "./addresses.ts";
 export * from "./conntrack.ts";
 export * from "./message.ts";
 export * from "./netns.ts";

@@ -1,0 +1,94 @@
+import type { Fd } from "../../linux/mod.ts";
+import type { AddressSource, MaybePromise } from "../addresses.ts";
+import type { Family } from "../ip.ts";
+import type { IpamPool, NetworkConfig, NetworkRequest } from "../network-config.ts";
+
+/** An address on an interface. */
+export interface InterfaceAddress {
+  /** As text. */
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+/** An interface that a container is to get. */
+export interface PlugRequest {
+  readonly containerId: string;
+  readonly endpointId: string;
+  /** The sandbox's network namespace. */
+  readonly netns: Fd;
+  /** `eth0`, and the index that it is to have there. */
+  readonly interfaceName: string;
+  readonly index: number;
+  readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
+  /** Six bytes; undefined: the driver's choice. */
+  readonly mac: Uint8Array | undefined;
+  /** The container's names on this network, for drivers that tell other hosts. */
+  readonly names: readonly string[];
+  /** The endpoint's `DriverOpts`. */
+  readonly options: Readonly<Record<string, string>>;
+}
+
+/** What came of it; kept with the endpoint, and given back to `unplug`. */
+export interface Plugged {
+  /** `02:42:…` */
+  readonly mac: string;
+  /** Name of the other end on the host, for drivers that have one: as long as it is there, the addresses are in use. */
+  readonly hostInterface?: string | undefined;
+}
+
+/** A container that somebody else's daemon has on a network that hosts share. */
+export interface RemoteEndpoint {
+  readonly names: readonly string[];
+  readonly addresses: readonly string[];
+}
+
+/** What unplug is told of an endpoint. */
+export interface PluggedEndpoint extends Plugged {
+  readonly containerId: string;
+  readonly endpointId: string;
+  readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
+}
+
+/** A network as its driver has it on this host, from `open` to `close`. */
+export interface DriverNetwork {
+  /** The addresses of its endpoints; undefined: they have none. */
+  readonly addresses: AddressSource | undefined;
+  /** The address that containers send to what is elsewhere; undefined: nothing is. */
+  gateway(family: Family): string | undefined;
+  /** Whether ports of its containers are published on the host. */
+  readonly publishesPorts: boolean;
+  /** Name of its bridge on the host, if it has one. */
+  readonly bridge?: string | undefined;
+
+  /** Makes the interface in the sandbox, up and addressed, without a default route. Nothing is left when it fails. */
+  plug(request: PlugRequest): MaybePromise<Plugged>;
+  /**
+   * Takes back what `plug` made outside of the sandbox. `isSandboxGone`: the namespace went, and everything in it; else the interface
+   * is still in `netns` and has to go at once.
+   */
+  unplug(endpoint: PluggedEndpoint, options: { readonly isSandboxGone: boolean; readonly netns: Fd | undefined }): MaybePromise<void>;
+  /** An endpoint that the last daemon plugged in is still there. */
+  adopt?(endpoint: PluggedEndpoint): MaybePromise<void>;
+  /** Endpoints of other hosts, for the name server. */
+  remoteEndpoints?(): readonly RemoteEndpoint[];
+  /** Ends this daemon's part; the network stays. */
+  close(): void;
+  /** Takes away what the driver made of it on this host. No endpoint is left. */
+  remove(): MaybePromise<void>;
+}
+
+/** A kind of network. */
+export interface NetworkDriver {
+  readonly name: string;
+  /** `global`: known to other hosts, too. */
+  readonly scope: "local" | "global";
+  /**
+   * Completes the subnets of a new network, or refuses what it is asked to be. Without it, the daemon's own IPAM does.
+   * @throws in docker's words
+   */
+  choosePools?(request: NetworkRequest & { readonly id: string }): MaybePromise<readonly IpamPool[]>;
+  /** Checks the options of a new network. @throws invalid, forbidden in docker's words */
+  check(request: NetworkRequest): void;
+  /** Makes what the host needs of it, or takes it up: at its creation, and at every start of the daemon. */
+  open(config: NetworkConfig): MaybePromise<DriverNetwork>;
+}
