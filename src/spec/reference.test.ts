@@ -107,6 +107,7 @@ test("referenceMatcher() is path.Match on the familiar name with and without the
   expect(fits("*/*", "a/b")).toBe(true);
   expect(fits("[ab]usybox", "busybox")).toBe(true);
   expect(fits("a.b", "axb")).toBe(false);
+  expect(fits(`${"*a".repeat(100)}*b`, "a".repeat(120))).toBe(false);
   expect(() => referenceMatcher("[a")).toThrow(new Error("syntax error in pattern"));
   expect(familiarName(parseReference("x:1"))).toBe("x");
 });

@@ -1,4 +1,4 @@
-import { DhowError, type Digest, isDigest } from "../lib/mod.ts";
+import { DhowError, type Digest, goRegexp, isDigest, type TextTest } from "../lib/mod.ts";
 
 /**
  * A parsed, normalised image reference: `docker.io/library/busybox:latest` where `busybox` was written.
@@ -122,8 +122,8 @@ export function familiarString(reference: Reference): string {
   return familiarName(reference) + suffix(reference);
 }
 
-/** Turns a glob of Go's path.Match (`*` and `?` stop at slashes) into a regular expression. @throws invalid "syntax error in pattern" */
-function globPattern(glob: string): RegExp {
+/** Turns a glob of Go's path.Match (`*` and `?` stop at slashes) into a test. @throws invalid "syntax error in pattern" */
+function globTest(glob: string): TextTest {
   let source = "";
   for (let i = 0; i < glob.length; i++) {
     const char = glob.charAt(i);
@@ -141,7 +141,7 @@ function globPattern(glob: string): RegExp {
     } else source += char.replace(/[.+^${}()|\]/]/g, "\\$&");
   }
   try {
-    return new RegExp(`^${source}$`, "s");
+    return goRegexp(`^${source}$`);
   } catch (cause) {
     throw new DhowError("invalid", "syntax error in pattern", { cause });
   }
@@ -149,8 +149,8 @@ function globPattern(glob: string): RegExp {
 
 /** Makes the test of `docker image ls --filter reference=<glob>`: the glob fits the familiar name with or without its tag. @throws invalid */
 export function referenceMatcher(glob: string): (reference: Reference) => boolean {
-  const pattern = globPattern(glob);
-  return (reference) => pattern.test(familiarString(reference)) || pattern.test(familiarName(reference));
+  const fits = globTest(glob);
+  return (reference) => fits(familiarString(reference)) || fits(familiarName(reference));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { DhowError, humanDuration, parseTime } from "../../lib/mod.ts";
+import { breather, DhowError, filterTest, humanDuration, parseTime } from "../../lib/mod.ts";
 import type { ContainerListOptions, ContainerSummary, Filters, PortMap, PortSummary } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
 import { type ContainerState, isUp, networkMode } from "./container.ts";
@@ -73,14 +73,11 @@ function parsePorts(values: readonly string[] | undefined): Set<string> | undefi
   return wanted;
 }
 
-function nameMatches(name: string, pattern: string): boolean {
-  if (pattern === name || pattern === `/${name}`) return true;
-  try {
-    const regexp = new RegExp(pattern);
-    return regexp.test(name) || regexp.test(`/${name}`);
-  } catch (cause) {
-    throw new DhowError("invalid", `invalid filter 'name=${pattern}'`, { cause });
-  }
+// As docker: with its leading slash or without.
+function nameTest(values: readonly string[] | undefined): Test {
+  if (!values?.length) return () => true;
+  const passes = filterTest(values);
+  return (c) => passes(c.name) || passes(`/${c.name}`);
 }
 
 /** Whether `labels` has a `key` or `key=value`. */
@@ -143,7 +140,7 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
   const ancestors = filters["ancestor"]?.map((ref) => deps.descendants(ref));
   return [
     some(filters["id"], (c, id) => c.id.startsWith(id)),
-    some(filters["name"], (c, name) => nameMatches(c.name, name)),
+    nameTest(filters["name"]),
     some(filters["status"], (c, status) => c.state.status === status),
     some(filters["health"], (c, health) => (deps.healthOf(c) || "none") === health),
     some(filters["volume"], (c, volume) =>
@@ -188,14 +185,18 @@ export async function listContainers(deps: ListDeps, options: ContainerListOptio
   const isAll = options.all || limit > 0 || ["status", "exited", "health", "before", "since"].some((key) => filters[key]?.length);
   const hasStatus = Boolean(filters["status"]?.length);
   const pass = tests(filters, deps, oldestFirst);
-  const rows: Promise<ContainerSummary>[] = [];
-  const now = Date.now();
+  const found: Container[] = [];
+  const breathe = breather();
   for (const container of oldestFirst.reverse()) {
-    if (limit > 0 && rows.length >= limit) break;
+    if (limit > 0 && found.length >= limit) break;
     if (!isAll && !hasStatus && !isUp(container.state)) continue;
-    if (pass.every((test) => test(container))) rows.push(summary(deps, container, options, now));
+    if (pass.every((test) => test(container))) found.push(container);
+    // an expression may take its time at each name
+    const pause = breathe();
+    if (pause) await pause;
   }
-  return Promise.all(rows);
+  const now = Date.now();
+  return Promise.all(found.map((container) => summary(deps, container, options, now)));
 }
 
 async function summary(deps: ListDeps, container: Container, options: ContainerListOptions, now: number): Promise<ContainerSummary> {

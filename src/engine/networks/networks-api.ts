@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, filterTest } from "../../lib/mod.ts";
 import type { NetworkFacts, Networking, Sandbox } from "../../network/mod.ts";
 import type { EndpointResource, Filters, NetworkInspect, NetworkStatus, NetworkSummary, NetworksApi } from "../../spec/engine/mod.ts";
 import type { Emit } from "../events.ts";
@@ -44,7 +44,7 @@ function danglingOf(filters: Filters): boolean | undefined {
 function isListed(network: NetworkFacts, filters: Filters): boolean {
   for (const type of filters["type"] ?? []) if (type !== "builtin" && type !== "custom") refuse(`invalid filter: 'type'='${type}'`);
   return (
-    passes(filters["name"], (v) => network.name.includes(v)) &&
+    (!filters["name"]?.length || filterTest(filters["name"])(network.name)) &&
     passes(filters["id"], (v) => network.id.startsWith(v)) &&
     passes(filters["driver"], (v) => network.driver === v) &&
     passes(filters["scope"], (v) => v === "local") &&

@@ -1,5 +1,5 @@
 import { treeUsage } from "../../files/mod.ts";
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, filterTest } from "../../lib/mod.ts";
 import type { Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
 import { ANONYMOUS_LABEL, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
@@ -29,16 +29,6 @@ function matchesLabel(labels: Readonly<Record<string, string>> | null, wanted: s
   const key = at < 0 ? wanted : wanted.slice(0, at);
   if (labels === null || !Object.hasOwn(labels, key)) return false;
   return at < 0 || labels[key] === wanted.slice(at + 1);
-}
-
-// As docker: the whole name, or a regular expression found in it.
-function matchesName(name: string, wanted: string): boolean {
-  if (wanted === name) return true;
-  try {
-    return new RegExp(wanted).test(name);
-  } catch {
-    return false;
-  }
 }
 
 const passes = (values: readonly string[] | undefined, test: (value: string) => boolean): boolean => !values?.length || values.some(test);
@@ -99,12 +89,13 @@ export class VolumesService implements VolumesApi {
   async list(filters: Filters): Promise<VolumeListResponse> {
     checkKeys(filters, LIST_FILTERS);
     const dangling = flagOf(filters, "dangling");
+    const isNamed = filters["name"]?.length ? filterTest(filters["name"]) : () => true;
     const found = this.#volumes
       .list()
       .filter(
         (v) =>
           passes(filters["driver"], (driver) => driver === v.driver) &&
-          passes(filters["name"], (name) => matchesName(v.name, name)) &&
+          isNamed(v.name) &&
           hasLabels(v, filters) &&
           (dangling === undefined || (this.#volumes.references(v.name).length === 0) === dangling),
       );

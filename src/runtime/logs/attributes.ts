@@ -1,4 +1,4 @@
-import { DhowError, Struct, shortId, template } from "../../lib/mod.ts";
+import { DhowError, goRegexp, Struct, shortId, template } from "../../lib/mod.ts";
 import type { LogOptions } from "./option-values.ts";
 
 /** What a log may say about its container. */
@@ -50,29 +50,8 @@ export function logTag(options: LogOptions, subject: LogSubject): string {
 
 function choose(from: Readonly<Record<string, string>>, names: string | undefined, pattern: string | undefined): Record<string, string> {
   const wanted = new Set((names ?? "").split(",").filter((name) => name !== ""));
-  let expression: RegExp | undefined;
-  try {
-    if (pattern) expression = goExpression(pattern);
-  } catch (cause) {
-    throw new DhowError("invalid", `error parsing regexp: ${faultOf(cause)}: \`${pattern}\``, { cause });
-  }
-  return Object.fromEntries(Object.entries(from).filter(([key]) => wanted.has(key) || expression?.test(key)));
-}
-
-/** What is wrong with an expression, as Go says it. */
-function faultOf(error: unknown): string {
-  const text = String(error);
-  if (text.includes("]")) return "missing closing ]";
-  if (text.includes("missing )") || text.includes("unmatched parentheses")) return "missing closing )";
-  if (text.includes("nothing to repeat")) return "missing argument to repetition operator";
-  return "invalid expression";
-}
-
-/** Go writes flags and named groups in other ways. */
-function goExpression(pattern: string): RegExp {
-  const flags = /^\(\?([ims]+)\)/.exec(pattern);
-  const body = flags === null ? pattern : pattern.slice(flags[0].length);
-  return new RegExp(body.replaceAll("(?P<", "(?<").replaceAll("\\z", "$").replaceAll("\\A", "^"), `${flags?.[1] ?? ""}u`);
+  const isFound = pattern ? goRegexp(pattern) : () => false;
+  return Object.fromEntries(Object.entries(from).filter(([key]) => wanted.has(key) || isFound(key)));
 }
 
 /** Expands a tag: a Go template with docker's functions, of docker's logger.Info. @throws invalid */

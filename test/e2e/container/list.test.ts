@@ -57,6 +57,9 @@ test.each([
 test("filters of one kind are alternatives, of several kinds all hold", async () => {
   expect(await names("-a", "--filter", "name=^up$", "--filter", "name=done")).toEqual(["up", "done"]);
   expect(await names("-a", "--filter", "name=^up$", "--filter", "status=exited")).toEqual([]);
+  // what is no expression is found nowhere, and one that is made to be slow is answered at once
+  expect(await names("-a", "--filter", "name=(", "--filter", "name=^/(?i)UP$")).toEqual(["up"]);
+  expect(await names("-a", "--filter", "name=([a-z]+[a-z]+)+[0-9]$")).toEqual([]);
   expect(await names("-a", "--filter", "label=group", "--filter", "label=group=a")).toEqual(["up", "failed"]);
 });
 
