@@ -1,7 +1,8 @@
 import { decodeError, MessageWriter, NLM_F, NLMSG } from "./message.ts";
 import { NetlinkError, type NetlinkSocket } from "./socket.ts";
 
-const NFNL_SUBSYS_NFTABLES = 10;
+/** Number of the nftables part of nfnetlink: the upper byte of its message types. @see linux/netfilter/nfnetlink.h */
+export const NFNL_SUBSYS_NFTABLES = 10;
 const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 const NEWSETELEM = 12;
@@ -42,7 +43,8 @@ export interface NftTable {
 /** Elements per message: an attribute holds at most 64 KiB. */
 const ELEMENTS_PER_MESSAGE = 400;
 
-function nfgen(w: MessageWriter, family: number, resource: number): void {
+/** struct nfgenmsg, which follows the header of every message. @see linux/netfilter/nfnetlink.h */
+export function nfgen(w: MessageWriter, family: number, resource: number): void {
   w.u8(family).u8(0).u16be(resource);
 }
 
@@ -63,37 +65,47 @@ function* messagesOf(changes: readonly SetChange[]): Generator<SetChange> {
   }
 }
 
-/** The bytes of one transaction and, by sequence number, what each of its messages does. */
-export function encodeBatch(
-  table: NftTable,
-  changes: readonly SetChange[],
-  next: () => number,
-): { readonly bytes: Uint8Array; readonly calls: Map<number, string> } {
+/** The transaction that makes these changes. */
+export function encodeBatch(table: NftTable, changes: readonly SetChange[], next: () => number): NftBatch {
+  return encodeTransaction(next, (w, calls) => {
+    for (const change of messagesOf(changes)) {
+      const sequence = next();
+      const isAdd = change.verb === "add";
+      calls.set(sequence, `${change.verb} element ${change.set}`);
+      const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
+      w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
+        nfgen(w, table.family, 0);
+        w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, change.set);
+        w.nest(LIST_ELEMENTS, () => {
+          for (const element of change.elements) writeElement(w, isAdd ? element : { key: element.key, keyEnd: element.keyEnd });
+        });
+      });
+    }
+  });
+}
+
+/** The bytes of a transaction and, by sequence number, what each of its messages does. */
+export interface NftBatch {
+  readonly bytes: Uint8Array;
+  readonly calls: ReadonlyMap<number, string>;
+}
+
+/** Frames messages as one transaction. */
+export function encodeTransaction(next: () => number, body: (w: MessageWriter, calls: Map<number, string>) => void): NftBatch {
   const w = new MessageWriter(1024);
   const calls = new Map<number, string>();
   const begin = next();
   calls.set(begin, "begin transaction");
   w.message(BATCH_BEGIN, NLM_F.REQUEST, begin, () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
-  for (const change of messagesOf(changes)) {
-    const sequence = next();
-    const isAdd = change.verb === "add";
-    calls.set(sequence, `${change.verb} element ${change.set}`);
-    const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
-    w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
-      nfgen(w, table.family, 0);
-      w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, change.set);
-      w.nest(LIST_ELEMENTS, () => {
-        for (const element of change.elements) writeElement(w, isAdd ? element : { key: element.key, keyEnd: element.keyEnd });
-      });
-    });
-  }
+  body(w, calls);
   const end = next();
   calls.set(end, "commit");
   w.message(BATCH_END, NLM_F.REQUEST, end, () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
   return { bytes: w.bytes, calls };
 }
 
-function commit(socket: NetlinkSocket, table: NftTable, batch: { readonly bytes: Uint8Array; readonly calls: Map<number, string> }): void {
+/** Sends a transaction, of which a message asks for an acknowledgement: all of it is done, or nothing. @throws {NetlinkError} */
+export function commit(socket: NetlinkSocket, table: NftTable, batch: NftBatch): void {
   while (socket.receive() !== undefined);
   socket.send(batch.bytes);
   let failure: NetlinkError | undefined;
@@ -126,16 +138,25 @@ export function changeSets(socket: NetlinkSocket, table: NftTable, changes: read
 
 /** Deletes a table with all that is in it. @throws {NetlinkError} ENOENT */
 export function deleteTable(socket: NetlinkSocket, table: NftTable): void {
-  const w = new MessageWriter();
-  const calls = new Map<number, string>();
+  commit(
+    socket,
+    table,
+    encodeTransaction(
+      () => socket.sequence(),
+      (w, calls) => {
+        const sequence = socket.sequence();
+        calls.set(sequence, "delete table");
+        writeDeleteTable(w, table, sequence, NLM_F.ACK);
+      },
+    ),
+  );
+}
+
+/** The message that deletes a table. */
+export function writeDeleteTable(w: MessageWriter, table: NftTable, sequence: number, flags: number): void {
   const NFTA_TABLE_NAME = 1;
-  w.message(BATCH_BEGIN, NLM_F.REQUEST, socket.sequence(), () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
-  const sequence = socket.sequence();
-  calls.set(sequence, "delete table");
-  w.message((NFNL_SUBSYS_NFTABLES << 8) | DELTABLE, NLM_F.REQUEST | NLM_F.ACK, sequence, () => {
+  w.message((NFNL_SUBSYS_NFTABLES << 8) | DELTABLE, NLM_F.REQUEST | flags, sequence, () => {
     nfgen(w, table.family, 0);
     w.attrText(NFTA_TABLE_NAME, table.name);
   });
-  w.message(BATCH_END, NLM_F.REQUEST, socket.sequence(), () => nfgen(w, 0, NFNL_SUBSYS_NFTABLES));
-  commit(socket, table, { bytes: w.bytes, calls });
 }
