@@ -198,6 +198,36 @@ export const containerCreateBody = struct(
   { Config: config },
 );
 
+const ipam = struct("network.IPAM", {
+  Driver: string,
+  Options: map(string),
+  Config: slice(struct("network.IPAMConfig", { Subnet: string, IPRange: string, Gateway: string, AuxiliaryAddresses: map(string) })),
+});
+
+/** POST /networks/create */
+export const networkCreateBody = struct("network.CreateRequest", {
+  Name: string,
+  CheckDuplicate: bool,
+  Driver: string,
+  Scope: string,
+  EnableIPv4: bool,
+  EnableIPv6: bool,
+  IPAM: ipam,
+  Internal: bool,
+  Attachable: bool,
+  Ingress: bool,
+  ConfigOnly: bool,
+  ConfigFrom: struct("network.ConfigReference", { Network: string }),
+  Options: map(string),
+  Labels: map(string),
+});
+
+/** POST /networks/{id}/connect */
+export const networkConnectBody = struct("networkbackend.ConnectRequest", { Container: string, EndpointConfig: endpoint });
+
+/** POST /networks/{id}/disconnect */
+export const networkDisconnectBody = struct("networkbackend.DisconnectRequest", { Container: string, Force: bool });
+
 /** POST /containers/{id}/checkpoints */
 export const checkpointBody = struct("checkpoint.CreateOptions", { CheckpointID: string, CheckpointDir: string, Exit: bool });
 

@@ -46,7 +46,38 @@ describe("createRequest()", () => {
     expect(request.HostConfig?.NetworkMode).toBe("bridge");
     expect(request.NetworkingConfig).toEqual({ EndpointsConfig: { bridge: { Aliases: ["a"] } } });
     const two = { ...value, NetworkingConfig: { EndpointsConfig: { a: {}, b: {} } } };
-    expect(() => createRequest({ value: two, seen }, [1, 43])).toThrow("Container cannot be created with multiple network endpoints: a, b");
+    expect(() => createRequest({ value: two, seen }, [1, 43])).toThrow("Container cannot be connected to network endpoints: a, b");
+  });
+
+  test("passes several endpoints on, with priorities since 1.48", () => {
+    const first = { Aliases: ["a"], IPAMConfig: { IPv4Address: "10.1.0.5", LinkLocalIPs: ["169.254.8.8"] }, GwPriority: 7 };
+    const value = {
+      Image: "b",
+      HostConfig: { NetworkMode: "one" },
+      NetworkingConfig: { EndpointsConfig: { one: first, two: { DriverOpts: { a: "b" }, Links: ["c:d"] } } },
+    };
+    const endpoints = (minor: number) => createRequest({ value, seen }, [1, minor]).request.NetworkingConfig?.EndpointsConfig;
+    expect(endpoints(48)).toEqual(value.NetworkingConfig.EndpointsConfig);
+    expect(endpoints(44)).toEqual({ one: { ...first, GwPriority: 0 }, two: { DriverOpts: { a: "b" }, Links: ["c:d"] } });
+  });
+
+  test("gives the container's MAC address to the network it is meant for", () => {
+    const create = (minor: number, endpoints: object, mac = "02:00:00:00:00:0a") =>
+      createRequest(
+        {
+          value: { Image: "b", MacAddress: mac, HostConfig: { NetworkMode: "one" }, NetworkingConfig: { EndpointsConfig: endpoints } },
+          seen,
+        },
+        [1, minor],
+      ).request.NetworkingConfig?.EndpointsConfig;
+    const MacAddress = "02:00:00:00:00:0a";
+    expect(create(43, { "0123": { Aliases: ["a"] } })).toEqual({ "0123": { Aliases: ["a"], MacAddress } });
+    expect(create(51, { one: { MacAddress: "02:00:00:00:00:0A" }, two: {} })).toEqual({ one: { MacAddress }, two: {} });
+    expect(() => create(51, { two: {} })).toThrow(
+      "unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode",
+    );
+    expect(() => create(51, { one: { MacAddress: "02:00:00:00:00:0b" } })).toThrow("must match the endpoint-specific MAC address");
+    expect(create(43, { one: { MacAddress } }, "")).toEqual({ one: { MacAddress: "" } });
   });
 
   test("moves the container's MAC address to its endpoint", () => {

@@ -9,6 +9,7 @@ export interface CreateRequest {
   readonly warnings: readonly string[];
 }
 
+type Endpoints = Readonly<Record<string, EndpointSettings>>;
 type Body = ContainerCreateRequest & { readonly MacAddress?: string };
 
 /**
@@ -86,7 +87,7 @@ function mountOf(given: Mount, version: ApiVersion): Mount {
 }
 
 /** Endpoints with the default network under its name; before 1.48 all had the same priority. */
-function renameDefault(given: Readonly<Record<string, EndpointSettings>>, version: ApiVersion): Readonly<Record<string, EndpointSettings>> {
+function renameDefault(given: Endpoints, version: ApiVersion): Endpoints {
   return Object.fromEntries(
     Object.entries(given).map(([name, endpoint]) => {
       const same = olderThan(version, 48) && endpoint.GwPriority ? { ...endpoint, GwPriority: 0 } : endpoint;
@@ -95,35 +96,40 @@ function renameDefault(given: Readonly<Record<string, EndpointSettings>>, versio
   );
 }
 
-const CONFLICTING_MAC = "conflicting options: mac-address and the network mode";
-
-function endpointsConfig(
-  given: Readonly<Record<string, EndpointSettings>>,
-  networkMode: string,
-  mac: string,
-  version: ApiVersion,
-  warnings: string[],
-): Readonly<Record<string, EndpointSettings>> {
+/**
+ * The endpoints with the container's MAC address where that stood beside them, before 1.44 and, deprecated, until 1.52.
+ * @throws invalid
+ */
+function endpointsConfig(given: Endpoints, networkMode: string, mac: string, version: ApiVersion, warnings: string[]): Endpoints {
   if (olderThan(version, 44) && Object.keys(given).length > 1) {
-    throw new DhowError("invalid", `Container cannot be created with multiple network endpoints: ${Object.keys(given).join(", ")}`);
+    throw new DhowError("invalid", `Container cannot be connected to network endpoints: ${Object.keys(given).join(", ")}`);
   }
   if (!olderThan(version, 52)) return given;
   const hasEndpoint = !["host", "none"].includes(networkMode) && !networkMode.startsWith("container:");
   if (olderThan(version, 44)) {
     if (mac === "")
       return Object.fromEntries(Object.entries(given).map(([network, endpoint]) => [network, { ...endpoint, MacAddress: "" }]));
-    if (!hasEndpoint) throw new DhowError("invalid", CONFLICTING_MAC);
-    return { ...given, [networkMode]: { ...given[networkMode], MacAddress: mac } };
+    if (!hasEndpoint) throw new DhowError("invalid", "conflicting options: mac-address and the network mode");
+    // the one that there is counts, whatever it is called
+    const [network = networkMode] = Object.keys(given);
+    return { [network]: { ...given[network], MacAddress: mac } };
   }
   if (mac === "") return given;
   warnings.push("The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.");
-  if (!hasEndpoint) return given;
-  const own = given[networkMode]?.MacAddress ?? "";
-  if (own !== "" && own !== mac) {
+  return hasEndpoint ? withMac(given, networkMode, mac) : given;
+}
+
+function withMac(given: Endpoints, network: string, mac: string): Endpoints {
+  if (Object.keys(given).length > 0 && given[network] === undefined) {
+    const why = "HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks";
+    throw new DhowError("invalid", `unable to migrate container-wide MAC address to a specific network: ${why}`);
+  }
+  const own = given[network]?.MacAddress ?? "";
+  if (own !== "" && own.toLowerCase() !== mac.toLowerCase()) {
     throw new DhowError(
       "invalid",
       "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
     );
   }
-  return { ...given, [networkMode]: { ...given[networkMode], MacAddress: mac } };
+  return { ...given, [network]: { ...given[network], MacAddress: mac } };
 }

@@ -183,3 +183,10 @@ test("diskUsage() gives lists before 1.52, sums since then", () => {
     VolumeUsage: { ActiveCount: 0, TotalCount: 1, Reclaimable: 7, TotalSize: 7, Items: df.Volumes },
   });
 });
+
+test("networkSummary() has no containers since 1.52, and what IPv4 is since 1.48", () => {
+  const network = { Name: "n", EnableIPv4: true, EnableIPv6: false };
+  expect(versions.networkSummary(network, [1, 52])).toEqual(network);
+  expect(versions.networkSummary(network, [1, 51])).toEqual({ ...network, Containers: {} });
+  expect(versions.networkSummary(network, [1, 47])).toEqual({ Name: "n", EnableIPv6: false, Containers: {} });
+});

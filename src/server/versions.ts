@@ -8,6 +8,7 @@ import type {
   ImageInspect,
   ImageSummary,
   NetworkInspect,
+  NetworkSummary,
   SystemInfo,
 } from "../spec/engine/mod.ts";
 
@@ -232,10 +233,15 @@ export function eventMessage(event: EventMessage, version: ApiVersion): object {
   return { status: event.Action, ...(id && { id }), ...(from && { from }), ...event };
 }
 
-/** GET /networks and GET /networks/{id} */
+/** GET /networks/{id} */
 export function network(inspect: NetworkInspect, version: ApiVersion): object {
   if (!olderThan(version, 52)) return inspect;
   return olderThan(version, 48) ? without(inspect, "Status", "EnableIPv4") : without(inspect, "Status");
+}
+
+/** GET /networks: before 1.52 with the containers of an inspect, which were always left out. */
+export function networkSummary(summary: NetworkSummary, version: ApiVersion): object {
+  return olderThan(version, 52) ? { ...network(summary, version), Containers: {} } : summary;
 }
 
 interface Usage {
