@@ -11,6 +11,7 @@ import { openSocketWarnings } from "./daemon-tls.ts";
 import {
   Background,
   Checkpoints,
+  type Container,
   ContainerContents,
   type ContainerDeps,
   ContainerFiles,
@@ -18,6 +19,8 @@ import {
   ContainerStore,
   ContainerStreams,
   Containers,
+  connectContainer,
+  disconnectContainer,
   type Emit,
   EventHub,
   EventLog,
@@ -127,7 +130,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   prepareRoots(config.dataRoot, config.execRoot);
   const appArmorProfile = loadDefaultAppArmorProfile({ facts: base.facts, execRoot: config.execRoot, log: base.log });
   const stores = await openStores(config, base);
-  const network = startNetwork(config, stores, base);
+  const network = await startNetwork(config, stores, base);
   const history = base.stack.use(new EventLog(join(config.dataRoot, "events"), { log: base.log }));
   const events = new EventHub(history);
   const runtimes = new Runtimes(config, base.log);
@@ -235,7 +238,7 @@ function openSnapshotter(driver: string, root: string, mapped: string, log: Logg
   }
 }
 
-function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, stack }: EngineBase): Networking {
+async function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, stack }: EngineBase): Promise<Networking> {
   const network = new Networking({
     db,
     log,
@@ -249,7 +252,7 @@ function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, sta
     defaultAddressPools: config.defaultAddressPools.length > 0 ? config.defaultAddressPools : undefined,
     poolSize: config.sandboxPool,
   });
-  network.start();
+  await network.start();
   stack.defer(() => network.stop({ removeAll: true }));
   return network;
 }
@@ -478,7 +481,12 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: P
   );
 }
 
-function networksApi({ network, store, emit }: ContainerDeps): NetworksService {
+function networksApi(deps: ContainerDeps): NetworksService {
+  const { network, store, emit, checkLabels } = deps;
+  const locked = (ref: string, work: (container: Container) => Promise<void>): Promise<void> => {
+    const container = store.find(ref);
+    return deps.locks.run(container.id, () => work(container));
+  };
   return new NetworksService({
     networking: network,
     containerName: (id) => store.get(id)?.name,
@@ -487,6 +495,9 @@ function networksApi({ network, store, emit }: ContainerDeps): NetworksService {
         .list()
         .filter((c) => isRunning(c.state) && networkMode(c.spec.hostConfig) === name)
         .map((c) => c.id),
+    connect: (ref, to, settings) => locked(ref, (container) => connectContainer(deps, container, to, settings)),
+    disconnect: (ref, from) => locked(ref, (container) => disconnectContainer(deps, container, from)),
+    checkLabels,
     emit,
   });
 }

@@ -30,7 +30,7 @@ describe("buildHosts()", () => {
     const text = buildHosts({
       hostname: "web",
       domainname: "example.test",
-      ipAddress: "172.17.0.2",
+      addresses: ["172.17.0.2"],
       extraHosts: ["db:10.0.0.5", "host.docker.internal=host-gateway"],
       hostGateway: "172.17.0.1",
     });

@@ -1,20 +1,20 @@
 import { expect, test } from "bun:test";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 
-const FORWARD = { protocol: "tcp", hostIp: "0.0.0.0", hostPort: 80, containerIp: 0x0a000002, containerPort: 80 } as const;
+const FORWARD = { protocol: "tcp", hostIp: "0.0.0.0", hostPort: 80, containerIp: "10.0.0.2", containerPort: 80 } as const;
 const ELEMENT = "ports tcp . 80 : 10.0.0.2 . 80";
 const PORT = { protocol: "tcp", hostIp: "0.0.0.0", hostPort: 80 } as const;
 
 /** One container that runs, one sandbox that is ready, one that is leaving; all is well. */
 const WELL: NetworkView = {
-  held: [{ containerId: "a", hostInterface: "veth0000001", address: 0x0a000002, ports: [PORT], forwards: [FORWARD] }],
-  ready: [{ hostInterface: "veth0000002", address: 0x0a000003 }],
-  leaving: [{ hostInterface: "veth0000003", address: 0x0a000004 }],
+  held: [{ containerId: "a", places: [{ hostInterface: "veth0000001", addresses: ["10.0.0.2"] }], ports: [PORT], forwards: [FORWARD] }],
+  ready: [{ hostInterface: "veth0000002", addresses: ["10.0.0.3"] }],
+  leaving: [{ hostInterface: "veth0000003", addresses: ["10.0.0.4"] }],
   rows: ["a"],
   interfaces: new Set(["lo", "veth0000001", "veth0000002", "veth0000003"]),
   plugged: ["veth0000001", "veth0000002", "veth0000003", "somebody0"],
-  addresses: [0x0a000001, 0x0a000002, 0x0a000003, 0x0a000004],
-  reserved: [0x0a000001],
+  addresses: ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"],
+  reserved: ["10.0.0.1"],
   ports: [PORT],
 };
 
@@ -52,8 +52,8 @@ test("each defect has its repair", () => {
   expect(found({ plugged: [...WELL.plugged, "vethabcdef0", "veth-other"] })).toEqual([
     'interface vethabcdef0 is of no endpoint: unplug "vethabcdef0"',
   ]);
-  expect(found({ addresses: [...WELL.addresses, 0x0a000009] })).toEqual([
-    "address 10.0.0.9 is kept for no endpoint: freeAddress 167772169",
+  expect(found({ addresses: [...WELL.addresses, "10.0.0.9"] })).toEqual([
+    'address 10.0.0.9 is kept for no endpoint: freeAddress "10.0.0.9"',
   ]);
   expect(found({ ports: [PORT, { ...PORT, hostPort: 81 }] })).toEqual([
     'port tcp 0.0.0.0:81 is taken for no endpoint: freePort {"protocol":"tcp","hostIp":"0.0.0.0","hostPort":81}',

@@ -1,6 +1,6 @@
 import type { Defect } from "../lib/mod.ts";
-import { elementKeys, type PortForward } from "./firewall.ts";
-import { formatIpv4 } from "./ipv4.ts";
+import { elementKeys } from "./firewall.ts";
+import type { PortForward } from "./firewall-table.ts";
 import type { PortLease } from "./port-allocator.ts";
 
 const OWN_INTERFACE = /^veth[0-9a-f]{7}$/;
@@ -8,12 +8,14 @@ const OWN_INTERFACE = /^veth[0-9a-f]{7}$/;
 /** A place on the network: one that is held, ready, or on its way out. */
 export interface Place {
   readonly hostInterface: string | undefined;
-  readonly address: number | undefined;
+  /** As text. */
+  readonly addresses: readonly string[];
 }
 
-/** A place that a container holds, with what it publishes. */
-export interface HeldPlace extends Place {
+/** The places that a container holds, with what it publishes. */
+export interface HeldPlaces {
   readonly containerId: string;
+  readonly places: readonly Place[];
   readonly ports: readonly TakenPort[];
   readonly forwards: readonly PortForward[];
 }
@@ -22,19 +24,19 @@ export type TakenPort = Pick<PortLease, "protocol" | "hostIp" | "hostPort">;
 
 /** What there is at one moment, in this process and in the kernel. */
 export interface NetworkView {
-  readonly held: readonly HeldPlace[];
+  readonly held: readonly HeldPlaces[];
   /** Sandboxes made ahead. */
   readonly ready: readonly Place[];
   /** What is being torn down. */
   readonly leaving: readonly Place[];
   /** Containers that have a row. */
   readonly rows: readonly string[];
-  /** Interfaces of the host, and those of them that are plugged into the bridge. */
+  /** Interfaces of the host, and those of them that are plugged into our bridges. */
   readonly interfaces: ReadonlySet<string>;
   readonly plugged: readonly string[];
   /** Addresses and ports that are taken; `reserved` is nobody's. */
-  readonly addresses: readonly number[];
-  readonly reserved: readonly number[];
+  readonly addresses: readonly string[];
+  readonly reserved: readonly string[];
   readonly ports: readonly TakenPort[];
 }
 
@@ -45,7 +47,7 @@ export interface NetworkRepairs {
   writeRow(containerId: string): void;
   dropReady(hostInterface: string): void;
   unplug(hostInterface: string): void;
-  freeAddress(address: number): void;
+  freeAddress(address: string): void;
   freePort(port: TakenPort): void;
 }
 
@@ -72,15 +74,15 @@ function endpointDefects({ held, rows }: NetworkView, repairs: NetworkRepairs, i
 }
 
 function places({ held, ready, leaving }: NetworkView): readonly Place[] {
-  return [...held, ...ready, ...leaving];
+  return [...held.flatMap((h) => h.places), ...ready, ...leaving];
 }
 
 function isOfPlace(view: NetworkView, name: string): boolean {
   return places(view).some(({ hostInterface }) => hostInterface === name);
 }
 
-function isAddressOwned(view: NetworkView, address: number): boolean {
-  return view.reserved.includes(address) || places(view).some((place) => place.address === address);
+function isAddressOwned(view: NetworkView, address: string): boolean {
+  return view.reserved.includes(address) || places(view).some(({ addresses }) => addresses.includes(address));
 }
 
 function interfaceDefects(look: () => NetworkView, repairs: NetworkRepairs): Defect[] {
@@ -98,7 +100,7 @@ function interfaceDefects(look: () => NetworkView, repairs: NetworkRepairs): Def
       },
     })),
     ...leaked.map((address) => ({
-      what: `address ${formatIpv4(address)} is kept for no endpoint`,
+      what: `address ${address} is kept for no endpoint`,
       mend: () => {
         if (!isAddressOwned(look(), address)) repairs.freeAddress(address);
       },
@@ -123,9 +125,8 @@ function portDefects(look: () => NetworkView, repairs: NetworkRepairs): Defect[]
 
 /** The running containers whose interface somebody took away: they are cut off until they are started again. */
 export function cutOffContainers({ held, interfaces }: NetworkView): string[] {
-  return held.flatMap(({ containerId, hostInterface }) =>
-    hostInterface === undefined || interfaces.has(hostInterface) ? [] : containerId,
-  );
+  const isLost = ({ hostInterface }: Place): boolean => hostInterface !== undefined && !interfaces.has(hostInterface);
+  return held.flatMap(({ containerId, places: own }) => (own.some(isLost) ? containerId : []));
 }
 
 /**

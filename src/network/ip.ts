@@ -124,3 +124,9 @@ export function hasIp(prefix: Prefix, ip: Ip): boolean {
 export function doOverlap(a: Prefix, b: Prefix): boolean {
   return a.family === b.family && a.network <= lastOf(b) && b.network <= lastOf(a);
 }
+
+/** Whether a network, as text, has an address, as text. */
+export function isInSubnet(subnet: string, address: string): boolean {
+  const ip = tryParseIp(address);
+  return ip !== undefined && hasIp(parsePrefix(subnet), ip);
+}

@@ -1,41 +1,82 @@
 import { describe, expect, test } from "bun:test";
-import { AddressPool, chooseSubnet, DEFAULT_POOLS } from "./ipam.ts";
-import { formatCidr, formatIpv4, overlaps, parseCidr, parseMac, tryParseIpv4 } from "./ipv4.ts";
+import { AddressPool } from "./address-pool.ts";
+import { formatIp, formatPrefix, parseIp, parsePrefix } from "./ip.ts";
+import { chooseSubnet, DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, findSubnet } from "./ipam.ts";
+import { parseMac } from "./mac.ts";
 
-describe("ipv4", () => {
-  test("parses strictly and tells overlaps", () => {
-    expect(tryParseIpv4("255.255.255.255")).toBe(0xffffffff);
-    for (const bad of ["1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.5", "a.b.c.d", ""]) expect(tryParseIpv4(bad)).toBeUndefined();
-    expect(overlaps(parseCidr("10.0.0.0/8"), parseCidr("10.1.0.0/16"))).toBe(true);
-    expect(overlaps(parseCidr("10.0.0.0/16"), parseCidr("10.1.0.0/16"))).toBe(false);
-    expect(() => parseCidr("10.0.0.0/33")).toThrow("invalid CIDR address: 10.0.0.0/33");
-    expect(() => parseMac("02:42")).toThrow(/invalid MAC address/);
-  });
+const remedy = "give it a larger subnet";
+
+test("parseMac() is strict", () => {
+  expect([...parseMac("02:42:0A:01-02-03".replaceAll("-", ":"))]).toEqual([2, 66, 10, 1, 2, 3]);
+  expect(() => parseMac("02:42")).toThrow(/invalid MAC address/);
 });
 
 describe("chooseSubnet()", () => {
+  const choose = (...taken: string[]): string => formatPrefix(chooseSubnet(DEFAULT_BRIDGE_POOLS, taken.map(parsePrefix)));
+
   test("takes the first network that no route overlaps and names the setting when there is none", () => {
-    expect(formatCidr(chooseSubnet(DEFAULT_POOLS, []))).toBe("172.17.0.0/16");
-    expect(formatCidr(chooseSubnet(DEFAULT_POOLS, [parseCidr("172.16.0.0/14")]))).toBe("172.20.0.0/16");
-    expect(formatCidr(chooseSubnet(DEFAULT_POOLS, [parseCidr("172.16.0.0/12"), parseCidr("192.168.1.0/24")]))).toBe("192.168.16.0/20");
-    expect(() => chooseSubnet([{ base: "10.0.0.0/16", size: 24 }], [parseCidr("10.0.0.0/8")])).toThrow(/default-address-pools/);
+    expect(choose()).toBe("172.17.0.0/16");
+    expect(choose("172.16.0.0/14")).toBe("172.20.0.0/16");
+    expect(choose("172.16.0.0/12", "192.168.1.0/24")).toBe("192.168.16.0/20");
+    expect(() => chooseSubnet([{ base: "10.0.0.0/16", size: 24 }], [parsePrefix("10.0.0.0/8")])).toThrow(/default-address-pool/);
+  });
+
+  test("the default supply has room for 1,000 networks beside a default bridge elsewhere", () => {
+    const taken = [];
+    for (let i = 0; i < 1000; i++) {
+      const found = findSubnet(DEFAULT_POOLS, 4, taken);
+      if (found === undefined) break;
+      taken.push(found);
+    }
+    expect(taken).toHaveLength(1000);
+    expect(new Set(taken.map(formatPrefix)).size).toBe(1000);
+  });
+
+  test("keeps the families apart", () => {
+    const pools = [
+      { base: "10.0.0.0/24", size: 25 },
+      { base: "fd00::/48", size: 64 },
+    ];
+    expect(formatPrefix(chooseSubnet(pools, [parsePrefix("fd00::/64")], 6))).toBe("fd00:0:0:1::/64");
+    expect(formatPrefix(chooseSubnet(pools, [parsePrefix("fd00::/64")], 4))).toBe("10.0.0.0/25");
   });
 });
 
 describe("AddressPool", () => {
+  const take = (pool: AddressPool, count: number): string[] => Array.from({ length: count }, () => formatIp(pool.take()));
+
   test("gives addresses in order and the released ones only after all others", () => {
-    const net = parseCidr("10.0.0.0/29");
-    const pool = new AddressPool(net, net, [net.network + 1]);
-    expect(formatIpv4(pool.take())).toBe("10.0.0.2");
-    const second = pool.take();
-    pool.free(second);
-    expect([pool.take(), pool.take(), pool.take()].map(formatIpv4)).toEqual(["10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-    expect(formatIpv4(pool.take())).toBe("10.0.0.3");
-    expect(() => pool.take()).toThrow(/used up/);
+    const pool = new AddressPool({ subnet: parsePrefix("10.0.0.0/29"), reserved: [parseIp("10.0.0.1")], remedy });
+    expect(take(pool, 2)).toEqual(["10.0.0.2", "10.0.0.3"]);
+    pool.free(parseIp("10.0.0.3"));
+    expect(take(pool, 3)).toEqual(["10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+    expect(take(pool, 1)).toEqual(["10.0.0.3"]);
+    expect(() => pool.take()).toThrow(/10.0.0.0\/29 is used up; give it a larger subnet/);
   });
 
-  test("keeps to the fixed range", () => {
-    const pool = new AddressPool(parseCidr("10.0.0.0/16"), parseCidr("10.0.5.0/30"), [0x0a000001]);
-    expect([pool.take(), pool.take(), pool.take(), pool.take()].map(formatIpv4)).toEqual(["10.0.5.0", "10.0.5.1", "10.0.5.2", "10.0.5.3"]);
+  test("keeps to the range, and gives what is asked for outside of it", () => {
+    const pool = new AddressPool({ subnet: parsePrefix("10.0.0.0/16"), range: parsePrefix("10.0.5.0/30"), remedy });
+    pool.takeThis(parseIp("10.0.9.9"));
+    pool.takeThis(parseIp("10.0.5.1"));
+    expect(take(pool, 3)).toEqual(["10.0.5.0", "10.0.5.2", "10.0.5.3"]);
+    expect(() => pool.takeThis(parseIp("10.0.9.9"))).toThrow("Address already in use");
+    expect(() => pool.takeThis(parseIp("10.1.0.1"))).toThrow("no configured subnet contains IP address 10.1.0.1");
+  });
+
+  test("counts through IPv6 networks and the smallest IPv4 ones", () => {
+    expect(take(new AddressPool({ subnet: parsePrefix("fd00::/64"), remedy }), 2)).toEqual(["fd00::1", "fd00::2"]);
+    expect(take(new AddressPool({ subnet: parsePrefix("10.0.0.0/31"), remedy }), 2)).toEqual(["10.0.0.0", "10.0.0.1"]);
+  });
+
+  test("asks for what only waits to be freed before it gives up", () => {
+    const pool: AddressPool = new AddressPool({
+      subnet: parsePrefix("10.0.0.0/30"),
+      remedy,
+      reclaim: () => {
+        pool.free(parseIp("10.0.0.2"));
+        return true;
+      },
+    });
+    expect(take(pool, 3)).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.2"]);
   });
 });

@@ -1,4 +1,10 @@
 export * from "./container-files.ts";
-export { DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+export type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
+export { isInSubnet } from "./ip.ts";
+export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+export { parseMac } from "./mac.ts";
+export type { IpamPool, NetworkConfig, NetworkRequest, PoolRequest } from "./network-config.ts";
 export * from "./networking.ts";
 export * from "./port-specs.ts";
+export type { BoundPorts, HostPort } from "./publisher.ts";
+export type { AcquireRequest, DnsWish, EndpointWish, Sandbox, SandboxEndpoint } from "./sandbox.ts";

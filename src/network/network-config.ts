@@ -58,7 +58,8 @@ export function familiesOf({ hasIpv4, hasIpv6 }: Pick<NetworkRequest, "hasIpv4" 
  */
 export function checkPools(pools: readonly PoolRequest[], hasIpv6: boolean): void {
   const faults = pools.flatMap((pool) => poolFaults(pool, hasIpv6));
-  if (faults.length > 0) throw new DhowError("invalid", `invalid network config:\n${faults.join("\n")}`);
+  const text = faults.length === 1 ? faults[0] : faults.map((fault) => `* ${fault}`).join("\n");
+  if (faults.length > 0) throw new DhowError("invalid", `invalid network config:\n${text}`);
 }
 
 function tryPrefix(text: string): Prefix | undefined {

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DhowError, silentLogger } from "../lib/mod.ts";
 import {
-  addAddress,
   addBridge,
-  addDefaultRoute,
+  addIpAddress,
+  addRoute,
   addVeth,
   CLONE_NEWNET,
   createNetnsFd,
@@ -24,9 +24,9 @@ import {
   setns,
 } from "../linux/mod.ts";
 import { Database, MIGRATIONS } from "../metadata/mod.ts";
-import { parseIpv4 } from "./ipv4.ts";
+import { ipBytes, parseIp } from "./ip.ts";
 import { Networking, type NetworkingOptions } from "./networking.ts";
-import { parsePortSpecs } from "./port-specs.ts";
+import { type PortSpecs, parsePortSpecs } from "./port-specs.ts";
 
 // This process's main thread moves into a network namespace of its own, which plays the host; another one plays a host outside.
 const isRoot = process.getuid?.() === 0;
@@ -56,11 +56,11 @@ beforeAll(() => {
     up(setLink(1, { up: true }), addVeth({ name: "wan0" }, { name: "eth0", index: 2, netnsFd: outside.fd }));
     using socket = new NetlinkSocket(NETLINK.ROUTE);
     const wan = findLink(socket, "wan0")?.index ?? 0;
-    up(setLink(wan, { up: true }), addAddress(wan, parseIpv4(HOST), 24));
+    up(setLink(wan, { up: true }), addIpAddress(wan, ip(HOST), 24));
   });
   insideNetns(origin, outside.fd, () => {
-    up(setLink(1, { up: true }), setLink(2, { up: true }), addAddress(2, parseIpv4(OUTSIDE), 24));
-    up(addDefaultRoute(parseIpv4(HOST), 2));
+    up(setLink(1, { up: true }), setLink(2, { up: true }), addIpAddress(2, ip(OUTSIDE), 24));
+    up(addRoute({ family: 4, gateway: ip(HOST), index: 2 }));
   });
   // from here on, until afterAll, this thread is on the test's host
   enter(host);
@@ -95,7 +95,9 @@ function database(path = ":memory:"): Database {
   return db;
 }
 
-function networking(options: Partial<NetworkingOptions> = {}): Networking {
+const ip = (text: string): Uint8Array => ipBytes(parseIp(text));
+
+async function networking(options: Partial<NetworkingOptions> = {}): Promise<Networking> {
   const n = new Networking({
     db: options.db ?? database(),
     log: silentLogger,
@@ -106,8 +108,24 @@ function networking(options: Partial<NetworkingOptions> = {}): Networking {
     ...options,
   });
   opened.push(n);
-  n.start();
+  await n.start();
   return n;
+}
+
+interface Wish {
+  readonly ports?: PortSpecs;
+  readonly mac?: string;
+}
+
+/** A container's place on the default bridge. */
+async function take(n: Networking, id: string, wish: Wish = {}) {
+  const networkId = n.network("bridge")?.id ?? "";
+  const s = await n.acquire(id, {
+    containerName: "web",
+    ports: wish.ports ?? bindings({}),
+    endpoints: [{ networkId, names: [], mac: wish.mac }],
+  });
+  return { ...s, ipAddress: s.endpoints[0]?.ipv4?.address ?? "", endpointId: s.endpoints[0]?.endpointId ?? "" };
 }
 
 /** Starts a server in a sandbox that answers with its name and the client's address, TCP and UDP on the same port. */
@@ -162,25 +180,24 @@ function bindings(ports: Readonly<Record<string, string>>) {
   return parsePortSpecs({ exposedPorts: {}, portBindings, publishAll: false });
 }
 
-const request = (ports: Readonly<Record<string, string>> = {}) => ({
-  mode: "bridge" as const,
-  containerName: "web",
-  ports: bindings(ports),
-});
+const request = (ports: Readonly<Record<string, string>> = {}): Wish => ({ ports: bindings(ports) });
 
 describe.skipIf(!isRoot)("Networking (needs root)", () => {
   test("acquire() gives an addressed, routed sandbox that reaches hosts outside as the host", async () => {
-    const n = networking();
-    const s = n.acquire("a", request());
-    expect(s).toMatchObject({ ipAddress: "10.93.0.2", prefixLength: 24, gateway: "10.93.0.1", macAddress: "02:42:0a:5d:00:02", ports: {} });
+    const n = await networking();
+    const s = await take(n, "a", request());
+    expect(s).toMatchObject({
+      endpoints: [{ ipv4: { address: "10.93.0.2", prefixLength: 24 }, gateway: "10.93.0.1", macAddress: "02:42:0a:5d:00:02" }],
+      ports: {},
+    });
     await serve(outsidePath(), "outside", 7000);
     expect(await ask(s.netnsPath, OUTSIDE, 7000)).toBe(`outside ${HOST}`);
   });
 
   test("a published port answers from outside with the client's address kept, from the host's loopback, and by hairpin", async () => {
-    const n = networking();
-    const a = n.acquire("a", request({ "80/tcp": "8080", "80/udp": "8080" }));
-    const b = n.acquire("b", request());
+    const n = await networking();
+    const a = await take(n, "a", request({ "80/tcp": "8080", "80/udp": "8080" }));
+    const b = await take(n, "b", request());
     expect(a.ports["80/tcp"]).toEqual([
       { HostIp: "0.0.0.0", HostPort: "8080" },
       { HostIp: "::", HostPort: "8080" },
@@ -199,8 +216,8 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
   });
 
   test("what is not published is not reached from outside, and the host's loopback not from a container", async () => {
-    const n = networking();
-    const a = n.acquire("a", request({ "80/tcp": "127.0.0.1:8081" }));
+    const n = await networking();
+    const a = await take(n, "a", request({ "80/tcp": "127.0.0.1:8081" }));
     await serve(a.netnsPath, "a", 80);
     expect(await ask(outsidePath(), "10.93.0.2", 80)).toBe("timeout");
     expect(await ask(outsidePath(), HOST, 8081)).toBe("ECONNREFUSED");
@@ -214,41 +231,41 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
   });
 
   test("ranges that keep their number become one element and answer", async () => {
-    const n = networking();
+    const n = await networking();
     const specs = parsePortSpecs({
       exposedPorts: {},
       portBindings: Object.fromEntries([8000, 8001, 8002, 8003].map((p) => [`${p}/tcp`, [{ HostPort: `${p}` }]])),
       publishAll: false,
     });
-    const a = n.acquire("a", { mode: "bridge", containerName: "web", ports: specs });
+    const a = await take(n, "a", { ports: specs });
     await serve(a.netnsPath, "a", 8002);
     expect(await ask(outsidePath(), HOST, 8002)).toBe(`a ${OUTSIDE}`);
     const table = Bun.spawnSync(["nft", "list", "table", "ip", "dhowtest0"]).stdout.toString();
     expect(table).toContain("tcp . 8000-8003 : 10.93.0.2");
     n.release("a");
-    expect(Bun.spawnSync(["nft", "list", "table", "ip", "dhowtest0"]).stdout.toString()).not.toContain("elements");
+    expect(Bun.spawnSync(["nft", "list", "table", "ip", "dhowtest0"]).stdout.toString()).not.toContain("8000-8003");
   });
 
-  test("conflicts are found before anything starts, in docker's words, and leave nothing behind", () => {
-    const n = networking();
-    n.acquire("a", request({ "80/tcp": "8080" }));
-    expect(() => n.acquire("b", request({ "81/tcp": "8082", "80/tcp": "8080" }))).toThrow(
+  test("conflicts are found before anything starts, in docker's words, and leave nothing behind", async () => {
+    const n = await networking();
+    await take(n, "a", request({ "80/tcp": "8080" }));
+    await expect(take(n, "b", request({ "81/tcp": "8082", "80/tcp": "8080" }))).rejects.toThrow(
       /^driver failed programming external connectivity on endpoint web \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8080 failed: port is already allocated$/,
     );
-    n.acquire("c", request({ "81/tcp": "8082" }));
-    expect(() => n.acquire("d", request({ "80/tcp": "127.0.0.1:8080" }))).toThrow(
+    await take(n, "c", request({ "81/tcp": "8082" }));
+    await expect(take(n, "d", request({ "80/tcp": "127.0.0.1:8080" }))).rejects.toThrow(
       /Bind for 127\.0\.0\.1:8080 failed: port is already allocated/,
     );
     n.release("a");
-    expect(n.acquire("b", request({ "80/tcp": "8080" })).ports["80/tcp"]?.[0]?.HostPort).toBe("8080");
+    expect((await take(n, "b", request({ "80/tcp": "8080" }))).ports["80/tcp"]?.[0]?.HostPort).toBe("8080");
   });
 
   test("a port that a process of the host listens on is refused", async () => {
-    const n = networking();
+    const n = await networking();
     const server: Server = createServer();
     await new Promise<void>((resolve) => server.listen(8090, "0.0.0.0", resolve));
     try {
-      expect(() => n.acquire("a", request({ "80/tcp": "8090" }))).toThrow(
+      await expect(take(n, "a", request({ "80/tcp": "8090" }))).rejects.toThrow(
         /failed to bind host port for 0\.0\.0\.0:8090:10\.93\.0\.\d:80\/tcp: address already in use$/,
       );
     } finally {
@@ -257,8 +274,8 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
   });
 
   test("a random port comes from the ephemeral range and is held against processes of the host", async () => {
-    const n = networking();
-    const s = n.acquire("a", request({ "80/tcp": "" }));
+    const n = await networking();
+    const s = await take(n, "a", request({ "80/tcp": "" }));
     const port = Number(s.ports["80/tcp"]?.[0]?.HostPort);
     expect(port).toBeGreaterThanOrEqual(32768);
     expect(port).toBeLessThanOrEqual(60999);
@@ -273,9 +290,9 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
 
   test("the next daemon keeps endpoints of living containers, and their traffic, and drops the others", async () => {
     const db = database(join(dir, "restart.sqlite"));
-    const first = networking({ db });
-    const a = first.acquire("a", request({ "80/tcp": "8080" }));
-    const b = first.acquire("b", request({ "80/tcp": "8083" }));
+    const first = await networking({ db });
+    const a = await take(first, "a", request({ "80/tcp": "8080" }));
+    const b = await take(first, "b", request({ "80/tcp": "8083" }));
     await serve(a.netnsPath, "a", 80);
     const keeper = Bun.spawn(["nsenter", `--net=${a.netnsPath}`, "sleep", "60"]);
     const other = Bun.spawn(["nsenter", `--net=${b.netnsPath}`, "sleep", "60"]);
@@ -284,43 +301,43 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     opened.splice(opened.indexOf(first), 1);
     first.stop();
     expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
-    const second = networking({ db });
+    const second = await networking({ db });
     expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
     expect(await ask(undefined, "::1", 8080)).toBe("a 10.93.0.1");
     second.adopt(new Map([["a", keeper.pid]]));
-    expect(second.sandbox("a")).toMatchObject({ ipAddress: a.ipAddress, endpointId: a.endpointId, ports: a.ports });
+    expect(second.sandbox("a")).toMatchObject({ endpoints: a.endpoints, ports: a.ports });
     expect(second.sandbox("b")).toBeUndefined();
     expect(await ask(outsidePath(), HOST, 8083)).toBe("ECONNREFUSED");
-    const c = second.acquire("c", request({ "80/tcp": "8083" }));
+    const c = await take(second, "c", request({ "80/tcp": "8083" }));
     expect([a.ipAddress, b.ipAddress]).not.toContain(c.ipAddress);
-    expect(() => second.acquire("d", request({ "80/tcp": "8080" }))).toThrow(/port is already allocated/);
+    await expect(take(second, "d", request({ "80/tcp": "8080" }))).rejects.toThrow(/port is already allocated/);
   });
 
   test("two daemons work side by side and their containers reach each other over published ports only", async () => {
-    const one = networking();
-    const two = networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip: "10.94.0.1/24" });
-    const a = one.acquire("a", request({ "80/tcp": "8080" }));
-    const b = two.acquire("b", request({ "80/tcp": "8084" }));
+    const one = await networking();
+    const two = await networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip: "10.94.0.1/24" });
+    const a = await take(one, "a", request({ "80/tcp": "8080" }));
+    const b = await take(two, "b", request({ "80/tcp": "8084" }));
     await serve(a.netnsPath, "a", 80);
     await serve(b.netnsPath, "b", 80);
     expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
     expect(await ask(outsidePath(), HOST, 8084)).toBe(`b ${OUTSIDE}`);
     expect(await ask(b.netnsPath, HOST, 8080)).toStartWith("a ");
     expect(await ask(b.netnsPath, a.ipAddress, 80)).toBe("timeout");
-    expect(() => two.acquire("c", request({ "80/tcp": "8080" }))).toThrow(/address already in use/);
+    await expect(take(two, "c", request({ "80/tcp": "8080" }))).rejects.toThrow(/address already in use/);
   });
 
-  test("a bridge that somebody else made is used and stays, with its MTU", () => {
+  test("a bridge that somebody else made is used and stays, with its MTU", async () => {
     const bridge = "dhowtest4";
     up(addBridge({ name: bridge }));
     using socket = new NetlinkSocket(NETLINK.ROUTE);
     try {
       const index = findLink(socket, bridge)?.index ?? 0;
-      up(setLink(index, { up: true, mtu: 1400 }), addAddress(index, parseIpv4("10.96.0.1"), 24));
+      up(setLink(index, { up: true, mtu: 1400 }), addIpAddress(index, ip("10.96.0.1"), 24));
       const db = database();
       for (let life = 0; life < 2; life++) {
-        const n = networking({ db, bridgeName: bridge, tableName: bridge, bip: undefined });
-        expect(n.acquire("a", request()).gateway).toBe("10.96.0.1");
+        const n = await networking({ db, bridgeName: bridge, tableName: bridge, bip: undefined });
+        expect((await take(n, "a", request())).endpoints[0]?.gateway).toBe("10.96.0.1");
         n.release("a");
         opened.splice(opened.indexOf(n), 1);
         n.stop({ removeAll: true });
@@ -332,38 +349,40 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     }
   });
 
-  test("a bridge goes with the daemon that made it, in whichever life, and not when somebody made it anew", () => {
+  test("a bridge goes with the daemon that made it, in whichever life, and not when somebody made it anew", async () => {
     using socket = new NetlinkSocket(NETLINK.ROUTE);
     const db = database();
-    const stopped = (removeAll: boolean): void => {
-      const n = networking({ db });
+    const stopped = async (removeAll: boolean): Promise<void> => {
+      const n = await networking({ db });
       opened.splice(opened.indexOf(n), 1);
       n.stop({ removeAll });
     };
-    stopped(false);
+    await stopped(false);
     expect(findLink(socket, "dhowtest0")).toBeDefined();
-    stopped(true);
+    await stopped(true);
     expect(findLink(socket, "dhowtest0")).toBeUndefined();
-    stopped(false);
+    await stopped(false);
     up(deleteLink("dhowtest0"), addBridge({ name: "dhowtest0" }));
     try {
-      stopped(true);
+      await stopped(true);
       expect(findLink(socket, "dhowtest0")).toBeDefined();
     } finally {
       up(deleteLink("dhowtest0"));
     }
   });
 
-  test("a second daemon with the same bridge, or with a network of another bridge, is refused and leaves nothing", () => {
-    networking();
-    expect(() => networking()).toThrow('bridge "dhowtest0" is in use by another daemon; choose another --bridge');
+  test("a second daemon with the same bridge, or with a network of another bridge, is refused and leaves nothing", async () => {
+    await networking();
+    await expect(networking()).rejects.toThrow('bridge "dhowtest0" is in use by another daemon; choose another --bridge');
     for (const bip of ["10.93.0.1/24", "10.93.0.129/25", "10.93.1.1/16"]) {
-      expect(() => networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip })).toThrow(
+      await expect(networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip })).rejects.toThrow(
         `requested network overlaps with existing network: --bip ${bip} overlaps 10.93.0.0/24 of interface dhowtest0; choose another --bip`,
       );
     }
     // the network of an interface that is no bridge may be divided, not taken
-    expect(() => networking({ bridgeName: "dhowtest2", tableName: "dhowtest2", bip: "198.51.100.9/24" })).toThrow("of interface wan0");
+    await expect(networking({ bridgeName: "dhowtest2", tableName: "dhowtest2", bip: "198.51.100.9/24" })).rejects.toThrow(
+      "of interface wan0",
+    );
     using socket = new NetlinkSocket(NETLINK.ROUTE);
     expect(findLink(socket, "dhowtest1")).toBeUndefined();
     expect(findLink(socket, "dhowtest2")).toBeUndefined();
@@ -371,37 +390,38 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
 
   test("after release() nothing is left: interfaces, ports, rows; the address rests", async () => {
     const db = database();
-    const n = networking({ db, poolSize: 0 });
-    const s = n.acquire("a", request({ "80/tcp": "8080" }));
+    const n = await networking({ db, poolSize: 0 });
+    const s = await take(n, "a", request({ "80/tcp": "8080" }));
     n.release("a");
-    const t = n.acquire("b", request({ "80/tcp": "8080" }));
+    const t = await take(n, "b", request({ "80/tcp": "8080" }));
     expect(t.ipAddress).not.toBe(s.ipAddress);
     n.release("b");
     using socket = new NetlinkSocket(NETLINK.ROUTE);
     // the kernel takes namespaces down one after the other, those of the whole machine
     for (let i = 0; i < 1000 && listLinks(socket).some((l) => l.name.startsWith("veth")); i++) await Bun.sleep(50);
     expect(listLinks(socket).filter((l) => l.name.startsWith("veth"))).toEqual([]);
-    expect(db.sqlite.query("SELECT * FROM endpoints").all()).toEqual([]);
+    expect(db.sqlite.query("SELECT container_id FROM sandboxes UNION SELECT container_id FROM plugs").all()).toEqual([]);
   }, 60_000);
 
-  test("a small network is used to its last address, then says which setting to change; released ones come back", () => {
-    const n = networking({ bip: "10.95.0.1/29", poolSize: 0 });
-    const got = ["a", "b", "c", "d", "e"].map((id) => n.acquire(id, request()).ipAddress);
+  test("a small network is used to its last address, then says which setting to change; released ones come back", async () => {
+    const n = await networking({ bip: "10.95.0.1/29", poolSize: 0 });
+    const got: string[] = [];
+    for (const id of ["a", "b", "c", "d", "e"]) got.push((await take(n, id)).ipAddress);
     expect(got).toEqual(["10.95.0.2", "10.95.0.3", "10.95.0.4", "10.95.0.5", "10.95.0.6"]);
-    expect(() => n.acquire("f", request())).toThrow(/no available IPv4 addresses .* set a larger "bip" or "fixed-cidr"/);
+    await expect(take(n, "f", request())).rejects.toThrow(/no available IPv4 addresses .* set a larger "bip" or "fixed-cidr"/);
     n.release("c");
-    expect(n.acquire("f", request()).ipAddress).toBe("10.95.0.4");
+    expect((await take(n, "f", request())).ipAddress).toBe("10.95.0.4");
   });
 
   test("mode none has a loopback and nothing else; a wanted MAC address is set; counters count", async () => {
-    const n = networking();
-    const none = n.acquire("n", { ...request(), mode: "none" });
+    const n = await networking();
+    const none = await n.acquire("n", { containerName: "n", ports: bindings({}), endpoints: [] });
     const links = Bun.spawnSync(["nsenter", `--net=${none.netnsPath}`, "ip", "-br", "link"])
       .stdout.toString()
       .trim();
     expect(links).toMatch(/^lo +UNKNOWN.*$/);
-    const s = n.acquire("m", { ...request(), macAddress: "02:42:00:00:00:99" });
-    expect(s.macAddress).toBe("02:42:00:00:00:99");
+    const s = await take(n, "m", { mac: "02:42:00:00:00:99" });
+    expect(s.endpoints[0]?.macAddress).toBe("02:42:00:00:00:99");
     const text = Bun.spawnSync(["nsenter", `--net=${s.netnsPath}`, "ip", "addr"]).stdout.toString();
     expect(text).toContain("02:42:00:00:00:99");
     expect(text).not.toContain("inet6 fe80");
@@ -414,9 +434,9 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
   });
 
   test("icc=false keeps containers of the bridge apart", async () => {
-    const n = networking({ icc: false });
-    const a = n.acquire("a", request({ "80/tcp": "8080" }));
-    const b = n.acquire("b", request());
+    const n = await networking({ icc: false });
+    const a = await take(n, "a", request({ "80/tcp": "8080" }));
+    const b = await take(n, "b", request());
     await serve(a.netnsPath, "a", 80);
     expect(await ask(b.netnsPath, a.ipAddress, 80)).not.toContain("a ");
     expect(await ask(b.netnsPath, HOST, 8080)).toStartWith("a ");
@@ -432,23 +452,19 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
       defaultAddressPools: [{ base: "198.51.100.0/23", size: 24 }],
     });
     opened.push(n);
-    n.start();
-    expect(n.networks().find((x) => x.name === "bridge")).toMatchObject({ subnet: "198.51.101.0/24", gateway: "198.51.101.1" });
+    await n.start();
+    expect(n.network("bridge")?.pools).toEqual([{ subnet: "198.51.101.0/24", gateway: "198.51.101.1" }]);
     Bun.spawnSync(["nft", "delete", "table", "ip", "dhowtest2"]);
-    const a = n.acquire("a", request({ "80/tcp": "8085" }));
+    const a = await take(n, "a", request({ "80/tcp": "8085" }));
     await serve(a.netnsPath, "a", 80);
     expect(await ask(outsidePath(), HOST, 8085)).toBe(`a ${OUTSIDE}`);
-    expect(() => {
-      const full = new Networking({
-        db: database(),
-        log: silentLogger,
-        bridgeName: "dhowtest3",
-        tableName: "dhowtest3",
-        defaultAddressPools: [{ base: "198.51.100.0/24", size: 24 }],
-      });
-      opened.push(full);
-      full.start();
-    }).toThrow(DhowError);
+    const full = networking({
+      bip: undefined,
+      bridgeName: "dhowtest3",
+      tableName: "dhowtest3",
+      defaultAddressPools: [{ base: "198.51.100.0/24", size: 24 }],
+    });
+    await expect(full).rejects.toThrow(DhowError);
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
   });
 
@@ -461,10 +477,10 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
       const { silentLogger } = await import("${rooms}lib/mod.ts");
       const db = Database.open(${JSON.stringify(path)}, MIGRATIONS);
       const n = new Networking({ db, log: silentLogger, bridgeName: "dhowtest0", tableName: "dhowtest0", bip: "10.93.0.1/24", poolSize: 3 });
-      n.start();
+      await n.start();
       while (n.readyCount < 4) await Bun.sleep(5);
       const ports = parsePortSpecs({ exposedPorts: {}, portBindings: { "80/tcp": [{ HostPort: "8080" }] }, publishAll: false });
-      for (const id of ["a", "b"]) console.log(n.acquire(id, { mode: "bridge", containerName: id, ports: id === "a" ? ports : { requests: [], exposed: [] } }).netnsPath);
+      for (const id of ["a", "b"]) console.log((await n.acquire(id, { endpoints: [{ networkId: n.network("bridge").id, names: [] }], containerName: id, ports: id === "a" ? ports : { requests: [], exposed: [] } })).netnsPath);
       setInterval(() => {}, 1000);`;
     const daemon = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
     const reader = daemon.stdout.getReader();
@@ -475,7 +491,7 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     daemon.kill(9);
     await daemon.exited;
     expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
-    const n = networking({ db: database(path), poolSize: 0 });
+    const n = await networking({ db: database(path), poolSize: 0 });
     n.adopt(new Map([["a", keeper.pid]]));
     expect(n.sandboxes().map((x) => x.containerId)).toEqual(["a"]);
     expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
@@ -489,8 +505,8 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     const foreign = "table ip theirs {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n";
     Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(foreign) });
     try {
-      const n = networking();
-      n.acquire("a", request({ "80/tcp": "8080" }));
+      const n = await networking();
+      await take(n, "a", request({ "80/tcp": "8080" }));
       for (let i = 0; i < 100 && n.warnings.length === 0; i++) await Bun.sleep(20);
       expect(n.warnings.join()).toContain("chain FORWARD of table ip theirs drops forwarded packets");
       n.release("a");

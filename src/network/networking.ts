@@ -1,47 +1,47 @@
-import { type Defect, DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
+import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
 import {
   claimName,
   currentNetns,
   deleteLink,
-  deleteNeighbour,
   type Fd,
   findLink,
-  flushFlowsOf,
-  flushFlowsTo,
-  formatMac,
+  insideNetns,
   isErrno,
+  type LinkStats,
   listLinks,
   NETLINK,
   NetlinkSocket,
-  O_RDONLY,
-  open,
 } from "../linux/mod.ts";
-import { type Database, type EndpointRow, EndpointsTable } from "../metadata/mod.ts";
-import { type Bridge, ensureBridge } from "./bridge.ts";
+import { type Database, EndpointsTable } from "../metadata/mod.ts";
+import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
+import type { SandboxDns, SandboxDnsOptions } from "./dns/types.ts";
 import { DnsForwarder } from "./dns-forwarder.ts";
-import { Firewall, foreignDrops, type PortForward } from "./firewall.ts";
+import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
+import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
+import { bridgeSettings } from "./drivers/bridge-options.ts";
+import type { NetworkDriver } from "./drivers/driver.ts";
+import { Firewall, foreignDrops } from "./firewall.ts";
+import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
-import { AddressPool, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
-import { type Cidr, cidr, formatCidr, formatIpv4, parseCidr, parseIpv4, parseMac, tryParseIpv4 } from "./ipv4.ts";
-import { PortAllocator, type PortLease } from "./port-allocator.ts";
-import { type PortProxy, proxyTcp, proxyUdp } from "./port-proxy.ts";
-import type { PortRequest, PortSpecs } from "./port-specs.ts";
-import { type PooledSandbox, SandboxPool } from "./sandbox-pool.ts";
+import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+import { Names } from "./names.ts";
+import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
+import { Networks, type OpenNetwork } from "./networks.ts";
+import { Publisher } from "./publisher.ts";
+import { Reaper } from "./reaper.ts";
+import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
+import { SandboxPool } from "./sandbox-pool.ts";
+import { Sandboxes } from "./sandboxes.ts";
 
-const UDP = 17;
 const ANY_ADDRESS = "0.0.0.0";
-/** Sandboxes are torn down in batches, so long after the first of a batch was given back. */
-const TEARDOWN_DELAY_MS = 80;
-const REAP_EVERY_MS = 1000;
-/** How long the kernel may take over a dead sandbox before its interface is unplugged by force. */
-const REAP_AFTER_MS = 5000;
+const DEFAULT_MTU = 1500;
 
 export interface NetworkingOptions {
   readonly db: Database;
   readonly log: Logger;
-  /** Name of the bridge; "none" = no bridge at all. */
+  /** Name of the default bridge; "none" = no default bridge at all. */
   readonly bridgeName: string;
   /** The nft table of this daemon; two daemons of one host need two names. */
   readonly tableName: string;
@@ -49,6 +49,8 @@ export interface NetworkingOptions {
   readonly bip?: string | undefined;
   /** The part of the bridge's network that containers get addresses of. */
   readonly fixedCidr?: string | undefined;
+  /** The default bridge's IPv6 network; without one it has none. */
+  readonly fixedCidrV6?: string | undefined;
   /** Default 1500. */
   readonly mtu?: number | undefined;
   /** Switch the host's forwarding on; default true. */
@@ -64,44 +66,10 @@ export interface NetworkingOptions {
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
   readonly hostResolvConf?: string | undefined;
-}
-
-export type SandboxMode = "bridge" | "none";
-
-export interface AcquireRequest {
-  readonly mode: SandboxMode;
-  /** For error texts. */
-  readonly containerName: string;
-  readonly ports: PortSpecs;
-  /** `02:42:…`; default from the address. */
-  readonly macAddress?: string | undefined;
-  /** A network namespace that is to be the sandbox's, one of another user namespace; owned from now on. */
-  readonly netns?: Fd | undefined;
-}
-
-export interface HostPort {
-  readonly HostIp: string;
-  readonly HostPort: string;
-}
-
-/** Docker's port map: null for a port that is exposed and not published. */
-export type BoundPorts = Readonly<Record<string, readonly HostPort[] | null>>;
-
-/** What a running container has of the network. */
-export interface Sandbox {
-  readonly containerId: string;
-  readonly mode: SandboxMode;
-  readonly sandboxId: string;
-  readonly endpointId: string;
-  readonly networkId: string;
-  /** For the runtime's config; valid until `release`, in this life of the daemon. */
-  readonly netnsPath: string;
-  /** Empty in mode "none", as the following ones. */
-  readonly ipAddress: string;
-  readonly prefixLength: number;
-  readonly gateway: string;
-  readonly macAddress: string;
-  readonly ports: BoundPorts;
+  /** Serves names in the sandboxes of networks that have them. */
+  readonly serveNames?: ((options: SandboxDnsOptions) => SandboxDns) | undefined;
+  /** Drivers beside the bridge, by name. */
+  readonly drivers?: ((name: string) => Promise<NetworkDriver | undefined> | NetworkDriver | undefined) | undefined;
 }
 
 /** Docker's counters of one interface, as the container sees it. */
@@ -117,41 +85,18 @@ export interface InterfaceStats {
 }
 
 /** A network as `docker network inspect` needs it. */
-export interface NetworkFacts {
-  readonly name: "bridge" | "host" | "none";
+export interface NetworkFacts extends NetworkConfig {
+  /** One that every daemon has. */
+  readonly isPredefined: boolean;
+}
+
+interface DefaultBridge {
   readonly id: string;
-  readonly createdAt: string;
-  readonly driver: "bridge" | "host" | "null";
-  readonly subnet: string | undefined;
-  readonly gateway: string | undefined;
-  readonly ipRange: string | undefined;
+  readonly on: BridgeNetwork;
+  readonly network: OpenNetwork;
 }
 
-interface Held {
-  readonly sandbox: Sandbox;
-  /** Undefined after a restart of the daemon, until `adopt` opened it. */
-  netns: Fd | undefined;
-  readonly address: number | undefined;
-  readonly hostInterface: string | undefined;
-  readonly leases: readonly PortLease[];
-  readonly proxies: PortProxy[];
-  isReleased: boolean;
-}
-
-interface Waste {
-  readonly netns: Fd | undefined;
-  readonly address: number | undefined;
-  readonly hostInterface: string | undefined;
-}
-
-interface Dying {
-  readonly address: number | undefined;
-  readonly hostInterface: string | undefined;
-  /** On the monotonic clock, in ms. */
-  readonly since: number;
-}
-
-/** The default bridge, its addresses, published ports and sandboxes: everything synchronous, in this process, over netlink. */
+/** The networks of this daemon, the sandboxes that containers have on them, and their published ports: in this process, over netlink. */
 export class Networking {
   readonly #o: NetworkingOptions;
   readonly #log: Logger;
@@ -159,19 +104,19 @@ export class Networking {
   readonly #home: Fd;
   readonly #route: NetlinkSocket;
   readonly #netfilter: NetlinkSocket;
-  readonly #ports = new PortAllocator();
-  readonly #held = new Map<string, Held>();
-  readonly #waste: Waste[] = [];
-  #dying: Dying[] = [];
-  readonly #networks = new Map<string, NetworkFacts>();
+  readonly #firewall: Firewall;
+  readonly #publisher: Publisher;
+  readonly #reaper: Reaper;
+  readonly #names = new Names();
+  readonly #networks: Networks;
+  readonly #bridges: BridgeDriver;
+  readonly #predefined = new Map<string, NetworkConfig>();
   /** Kept while this daemon lives: no other one uses its bridge. */
   #claim: Fd | undefined;
-  #bridge: Bridge | undefined;
-  #addresses: AddressPool | undefined;
-  #firewall: Firewall | undefined;
+  #default: DefaultBridge | undefined;
   #pool: SandboxPool | undefined;
+  #sandboxes: Sandboxes | undefined;
   #dns: DnsForwarder | undefined;
-  #sweep: ReturnType<typeof setTimeout> | undefined;
   #warnings: readonly string[] = [];
 
   constructor(options: NetworkingOptions) {
@@ -181,399 +126,346 @@ export class Networking {
     this.#home = currentNetns();
     this.#route = new NetlinkSocket(NETLINK.ROUTE);
     this.#netfilter = new NetlinkSocket(NETLINK.NETFILTER);
+    this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
+    this.#publisher = new Publisher({ firewall: () => this.#firewall, netfilter: this.#netfilter, log: this.#log });
+    this.#reaper = new Reaper({ route: this.#route, log: this.#log });
+    this.#bridges = new BridgeDriver(this.#bridgeDeps());
+    const pools = options.defaultAddressPools;
+    this.#networks = new Networks({
+      table: this.#table,
+      log: this.#log,
+      driver: (name) => (name === BRIDGE_DRIVER ? this.#bridges : options.drivers?.(name)),
+      predefined: ["bridge", "host", "none"],
+      taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
+      pools: pools?.length ? pools : DEFAULT_POOLS,
+      endpoints: (id) =>
+        this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
+    });
+  }
+
+  #bridgeDeps(): BridgeDeps {
+    return {
+      home: this.#home,
+      route: this.#route,
+      netfilter: this.#netfilter,
+      firewall: this.#firewall,
+      table: this.#table,
+      reclaim: () => this.#reaper.reclaim(),
+      defaultMtu: this.#mtu,
+      enableForwarding: (family) => {
+        if (this.#o.ipForward ?? true) enableForwarding(family, this.#log);
+      },
+    };
+  }
+
+  get #mtu(): number {
+    return this.#o.mtu ?? DEFAULT_MTU;
+  }
+
+  get #held(): Sandboxes {
+    if (this.#sandboxes === undefined) throw new DhowError("unavailable", "use the network: it is not started");
+    return this.#sandboxes;
   }
 
   /**
-   * Makes or adopts bridge and table and begins to fill the pool. Endpoints that the last daemon left keep address, ports and
+   * Makes or adopts bridges and tables and begins to fill the pool. Endpoints that the last daemon left keep address, ports and
    * connections until `adopt` says which of them are still alive.
    * @throws {NetlinkError} invalid, conflict, unavailable
    */
-  start(): void {
+  async start(): Promise<void> {
     const { bridgeName } = this.#o;
-    if (bridgeName === "none") this.#restore(undefined);
-    else {
-      this.#claim = claimBridge(bridgeName);
-      try {
-        this.#startBridge();
-      } catch (error) {
-        this.#claim.close();
-        throw error;
-      }
+    this.#recordPredefined();
+    if (bridgeName !== "none") this.#claim = claimBridge(bridgeName);
+    try {
+      if (bridgeName !== "none") this.#startBridge();
+      this.#pool = this.#makePool();
+      this.#sandboxes = this.#makeSandboxes(this.#pool);
+      await this.#networks.start();
+      this.#sweepBridges();
+      this.#restore();
+      this.#firewall.install();
+      this.#publisher.resume();
+    } catch (error) {
+      this.#claim?.close();
+      throw error;
     }
-    this.#recordNetworks();
-    const size = this.#o.poolSize ?? 12;
-    this.#pool = new SandboxPool({
-      home: this.#home,
-      route: this.#route,
-      log: this.#log,
-      bridge: this.#bridge,
-      addresses: this.#addresses,
-      mtu: this.#mtu,
-      icc: this.#o.icc ?? true,
-      size: { bridge: size, none: Math.ceil(size / 3) },
+    if (this.#default !== undefined) this.#startDns(this.#default.on);
+    void foreignDrops(this.#o.tableName, bridgeName).then((warnings) => {
+      this.#warnings = warnings;
+      for (const warning of warnings) this.#log.warn(warning);
     });
     this.#pool.fill();
   }
 
-  get #mtu(): number {
-    return this.#o.mtu ?? 1500;
+  #makePool(): SandboxPool {
+    const size = this.#o.poolSize ?? 12;
+    return new SandboxPool({
+      home: this.#home,
+      log: this.#log,
+      bridge: this.#default?.on,
+      size: { bridge: size, none: Math.ceil(size / 3) },
+    });
+  }
+
+  #makeSandboxes(pool: SandboxPool): Sandboxes {
+    return new Sandboxes({
+      home: this.#home,
+      route: this.#route,
+      log: this.#log,
+      table: this.#table,
+      pool,
+      publisher: this.#publisher,
+      reaper: this.#reaper,
+      names: this.#names,
+      network: (id) => (id === this.#default?.id ? this.#default.network : this.#networks.open(id)),
+      defaultBridge: () => this.#default,
+      hostServers: () => this.#hostServers(),
+      serveNames: this.#o.serveNames ?? (() => NO_NAMES),
+    });
   }
 
   #startBridge(): void {
-    const { bridgeName, tableName, bip, fixedCidr, defaultAddressPools: pools } = this.#o;
-    const avoid: Cidr[] = [];
-    for (const server of this.#hostServers()) {
-      const address = tryParseIpv4(server);
-      if (address !== undefined && !isLoopback(server)) avoid.push(cidr(address, 32));
-    }
-    const bridge = ensureBridge(this.#route, {
+    const { bridgeName, bip, fixedCidr, fixedCidrV6, defaultAddressPools: pools } = this.#o;
+    const row = this.#table.networks().find((n) => n.name === "bridge");
+    const subnet = defaultSubnet(this.#route, {
       name: bridgeName,
       bip: bip || undefined,
-      formerSubnet: this.#table.networks().find((n) => n.name === "bridge")?.subnet ?? undefined,
-      mtu: this.#mtu,
-      pools: pools?.length ? pools : DEFAULT_POOLS,
-      avoid,
-      ownMac: this.#table.bridgeMac(bridgeName),
-      onMake: (mac) => this.#table.putBridge(bridgeName, mac),
+      formerSubnet: row?.subnet ?? undefined,
+      pools: pools?.length ? pools : DEFAULT_BRIDGE_POOLS,
+      avoid: [...this.#serverNetworks(), ...this.#userSubnets()],
     });
-    this.#bridge = bridge;
-    this.#addresses = new AddressPool(bridge.subnet, fixedCidr ? parseCidr(fixedCidr) : bridge.subnet, [bridge.gateway], () =>
-      this.#reclaim(),
-    );
-    if (this.#o.ipForward ?? true) enableForwarding(this.#log);
-    this.#restore(bridge);
-    this.#firewall = new Firewall(
-      { tableName, bridgeName, subnet: bridge.subnet, icc: this.#o.icc ?? true, masquerade: this.#o.ipMasq ?? true },
-      this.#netfilter,
-    );
-    this.#firewall.install(this.#allForwards());
-    for (const held of this.#held.values()) this.#startProxies(held);
-    this.#startDns(bridge);
-    void foreignDrops(tableName, bridgeName).then((warnings) => {
-      this.#warnings = warnings;
-      for (const warning of warnings) this.#log.warn(warning);
-    });
+    const v4: IpamPool = {
+      subnet: formatPrefix(subnet),
+      ...(fixedCidr && { ipRange: fixedCidr }),
+      gateway: formatIp({ family: 4, value: subnet.address }),
+    };
+    const v6 = fixedCidrV6 ? parsePrefix(fixedCidrV6) : undefined;
+    const poolV6 = v6 && { subnet: formatPrefix(v6), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
+    const config: NetworkConfig = {
+      ...this.#predefinedConfig("bridge"),
+      hasIpv6: v6 !== undefined,
+      pools: [v4, ...(poolV6 ? [poolV6] : [])],
+      options: this.#bridgeOptions(),
+    };
+    const settings = bridgeSettings(config, this.#mtu);
+    const deps = this.#bridgeDeps();
+    const addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, remedy: 'set a larger "bip" or "fixed-cidr"' });
+    const on = new BridgeNetwork(config, settings, deps, addresses);
+    this.#default = { id: config.id, on, network: { config, on, busy: 0 } };
+    this.#predefined.set("bridge", config);
+    this.#bridges.reserve(config.id, "bridge", bridgeName);
+    if (row?.subnet !== v4.subnet) {
+      this.#table.putNetwork({ name: "bridge", id: config.id, driver: BRIDGE_DRIVER, created_at: config.createdAt, subnet: v4.subnet });
+    }
+  }
+
+  #bridgeOptions(): Record<string, string> {
+    const { bridgeName, icc = true, ipMasq = true, defaultHostIp } = this.#o;
+    return {
+      "com.docker.network.bridge.default_bridge": "true",
+      "com.docker.network.bridge.enable_icc": String(icc),
+      "com.docker.network.bridge.enable_ip_masquerade": String(ipMasq),
+      "com.docker.network.bridge.host_binding_ipv4": defaultHostIp || ANY_ADDRESS,
+      "com.docker.network.bridge.name": bridgeName,
+      "com.docker.network.driver.mtu": String(this.#mtu),
+    };
+  }
+
+  #recordPredefined(): void {
+    const known = new Map(this.#table.networks().map((row) => [row.name, row]));
+    for (const [name, driver] of [
+      ["bridge", "bridge"],
+      ["host", "host"],
+      ["none", "null"],
+    ] as const) {
+      if (name === "bridge" && this.#o.bridgeName === "none") continue;
+      const created = { name, id: randomId(), driver, created_at: new Date().toISOString().replace("Z", "000000Z"), subnet: null };
+      const row = known.get(name) ?? created;
+      if (!known.has(name)) this.#table.putNetwork(row);
+      this.#predefined.set(name, {
+        name,
+        id: row.id,
+        createdAt: row.created_at,
+        driver,
+        scope: "local",
+        isInternal: false,
+        isAttachable: false,
+        isConfigOnly: false,
+        configFrom: "",
+        hasIpv4: true,
+        hasIpv6: false,
+        ipamDriver: "default",
+        ipamOptions: {},
+        pools: [],
+        hasOwnSubnets: false,
+        options: {},
+        labels: {},
+      });
+    }
+  }
+
+  #predefinedConfig(name: string): NetworkConfig {
+    const config = this.#predefined.get(name);
+    if (config === undefined) throw new DhowError("internal", `find the network ${name}: it is not there`);
+    return config;
   }
 
   #hostServers(): readonly string[] {
     return readHostResolvConf(this.#o.hostResolvConf).nameservers;
   }
 
-  #startDns(bridge: Bridge): void {
+  #serverNetworks(): Prefix[] {
+    return this.#hostServers().flatMap((text) => {
+      const ip = tryParseIp(text);
+      return ip === undefined || isLoopback(text) ? [] : prefixOf(ip, ip.family === 4 ? 32 : 128);
+    });
+  }
+
+  /** Those of networks that are not open yet: after a restart of the host, no route shows them. */
+  #userSubnets(): Prefix[] {
+    const configs = this.#table.userNetworks().map((row) => JSON.parse(row.config) as NetworkConfig);
+    return configs.flatMap(({ isConfigOnly, pools }) => (isConfigOnly ? [] : pools.map(({ subnet }) => parsePrefix(subnet))));
+  }
+
+  #startDns(bridge: BridgeNetwork): void {
+    const address = bridge.gateway(4);
     const servers = this.#hostServers();
-    if (servers.some((s) => !isLoopback(s) && tryParseIpv4(s) !== undefined)) return;
+    if (address === undefined || servers.some((s) => !isLoopback(s) && tryParseIp(s)?.family === 4)) return;
     const upstreams = servers.filter((s) => s.startsWith("127."));
-    const address = formatIpv4(bridge.gateway);
     this.#dns = new DnsForwarder({ address, upstreams: upstreams.length > 0 ? upstreams : ["127.0.0.1"], log: this.#log });
     void this.#dns.start();
   }
 
-  #recordNetworks(): void {
-    const known = new Map(this.#table.networks().map((row) => [row.name, row]));
-    const subnet = this.#bridge === undefined ? null : formatCidr(this.#bridge.subnet);
-    for (const [name, driver] of [
-      ["bridge", "bridge"],
-      ["host", "host"],
-      ["none", "null"],
-    ] as const) {
-      if (name === "bridge" && subnet === null) continue;
-      const former = known.get(name);
-      const wanted = name === "bridge" ? subnet : null;
-      const row = former ?? { name, id: randomId(), driver, created_at: new Date().toISOString().replace("Z", "000000Z"), subnet: wanted };
-      if (former === undefined || former.subnet !== wanted) this.#table.putNetwork({ ...row, subnet: wanted });
-      this.#networks.set(name, {
-        name,
-        id: row.id,
-        createdAt: row.created_at,
-        driver,
-        subnet: wanted ?? undefined,
-        gateway: name === "bridge" && this.#bridge !== undefined ? formatIpv4(this.#bridge.gateway) : undefined,
-        ipRange: name === "bridge" ? this.#o.fixedCidr || undefined : undefined,
-      });
+  /** Bridges that the last daemon made for networks that never came to be, or was about to remove. */
+  #sweepBridges(): void {
+    const used = new Set([this.#o.bridgeName, ...this.#networks.opened().flatMap(({ on }) => on.bridge ?? [])]);
+    // a network that can't be opened now may be there again at the next start
+    for (const { id, options } of this.#networks.list()) {
+      used.add(`br-${id.slice(0, 12)}`).add(options["com.docker.network.bridge.name"] ?? "");
+    }
+    for (const { name, mac } of this.#table.bridges()) {
+      if (used.has(name)) continue;
+      if (findLink(this.#route, name)?.mac === mac) this.#unplug(name);
+      this.#table.removeBridge(name);
     }
   }
 
-  /** Takes up what the last daemon left: an endpoint whose interface is gone went with its container. */
-  #restore(bridge: Bridge | undefined): void {
-    const present = new Set(bridge === undefined ? [] : this.#pluggedIn(bridge));
-    for (const row of this.#table.list()) {
-      if (row.network === "bridge" && (row.host_interface === null || !present.has(row.host_interface))) {
-        this.#table.remove(row.container_id);
-        continue;
-      }
-      this.#held.set(row.container_id, this.#heldOf(row, bridge));
+  /** Takes up what the last daemon left, and unplugs what is of no endpoint. */
+  #restore(): void {
+    const links = listLinks(this.#route);
+    this.#held.restore(new Set(links.map(({ name }) => name)));
+    const owned = new Set(this.#held.held().flatMap(({ endpoints }) => endpoints.flatMap(({ plugged }) => plugged.hostInterface ?? [])));
+    for (const name of this.#pluggedIn(links)) {
+      if (!owned.has(name) && /^veth[0-9a-f]{7}$/.test(name)) this.#unplug(name);
     }
   }
 
-  #pluggedIn(bridge: Bridge): string[] {
-    return listLinks(this.#route)
-      .filter((l) => l.master === bridge.index)
-      .map((l) => l.name);
+  /** The interfaces that are plugged into a bridge of this daemon. */
+  #pluggedIn(links: ReturnType<typeof listLinks>): string[] {
+    const names = new Set([this.#default?.on.bridge, ...this.#networks.opened().map(({ on }) => on.bridge)]);
+    const bridges = new Set(links.filter(({ name }) => names.has(name)).map(({ index }) => index));
+    return links.filter(({ master }) => bridges.has(master)).map(({ name }) => name);
   }
 
-  #heldOf(row: EndpointRow, bridge: Bridge | undefined): Held {
-    const stored = JSON.parse(row.ports) as { readonly shown: BoundPorts; readonly leases: Omit<PortLease, "socket">[] };
-    const address = row.ip_address === null ? undefined : parseIpv4(row.ip_address);
-    if (address !== undefined) this.#addresses?.mark(address);
-    const isBridge = row.network === "bridge" && bridge !== undefined;
-    return {
-      sandbox: {
-        containerId: row.container_id,
-        mode: row.network === "bridge" ? "bridge" : "none",
-        sandboxId: row.sandbox_id,
-        endpointId: row.endpoint_id,
-        networkId: this.#table.networks().find((n) => n.name === row.network)?.id ?? "",
-        netnsPath: "",
-        ipAddress: row.ip_address ?? "",
-        prefixLength: isBridge ? bridge.subnet.prefixLength : 0,
-        gateway: isBridge ? formatIpv4(bridge.gateway) : "",
-        macAddress: row.mac_address ?? "",
-        ports: stored.shown,
-      },
-      netns: undefined,
-      address,
-      hostInterface: row.host_interface ?? undefined,
-      leases: stored.leases.map((lease) => this.#ports.restore(lease)),
-      proxies: [],
-      isReleased: false,
-    };
+  #unplug(name: string): void {
+    const [failed] = this.#route.requestAll([deleteLink(name)]);
+    if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
   }
 
-  /**
-   * Gives a container its sandbox, taken from the pool, and publishes its ports. Costs well under 1 ms, spawns nothing.
-   * @throws internal for taken ports and conflict for used-up addresses, in docker's words; invalid MAC address
-   */
-  acquire(containerId: string, request: AcquireRequest): Sandbox {
-    this.release(containerId);
-    const pool = this.#pool;
-    if (pool === undefined) throw new DhowError("unavailable", "acquire a sandbox: the network is not started");
-    const mac = request.macAddress ? parseMac(request.macAddress) : undefined;
-    const endpointId = randomId();
-    let pooled = request.netns === undefined ? pool.take(request.mode) : pool.furnish(request.mode, request.netns);
-    let leases: PortLease[] = [];
-    try {
-      if (mac !== undefined) pooled = pool.setMac(pooled, mac);
-      const { endpoint } = pooled;
-      if (endpoint !== undefined) leases = this.#ports.allocate(this.#placed(request.ports), { containerIp: formatIpv4(endpoint.address) });
-      const sandbox = this.#sandboxOf(containerId, request, { endpointId, pooled, leases });
-      this.#record(sandbox, pooled, leases);
-      const held: Held = {
-        sandbox,
-        netns: pooled.netns,
-        address: endpoint?.address,
-        hostInterface: endpoint?.hostInterface,
-        leases,
-        proxies: [],
-        isReleased: false,
-      };
-      this.#publish(held);
-      this.#held.set(containerId, held);
-      return sandbox;
-    } catch (error) {
-      this.#table.remove(containerId);
-      this.#ports.release(leases);
-      this.#discard({ netns: pooled.netns, address: pooled.endpoint?.address, hostInterface: pooled.endpoint?.hostInterface });
-      throw this.#portError(error, request.containerName, endpointId);
+  /** Creates a network. @throws invalid, conflict, forbidden, notFound in docker's words */
+  createNetwork(request: NetworkRequest): Promise<NetworkConfig> {
+    return this.#networks.create(request);
+  }
+
+  /** Removes a network. @throws forbidden in docker's words when it is used, or is one that every daemon has */
+  async removeNetwork(id: string): Promise<void> {
+    for (const config of this.#predefined.values()) {
+      if (config.id === id) throw new DhowError("forbidden", `${config.name} is a pre-defined network and cannot be removed`);
     }
+    const network = this.#networks.opened().find(({ config }) => config.id === id);
+    if (network !== undefined && this.#held.endpointsOn(id).length === 0) this.#reaper.finish(network.on);
+    await this.#networks.remove(id);
   }
 
-  #placed({ requests }: PortSpecs): readonly PortRequest[] {
-    const hostIp = this.#o.defaultHostIp ?? "";
-    if (hostIp === "" || hostIp === ANY_ADDRESS) return requests;
-    return requests.map((request) => (request.hostIp === "" ? { ...request, hostIp } : request));
+  /** All networks: bridge (unless there is none), host, none, and those of users. */
+  networks(): NetworkFacts[] {
+    const predefined = [...this.#predefined.values()].map((config) => ({ ...config, isPredefined: true }));
+    return [...predefined, ...this.#networks.list().map((config) => ({ ...config, isPredefined: false }))];
   }
 
-  #portError(error: unknown, name: string, endpointId: string): unknown {
-    if (!(error instanceof DhowError) || error.kind !== "internal") return error;
-    const text = `driver failed programming external connectivity on endpoint ${name} (${endpointId}): ${errorMessage(error)}`;
-    return new DhowError("internal", text, { cause: error, details: error.details });
+  /** A network by its id, or by its name; undefined when there is none. */
+  network(ref: string): NetworkFacts | undefined {
+    const all = this.networks();
+    return all.find(({ name }) => name === ref) ?? all.find(({ id }) => id === ref);
   }
 
-  #sandboxOf(
-    containerId: string,
-    request: AcquireRequest,
-    made: { readonly endpointId: string; readonly pooled: PooledSandbox; readonly leases: readonly PortLease[] },
-  ): Sandbox {
-    const { endpointId, pooled } = made;
-    const { endpoint, netns } = pooled;
-    const bridge = this.#bridge;
-    return {
-      containerId,
-      mode: request.mode,
-      sandboxId: randomId(),
-      endpointId,
-      networkId: this.#networks.get(request.mode)?.id ?? "",
-      netnsPath: `/proc/${process.pid}/fd/${netns.fd}`,
-      ipAddress: endpoint === undefined ? "" : formatIpv4(endpoint.address),
-      prefixLength: endpoint === undefined ? 0 : (bridge?.subnet.prefixLength ?? 0),
-      gateway: endpoint === undefined || bridge === undefined ? "" : formatIpv4(bridge.gateway),
-      macAddress: endpoint === undefined ? "" : formatMac(endpoint.mac),
-      ports: endpoint === undefined ? {} : portMap(request.ports.exposed, made.leases),
-    };
+  /** Name of a network's bridge on this host; undefined for networks without one. */
+  bridgeOf(id: string): string | undefined {
+    return id === this.#default?.id ? this.#default.on.bridge : this.#networks.opened().find(({ config }) => config.id === id)?.on.bridge;
   }
 
-  #record(sandbox: Sandbox, pooled: PooledSandbox, leases: readonly PortLease[]): void {
-    const { endpoint } = pooled;
-    this.#table.put({
-      container_id: sandbox.containerId,
-      endpoint_id: sandbox.endpointId,
-      sandbox_id: sandbox.sandboxId,
-      network: sandbox.mode,
-      ip_address: endpoint === undefined ? null : sandbox.ipAddress,
-      mac_address: endpoint === undefined ? null : sandbox.macAddress,
-      host_interface: endpoint?.hostInterface ?? null,
-      ports: portsText(sandbox, leases),
-    });
+  /** How the subnets of a network are used. */
+  subnetUses(id: string): readonly SubnetUse[] {
+    if (id !== this.#default?.id)
+      return (
+        this.#networks
+          .opened()
+          .find(({ config }) => config.id === id)
+          ?.on.addresses?.uses() ?? []
+      );
+    // those of sandboxes made ahead count as free
+    const ready = this.#pool?.endpoints().length ?? 0;
+    return this.#default.on.addresses.uses().map((use) => ({ ...use, used: use.used - ready, free: use.free + ready }));
   }
 
-  #publish(held: Held): void {
-    const forwards = forwardsOf(held);
-    if (forwards.length > 0) this.#firewall?.publish(forwards, () => this.#allForwards());
-    // a flow that began before the port was published would go on without it
-    for (const f of forwards) if (f.protocol === "udp") flushFlowsTo(this.#netfilter, UDP, f.hostPort);
-    // IPv6 clients can wait until the container is started
-    if (held.leases.some((l) => l.isV6)) setImmediate(() => this.#startProxies(held));
+  acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
+    return this.#held.acquire(containerId, request);
   }
 
-  #startProxies(held: Held): void {
-    if (held.isReleased) return;
-    for (const lease of held.leases) {
-      if (!lease.isV6 || lease.socket === undefined || lease.socket.fd < 0 || lease.protocol === "sctp") continue;
-      const target = { address: held.sandbox.ipAddress, port: lease.containerPort };
-      held.proxies.push((lease.protocol === "tcp" ? proxyTcp : proxyUdp)(lease.socket, target, this.#log));
-    }
+  connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
+    return this.#held.connect(containerId, wish);
   }
 
-  #allForwards(): PortForward[] {
-    return [...this.#held.values()].flatMap(forwardsOf);
+  disconnect(containerId: string, networkId: string): Promise<Sandbox> {
+    return this.#held.disconnect(containerId, networkId);
   }
 
-  /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */
   release(containerId: string): void {
-    const held = this.#held.get(containerId);
-    if (held === undefined) return;
-    held.isReleased = true;
-    this.#held.delete(containerId);
-    try {
-      const forwards = forwardsOf(held);
-      if (forwards.length > 0) this.#firewall?.unpublish(forwards);
-    } catch (error) {
-      this.#log.error("can't take published ports back", { container: containerId, error });
-    }
-    for (const proxy of held.proxies) proxy.close();
-    this.#ports.release(held.leases);
-    this.#table.remove(containerId);
-    this.#discard({ netns: held.netns, address: held.address, hostInterface: held.hostInterface });
+    this.#sandboxes?.release(containerId);
   }
 
-  #discard(waste: Waste): void {
-    this.#waste.push(waste);
-    this.#pool?.ended();
-    if (this.#sweep !== undefined) return;
-    this.#sweep = setTimeout(() => this.#sweepWaste(), TEARDOWN_DELAY_MS);
-    this.#sweep.unref();
-  }
-
-  /** The kernel dismantles namespaces of one batch together, on a thread of its own, once their last descriptor is closed. */
-  #sweepWaste(): void {
-    this.#sweep = undefined;
-    for (const waste of this.#waste.splice(0)) {
-      waste.netns?.close();
-      if (waste.address !== undefined) this.#dying.push({ ...waste, since: performance.now() });
-    }
-    this.#reap(REAP_AFTER_MS);
-    if (this.#dying.length === 0) return;
-    this.#sweep = setTimeout(() => this.#sweepWaste(), REAP_EVERY_MS);
-    this.#sweep.unref();
-  }
-
-  /** For an exhausted address pool: doesn't wait any longer for what is being torn down. */
-  #reclaim(): boolean {
-    const before = this.#addresses?.usedCount;
-    clearTimeout(this.#sweep);
-    this.#sweepWaste();
-    this.#reap(0);
-    return this.#addresses?.usedCount !== before;
-  }
-
-  /**
-   * Frees the addresses of interfaces that are gone. What is still there after `patienceMs` is kept by a process that outlived
-   * its container, or by a slow kernel: it is unplugged by force.
-   */
-  #reap(patienceMs: number): void {
-    if (this.#dying.length === 0 || this.#bridge === undefined) return;
-    const present = new Set(this.#pluggedIn(this.#bridge));
-    const rest: Dying[] = [];
-    for (const dying of this.#dying) {
-      const { hostInterface = "", address, since } = dying;
-      const isPresent = present.has(hostInterface);
-      if (isPresent && performance.now() - since < patienceMs) {
-        rest.push(dying);
-        continue;
-      }
-      try {
-        if (isPresent) this.#unplug(hostInterface);
-        this.#forget(address);
-      } catch (error) {
-        this.#log.warn("can't clean up after a sandbox", { interface: hostInterface, error });
-        rest.push(dying);
-      }
-    }
-    this.#dying = rest;
-  }
-
-  /** Nothing of an address's former life is to reach its next holder: tracked flows, neighbour entries. */
-  #forget(address: number | undefined): void {
-    if (address === undefined) return;
-    for (const side of ["reply", "origin"] as const) flushFlowsOf(this.#netfilter, address, side);
-    if (this.#bridge !== undefined) {
-      const [failed] = this.#route.requestAll([deleteNeighbour(this.#bridge.index, address)]);
-      if (failed !== undefined && !isErrno(failed, "ENOENT")) throw failed;
-    }
-    this.#addresses?.free(address);
-  }
-
-  #unplug(hostInterface: string): void {
-    try {
-      this.#route.request(deleteLink(hostInterface));
-    } catch (error) {
-      if (!isErrno(error, "ENODEV")) throw error;
-    }
-  }
-
-  /**
-   * After a restart: keeps the endpoints of `alive` (container id → pid of a process in its sandbox) and releases all others.
-   * The sandbox's namespace is opened again, so that others can join it.
-   */
   adopt(alive: ReadonlyMap<string, number>): void {
-    for (const [containerId, held] of [...this.#held]) {
-      const pid = alive.get(containerId);
-      if (pid === undefined) {
-        this.release(containerId);
-        continue;
-      }
-      if (held.netns !== undefined) continue;
-      try {
-        held.netns = open(`/proc/${pid}/ns/net`, O_RDONLY);
-        this.#held.set(containerId, { ...held, sandbox: { ...held.sandbox, netnsPath: `/proc/${process.pid}/fd/${held.netns.fd}` } });
-      } catch (error) {
-        this.#log.warn("can't open a running container's network namespace", { container: containerId, pid, error });
-      }
-    }
+    this.#held.adopt(alive);
+  }
+
+  /** What a container holds; undefined when it holds nothing. */
+  sandbox(containerId: string): Sandbox | undefined {
+    return this.#held.sandbox(containerId);
+  }
+
+  sandboxes(): Sandbox[] {
+    return this.#sandboxes?.sandboxes() ?? [];
+  }
+
+  endpointsOn(networkId: string): { readonly containerId: string; readonly endpoint: SandboxEndpoint }[] {
+    return this.#held.endpointsOn(networkId);
+  }
+
+  /** Other names for a running container. */
+  rename(containerId: string, namesOf: (networkId: string) => readonly string[]): void {
+    this.#held.rename(containerId, namesOf);
   }
 
   /** What is not as it must be; what is being torn down is none of it. `isRun`: whether a container runs, or is about to. */
   async defects(isRun: (containerId: string) => boolean): Promise<Defect[]> {
     const look = (): NetworkView => this.#view();
     const firewall = this.#firewall;
-    const rules =
-      firewall &&
-      (await firewallDefects(
-        look,
-        () => firewall.read(),
-        () => firewall.install(this.#allForwards()),
-      ));
-    return [...networkDefects(look, this.#repairs(), isRun), ...(rules ?? [])];
+    const rules = await firewallDefects(
+      look,
+      () => firewall.read(),
+      () => firewall.install(),
+    );
+    return [...networkDefects(look, this.#repairs(), isRun), ...rules];
   }
 
   /** The running containers whose interface somebody took away: they are cut off until they are started again. */
@@ -581,25 +473,39 @@ export class Networking {
     return cutOffContainers(this.#view());
   }
 
+  #localAddresses(): LocalAddresses[] {
+    const all = [this.#default?.on.addresses, ...this.#networks.opened().map(({ on }) => on.addresses)];
+    return all.filter((source) => source instanceof LocalAddresses);
+  }
+
   #view(): NetworkView {
-    const bridge = this.#bridge;
     const links = listLinks(this.#route);
+    const pools = [this.#predefined.get("bridge"), ...this.#networks.list()].flatMap((config) => config?.pools ?? []);
+    const places = (
+      list: readonly {
+        readonly hostInterface?: string | undefined;
+        readonly addresses: Readonly<Record<Family, { readonly address: string } | undefined>>;
+      }[],
+    ) =>
+      list.map(({ hostInterface, addresses }) => ({
+        hostInterface,
+        addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
+      }));
     return {
-      held: [...this.#held.values()].map((held) => ({
-        containerId: held.sandbox.containerId,
-        hostInterface: held.hostInterface,
-        address: held.address,
-        ports: held.leases,
-        forwards: forwardsOf(held),
+      held: this.#held.held().map(({ containerId, endpoints }) => ({
+        containerId,
+        places: endpoints.map((e) => ({ hostInterface: e.plugged.hostInterface, addresses: addressesOf(e) })),
+        ports: this.#publisher.leases(containerId),
+        forwards: this.#publisher.forwards(containerId),
       })),
-      ready: this.#pool?.endpoints() ?? [],
-      leaving: [...this.#waste, ...this.#dying],
-      rows: this.#table.list().map((row) => row.container_id),
+      ready: places(this.#pool?.endpoints() ?? []),
+      leaving: places(this.#reaper.leaving()),
+      rows: this.#table.sandboxes().map((row) => row.container_id),
       interfaces: new Set(links.map(({ name }) => name)),
-      plugged: bridge === undefined ? [] : links.filter(({ master }) => master === bridge.index).map(({ name }) => name),
-      addresses: this.#addresses?.used() ?? [],
-      reserved: bridge === undefined ? [] : [bridge.gateway],
-      ports: this.#ports.taken(),
+      plugged: this.#pluggedIn(links),
+      addresses: this.#localAddresses().flatMap((source) => source.used().map(formatIp)),
+      reserved: pools.flatMap(({ gateway, auxAddresses = {} }) => [gateway ?? "", ...Object.values(auxAddresses)]),
+      ports: this.#publisher.taken(),
     };
   }
 
@@ -607,92 +513,43 @@ export class Networking {
     return {
       release: (id) => this.release(id),
       deleteRow: (id) => this.#table.remove(id),
-      writeRow: (id) => this.#recordAgain(id),
+      writeRow: (id) => this.#held.recordAgain(id),
       dropReady: (name) => this.#pool?.drop(name),
       unplug: (name) => this.#unplug(name),
-      freeAddress: (address) => this.#forget(address),
-      freePort: (port) => this.#ports.release([{ ...port, containerPort: 0, isV6: false, socket: undefined }]),
+      freeAddress: (address) => {
+        for (const source of this.#localAddresses()) source.free(parseIp(address));
+      },
+      freePort: (port) => this.#publisher.free(port),
     };
-  }
-
-  #recordAgain(containerId: string): void {
-    const held = this.#held.get(containerId);
-    if (held === undefined) return;
-    const { sandbox, address, hostInterface, leases } = held;
-    const isBridge = address !== undefined;
-    this.#table.put({
-      container_id: sandbox.containerId,
-      endpoint_id: sandbox.endpointId,
-      sandbox_id: sandbox.sandboxId,
-      network: sandbox.mode,
-      ip_address: isBridge ? sandbox.ipAddress : null,
-      mac_address: isBridge ? sandbox.macAddress : null,
-      host_interface: hostInterface ?? null,
-      ports: portsText(sandbox, leases),
-    });
-  }
-
-  /** What a container holds; undefined when it holds nothing. */
-  sandbox(containerId: string): Sandbox | undefined {
-    return this.#held.get(containerId)?.sandbox;
-  }
-
-  /** All held sandboxes. */
-  sandboxes(): Sandbox[] {
-    return [...this.#held.values()].map((h) => h.sandbox);
   }
 
   /** Counters by the container's interface name; empty without a network of its own. */
   stats(containerId: string): Readonly<Record<string, InterfaceStats>> {
-    const name = this.#held.get(containerId)?.hostInterface;
-    const s = name === undefined ? undefined : findLink(this.#route, name)?.stats;
-    if (s === undefined) return {};
-    // what the host's end received, the container sent
-    return {
-      eth0: {
-        rx_bytes: s.txBytes,
-        rx_packets: s.txPackets,
-        rx_errors: s.txErrors,
-        rx_dropped: s.txDropped,
-        tx_bytes: s.rxBytes,
-        tx_packets: s.rxPackets,
-        tx_errors: s.rxErrors,
-        tx_dropped: s.rxDropped,
-      },
-    };
-  }
-
-  /** The networks of this daemon: bridge (unless there is none), host, none. */
-  networks(): NetworkFacts[] {
-    return [...this.#networks.values()];
-  }
-
-  /** Number of addresses of the bridge in use and still free, those of sandboxes made ahead counted as free. */
-  addressUse(): { readonly used: number; readonly free: number } {
-    const used = [...this.#held.values()].filter((h) => h.address !== undefined).length + 1;
-    return { used, free: Math.max(0, (this.#addresses?.capacity ?? 0) - used) };
+    const held = this.#held.held().find((h) => h.containerId === containerId);
+    const netns = this.#held.netns(containerId);
+    const all: Record<string, InterfaceStats> = {};
+    for (const { interfaceName, plugged } of held?.endpoints ?? []) {
+      const { hostInterface } = plugged;
+      const outer = hostInterface === undefined ? undefined : findLink(this.#route, hostInterface)?.stats;
+      if (outer !== undefined) all[interfaceName] = mirrored(outer);
+      if (hostInterface !== undefined || netns === undefined) continue;
+      const inner = insideNetns(this.#home, netns.fd, () => {
+        using socket = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+        return findLink(socket, interfaceName)?.stats;
+      });
+      if (inner !== undefined) all[interfaceName] = counters(inner);
+    }
+    return all;
   }
 
   /** What containers' resolv.conf names when the host has only name servers of its own loopback. */
   get dnsForwarder(): string | undefined {
-    return this.#dns === undefined || this.#bridge === undefined ? undefined : formatIpv4(this.#bridge.gateway);
+    return this.#dns === undefined ? undefined : this.hostGateway;
   }
 
-  /** What `host-gateway` stands for: the bridge's address. */
+  /** What `host-gateway` stands for: the default bridge's address. */
   get hostGateway(): string | undefined {
-    return this.#bridge === undefined ? undefined : formatIpv4(this.#bridge.gateway);
-  }
-
-  /** The settings that `docker network inspect bridge` shows as options. */
-  get bridge(): {
-    readonly name: string;
-    readonly mtu: number;
-    readonly icc: boolean;
-    readonly masquerade: boolean;
-    readonly hostIp: string;
-  } {
-    const { bridgeName: name, icc = true, ipMasq: masquerade = true, defaultHostIp } = this.#o;
-    return { name, mtu: this.#mtu, icc, masquerade, hostIp: defaultHostIp || ANY_ADDRESS };
+    return this.#default?.on.gateway(4);
   }
 
   /** Sandboxes that are ready. */
@@ -706,25 +563,23 @@ export class Networking {
   }
 
   /**
-   * Ends this daemon's part. Containers keep their network; with `removeAll` the table goes when no container uses it, and the bridge,
-   * too, if this daemon made it.
+   * Ends this daemon's part. Containers keep their network; with `removeAll` the tables go when no container uses them, and the bridges,
+   * too, that this daemon made; user networks have theirs again at the next start.
    */
   stop(options: { readonly removeAll?: boolean } = {}): void {
-    for (const waste of this.#waste.splice(0)) waste.netns?.close();
-    clearTimeout(this.#sweep);
+    this.#reaper.close();
     this.#pool?.close();
     this.#dns?.close();
-    const isUnused = this.#held.size === 0;
-    for (const held of this.#held.values()) {
-      for (const proxy of held.proxies) proxy.close();
-      for (const lease of held.leases) lease.socket?.close();
-      held.netns?.close();
-    }
-    if (options.removeAll && isUnused && this.#bridge !== undefined) {
-      this.#firewall?.uninstall();
-      if (this.#bridge.isOwn) {
-        this.#unplug(this.#bridge.name);
-        this.#table.removeBridge(this.#bridge.name);
+    const isUnused = this.#sandboxes?.held().length === 0;
+    this.#sandboxes?.close();
+    this.#publisher.close();
+    this.#networks.close();
+    if (options.removeAll && isUnused) {
+      this.#firewall.uninstall();
+      for (const { name, mac } of this.#table.bridges()) {
+        if (findLink(this.#route, name)?.mac !== mac) continue;
+        this.#unplug(name);
+        this.#table.removeBridge(name);
       }
     }
     this.#claim?.close();
@@ -734,8 +589,33 @@ export class Networking {
   }
 }
 
-function portsText({ ports }: Sandbox, leases: readonly PortLease[]): string {
-  return JSON.stringify({ shown: ports, leases: leases.map(({ socket: _, ...rest }) => rest) });
+const NO_NAMES: SandboxDns = { close: () => {}, [Symbol.dispose]: () => {} };
+
+function counters(s: LinkStats): InterfaceStats {
+  return {
+    rx_bytes: s.rxBytes,
+    rx_packets: s.rxPackets,
+    rx_errors: s.rxErrors,
+    rx_dropped: s.rxDropped,
+    tx_bytes: s.txBytes,
+    tx_packets: s.txPackets,
+    tx_errors: s.txErrors,
+    tx_dropped: s.txDropped,
+  };
+}
+
+/** What the host's end received, the container sent. */
+function mirrored(s: LinkStats): InterfaceStats {
+  return {
+    rx_bytes: s.txBytes,
+    rx_packets: s.txPackets,
+    rx_errors: s.txErrors,
+    rx_dropped: s.txDropped,
+    tx_bytes: s.rxBytes,
+    tx_packets: s.rxPackets,
+    tx_errors: s.rxErrors,
+    tx_dropped: s.rxDropped,
+  };
 }
 
 function claimBridge(name: string): Fd {
@@ -745,24 +625,4 @@ function claimBridge(name: string): Fd {
     if (!isErrno(cause, "EADDRINUSE")) throw cause;
     throw new DhowError("conflict", `bridge ${JSON.stringify(name)} is in use by another daemon; choose another --bridge`, { cause });
   }
-}
-
-function forwardsOf(held: Held): PortForward[] {
-  const { address } = held;
-  if (address === undefined) return [];
-  return held.leases
-    .filter((lease) => !lease.isV6)
-    .map(({ protocol, hostIp, hostPort, containerPort }) => ({ protocol, hostIp, hostPort, containerIp: address, containerPort }));
-}
-
-function portMap(exposed: readonly string[], leases: readonly PortLease[]): BoundPorts {
-  const map: Record<string, HostPort[] | null> = {};
-  for (const key of exposed) map[key] = null;
-  for (const { containerPort, protocol, hostIp, hostPort } of leases) {
-    const key = `${containerPort}/${protocol}`;
-    const rows = map[key] ?? [];
-    rows.push({ HostIp: hostIp, HostPort: String(hostPort) });
-    map[key] = rows;
-  }
-  return map;
 }

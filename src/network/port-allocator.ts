@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { DhowError, errnoCode } from "../lib/mod.ts";
 import { bindInet, type Fd } from "../linux/mod.ts";
-import { ipv4Bytes, parseIpv4 } from "./ipv4.ts";
+import { ipBytes, parseIp } from "./ip.ts";
 import type { PortProtocol, PortRequest } from "./port-specs.ts";
 
 /** A taken port of the host, with the socket that keeps it from others. */
@@ -13,6 +13,8 @@ export interface PortLease {
   /** `0.0.0.0`, `::`, or one address. */
   readonly hostIp: string;
   readonly isV6: boolean;
+  /** Networks that alone may use it; undefined: everybody. */
+  readonly allow?: readonly string[] | undefined;
   /** Undefined when the socket could not be had again after a restart of the daemon: traffic passes all the same. */
   readonly socket: Fd | undefined;
 }
@@ -24,20 +26,6 @@ export interface PortOwner {
 
 const ANY4 = "0.0.0.0";
 const ANY6 = "::";
-
-/** The sixteen bytes of an IPv6 address that `net.isIP` accepts; a zone is dropped. */
-export function ipv6Bytes(text: string): Uint8Array {
-  const [plain = ""] = text.split("%");
-  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(plain);
-  const v4 = dotted ? parseIpv4(dotted[2] ?? "") : 0;
-  const words = dotted ? `${dotted[1]}${(v4 >>> 16).toString(16)}:${(v4 & 0xffff).toString(16)}` : plain;
-  const [head = "", tail] = words.split("::");
-  const parse = (s: string): number[] => (s === "" ? [] : s.split(":").map((w) => Number.parseInt(w, 16)));
-  const front = parse(head);
-  const back = tail === undefined ? [] : parse(tail);
-  const all = tail === undefined ? front : [...front, ...new Array<number>(Math.max(0, 8 - front.length - back.length)).fill(0), ...back];
-  return Uint8Array.from(all.flatMap((w) => [w >> 8, w & 255]));
-}
 
 /** The range that random ports come from: the kernel's own for outgoing connections. */
 export function ephemeralRange(): { readonly first: number; readonly last: number } {
@@ -80,6 +68,16 @@ export class PortAllocator {
   /** Takes a port again that a container still has from a former life of the daemon; the socket only if it can be had. */
   restore(lease: Omit<PortLease, "socket">): PortLease {
     this.#mark(lease.protocol, lease.hostPort, lease.hostIp);
+    try {
+      return { ...lease, socket: this.#bind(lease.protocol, lease.hostIp, lease.hostPort) };
+    } catch {
+      return { ...lease, socket: undefined };
+    }
+  }
+
+  /** A lease with its socket, which somebody may have closed. */
+  again(lease: PortLease): PortLease {
+    if (lease.socket !== undefined && lease.socket.fd >= 0) return lease;
     try {
       return { ...lease, socket: this.#bind(lease.protocol, lease.hostIp, lease.hostPort) };
     } catch {
@@ -140,7 +138,7 @@ export class PortAllocator {
 
   #takeAddress(request: PortRequest, port: number, hostIp: string, owner: PortOwner): PortLease | undefined {
     const isV6 = !isIPv4(hostIp);
-    const { protocol, containerPort } = request;
+    const { protocol, containerPort, allow } = request;
     const shown = isV6 ? `[${hostIp}]` : hostIp;
     const taken = this.#taken[protocol].get(port);
     const any = isV6 ? ANY6 : ANY4;
@@ -150,7 +148,7 @@ export class PortAllocator {
     try {
       const socket = this.#bind(protocol, hostIp, port);
       this.#mark(protocol, port, hostIp);
-      return { protocol, containerPort, hostPort: port, hostIp, isV6, socket };
+      return { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }), socket };
     } catch (cause) {
       const code = errnoCode(cause);
       const isMissing = code === "EAFNOSUPPORT" || (code === "EADDRNOTAVAIL" && hostIp === ANY6);
@@ -160,7 +158,7 @@ export class PortAllocator {
       }
       if (code === "EPROTONOSUPPORT" && protocol === "sctp") {
         this.#mark(protocol, port, hostIp);
-        return { protocol, containerPort, hostPort: port, hostIp, isV6, socket: undefined };
+        return { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }), socket: undefined };
       }
       const why = cause instanceof Error ? cause.message.replace(/^.*?: /, "") : String(cause);
       const what = `${shown}:${port}:${owner.containerIp}:${containerPort}/${protocol}`;
@@ -172,8 +170,7 @@ export class PortAllocator {
   }
 
   #bind(protocol: PortProtocol, hostIp: string, port: number): Fd {
-    const address = isIPv4(hostIp) ? ipv4Bytes(parseIpv4(hostIp)) : ipv6Bytes(hostIp);
-    return bindInet({ protocol, address, port });
+    return bindInet({ protocol, address: ipBytes(parseIp(hostIp)), port });
   }
 
   #mark(protocol: PortProtocol, port: number, hostIp: string): void {

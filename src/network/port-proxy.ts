@@ -2,6 +2,7 @@ import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { connect, createServer, type Socket } from "node:net";
 import type { Logger } from "../lib/mod.ts";
 import type { Fd } from "../linux/mod.ts";
+import { hasIp, parsePrefix, tryParseIp } from "./ip.ts";
 
 /** A flow of datagrams that is silent for so long is forgotten. */
 const UDP_IDLE_MS = 90_000;
@@ -10,6 +11,13 @@ const MAX_UDP_FLOWS = 1024;
 export interface ProxyTarget {
   readonly address: string;
   readonly port: number;
+  /** Networks that alone may use it; undefined: everybody. */
+  readonly allow?: readonly string[] | undefined;
+}
+
+function isAllowed({ allow }: ProxyTarget, client: string): boolean {
+  const ip = tryParseIp(client);
+  return allow === undefined || (ip !== undefined && allow.some((network) => hasIp(parsePrefix(network), ip)));
 }
 
 /** Something that serves a published IPv6 port. */
@@ -25,6 +33,10 @@ export interface PortProxy {
 export function proxyTcp(listener: Fd, target: ProxyTarget, log: Logger): PortProxy {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (!isAllowed(target, client.remoteAddress ?? "")) {
+      client.destroy();
+      return;
+    }
     const upstream = connect({ host: target.address, port: target.port, allowHalfOpen: true });
     for (const [end, other] of [
       [client, upstream],
@@ -59,11 +71,12 @@ export function proxyUdp(bound: Fd, target: ProxyTarget, log: Logger): PortProxy
     flow.socket.close();
   };
   server.on("message", (data, from) => {
+    if (!isAllowed(target, from.address)) return;
     const key = `${from.address} ${from.port}`;
     let flow = flows.get(key);
     if (!flow) {
       if (flows.size >= MAX_UDP_FLOWS) return;
-      const socket = createSocket("udp4");
+      const socket = createSocket(target.address.includes(":") ? "udp6" : "udp4");
       socket.on("message", (answer) => server.send(answer, from.port, from.address));
       socket.on("error", () => drop(key));
       flow = { socket, timer: setTimeout(() => drop(key), UDP_IDLE_MS) };

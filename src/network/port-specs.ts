@@ -12,6 +12,8 @@ export interface PortRequest {
   /** The first free port from `hostPort` to `hostPortEnd`; both 0: any. */
   readonly hostPort: number;
   readonly hostPortEnd: number;
+  /** Networks that alone may use it; undefined: everybody. */
+  readonly allow?: readonly string[] | undefined;
 }
 
 /** What a container wants of the host's ports. */

@@ -1,43 +1,31 @@
-import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
 import { DhowError, type Logger } from "../lib/mod.ts";
-import {
-  addAddress,
-  addDefaultRoute,
-  addVeth,
-  createNetnsFd,
-  type Fd,
-  findLink,
-  insideNetns,
-  NETLINK,
-  NetlinkSocket,
-  setBridgePort,
-  setLink,
-} from "../linux/mod.ts";
-import type { Bridge } from "./bridge.ts";
-import type { AddressPool } from "./ipam.ts";
-import { macOf } from "./ipv4.ts";
+import { addRoute, createNetnsFd, type Fd, insideNetns, isErrno, NETLINK, NetlinkSocket, setLink } from "../linux/mod.ts";
+import type { BridgeNetwork } from "./drivers/bridge.ts";
+import type { InterfaceAddress, Plugged } from "./drivers/driver.ts";
+import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 
 /** Index of `eth0` in every sandbox; 1 is the loopback. */
-const ETH0_INDEX = 2;
+export const ETH0_INDEX = 2;
+
+/** An endpoint on the default bridge. */
+export interface PooledEndpoint extends Plugged {
+  readonly hostInterface: string;
+  readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
+}
 
 /** A network namespace that is ready: loopback up and, with an endpoint, eth0 plugged, addressed and routed. */
 export interface PooledSandbox {
   readonly netns: Fd;
-  readonly endpoint: { readonly hostInterface: string; readonly address: number; readonly mac: Uint8Array } | undefined;
+  readonly endpoint: PooledEndpoint | undefined;
 }
 
 export type SandboxKind = "bridge" | "none";
 
 export interface SandboxPoolOptions {
   readonly home: Fd;
-  readonly route: NetlinkSocket;
   readonly log: Logger;
-  /** Undefined: there is no bridge, only sandboxes without one. */
-  readonly bridge: Bridge | undefined;
-  readonly addresses: AddressPool | undefined;
-  readonly mtu: number;
-  readonly icc: boolean;
+  /** Undefined: there is no default bridge, only sandboxes without one. */
+  readonly bridge: BridgeNetwork | undefined;
   /** How many of each kind are kept ready. */
   readonly size: Readonly<Record<SandboxKind, number>>;
 }
@@ -67,7 +55,7 @@ export class SandboxPool {
   }
 
   /** The endpoints of those that are ready. */
-  endpoints(): NonNullable<PooledSandbox["endpoint"]>[] {
+  endpoints(): PooledEndpoint[] {
     return this.#ready.bridge.flatMap(({ endpoint }) => endpoint ?? []);
   }
 
@@ -77,7 +65,7 @@ export class SandboxPool {
     const [dropped] = at < 0 ? [] : this.#ready.bridge.splice(at, 1);
     if (dropped?.endpoint === undefined) return;
     dropped.netns.close();
-    this.#o.addresses?.free(dropped.endpoint.address);
+    free(this.#o.bridge, dropped.endpoint.addresses);
     this.fill();
   }
 
@@ -159,52 +147,21 @@ export class SandboxPool {
 
   #makeIn(kind: SandboxKind, enter: (inside: (netns: Fd) => void) => Fd): PooledSandbox {
     if (kind === "none") return { netns: enter(() => loopbackUp()), endpoint: undefined };
-    const { bridge, addresses } = this.#o;
-    if (bridge === undefined || addresses === undefined)
-      throw new DhowError("invalid", 'network "bridge" is not there: the daemon runs with --bridge=none');
-    const address = addresses.take();
-    const endpoint = { hostInterface: `veth${randomBytes(4).toString("hex").slice(0, 7)}`, address, mac: macOf(address) };
+    const { bridge } = this.#o;
+    if (bridge === undefined) throw new DhowError("invalid", 'network "bridge" is not there: the daemon runs with --bridge=none');
+    const addresses = takeAddresses(bridge);
     try {
-      return { netns: enter((netns) => this.#plug(netns, bridge, endpoint)), endpoint };
+      let plugged: Plugged | undefined;
+      const netns = enter((inside) => {
+        loopbackUp();
+        plugged = bridge.plugHere({ netns: inside, interfaceName: "eth0", index: ETH0_INDEX, addresses, mac: undefined });
+        setDefaultRoutes(ETH0_INDEX, { 4: bridge.gateway(4), 6: bridge.gateway(6) });
+      });
+      return { netns, endpoint: { mac: "", ...plugged, hostInterface: plugged?.hostInterface ?? "", addresses } };
     } catch (error) {
-      addresses.free(address);
+      free(bridge, addresses);
       throw error;
     }
-  }
-
-  /** Runs inside the new namespace; the sockets of `route` still belong to the host's. */
-  #plug(netns: Fd, bridge: Bridge, endpoint: NonNullable<PooledSandbox["endpoint"]>): void {
-    const { route, mtu, icc } = this.#o;
-    const { hostInterface } = endpoint;
-    setIpv6("default", false);
-    route.request(addVeth({ name: hostInterface, mtu }, { name: "eth0", index: ETH0_INDEX, netnsFd: netns.fd, mtu, mac: endpoint.mac }));
-    route.request(setLink(0, { name: hostInterface, master: bridge.index, up: true }));
-    // br_netfilter carries what it readdresses within the bridge: back out of the same port, when a container asks for itself,
-    // and its packets pass the forward chain, which tells published ports from others; without it the bridge must keep ports apart
-    if (bridge.isFiltered) route.request(setBridgePort(this.#indexOf(hostInterface), { isHairpin: true }));
-    else if (!icc) route.request(setBridgePort(this.#indexOf(hostInterface), { isIsolated: true }));
-    using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
-    inside.request(setLink(1, { up: true }), ...eth0Requests(endpoint.address, bridge));
-    setIpv6("default", true);
-  }
-
-  #indexOf(name: string): number {
-    const link = findLink(this.#o.route, name);
-    if (link === undefined) throw new DhowError("internal", `find interface ${name}: it is gone`);
-    return link.index;
-  }
-
-  /** Gives a sandbox's eth0 another MAC address (1 ms). @throws {NetlinkError} */
-  setMac(sandbox: PooledSandbox, mac: Uint8Array): PooledSandbox {
-    const { bridge, home } = this.#o;
-    const { endpoint } = sandbox;
-    if (endpoint === undefined || bridge === undefined) return sandbox;
-    insideNetns(home, sandbox.netns.fd, () => {
-      using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
-      inside.request(setLink(ETH0_INDEX, { up: false }), setLink(ETH0_INDEX, { mac }), setLink(ETH0_INDEX, { up: true }));
-      inside.request(addDefaultRoute(bridge.gateway, ETH0_INDEX));
-    });
-    return { ...sandbox, endpoint: { ...endpoint, mac } };
   }
 
   /** Gives up what is ready. */
@@ -217,12 +174,23 @@ export class SandboxPool {
   }
 }
 
-function eth0Requests(address: number, bridge: Bridge) {
-  return [
-    addAddress(ETH0_INDEX, address, bridge.subnet.prefixLength),
-    setLink(ETH0_INDEX, { up: true }),
-    addDefaultRoute(bridge.gateway, ETH0_INDEX),
-  ];
+function takeAddresses({ addresses, families }: BridgeNetwork): Readonly<Record<Family, InterfaceAddress | undefined>> {
+  const take = (family: Family): InterfaceAddress | undefined => {
+    if (!families.includes(family)) return undefined;
+    const { ip, prefixLength } = addresses.take(family);
+    return { address: formatIp(ip), prefixLength };
+  };
+  const v4 = take(4);
+  try {
+    return { 4: v4, 6: take(6) };
+  } catch (error) {
+    if (v4 !== undefined) addresses.free(parseIp(v4.address));
+    throw error;
+  }
+}
+
+function free(bridge: BridgeNetwork | undefined, addresses: Readonly<Record<Family, InterfaceAddress | undefined>>): void {
+  for (const a of [addresses[4], addresses[6]]) if (a !== undefined) bridge?.addresses.free(parseIp(a.address));
 }
 
 function loopbackUp(): void {
@@ -230,11 +198,13 @@ function loopbackUp(): void {
   inside.request(setLink(1, { up: true }));
 }
 
-/** Interfaces made from now on in this thread's namespace have IPv6, or not; without IPv6 in the kernel: nothing. */
-function setIpv6(which: string, isOn: boolean): void {
-  try {
-    writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, isOn ? "0" : "1");
-  } catch {
-    // no such file: the kernel has no IPv6
+/** Adds the default routes over an interface, in the namespace that this thread is in. @throws {NetlinkError} */
+export function setDefaultRoutes(index: number, gateways: Readonly<Record<Family, string | undefined>>): void {
+  using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+  for (const family of [4, 6] as const) {
+    const gateway = gateways[family];
+    if (gateway === undefined) continue;
+    const [failed] = inside.requestAll([addRoute({ family, gateway: ipBytes(parseIp(gateway)), index })]);
+    if (failed !== undefined && !isErrno(failed, "EEXIST")) throw failed;
   }
 }

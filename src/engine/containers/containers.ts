@@ -29,6 +29,7 @@ import type {
   WaitCondition,
 } from "../../spec/engine/mod.ts";
 import { checkCheckpointId, checkpointDir, createCheckpoint, listCheckpoints, removeCheckpoint } from "./checkpoint.ts";
+import { renameEndpoints } from "./connect.ts";
 import { isRunning } from "./container.ts";
 import { createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -93,6 +94,7 @@ export class Containers implements ContainersApi {
         if (!(error instanceof DhowError)) throw error;
         throw new DhowError(error.kind, `Error when allocating new name: ${error.message}`, { cause: error });
       }
+      renameEndpoints(this.#deps, container);
       emitContainer(emit, "rename", container, { oldName: `/${oldName}` });
     });
   }

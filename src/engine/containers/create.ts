@@ -31,9 +31,9 @@ import { fillHostConfig, mergeConfig } from "./config.ts";
 import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
+import { requestedEndpoints } from "./endpoints.ts";
 import { resolveLinks } from "./links.ts";
 import { generateName, parseName } from "./names.ts";
-import { emptyEndpoint } from "./networking.ts";
 import { forgetNoted, noteVolume } from "./new-volumes.ts";
 import type { Container } from "./store.ts";
 import { requestedUserns } from "./userns-mappings.ts";
@@ -65,7 +65,7 @@ export async function createContainer(
   const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts);
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
-  const endpoints = checkNetworks(request, hostConfig);
+  const endpoints = requestedEndpoints(deps, request, hostConfig);
   checkDonors(deps, hostConfig);
   const links = resolveLinks(store, hostConfig);
   store.reserveName(name, id);
@@ -176,22 +176,6 @@ function resolveImage(deps: ContainerDeps, ref: string, platform: string): Image
     throw new DhowError("notFound", `image with reference ${ref} was found but does not provide the specified platform (${platform})`);
   }
   return image;
-}
-
-function checkNetworks(request: ContainerCreateRequest, hostConfig: HostConfig): Record<string, EndpointSettings> {
-  const mode = networkMode(hostConfig);
-  const asked = request.NetworkingConfig?.EndpointsConfig ?? {};
-  // a network or a container that is missing is no matter before the start: clients take a 404 here for a missing image
-  if (mode.startsWith("container:")) return {};
-  const own = asked[mode] ?? asked["default"];
-  const ipam = own?.IPAMConfig;
-  if (ipam?.IPv4Address || ipam?.IPv6Address) {
-    throw new DhowError("invalid", "user specified IP address is supported on user defined networks only");
-  }
-  if (own?.Aliases?.length && ["bridge", "host", "none"].includes(mode)) {
-    throw new DhowError("invalid", "network-scoped alias is supported only for containers in user defined networks");
-  }
-  return { [mode]: { ...emptyEndpoint(), ...(own?.MacAddress ? { MacAddress: own.MacAddress } : {}) } };
 }
 
 /** Docker gives a container its short id as host name, where it has one of its own. */

@@ -1,6 +1,7 @@
 import type { ContainerMount } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 import type { NetworkState } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
 import type { Container } from "./store.ts";
 
 /** Publishes a container's event with docker's attributes: its labels, image and name. */
@@ -18,14 +19,27 @@ export function commandText([program = "", ...args]: readonly string[]): string 
   return `${program} ${args.join(" ")}`;
 }
 
-const NETWORK_TYPES: Readonly<Record<string, string>> = { bridge: "bridge", host: "host", none: "null" };
-
 /** Publishes that a container was plugged into its networks, or has left them. */
-export function emitNetworks(emit: Emit, action: "connect" | "disconnect", container: Container, network: NetworkState | null): void {
+export function emitNetworks(
+  { emit, network: networking }: Pick<ContainerDeps, "emit" | "network">,
+  action: "connect" | "disconnect",
+  container: Container,
+  network: NetworkState | null,
+): void {
   for (const [name, endpoint] of Object.entries(network?.networks ?? {})) {
-    const attributes = { container: container.id, name, type: NETWORK_TYPES[name] ?? "bridge" };
-    emit({ type: "network", action, id: endpoint.NetworkID ?? "", attributes });
+    const driver = networking.network(name)?.driver ?? "bridge";
+    emitNetwork(emit, action, container, { id: endpoint.NetworkID ?? "", name, driver });
   }
+}
+
+/** Publishes that a container was plugged into a network, or has left it. */
+export function emitNetwork(
+  emit: Emit,
+  action: "connect" | "disconnect",
+  container: Container,
+  { id, name, driver }: { readonly id: string; readonly name: string; readonly driver: string },
+): void {
+  emit({ type: "network", action, id, attributes: { container: container.id, name, type: driver } });
 }
 
 function mountAttributes(mount: ContainerMount): Readonly<Record<string, string>> {

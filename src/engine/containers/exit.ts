@@ -4,8 +4,8 @@ import { releaseMounts } from "../../volumes/mod.ts";
 import type { NetworkState } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
+import { emptyEndpoint } from "./endpoints.ts";
 import { unwatchHealth } from "./health-probe.ts";
-import { emptyEndpoint } from "./networking.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
 import { launch, releaseShm } from "./start.ts";
@@ -36,14 +36,14 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     error: exit.error ?? "",
     oomKilled,
     finishedAt: formatTime(BigInt(exit.exitedAt.getTime()) * 1_000_000n),
-    network: unplugged(state.network),
+    network: unplugged(container, state.network),
     lastSignal: live.lastSignal,
     memoryAtOom: live.memoryAtOom,
   });
   unwatchHealth(deps, container, live);
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
-  emitNetworks(deps.emit, "disconnect", container, state.network);
+  emitNetworks(deps, "disconnect", container, state.network);
   emitVolumes(deps.emit, "unmount", container);
   deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
   if (isRemoved) {
@@ -65,9 +65,12 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
 }
 
 /** What stays of a network once its container has left it: inspect goes on naming it. */
-function unplugged(network: NetworkState | null): NetworkState | null {
+function unplugged({ spec }: Container, network: NetworkState | null): NetworkState | null {
   if (!network) return null;
-  const networks = Object.entries(network.networks).map(([name, { NetworkID = "" }]) => [name, { ...emptyEndpoint(), NetworkID }]);
+  const networks = Object.entries(network.networks).map(([name, { NetworkID = "", DNSNames = null }]) => [
+    name,
+    { ...emptyEndpoint(), ...spec.endpoints[name], NetworkID, DNSNames },
+  ]);
   return { sandboxId: "", sandboxKey: "", ports: {}, networks: Object.fromEntries(networks) };
 }
 

@@ -8,38 +8,19 @@ import {
   buildHostname,
   buildHosts,
   buildResolvConf,
+  type PortSpecs,
   parsePortSpecs,
   readHostResolvConf,
   type Sandbox,
 } from "../../network/mod.ts";
 import type { SpecNetwork } from "../../runtime/mod.ts";
-import type { EndpointSettings, PortMap } from "../../spec/engine/mod.ts";
+import type { PortMap } from "../../spec/engine/mod.ts";
 import type { OciMount } from "../../spec/oci-runtime/mod.ts";
 import { isRunning, type NetworkState, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { emptyEndpoint, endpointWishes, pluggedEndpoint } from "./endpoints.ts";
 import { type LinkedContainer, linkHostNames } from "./links.ts";
 import type { Container } from "./store.ts";
-
-/** An endpoint that is not plugged in. */
-export function emptyEndpoint(): EndpointSettings {
-  return {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: null,
-    DriverOpts: null,
-    GwPriority: 0,
-    NetworkID: "",
-    EndpointID: "",
-    Gateway: "",
-    IPAddress: "",
-    MacAddress: "",
-    IPPrefixLen: 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: null,
-  };
-}
 
 /** A container's place on the network: what the runtime needs, what inspect shows, and where its /etc files come from. */
 export interface Plugged {
@@ -102,11 +83,16 @@ export function inheritHostname(deps: ContainerDeps, container: Container): void
 }
 
 /**
- * Plugs a container into its network; `held` has to live until it runs. A sandbox of its own is in the namespace that
+ * Plugs a container into its networks; `held` has to live until it runs. A sandbox of its own is in the namespace that
  * `takeNetns` gives, if it gives one.
  * @throws what `Networking.acquire` throws, conflict, notFound
  */
-export function plugIn(deps: ContainerDeps, container: Container, held: DisposableStack, takeNetns: () => Fd | undefined): Plugged {
+export async function plugIn(
+  deps: ContainerDeps,
+  container: Container,
+  held: DisposableStack,
+  takeNetns: () => Fd | undefined,
+): Promise<Plugged> {
   const { hostConfig, config } = container.spec;
   const mode = networkMode(hostConfig);
   if (mode.startsWith("container:")) {
@@ -115,59 +101,61 @@ export function plugIn(deps: ContainerDeps, container: Container, held: Disposab
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });
     return { network: { kind: "join", path }, state, sandbox: undefined, joined };
   }
-  if (mode === "host") {
-    const id = deps.network.networks().find((n) => n.name === "host")?.id ?? "";
+  const network = deps.network.network(mode);
+  if (network === undefined) throw new DhowError("notFound", `network ${mode} not found`);
+  if (network.name === "host") {
     const state = (pid: number): NetworkState => ({
       sandboxId: container.id,
       sandboxKey: `/proc/${pid}/ns/net`,
       ports: {},
-      networks: { host: { ...emptyEndpoint(), NetworkID: id, EndpointID: container.id } },
+      networks: { host: { ...emptyEndpoint(), NetworkID: network.id, EndpointID: container.id } },
     });
     return { network: { kind: "host" }, state, sandbox: undefined, joined: undefined };
   }
-  if (!deps.network.networks().some((n) => n.name === mode || n.id === mode)) throw new DhowError("notFound", `network ${mode} not found`);
-  const isNone = mode === "none" || config.NetworkDisabled === true;
-  const specs = parsePortSpecs({
-    exposedPorts: config.ExposedPorts,
-    portBindings: hostConfig.PortBindings,
-    publishAll: hostConfig.PublishAllPorts,
-  });
-  const { defaultHostIp } = deps.settings;
-  const requests = defaultHostIp === "0.0.0.0" ? specs.requests : specs.requests.map((r) => ({ ...r, hostIp: r.hostIp || defaultHostIp }));
-  const sandbox = deps.network.acquire(container.id, {
-    mode: isNone ? "none" : "bridge",
+  const isNone = network.name === "none" || config.NetworkDisabled === true;
+  const sandbox = await deps.network.acquire(container.id, {
     containerName: container.name,
-    ports: { ...specs, requests },
-    macAddress: container.spec.endpoints[mode]?.MacAddress || undefined,
+    ports: publishedPorts(container),
+    endpoints: isNone ? [] : endpointWishes(deps, container),
+    dns: { servers: hostConfig.Dns?.length ? hostConfig.Dns : deps.settings.dns, keepsSingleLabels: hasNdots(deps, container) },
     netns: takeNetns(),
   });
   return {
     network: { kind: "join", path: sandbox.netnsPath },
-    state: (pid) => sandboxState(sandbox, pid),
+    state: (pid) => sandboxState(deps, container, sandbox, pid),
     sandbox,
     joined: undefined,
   };
 }
 
+function publishedPorts({ spec }: Container): PortSpecs {
+  const { config, hostConfig } = spec;
+  return parsePortSpecs({
+    exposedPorts: config.ExposedPorts,
+    portBindings: hostConfig.PortBindings,
+    publishAll: hostConfig.PublishAllPorts,
+  });
+}
+
+function hasNdots(deps: ContainerDeps, { spec }: Container): boolean {
+  const own = spec.hostConfig.DnsOptions?.length ? spec.hostConfig.DnsOptions : deps.settings.dnsOptions;
+  const options = own.length > 0 ? own : readHostResolvConf().options;
+  return options.some((option) => /^ndots:[1-9]/.test(option));
+}
+
 /** What inspect shows of a sandbox. */
-export function sandboxState(sandbox: Sandbox, pid: number): NetworkState {
-  const name = sandbox.mode === "bridge" ? "bridge" : "none";
+export function sandboxState(deps: Pick<ContainerDeps, "network">, container: Container, sandbox: Sandbox, pid: number): NetworkState {
   const ports: PortMap = Object.fromEntries(Object.entries(sandbox.ports).map(([key, rows]) => [key, rows === null ? null : [...rows]]));
+  const { endpoints } = container.spec;
+  const none = { ...emptyEndpoint(), NetworkID: deps.network.network("none")?.id ?? "", EndpointID: sandbox.sandboxId };
   return {
     sandboxId: sandbox.sandboxId,
     sandboxKey: `/proc/${pid}/ns/net`,
     ports,
-    networks: {
-      [name]: {
-        ...emptyEndpoint(),
-        NetworkID: sandbox.networkId,
-        EndpointID: sandbox.endpointId,
-        Gateway: sandbox.gateway,
-        IPAddress: sandbox.ipAddress,
-        IPPrefixLen: sandbox.prefixLength,
-        MacAddress: sandbox.macAddress,
-      },
-    },
+    networks:
+      sandbox.endpoints.length === 0
+        ? { none }
+        : Object.fromEntries(sandbox.endpoints.map((e) => [e.networkName, pluggedEndpoint(endpoints[e.networkName], e)])),
   };
 }
 
@@ -188,34 +176,50 @@ export function etcFiles(deps: ContainerDeps, container: Container, plugged: Plu
 }
 
 function writeEtc(deps: ContainerDeps, container: Container, plugged: Plugged, { dir, links, owner }: EtcInput): void {
-  const { config, hostConfig } = container.spec;
-  const { settings, network } = deps;
+  const { config } = container.spec;
   const isHost = plugged.network.kind === "host";
+  writeFileSync(`${dir}/hosts`, hostsText(deps, container, plugged, links));
+  writeFileSync(`${dir}/hostname`, buildHostname(isHost && !config.Hostname ? hostname() : (config.Hostname ?? "")));
+  writeFileSync(`${dir}/resolv.conf`, resolvConfText(deps, container, { isHost, hasDns: plugged.sandbox?.hasDns ?? false }));
+  if (owner !== undefined) for (const name of ["hosts", "hostname", "resolv.conf"]) chownSync(`${dir}/${name}`, owner.uid, owner.gid);
+}
+
+/** The addresses of a sandbox, in the order of its interfaces. */
+export function addressesOf(sandbox: Sandbox | undefined): string[] {
+  return (sandbox?.endpoints ?? []).flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].flatMap((a) => a?.address ?? []));
+}
+
+function hostsText(deps: ContainerDeps, container: Container, plugged: Plugged, links: readonly LinkedContainer[]): string {
+  const { config, hostConfig } = container.spec;
   const extraHosts = hostConfig.ExtraHosts ?? [];
-  const { hostGateway } = network;
-  const hosts = isHost
-    ? buildHostModeHosts(readFileSync("/etc/hosts", "utf8"), { extraHosts, hostGateway })
-    : buildHosts({
-        hostname: config.Hostname ?? "",
-        domainname: config.Domainname ?? "",
-        ipAddress: plugged.sandbox?.ipAddress || undefined,
-        extraHosts: [...extraHosts, ...links.map((link) => `${linkHostNames(link)}:${link.ipAddress}`)],
-        hostGateway,
-      });
+  const { hostGateway } = deps.network;
+  if (plugged.network.kind === "host") return buildHostModeHosts(readFileSync("/etc/hosts", "utf8"), { extraHosts, hostGateway });
+  return buildHosts({
+    hostname: config.Hostname ?? "",
+    domainname: config.Domainname ?? "",
+    addresses: addressesOf(plugged.sandbox),
+    extraHosts: [...extraHosts, ...links.map((link) => `${linkHostNames(link)}:${link.ipAddress}`)],
+    hostGateway,
+  });
+}
+
+/** A container's resolv.conf; `hasDns`: it asks the daemon, at 127.0.0.11. */
+export function resolvConfText(
+  deps: ContainerDeps,
+  container: Container,
+  { isHost, hasDns }: { readonly isHost: boolean; readonly hasDns: boolean },
+): string {
+  const { hostConfig } = container.spec;
+  const { settings, network } = deps;
   const pick = (own: readonly string[] | null | undefined, fallback: readonly string[]): readonly string[] =>
     own?.length ? own : fallback;
-  writeFileSync(`${dir}/hosts`, hosts);
-  writeFileSync(`${dir}/hostname`, buildHostname(isHost && !config.Hostname ? hostname() : (config.Hostname ?? "")));
-  writeFileSync(
-    `${dir}/resolv.conf`,
-    buildResolvConf({
-      host: readHostResolvConf(),
-      dns: pick(hostConfig.Dns, settings.dns),
-      search: pick(hostConfig.DnsSearch, settings.dnsSearch),
-      options: pick(hostConfig.DnsOptions, settings.dnsOptions),
-      forwarder: isHost ? undefined : network.dnsForwarder,
-      isHostNetwork: isHost,
-    }),
-  );
-  if (owner !== undefined) for (const name of ["hosts", "hostname", "resolv.conf"]) chownSync(`${dir}/${name}`, owner.uid, owner.gid);
+  return buildResolvConf({
+    host: readHostResolvConf(),
+    dns: pick(hostConfig.Dns, settings.dns),
+    search: pick(hostConfig.DnsSearch, settings.dnsSearch),
+    options: pick(hostConfig.DnsOptions, settings.dnsOptions),
+    forwarder: isHost ? undefined : network.dnsForwarder,
+    isHostNetwork: isHost,
+    isInternalResolver: hasDns,
+  });
 }

@@ -95,7 +95,7 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
     status: cgroup.freezeState() === "thawed" ? "running" : "paused",
     pid: task.pid,
     startedAt,
-    network: sandbox ? sandboxState(sandbox, task.pid) : state.network,
+    network: sandbox ? sandboxState(deps, container, sandbox, task.pid) : state.network,
   });
   adoptMounts(spec.mounts, id, deps.volumes);
   deps.roots.adopt(id, spec.userns !== undefined);

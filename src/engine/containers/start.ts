@@ -75,7 +75,7 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const { plugged, built, user, netns, releasePins } = prepare(deps, container, { undo, held, userns });
+    const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
@@ -136,7 +136,7 @@ function begin(
   });
   resetHealth(deps, container);
   watchTask(deps, container, live, task);
-  emitNetworks(deps.emit, "connect", container, container.state.network);
+  emitNetworks(deps, "connect", container, container.state.network);
   emitVolumes(deps.emit, "mount", container);
   updateLinkedHosts(deps, container, (id) => join(deps.settings.dataRoot, "containers", id, "hosts"));
   emitContainer(deps.emit, "start", container);
@@ -228,8 +228,8 @@ interface Scope {
   readonly userns: StartingUserns | undefined;
 }
 
-/** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. Synchronous. */
-function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepared {
+/** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. */
+async function prepare(deps: ContainerDeps, container: Container, scope: Scope): Promise<Prepared> {
   const { undo, held, userns } = scope;
   inheritHostname(deps, container);
   const { id, spec } = container;
@@ -242,7 +242,7 @@ function prepare(deps: ContainerDeps, container: Container, scope: Scope): Prepa
   const cwd = config.WorkingDir || "/";
   if (cwd !== "/") asContainerRoot(userns, () => ensureDirectory(rootfs, cwd));
   const links = linkedContainers(deps, container);
-  const plugged = plugIn(deps, container, held, () => takeNetns(userns));
+  const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
   undo.defer(() => deps.network.release(id));
   const resolved = resolveMounts({
     containerId: id,

@@ -12,7 +12,7 @@ let origin: Fd;
 let networking: Networking;
 let api: NetworksService;
 
-beforeAll(() => {
+beforeAll(async () => {
   if (!isRoot) return;
   origin = currentNetns();
   using host = createNetnsFd(origin, () => {});
@@ -25,11 +25,14 @@ beforeAll(() => {
     bip: "10.97.0.1/16",
     poolSize: 0,
   });
-  networking.start();
+  await networking.start();
   api = new NetworksService({
     networking,
     containerName: (id) => `name-${id}`,
     containersOn: (network) => (network === "host" ? ["h1"] : []),
+    connect: async () => {},
+    disconnect: async () => {},
+    checkLabels: () => {},
     emit: (event) => events.push(event),
   });
 });
@@ -57,7 +60,8 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
 
   test("inspect() of the bridge has docker's fields and its containers", async () => {
     const ports = parsePortSpecs({ exposedPorts: {}, portBindings: {}, publishAll: false });
-    const sandbox = networking.acquire("c1", { mode: "bridge", containerName: "c1", ports });
+    const networkId = networking.network("bridge")?.id ?? "";
+    const sandbox = await networking.acquire("c1", { containerName: "c1", ports, endpoints: [{ networkId, names: [] }] });
     const bridge = await api.inspect("bridge", { verbose: false });
     expect(bridge).toMatchObject({
       Name: "bridge",
@@ -69,7 +73,7 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     expect(bridge.Containers).toEqual({
       c1: {
         Name: "name-c1",
-        EndpointID: sandbox.endpointId,
+        EndpointID: sandbox.endpoints[0]?.endpointId,
         MacAddress: "02:42:0a:61:00:02",
         IPv4Address: "10.97.0.2/16",
         IPv6Address: "",

@@ -1,8 +1,21 @@
-import { DhowError, filterTest } from "../../lib/mod.ts";
-import type { NetworkFacts, Networking, Sandbox } from "../../network/mod.ts";
-import type { EndpointResource, Filters, NetworkInspect, NetworkStatus, NetworkSummary, NetworksApi } from "../../spec/engine/mod.ts";
+import { DhowError, filterTest, parseTime } from "../../lib/mod.ts";
+import type { NetworkFacts, Networking, NetworkRequest, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
+import type {
+  EndpointResource,
+  EndpointSettings,
+  Filters,
+  IPAM,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkCreateResponse,
+  NetworkDisconnectRequest,
+  NetworkInspect,
+  NetworkStatus,
+  NetworkSummary,
+  NetworksApi,
+} from "../../spec/engine/mod.ts";
 import type { Emit } from "../events.ts";
-import { untilFilter } from "../images/filters.ts";
+import { labelsMatch, untilFilter } from "../images/filters.ts";
 
 export interface NetworksApiDeps {
   readonly networking: Networking;
@@ -10,13 +23,17 @@ export interface NetworksApiDeps {
   readonly containerName: (containerId: string) => string | undefined;
   /** Ids of running containers that are on the host's network or on none, by that network's name. */
   readonly containersOn: (network: "host" | "none") => readonly string[];
+  readonly connect: (container: string, network: NetworkFacts, settings: EndpointSettings) => Promise<void>;
+  readonly disconnect: (container: string, network: NetworkFacts) => Promise<void>;
+  /** Looks at the labels of a network to be: their owner has to be there. @throws invalid */
+  readonly checkLabels: (labels: Readonly<Record<string, string>>) => void;
   readonly emit: Emit;
 }
 
 /** A network with the containers on it: what docker answers and the API's schema leaves out. */
 export interface NetworkInspectFull extends NetworkInspect {
   readonly Containers: Readonly<Record<string, EndpointResource>>;
-  /** From API 1.52 on, bridge only. */
+  /** From API 1.52 on, of networks with subnets. */
   readonly Status?: NetworkStatus | undefined;
 }
 
@@ -41,140 +58,213 @@ function danglingOf(filters: Filters): boolean | undefined {
   return refuse(`invalid filter 'dangling=[${filters["dangling"]?.join(" ")}]'`);
 }
 
-function isListed(network: NetworkFacts, filters: Filters): boolean {
-  for (const type of filters["type"] ?? []) if (type !== "builtin" && type !== "custom") refuse(`invalid filter: 'type'='${type}'`);
-  return (
-    (!filters["name"]?.length || filterTest(filters["name"])(network.name)) &&
-    passes(filters["id"], (v) => network.id.startsWith(v)) &&
-    passes(filters["driver"], (v) => network.driver === v) &&
-    passes(filters["scope"], (v) => v === "local") &&
-    passes(filters["type"], (v) => v === "builtin") &&
-    // docker never counts its own three networks as dangling, nor as labelled
-    danglingOf(filters) !== true &&
-    !filters["label"]?.length
-  );
+/** What a request asks for, with docker's defaults. */
+function requestOf(request: NetworkCreateRequest): NetworkRequest {
+  const { Name, Driver = "", IPAM: ipam, Options, Labels, ConfigFrom } = request;
+  if (request.Ingress) refuse("ingress networks are for swarms, and this engine is in none");
+  if (request.Scope === "swarm") throw new DhowError("unavailable", SWARM);
+  return {
+    name: Name,
+    driver: Driver === "" || Driver === "default" ? "bridge" : Driver,
+    isInternal: request.Internal ?? false,
+    isAttachable: request.Attachable ?? false,
+    isConfigOnly: request.ConfigOnly ?? false,
+    configFrom: ConfigFrom?.Network ?? "",
+    hasIpv4: request.EnableIPv4 ?? true,
+    hasIpv6: request.EnableIPv6 ?? false,
+    ipamDriver: ipam?.Driver || "default",
+    ipamOptions: ipam?.Options ?? {},
+    pools: poolsOf(ipam),
+    options: Options ?? {},
+    labels: Labels ?? {},
+  };
 }
 
-/** The networks that every daemon has, for the front doors: bridge, host, none. */
+const SWARM =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+function poolsOf(ipam: IPAM | null | undefined): PoolRequest[] {
+  return (ipam?.Config ?? []).map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({
+    ...(Subnet && { subnet: Subnet }),
+    ...(IPRange && { ipRange: IPRange }),
+    ...(Gateway && { gateway: Gateway }),
+    ...(AuxiliaryAddresses && { auxAddresses: AuxiliaryAddresses }),
+  }));
+}
+
+/** Networks, for the front doors. */
 export class NetworksService implements NetworksApi {
   readonly #deps: NetworksApiDeps;
+  #isPruning = false;
 
   constructor(deps: NetworksApiDeps) {
     this.#deps = deps;
   }
 
+  async create(request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
+    this.#deps.checkLabels(request.Labels ?? {});
+    const config = await this.#deps.networking.createNetwork(requestOf(request));
+    this.#event("create", config);
+    return { Id: config.id, Warning: "" };
+  }
+
   async list(filters: Filters): Promise<NetworkSummary[]> {
     checkKeys(filters, LIST_FILTERS);
-    const all = this.#deps.networking.networks().filter((network) => isListed(network, filters));
-    return all.map((network) => ({ ...this.#summary(network), Containers: {} }));
+    const all = this.#deps.networking.networks().filter((network) => this.#isListed(network, filters));
+    return all.map((network) => ({ ...summary(network), Containers: {} }));
+  }
+
+  #isListed(network: NetworkFacts, filters: Filters): boolean {
+    for (const type of filters["type"] ?? []) if (type !== "builtin" && type !== "custom") refuse(`invalid filter: 'type'='${type}'`);
+    const dangling = danglingOf(filters);
+    return (
+      (!filters["name"]?.length || filterTest(filters["name"])(network.name)) &&
+      passes(filters["id"], (v) => network.id.startsWith(v)) &&
+      passes(filters["driver"], (v) => network.driver === v) &&
+      passes(filters["scope"], (v) => v === network.scope) &&
+      passes(filters["type"], (v) => (v === "builtin") === network.isPredefined) &&
+      labelsMatch({ label: filters["label"] ?? [] }, network.labels) &&
+      // docker never counts its own three networks as dangling
+      (dangling === undefined || (!network.isPredefined && this.#isUsed(network) !== dangling))
+    );
+  }
+
+  #isUsed({ id }: NetworkFacts): boolean {
+    return this.#deps.networking.endpointsOn(id).length > 0;
   }
 
   async inspect(ref: string, options: { readonly verbose: boolean; readonly scope?: string | undefined }): Promise<NetworkInspectFull> {
     const network = this.#resolve(ref);
-    const isOtherScope = options.scope !== undefined && options.scope !== "" && options.scope !== "local";
-    if (network === undefined || isOtherScope) throw new DhowError("notFound", `network ${ref} not found`);
-    return { ...this.#summary(network), Containers: this.#containers(network), ...this.#status(network) };
-  }
-
-  /** There is nothing to prune: docker's own networks stay. */
-  async prune(filters: Filters): Promise<{ readonly NetworksDeleted: string[] | null }> {
-    checkKeys(filters, PRUNE_FILTERS);
-    untilFilter(filters);
-    this.#deps.emit({ type: "network", action: "prune", id: "", attributes: { reclaimed: "0" } });
-    return { NetworksDeleted: null };
-  }
-
-  async create(): Promise<never> {
-    throw new DhowError("unsupported", "create a network: this engine has the default networks only");
+    if (options.scope && options.scope !== network.scope) throw new DhowError("notFound", `network ${ref} not found`);
+    return { ...summary(network), Containers: this.#containers(network), ...this.#status(network) };
   }
 
   async remove(ref: string): Promise<void> {
     const network = this.#resolve(ref);
-    if (network === undefined) throw new DhowError("notFound", `network ${ref} not found`);
-    throw new DhowError("forbidden", `${network.name} is a pre-defined network and cannot be removed`);
+    await this.#deps.networking.removeNetwork(network.id);
+    this.#event("destroy", network);
   }
 
-  async connect(): Promise<never> {
-    throw new DhowError("unsupported", "connect to a network: this engine has the default networks only");
+  async connect(ref: string, { Container = "", EndpointConfig }: NetworkConnectRequest): Promise<void> {
+    await this.#deps.connect(Container, this.#resolve(ref), EndpointConfig ?? {});
   }
 
-  async disconnect(): Promise<never> {
-    throw new DhowError("unsupported", "disconnect from a network: this engine has the default networks only");
+  async disconnect(ref: string, { Container = "" }: NetworkDisconnectRequest): Promise<void> {
+    await this.#deps.disconnect(Container, this.#resolve(ref));
   }
 
-  /** By name, else by id, else by a unique prefix of one. */
-  #resolve(ref: string): NetworkFacts | undefined {
+  /** Removes the networks that no running container is on; docker's own stay. */
+  async prune(filters: Filters): Promise<{ readonly NetworksDeleted: string[] | null }> {
+    checkKeys(filters, PRUNE_FILTERS);
+    const until = untilFilter(filters);
+    if (this.#isPruning) throw new DhowError("conflict", "a prune operation is already running");
+    this.#isPruning = true;
+    try {
+      const deleted: string[] = [];
+      for (const network of this.#deps.networking.networks()) {
+        const isOld = until === undefined || (parseTime(network.createdAt) ?? 0n) <= until;
+        if (network.isPredefined || !isOld || !labelsMatch(filters, network.labels) || this.#isUsed(network)) continue;
+        if (await this.#tryRemove(network)) deleted.push(network.name);
+      }
+      this.#deps.emit({ type: "network", action: "prune", id: "", attributes: { reclaimed: "0" } });
+      return { NetworksDeleted: deleted.length > 0 ? deleted : null };
+    } finally {
+      this.#isPruning = false;
+    }
+  }
+
+  /** A network that a container takes at this moment stays. */
+  async #tryRemove(network: NetworkFacts): Promise<boolean> {
+    try {
+      await this.#deps.networking.removeNetwork(network.id);
+      this.#event("destroy", network);
+      return true;
+    } catch (error) {
+      if (error instanceof DhowError && (error.kind === "forbidden" || error.kind === "notFound")) return false;
+      throw error;
+    }
+  }
+
+  #event(action: string, { id, name, driver }: Pick<NetworkFacts, "id" | "name" | "driver">): void {
+    this.#deps.emit({ type: "network", action, id, attributes: { name, type: driver } });
+  }
+
+  /** By name, else by id, else by a unique prefix of one. @throws notFound, invalid when it is ambiguous */
+  #resolve(ref: string): NetworkFacts {
     const all = this.#deps.networking.networks();
     const exact = all.find((n) => n.name === ref) ?? all.find((n) => n.id === ref);
-    if (exact !== undefined || ref === "") return exact;
-    const byPrefix = all.filter((n) => n.id.startsWith(ref));
+    if (exact !== undefined) return exact;
+    const byPrefix = ref === "" ? [] : all.filter((n) => n.id.startsWith(ref));
     if (byPrefix.length > 1)
       throw new DhowError("invalid", `network ${ref} is ambiguous (${byPrefix.length} matches found based on ID prefix)`);
-    return byPrefix[0];
-  }
-
-  #summary(network: NetworkFacts): NetworkSummary {
-    const { networking } = this.#deps;
-    const isBridge = network.name === "bridge";
-    const range = network.ipRange === undefined ? {} : { IPRange: network.ipRange };
-    const { bridge } = networking;
-    return {
-      Name: network.name,
-      Id: network.id,
-      Created: network.createdAt,
-      Scope: "local",
-      Driver: network.driver,
-      EnableIPv4: true,
-      EnableIPv6: false,
-      IPAM: {
-        Driver: "default",
-        Options: null,
-        Config: isBridge ? [{ Subnet: network.subnet, ...range, Gateway: network.gateway }] : null,
-      },
-      Internal: false,
-      Attachable: false,
-      Ingress: false,
-      ConfigFrom: { Network: "" },
-      ConfigOnly: false,
-      Options: isBridge
-        ? {
-            "com.docker.network.bridge.default_bridge": "true",
-            "com.docker.network.bridge.enable_icc": String(bridge.icc),
-            "com.docker.network.bridge.enable_ip_masquerade": String(bridge.masquerade),
-            "com.docker.network.bridge.host_binding_ipv4": bridge.hostIp,
-            "com.docker.network.bridge.name": bridge.name,
-            "com.docker.network.driver.mtu": String(bridge.mtu),
-          }
-        : {},
-      Labels: {},
-    };
+    const [found] = byPrefix;
+    if (found === undefined) throw new DhowError("notFound", `network ${ref} not found`);
+    return found;
   }
 
   #containers(network: NetworkFacts): Record<string, EndpointResource> {
     const { networking, containerName, containersOn } = this.#deps;
     const rows: [string, EndpointResource][] = [];
-    const add = (containerId: string, sandbox: Sandbox | undefined): void => {
+    const add = (containerId: string, endpoint: SandboxEndpoint | undefined, endpointId = ""): void => {
       const name = containerName(containerId);
       if (name === undefined) return;
-      const address = sandbox === undefined || sandbox.ipAddress === "" ? "" : `${sandbox.ipAddress}/${sandbox.prefixLength}`;
+      const text = (a: { readonly address: string; readonly prefixLength: number } | undefined): string =>
+        a === undefined ? "" : `${a.address}/${a.prefixLength}`;
       rows.push([
         containerId,
-        { Name: name, EndpointID: sandbox?.endpointId ?? "", MacAddress: sandbox?.macAddress ?? "", IPv4Address: address, IPv6Address: "" },
+        {
+          Name: name,
+          EndpointID: endpoint?.endpointId ?? endpointId,
+          MacAddress: endpoint?.macAddress ?? "",
+          IPv4Address: text(endpoint?.ipv4),
+          IPv6Address: text(endpoint?.ipv6),
+        },
       ]);
     };
-    const held = networking.sandboxes().filter((s) => s.mode === network.name);
-    for (const sandbox of held) add(sandbox.containerId, sandbox);
-    if (network.name !== "bridge") {
-      const seen = new Set(held.map((s) => s.containerId));
-      for (const id of containersOn(network.name)) if (!seen.has(id)) add(id, undefined);
+    for (const { containerId, endpoint } of networking.endpointsOn(network.id)) add(containerId, endpoint);
+    if (network.isPredefined && (network.name === "host" || network.name === "none")) {
+      for (const id of containersOn(network.name)) add(id, undefined, networking.sandbox(id)?.sandboxId);
     }
     return Object.fromEntries(rows.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  #status(network: NetworkFacts): { readonly Status?: NetworkStatus } {
-    if (network.subnet === undefined) return {};
-    const { used, free } = this.#deps.networking.addressUse();
-    // network and broadcast address count as in use, as docker counts
-    return { Status: { IPAM: { Subnets: { [network.subnet]: { IPsInUse: used + 2, DynamicIPsAvailable: free } } } } };
+  #status({ id, pools }: NetworkFacts): { readonly Status?: NetworkStatus } {
+    if (pools.length === 0) return {};
+    const uses = this.#deps.networking.subnetUses(id);
+    const subnets = uses.map(({ subnet, used, free }) => [subnet, { IPsInUse: used, DynamicIPsAvailable: free }] as const);
+    return { Status: { IPAM: { Subnets: Object.fromEntries(subnets) } } };
   }
+}
+
+function summary(network: NetworkFacts): NetworkSummary {
+  const { isPredefined, ipamOptions, pools } = network;
+  const hasPools = !isPredefined || network.name === "bridge";
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.createdAt,
+    Scope: network.scope,
+    Driver: network.driver,
+    EnableIPv4: network.hasIpv4,
+    EnableIPv6: network.hasIpv6,
+    IPAM: {
+      Driver: network.ipamDriver,
+      Options: isPredefined ? null : ipamOptions,
+      Config: hasPools
+        ? pools.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
+            Subnet: subnet,
+            ...(ipRange && { IPRange: ipRange }),
+            ...(gateway && { Gateway: gateway }),
+            ...(auxAddresses && Object.keys(auxAddresses).length > 0 && { AuxiliaryAddresses: auxAddresses }),
+          }))
+        : null,
+    },
+    Internal: network.isInternal,
+    Attachable: network.isAttachable,
+    Ingress: false,
+    ConfigFrom: { Network: network.configFrom },
+    ConfigOnly: network.isConfigOnly,
+    Options: network.options,
+    Labels: network.labels,
+  };
 }

@@ -19,14 +19,15 @@ const SCRIPT = `
   await new Promise((resolve) => client.bind(0, "127.0.0.1", resolve));
   const send = (port) => new Promise((resolve) => client.send("x", port, "127.0.0.2", resolve));
   const socket = new NetlinkSocket(NETLINK.NETFILTER);
+  const at = (last) => Uint8Array.from([127, 0, 0, last]);
   const seen = [];
   for (const forget of [
-    () => deleteListedFlows(socket, { protocol: 17, destinationPort: 7001 }),
-    () => deleteListedFlows(socket, { side: "reply", address: 0x7f000002 }),
-    () => deleteListedFlows(socket, { side: "origin", address: 0x7f000001 }),
-    () => deleteListedFlows(socket, { side: "origin", address: 0x7f000009 }),
-    () => flushFlowsTo(socket, 17, 7002),
-    () => flushFlowsOf(socket, 0x7f000002, "reply"),
+    () => deleteListedFlows(socket, { family: 4, protocol: 17, destinationPort: 7001 }),
+    () => deleteListedFlows(socket, { side: "reply", address: at(2) }),
+    () => deleteListedFlows(socket, { side: "origin", address: at(1) }),
+    () => deleteListedFlows(socket, { side: "origin", address: at(9) }),
+    () => flushFlowsTo(socket, 4, 17, 7002),
+    () => flushFlowsOf(socket, at(2), "reply"),
   ]) {
     await send(7001);
     await send(7002);

@@ -4,10 +4,12 @@ import { NetlinkError, type NetlinkSocket } from "./socket.ts";
 const CT_GET = (1 << 8) | 1;
 const CT_DELETE = (1 << 8) | 2;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
+const CTA_IP_V6_SRC = 3;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_DST_PORT = 3;
 const CTA_FILTER_ORIG_FLAGS = 1;
@@ -17,19 +19,24 @@ const EINVAL = 22;
 const ENOENT = 2;
 const NFGEN_LENGTH = 4;
 
-/** Which flows: what one side of them has as its sender, or where they went. Addresses in host order. */
+/** Which flows: what one side of them has as its sender (four or sixteen bytes in network order), or where they went. */
 export type FlowMatch =
-  | { readonly side: "origin" | "reply"; readonly address: number }
-  | { readonly protocol: number; readonly destinationPort: number };
+  | { readonly side: "origin" | "reply"; readonly address: Uint8Array }
+  | { readonly family: 4 | 6; readonly protocol: number; readonly destinationPort: number };
 
-/** Forgets tracked IPv4 flows that `address` (host order) answers or, with "origin", has begun. @throws {NetlinkError} */
-export function flushFlowsOf(socket: NetlinkSocket, address: number, side: "origin" | "reply"): void {
+/** Forgets tracked flows that `address` answers or, with "origin", has begun. @throws {NetlinkError} */
+export function flushFlowsOf(socket: NetlinkSocket, address: Uint8Array, side: "origin" | "reply"): void {
   flush(socket, { side, address });
 }
 
-/** Forgets tracked IPv4 flows of an IP protocol to a destination port. @throws {NetlinkError} */
-export function flushFlowsTo(socket: NetlinkSocket, protocol: number, port: number): void {
-  flush(socket, { protocol, destinationPort: port });
+/** Forgets tracked flows of an IP protocol to a destination port. @throws {NetlinkError} */
+export function flushFlowsTo(socket: NetlinkSocket, family: 4 | 6, protocol: number, port: number): void {
+  flush(socket, { family, protocol, destinationPort: port });
+}
+
+function familyOf(match: FlowMatch): number {
+  const isV6 = "address" in match ? match.address.length === 16 : match.family === 6;
+  return isV6 ? AF_INET6 : AF_INET;
 }
 
 /** In one message where the kernel can do that (Linux 6.8), else flow by flow. */
@@ -43,11 +50,11 @@ function flush(socket: NetlinkSocket, match: FlowMatch): void {
 }
 
 function writeMatch(w: MessageWriter, match: FlowMatch): void {
-  w.u8(AF_INET).u8(1).u16be(0);
+  w.u8(familyOf(match)).u8(1).u16be(0);
   if ("address" in match) {
     const isOrigin = match.side === "origin";
     w.nest(isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, () => {
-      w.nest(CTA_TUPLE_IP, () => w.attrU32be(CTA_IP_V4_SRC, match.address));
+      w.nest(CTA_TUPLE_IP, () => w.attr(match.address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, match.address));
     });
     writeFilter(w, isOrigin ? FILTER.IP_SRC : 0, isOrigin ? 0 : FILTER.IP_SRC);
     return;
@@ -79,12 +86,12 @@ export function deleteListedFlows(socket: NetlinkSocket, match: FlowMatch): void
     if (error instanceof NetlinkError && error.errno === EINVAL) return;
     throw error;
   }
-  for (const flow of flows) deleteFlow(socket, flow);
+  for (const flow of flows) deleteFlow(socket, familyOf(match), flow);
 }
 
-function deleteFlow(socket: NetlinkSocket, flow: ReadonlyMap<number, Uint8Array>): void {
+function deleteFlow(socket: NetlinkSocket, family: number, flow: ReadonlyMap<number, Uint8Array>): void {
   const body = (w: MessageWriter): void => {
-    w.u8(AF_INET).u8(0).u16be(0);
+    w.u8(family).u8(0).u16be(0);
     w.nest(CTA.TUPLE_ORIG, () => w.raw(flow.get(CTA.TUPLE_ORIG) ?? new Uint8Array()));
     for (const type of [CTA.ID, CTA.ZONE]) {
       const value = flow.get(type);
@@ -105,8 +112,9 @@ function isMatch(flow: ReadonlyMap<number, Uint8Array>, match: FlowMatch): boole
     return decodeAttributes(nested ?? new Uint8Array());
   };
   if ("address" in match) {
-    const source = part(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, CTA_TUPLE_IP).get(CTA_IP_V4_SRC);
-    return readBigEndian(source) === match.address >>> 0;
+    const type = match.address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC;
+    const source = part(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, CTA_TUPLE_IP).get(type);
+    return source?.length === match.address.length && match.address.every((byte, at) => source[at] === byte);
   }
   const proto = part(CTA.TUPLE_ORIG, CTA_TUPLE_PROTO);
   return (

@@ -1,0 +1,194 @@
+import { isIP } from "node:net";
+import { DhowError } from "../../lib/mod.ts";
+import type { EndpointWish, Networking, SandboxEndpoint } from "../../network/mod.ts";
+import { isInSubnet, parseMac } from "../../network/mod.ts";
+import type { ContainerCreateRequest, EndpointSettings, HostConfig } from "../../spec/engine/mod.ts";
+import { networkMode } from "./container.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { parseLink } from "./links.ts";
+import type { Container } from "./store.ts";
+
+const PREDEFINED: ReadonlySet<string> = new Set(["bridge", "host", "none", "default"]);
+
+/** An endpoint that is not plugged in. */
+export function emptyEndpoint(): EndpointSettings {
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    DriverOpts: null,
+    GwPriority: 0,
+    NetworkID: "",
+    EndpointID: "",
+    Gateway: "",
+    IPAddress: "",
+    MacAddress: "",
+    IPPrefixLen: 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+  };
+}
+
+/** Several faults in one text, as docker joins them. */
+export function joinFaults(faults: readonly string[]): string {
+  return faults.length === 1 ? (faults[0] ?? "") : faults.map((fault) => `* ${fault}`).join("\n");
+}
+
+/**
+ * Checks what is asked of an endpoint; without a network, what can be told before that is known.
+ * @throws invalid in docker's words
+ * @see daemon/container_operations.go of moby v28, validateEndpointSettings
+ */
+export function checkEndpoint(name: string, settings: EndpointSettings, network?: ReturnType<Networking["network"]>): void {
+  const { IPv4Address = "", IPv6Address = "", LinkLocalIPs } = settings.IPAMConfig ?? {};
+  const faults: string[] = [];
+  if (PREDEFINED.has(name)) {
+    if (IPv4Address !== "" || IPv6Address !== "") faults.push("user specified IP address is supported on user defined networks only");
+    if (settings.Aliases?.length) faults.push("network-scoped aliases are only supported for user-defined networks");
+  }
+  const check = (text: string, what: string, isOf: (text: string) => boolean): void => {
+    if (text !== "" && !isOf(text)) faults.push(`invalid ${what}: ${text}`);
+  };
+  check(IPv4Address, "IPv4 address", (text) => isAddress(text, 4));
+  check(IPv6Address, "IPv6 address", (text) => isAddress(text, 6));
+  for (const text of LinkLocalIPs ?? []) check(text, "link-local IP address", (t) => isAddress(t, 4) || isAddress(t, 6));
+  if (network !== undefined && !network.isPredefined) {
+    if (isAddress(IPv4Address, 4)) faults.push(...rangeFaults(IPv4Address, 4, network));
+    if (isAddress(IPv6Address, 6)) faults.push(...rangeFaults(IPv6Address, 6, network));
+  }
+  if (faults.length > 0) throw new DhowError("invalid", `invalid endpoint settings:\n${joinFaults(faults)}`);
+  if (settings.MacAddress) parseMac(settings.MacAddress);
+}
+
+function isAddress(text: string, family: 4 | 6): boolean {
+  return isIP(text) === family;
+}
+
+function rangeFaults(text: string, family: 4 | 6, network: NonNullable<ReturnType<Networking["network"]>>): string[] {
+  const subnets = network.pools.filter(({ subnet }) => subnet.includes(":") === (family === 6));
+  if (!network.hasOwnSubnets || subnets.length === 0) {
+    return ["user specified IP address is supported only when connecting to networks with user configured subnets"];
+  }
+  return subnets.some(({ subnet }) => isInSubnet(subnet, text)) ? [] : [`no configured subnet or ip-range contain the IP address ${text}`];
+}
+
+/** The endpoints that a container is created with, by network: the one of its network mode and those of the request. @throws invalid */
+export function requestedEndpoints(
+  deps: Pick<ContainerDeps, "network">,
+  request: ContainerCreateRequest,
+  hostConfig: HostConfig,
+): Record<string, EndpointSettings> {
+  const mode = networkMode(hostConfig);
+  const asked = { ...request.NetworkingConfig?.EndpointsConfig };
+  if (mode.startsWith("container:")) {
+    if (Object.keys(asked).length > 0) {
+      throw new DhowError(
+        "invalid",
+        "container sharing network namespace with another container or host cannot be connected to any other network",
+      );
+    }
+    return {};
+  }
+  const nameOf = (ref: string): string => (ref === "default" ? "bridge" : (deps.network.network(ref)?.name ?? ref));
+  const primary = nameOf(mode);
+  const endpoints: Record<string, EndpointSettings> = { [primary]: emptyEndpoint() };
+  for (const [ref, settings] of Object.entries(asked)) {
+    const name = nameOf(ref);
+    checkEndpoint(name, settings);
+    endpoints[name] = configured(settings, deps.network.network(name)?.id);
+  }
+  const names = Object.keys(endpoints);
+  if (names.length > 1 && names.includes("none")) {
+    throw new DhowError("invalid", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+  }
+  if (names.length > 1 && names.includes("host")) {
+    throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
+  }
+  return endpoints;
+}
+
+/** What was asked of an endpoint, without what only a running one has. */
+export function configured(settings: EndpointSettings, networkId = ""): EndpointSettings {
+  const { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, MacAddress } = settings;
+  return {
+    ...emptyEndpoint(),
+    IPAMConfig: IPAMConfig ?? null,
+    Links: Links?.length ? Links : null,
+    Aliases: Aliases?.length ? Aliases : null,
+    DriverOpts: DriverOpts ?? null,
+    GwPriority: GwPriority ?? 0,
+    MacAddress: MacAddress ?? "",
+    NetworkID: networkId,
+  };
+}
+
+/** The names that others on a user's network know a container by, in docker's order. */
+export function namesOn(container: Container, settings: EndpointSettings): string[] {
+  const { id, name, spec } = container;
+  const { Hostname = "" } = spec.config;
+  return [...new Set([name, ...(settings.Aliases ?? []), id.slice(0, 12), ...(Hostname === "" ? [] : [Hostname])])];
+}
+
+/** What a container wants of one network. @throws notFound, invalid in docker's words */
+export function endpointWish(deps: ContainerDeps, container: Container, name: string, settings: EndpointSettings): EndpointWish {
+  const network = deps.network.network(name) ?? deps.network.network(settings.NetworkID ?? "");
+  if (network === undefined) throw new DhowError("notFound", `network ${name} not found`);
+  checkEndpoint(network.name, settings, network);
+  const { IPv4Address, IPv6Address, LinkLocalIPs } = settings.IPAMConfig ?? {};
+  return {
+    networkId: network.id,
+    ipv4: IPv4Address || undefined,
+    ipv6: IPv6Address || undefined,
+    ...(LinkLocalIPs?.length && { linkLocalIps: LinkLocalIPs }),
+    mac: settings.MacAddress || undefined,
+    names: network.isPredefined ? [] : namesOn(container, settings),
+    ...(settings.Links?.length && { links: linksOf(deps, settings.Links) }),
+    ...(settings.DriverOpts && { options: settings.DriverOpts }),
+    gwPriority: settings.GwPriority ?? 0,
+  };
+}
+
+/** On a user's network a link is another name for a container, that this one alone has. */
+function linksOf(deps: ContainerDeps, links: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const text of links) {
+    const { name, alias } = parseLink(text);
+    found[alias.toLowerCase()] = deps.store.find(name).id;
+  }
+  return found;
+}
+
+/** A container's endpoints in the order of its interfaces: its network mode's first, then by priority and name. */
+export function endpointWishes(deps: ContainerDeps, container: Container): EndpointWish[] {
+  const { endpoints, hostConfig } = container.spec;
+  const mode = networkMode(hostConfig);
+  const primary = deps.network.network(mode)?.name ?? mode;
+  const rank = ([name, { GwPriority = 0 }]: [string, EndpointSettings]): number =>
+    name === primary ? Number.NEGATIVE_INFINITY : -GwPriority;
+  const all = Object.entries(endpoints).filter(([name]) => name !== "none" && name !== "host");
+  // a container that nothing was asked for has the network of its mode
+  if (all.length === 0 && !PREDEFINED.has(primary)) all.push([primary, emptyEndpoint()]);
+  return all
+    .sort((a, b) => rank(a) - rank(b) || (a[0] < b[0] ? -1 : 1))
+    .map(([name, settings]) => endpointWish(deps, container, name, settings));
+}
+
+/** What inspect shows of an endpoint that is plugged in. */
+export function pluggedEndpoint(settings: EndpointSettings | undefined, endpoint: SandboxEndpoint): EndpointSettings {
+  return {
+    ...emptyEndpoint(),
+    ...settings,
+    NetworkID: endpoint.networkId,
+    EndpointID: endpoint.endpointId,
+    Gateway: endpoint.gateway,
+    IPAddress: endpoint.ipv4?.address ?? "",
+    IPPrefixLen: endpoint.ipv4?.prefixLength ?? 0,
+    IPv6Gateway: endpoint.ipv6Gateway,
+    GlobalIPv6Address: endpoint.ipv6?.address ?? "",
+    GlobalIPv6PrefixLen: endpoint.ipv6?.prefixLength ?? 0,
+    MacAddress: endpoint.macAddress,
+    DNSNames: endpoint.names.length > 0 ? endpoint.names : null,
+  };
+}

@@ -1,0 +1,103 @@
+import { DhowError } from "../../lib/mod.ts";
+import type { GatewayMode } from "../firewall-table.ts";
+import type { Family } from "../ip.ts";
+import { tryParseIp } from "../ip.ts";
+import type { NetworkRequest } from "../network-config.ts";
+
+/** What `com.docker.network.*` options of a bridge network say. */
+export interface BridgeSettings {
+  /** Of the interface; undefined: after the network's id. */
+  readonly name: string | undefined;
+  readonly mtu: number;
+  readonly icc: boolean;
+  readonly masquerade: boolean;
+  /** Where ports are published that name no address; empty: every address. */
+  readonly hostBinding: string;
+  readonly modes: Readonly<Record<Family, GatewayMode>>;
+  /** What containers go out as, in place of the outgoing interface's address. */
+  readonly hostIps: Readonly<Record<Family, string | undefined>>;
+  /** The bridge has no IPv4 address of its own: somebody else is the gateway. */
+  readonly inhibitsIpv4: boolean;
+  /** Of the interfaces in containers. */
+  readonly interfacePrefix: string;
+}
+
+const GO_BOOLEANS: Readonly<Record<string, boolean>> = {
+  ...Object.fromEntries(["1", "t", "T", "true", "TRUE", "True"].map((text) => [text, true])),
+  ...Object.fromEntries(["0", "f", "F", "false", "FALSE", "False"].map((text) => [text, false])),
+};
+const MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
+const DEFAULT_MTU = 1500;
+/** IFNAMSIZ without the final NUL. */
+const MAX_INTERFACE_NAME = 15;
+
+function boolean(options: Readonly<Record<string, string>>, key: string, preset: boolean): boolean {
+  const text = options[key];
+  if (text === undefined) return preset;
+  const value = GO_BOOLEANS[text];
+  if (value === undefined) {
+    throw new DhowError("invalid", `failed to parse ${key} value: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  return value;
+}
+
+function mode(options: Readonly<Record<string, string>>, family: Family, isInternal: boolean): GatewayMode {
+  const key = `com.docker.network.bridge.gateway_mode_ipv${family}`;
+  const text = options[key];
+  if (text === undefined || text === "") return "nat";
+  const found = MODES.find((m) => m === text);
+  if (found === undefined) throw new DhowError("invalid", `unknown gateway mode ${text}`);
+  if (found === "isolated" && !isInternal)
+    throw new DhowError("invalid", "gateway mode 'isolated' can only be used for an internal network");
+  return found;
+}
+
+function address(options: Readonly<Record<string, string>>, key: string, family?: Family): string | undefined {
+  const text = options[key];
+  if (text === undefined || text === "") return undefined;
+  const ip = tryParseIp(text);
+  if (ip === undefined || (family !== undefined && ip.family !== family)) {
+    throw new DhowError("invalid", `failed to parse ${key} value: invalid IP address: ${text}`);
+  }
+  return text;
+}
+
+function mtu(options: Readonly<Record<string, string>>, preset: number): number {
+  const key = "com.docker.network.driver.mtu";
+  const text = options[key];
+  if (text === undefined || text === "") return preset;
+  if (!/^-?\d+$/.test(text)) {
+    throw new DhowError("invalid", `failed to parse ${key} value: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  if (Number(text) < 0) throw new DhowError("invalid", `invalid MTU number: ${text}`);
+  return Number(text) || preset;
+}
+
+function interfaceName(options: Readonly<Record<string, string>>): string | undefined {
+  const name = options["com.docker.network.bridge.name"];
+  if (name === undefined || name === "") return undefined;
+  if (name.length > MAX_INTERFACE_NAME || !/^[^\s/:]+$/.test(name) || name === "." || name === "..") {
+    throw new DhowError(
+      "invalid",
+      `invalid bridge name ${JSON.stringify(name)}: an interface has 1 to ${MAX_INTERFACE_NAME} characters, no blank, "/" or ":"`,
+    );
+  }
+  return name;
+}
+
+/** Reads the options of a bridge network. @throws invalid */
+export function bridgeSettings(request: Pick<NetworkRequest, "options" | "isInternal">, defaultMtu = DEFAULT_MTU): BridgeSettings {
+  const { options, isInternal } = request;
+  const prefix = options["com.docker.network.container_iface_prefix"];
+  return {
+    name: interfaceName(options),
+    mtu: mtu(options, defaultMtu),
+    icc: boolean(options, "com.docker.network.bridge.enable_icc", true),
+    masquerade: boolean(options, "com.docker.network.bridge.enable_ip_masquerade", true),
+    hostBinding: address(options, "com.docker.network.bridge.host_binding_ipv4") ?? "",
+    modes: { 4: mode(options, 4, isInternal), 6: mode(options, 6, isInternal) },
+    hostIps: { 4: address(options, "com.docker.network.host_ipv4", 4), 6: address(options, "com.docker.network.host_ipv6", 6) },
+    inhibitsIpv4: boolean(options, "com.docker.network.bridge.inhibit_ipv4", false),
+    interfacePrefix: prefix === undefined || prefix === "" ? "eth" : prefix,
+  };
+}

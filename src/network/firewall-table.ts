@@ -1,0 +1,334 @@
+import type { SetElement } from "../linux/mod.ts";
+import { type Family, formatIp, formatPrefix, ipBytes, ipOfBytes, lastOf, parseIp, parsePrefix, tryIpBytes } from "./ip.ts";
+import type { PortProtocol } from "./port-specs.ts";
+
+/** A published port: what arrives at `hostIp`:`hostPort` goes to `containerIp`:`containerPort`; both addresses of one family. */
+export interface PortForward {
+  readonly protocol: PortProtocol;
+  /** `0.0.0.0` or `::` = every address of the host. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly containerIp: string;
+  readonly containerPort: number;
+  /** Networks that alone may use it; undefined: everybody. */
+  readonly allow?: readonly string[] | undefined;
+  /** The container's own address takes connections to the port, too (gateway mode "routed"). */
+  readonly isDirect?: boolean | undefined;
+}
+
+/** What a network's packets get on their way out and in, by `com.docker.network.bridge.gateway_mode_ipv4` and `_ipv6`. */
+export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
+
+/** One bridge as the firewall sees it. */
+export interface BridgeRules {
+  /** Of the interface. */
+  readonly name: string;
+  /** Whether its containers reach each other. */
+  readonly icc: boolean;
+  /** Nothing gets out of it or in. */
+  readonly isInternal: boolean;
+  readonly subnets: readonly string[];
+  readonly families: Readonly<Record<Family, FamilyRules | undefined>>;
+}
+
+export interface FamilyRules {
+  readonly mode: GatewayMode;
+  /** Whether containers go out with an address of the host. */
+  readonly masquerade: boolean;
+  /** That address, when it is not to be the outgoing interface's. */
+  readonly hostIp?: string | undefined;
+}
+
+const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
+const PROTOCOL_NAME = { 6: "tcp", 17: "udp", 132: "sctp" } as const;
+/** From so many consecutive ports on, that keep their number, one interval takes the place of single elements. */
+const RANGE_MIN = 3;
+const IFNAMSIZ = 16;
+
+const FORWARD_SETS = ["ports", "host_ports", "port_ranges", "guarded", "allowed", "direct"] as const;
+const BRIDGE_SETS = ["bridges", "own", "talking", "closed", "unprotected", "routed", "masqueraded", "translated"] as const;
+type ForwardSet = (typeof FORWARD_SETS)[number];
+type BridgeSet = (typeof BRIDGE_SETS)[number];
+export type SetName = ForwardSet | BridgeSet;
+export type Elements = Partial<Record<SetName, SetElement[]>>;
+
+/** The chains that a whole table has. */
+export const CHAINS = ["guard", "prerouting", "output", "postrouting", "forward"];
+
+const pad = (value: number, bytes: number): number[] => (bytes === 1 ? [value, 0, 0, 0] : [value >> 8, value & 255, 0, 0]);
+
+function bytesOf(ip: string): Uint8Array {
+  return tryIpBytes(ip) ?? ipBytes(parseIp(ip));
+}
+
+/** protocol . port */
+function portKey(protocol: PortProtocol, port: number): number[] {
+  return [...pad(PROTOCOL[protocol], 1), ...pad(port, 2)];
+}
+
+/** address . protocol . port */
+function addressKey(address: Uint8Array, protocol: PortProtocol, port: number): Uint8Array {
+  return Uint8Array.from([...address, ...portKey(protocol, port)]);
+}
+
+const isAny = (ip: string): boolean => ip === "0.0.0.0" || ip === "::";
+const familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
+
+/** Which elements of which sets publish those of `forwards` that are of one family. Runs of ports that keep their number become one interval. */
+export function forwardElements(forwards: readonly PortForward[], family: Family): Elements {
+  const out: Record<ForwardSet, SetElement[]> = { ports: [], host_ports: [], port_ranges: [], guarded: [], allowed: [], direct: [] };
+  const sorted = forwards
+    .filter((f) => familyOf(f.containerIp) === family)
+    .sort((a, b) => a.protocol.localeCompare(b.protocol) || a.hostIp.localeCompare(b.hostIp) || a.hostPort - b.hostPort);
+  for (let i = 0; i < sorted.length; ) {
+    const run = runAt(sorted, i);
+    const first = sorted[i];
+    if (first === undefined) break;
+    if (run >= RANGE_MIN) out.port_ranges.push(rangeElement(first, run));
+    else for (const f of sorted.slice(i, i + run)) pushSingle(out, f);
+    i += run;
+  }
+  pushGuards(out, sorted);
+  return out;
+}
+
+function runAt(sorted: readonly PortForward[], at: number): number {
+  const first = sorted[at];
+  if (first === undefined || first.hostPort !== first.containerPort) return 1;
+  let n = 1;
+  for (let next = sorted[at + n]; next !== undefined; next = sorted[at + n]) {
+    const isSame = next.protocol === first.protocol && next.hostIp === first.hostIp && next.containerIp === first.containerIp;
+    if (!isSame || next.hostPort !== first.hostPort + n || next.containerPort !== next.hostPort) break;
+    n++;
+  }
+  return n;
+}
+
+function rangeElement(first: PortForward, count: number): SetElement {
+  const last = first.hostPort + count - 1;
+  const from = bytesOf(first.hostIp);
+  const to = isAny(first.hostIp) ? from.map(() => 255) : from;
+  return {
+    key: addressKey(from, first.protocol, first.hostPort),
+    keyEnd: addressKey(to, first.protocol, last),
+    data: bytesOf(first.containerIp),
+  };
+}
+
+function pushSingle(out: Record<ForwardSet, SetElement[]>, f: PortForward): void {
+  const data = Uint8Array.from([...bytesOf(f.containerIp), ...pad(f.containerPort, 2)]);
+  if (isAny(f.hostIp)) out.ports.push({ key: Uint8Array.from(portKey(f.protocol, f.hostPort)), data });
+  else out.host_ports.push({ key: addressKey(bytesOf(f.hostIp), f.protocol, f.hostPort), data });
+}
+
+/** A container's port that several host ports lead to has one element: its first one's. */
+function pushGuards(out: Record<ForwardSet, SetElement[]>, forwards: readonly PortForward[]): void {
+  const seen = new Set<string>();
+  for (const { protocol, containerIp, containerPort, allow, isDirect } of forwards) {
+    const id = `${containerIp} ${protocol} ${containerPort}`;
+    if (seen.has(id)) continue;
+    seen.add(id);
+    const key = addressKey(bytesOf(containerIp), protocol, containerPort);
+    if (isDirect) out.direct.push({ key });
+    if (allow === undefined) continue;
+    out.guarded.push({ key });
+    for (const source of allow) {
+      const prefix = parsePrefix(source);
+      if (prefix.family !== familyOf(containerIp)) continue;
+      const from = ipBytes({ family: prefix.family, value: prefix.network });
+      const to = ipBytes({ family: prefix.family, value: lastOf(prefix) });
+      out.allowed.push({ key: Uint8Array.from([...from, ...key]), keyEnd: Uint8Array.from([...to, ...key]) });
+    }
+  }
+}
+
+function nameKey(...names: readonly string[]): Uint8Array {
+  const bytes = new Uint8Array(IFNAMSIZ * names.length);
+  for (const [index, name] of names.entries()) bytes.set(new TextEncoder().encode(name), index * IFNAMSIZ);
+  return bytes;
+}
+
+/** Which elements of which sets a bridge has in the table of one family. */
+export function bridgeElements(rules: BridgeRules, family: Family): Elements {
+  const { name, icc, isInternal } = rules;
+  const own = rules.families[family];
+  const one = [{ key: nameKey(name) }];
+  const pair = [{ key: nameKey(name, name) }];
+  const isTranslated = own?.masquerade && !isInternal && (own.mode === "nat" || own.mode === "nat-unprotected");
+  return {
+    bridges: one,
+    own: rules.subnets.map(parsePrefix).flatMap((subnet) => {
+      if (subnet.family !== family) return [];
+      const edge = (value: bigint): Uint8Array => Uint8Array.from([...nameKey(name), ...ipBytes({ family, value })]);
+      return { key: edge(subnet.network), keyEnd: edge(lastOf(subnet)) };
+    }),
+    ...(icc && { talking: pair }),
+    ...(isInternal && { closed: one }),
+    ...(own?.mode === "nat-unprotected" && { unprotected: one }),
+    ...(own?.mode === "routed" && { routed: one }),
+    ...(isTranslated && own.hostIp === undefined && { masqueraded: one }),
+    ...(isTranslated && own.hostIp !== undefined && { translated: [{ key: nameKey(name), data: bytesOf(own.hostIp) }] }),
+  };
+}
+
+const port = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+/** A protocol's name by its number. */
+export const protocolText = (value: number | undefined): string => (value === 17 || value === 132 ? PROTOCOL_NAME[value] : "tcp");
+
+function nameText(key: Uint8Array, at: number): string {
+  return JSON.stringify(new TextDecoder().decode(key.subarray(at, at + IFNAMSIZ)).replace(/\0.*$/, ""));
+}
+
+/** An element as nft(8) writes it. */
+export function elementText(set: SetName, { key, keyEnd, data = new Uint8Array(20) }: SetElement, family: Family): string {
+  const size = family === 4 ? 4 : 16;
+  const ip = (bytes: Uint8Array, at = 0): string => formatIp(ipOfBytes(bytes.subarray(at, at + size)));
+  const place = (at: number): string => `${ip(key, at)} . ${protocolText(key[at + size])} . ${port(key, at + size + 4)}`;
+  switch (set) {
+    case "ports":
+      return `${protocolText(key[0])} . ${port(key, 4)} : ${ip(data)} . ${port(data, size)}`;
+    case "host_ports":
+      return `${place(0)} : ${ip(data)} . ${port(data, size)}`;
+    case "port_ranges": {
+      const end = keyEnd ?? key;
+      const range = ip(key) === ip(end) ? ip(key) : family === 4 ? "0.0.0.0/0" : "::/0";
+      return `${range} . ${protocolText(key[size])} . ${port(key, size + 4)}-${port(end, size + 4)} : ${ip(data)}`;
+    }
+    case "guarded":
+    case "direct":
+      return place(0);
+    case "allowed":
+      return `${rangeText(key.subarray(0, size), (keyEnd ?? key).subarray(0, size))} . ${place(size)}`;
+    case "own": {
+      const end = keyEnd ?? key;
+      return `${nameText(key, 0)} . ${rangeText(key.subarray(IFNAMSIZ), end.subarray(IFNAMSIZ))}`;
+    }
+    case "talking":
+      return `${nameText(key, 0)} . ${nameText(key, IFNAMSIZ)}`;
+    case "translated":
+      return `${nameText(key, 0)} : ${ip(data)}`;
+    default:
+      return nameText(key, 0);
+  }
+}
+
+/** A network from its first and last address, as nft prints it. */
+function rangeText(first: Uint8Array, last: Uint8Array): string {
+  const from = ipOfBytes(first);
+  const count = ipOfBytes(last).value - from.value + 1n;
+  const length = first.length * 8 - (count.toString(2).length - 1);
+  return count === 1n ? formatIp(from) : formatPrefix({ family: from.family, address: from.value, network: from.value, length });
+}
+
+function setText(name: SetName, type: string, elements: readonly string[], flags = ""): string {
+  const kind = type.includes(" : ") ? "map" : "set";
+  const list = elements.length === 0 ? "" : `\t\telements = { ${elements.join(", ")} }\n`;
+  return `\t${kind} ${name} {\n\t\ttype ${type}\n${flags}${list}\t}`;
+}
+
+const INTERVAL = "\t\tflags interval\n";
+
+/**
+ * The whole table of one family as an nft script that replaces a former one in one transaction, so that no packet meets half of it.
+ * Everything that comes and goes is an element of a set: a network or a port costs no rule.
+ *
+ * ```
+ * map ports         protocol . port            → container . port   published on every address
+ * map host_ports    address . protocol . port  → container . port   published on one address
+ * map port_ranges   address . protocol . port  → container          intervals that keep the port's number
+ * set guarded, allowed    published ports with a list of sources, and the sources
+ * set direct              container ports that are reached without translation (gateway mode routed)
+ * set bridges             our bridges; own: with their subnets; talking: a bridge with itself, where its containers may talk
+ * set closed              internal networks; unprotected, routed: gateway modes
+ * set masqueraded         bridges that go out with the host's address; map translated: with this one
+ * chain guard       what route_localnet on a bridge would open: the host's 127.0.0.0/8
+ * chain prerouting, output   arriving and the host's own connections → container
+ * chain postrouting          the host's address where an answer could not come back otherwise
+ * chain forward              who reaches a container; says nothing about traffic of other interfaces
+ * ```
+ */
+export function renderTable(
+  table: { readonly name: string; readonly family: Family },
+  bridges: readonly BridgeRules[],
+  forwards: readonly PortForward[],
+): string {
+  const { family, name } = table;
+  const ip = family === 4 ? "ip" : "ip6";
+  const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const elements: Elements = {};
+  for (const part of [forwardElements(forwards, family), ...bridges.map((b) => bridgeElements(b, family))]) {
+    for (const [set, list] of Object.entries(part) as [SetName, SetElement[]][]) (elements[set] ??= []).push(...list);
+  }
+  const set = (which: SetName, type: string, flags?: string): string =>
+    setText(
+      which,
+      type,
+      (elements[which] ?? []).map((e) => elementText(which, e, family)),
+      flags,
+    );
+  const place = `${address} . inet_proto . inet_service`;
+  const to = `${ip} daddr . meta l4proto . th dport`;
+  const publish = [
+    "fib daddr type != local return",
+    "meta l4proto != { tcp, udp, sctp } return",
+    `dnat ${ip} to ${to} map @host_ports`,
+    `dnat ${ip} to meta l4proto . th dport map @ports`,
+    `dnat to ${to} map @port_ranges`,
+  ];
+  const chain = (chainName: string, hook: string, rules: readonly string[]): string =>
+    `\tchain ${chainName} {\n${hook === "" ? "" : `\t\ttype ${hook}; policy accept;\n`}${rules.map((r) => `\t\t${r}\n`).join("")}\t}`;
+  const loopback = family === 4 ? "127.0.0.0/8" : "::1";
+  return [
+    `table ${ip} ${name} {\n}`,
+    `delete table ${ip} ${name}`,
+    `table ${ip} ${name} {`,
+    set("ports", `inet_proto . inet_service : ${address} . inet_service`),
+    set("host_ports", `${place} : ${address} . inet_service`),
+    set("port_ranges", `${place} : ${address}`, INTERVAL),
+    set("guarded", place),
+    set("allowed", `${address} . ${place}`, INTERVAL),
+    set("direct", place),
+    set("bridges", "ifname"),
+    set("own", `ifname . ${address}`, INTERVAL),
+    set("talking", "ifname . ifname"),
+    set("closed", "ifname"),
+    set("unprotected", "ifname"),
+    set("routed", "ifname"),
+    set("masqueraded", "ifname"),
+    set("translated", `ifname : ${address}`),
+    chain("guard", "filter hook prerouting priority -300", [
+      `iifname @bridges ${ip} daddr ${loopback} drop`,
+      `iifname @bridges ${ip} saddr ${loopback} drop`,
+    ]),
+    // a neighbour on the wire must not get at what is published on the loopback only
+    chain("prerouting", "nat hook prerouting priority -100", [`iifname != "lo" ${ip} daddr ${loopback} return`, ...publish]),
+    // the kernel routes nothing away from ::1: those connections are the daemon's to hand on
+    chain("output", "nat hook output priority -100", [...(family === 6 ? ["ip6 daddr ::1 return"] : []), ...publish]),
+    chain("postrouting", "nat hook postrouting priority 100", [
+      // between containers of one bridge; br_netfilter shows no incoming interface here
+      `oifname . ${ip} saddr @own ct status dnat masquerade`,
+      `oifname . ${ip} saddr @own return`,
+      ...(family === 4 ? ["oifname @bridges ip saddr 127.0.0.0/8 ct status dnat masquerade"] : []),
+      // a container of another network is seen by its own address
+      "oifname @bridges ct status dnat return",
+      `snat to iifname map @translated`,
+      "iifname @masqueraded masquerade",
+    ]),
+    chain("only_allowed", "", [`${ip} saddr . ${to} @allowed accept`, "drop"]),
+    chain("published", "", [`${to} @guarded goto only_allowed`, "accept"]),
+    chain("directly", "", [`meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`, `${to} @direct goto published`, "drop"]),
+    chain("leaving_closed", "", ["iifname . oifname @talking accept", "drop"]),
+    chain("entering", "", [
+      "oifname @closed drop",
+      "ct state established,related accept",
+      "ct status dnat goto published",
+      "iifname . oifname @talking accept",
+      "oifname @unprotected accept",
+      "oifname @routed goto directly",
+      "drop",
+    ]),
+    chain("forward", "filter hook forward priority 0", ["iifname @closed goto leaving_closed", "oifname @bridges goto entering"]),
+    "}",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,262 @@
+import { DhowError, type Logger, randomId } from "../lib/mod.ts";
+import type { EndpointsTable } from "../metadata/mod.ts";
+import { firstAddress } from "./addresses.ts";
+import type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
+import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "./ip.ts";
+import { findSubnet, type PoolSpec } from "./ipam.ts";
+import { checkPools, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest, type PoolRequest } from "./network-config.ts";
+
+/** A network that containers can be plugged into. */
+export interface OpenNetwork {
+  readonly config: NetworkConfig;
+  readonly on: DriverNetwork;
+  /** Endpoints that are being made on it: it must not go meanwhile. */
+  busy: number;
+}
+
+export interface NetworksDeps {
+  readonly table: EndpointsTable;
+  readonly log: Logger;
+  /** The driver of a name; undefined when there is none. */
+  readonly driver: (name: string) => Promise<NetworkDriver | undefined> | NetworkDriver | undefined;
+  /** Names of the networks that every daemon has. */
+  readonly predefined: readonly string[];
+  /** Networks that are in use outside: the host's routes, its name servers, the default bridge. */
+  readonly taken: () => readonly Prefix[];
+  readonly pools: readonly PoolSpec[];
+  /** The container names and endpoint ids on a network, of running containers. */
+  readonly endpoints: (networkId: string) => readonly { readonly name: string; readonly endpointId: string }[];
+}
+
+/** The networks that users create: what they are asked to be, kept in a row each, and opened by their driver in each life of the daemon. */
+export class Networks {
+  readonly #deps: NetworksDeps;
+  readonly #configs = new Map<string, NetworkConfig>();
+  readonly #open = new Map<string, OpenNetwork>();
+  /** Why a network could not be opened. */
+  readonly #broken = new Map<string, unknown>();
+  /** Names that are being created. */
+  readonly #pending = new Set<string>();
+
+  constructor(deps: NetworksDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes up the networks of the last daemon. One that can't be opened is there all the same, and says why when it is used. */
+  async start(): Promise<void> {
+    for (const row of this.#deps.table.userNetworks()) {
+      const config = JSON.parse(row.config) as NetworkConfig;
+      this.#configs.set(config.id, config);
+      if (config.isConfigOnly) continue;
+      try {
+        const opened = this.#openNow(config);
+        // only drivers that ask others take their time
+        if (opened instanceof Promise) await opened;
+      } catch (error) {
+        this.#broken.set(config.id, error);
+        this.#deps.log.error("network can't be opened", { network: config.name, error });
+      }
+    }
+  }
+
+  #openNow(config: NetworkConfig): void | Promise<void> {
+    const finish = (driver: NetworkDriver | undefined): void | Promise<void> => {
+      if (driver === undefined) throw noDriver(config.driver);
+      const on = driver.open(config);
+      const put = (network: DriverNetwork): void => void this.#open.set(config.id, { config, on: network, busy: 0 });
+      return on instanceof Promise ? on.then(put) : put(on);
+    };
+    const driver = this.#deps.driver(config.driver);
+    return driver instanceof Promise ? driver.then(finish) : finish(driver);
+  }
+
+  list(): NetworkConfig[] {
+    return [...this.#configs.values()];
+  }
+
+  /** All that are open. */
+  opened(): OpenNetwork[] {
+    return [...this.#open.values()];
+  }
+
+  config(id: string): NetworkConfig | undefined {
+    return this.#configs.get(id);
+  }
+
+  /** The network of an id. @throws notFound; what its driver said when it could not be opened */
+  open(id: string): OpenNetwork {
+    const network = this.#open.get(id);
+    if (network !== undefined) return network;
+    const config = this.#configs.get(id);
+    if (config === undefined) throw new DhowError("notFound", `network ${id} not found`);
+    if (config.isConfigOnly) throw new DhowError("forbidden", `cannot add connections to configuration-only network ${config.name}`);
+    const cause = this.#broken.get(id);
+    throw new DhowError("unavailable", `network ${config.name} could not be opened: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
+
+  /** Creates a network. @throws invalid, conflict, forbidden, notFound in docker's words */
+  async create(asked: NetworkRequest): Promise<NetworkConfig> {
+    const { name } = asked;
+    this.#checkName(name);
+    this.#pending.add(name);
+    try {
+      const request = this.#configured(asked);
+      const config = request.isConfigOnly ? this.#keep(request) : await this.#make(request);
+      this.#configs.set(config.id, config);
+      return config;
+    } finally {
+      this.#pending.delete(name);
+    }
+  }
+
+  #checkName(name: string): void {
+    if (name.trim() === "") throw new DhowError("invalid", "network name cannot be empty");
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)) {
+      throw new DhowError(
+        "invalid",
+        `${name} includes invalid characters for a network name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
+      );
+    }
+    if (this.#deps.predefined.includes(name) || name === "default") {
+      throw new DhowError("forbidden", `operation is not permitted on predefined ${name} network `);
+    }
+    if (this.#pending.has(name) || this.list().some((config) => config.name === name)) {
+      throw new DhowError("conflict", `network with name ${name} already exists`);
+    }
+  }
+
+  /** A request with the configuration of the config-only network that it names. */
+  #configured(request: NetworkRequest): NetworkRequest {
+    if (request.configFrom === "") {
+      const { isConfigOnly, isInternal, isAttachable } = request;
+      if (isConfigOnly && (isInternal || isAttachable)) {
+        throw new DhowError(
+          "forbidden",
+          "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
+        );
+      }
+      return request;
+    }
+    if (request.isConfigOnly) throw new DhowError("forbidden", "a configuration network cannot depend on another configuration network");
+    const hasOwn = request.pools.length > 0 || request.hasIpv6 || [request.options, request.labels].some((o) => Object.keys(o).length > 0);
+    if (hasOwn)
+      throw new DhowError("forbidden", "user supplied configurations are not supported if the network depends on a configuration network");
+    const from = this.list().find((config) => config.isConfigOnly && config.name === request.configFrom);
+    if (from === undefined) throw new DhowError("notFound", `configuration network ${JSON.stringify(request.configFrom)} not found`);
+    const { hasIpv4, hasIpv6, ipamDriver, ipamOptions, pools, options, labels } = from;
+    return { ...request, hasIpv4, hasIpv6, ipamDriver, ipamOptions, pools, options, labels };
+  }
+
+  /** A configuration for networks to come. */
+  #keep(request: NetworkRequest): NetworkConfig {
+    const pools = request.pools.flatMap((pool) => (pool.subnet ? { ...pool, subnet: pool.subnet } : []));
+    const config = { ...asComplete(request), pools };
+    this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
+    return config;
+  }
+
+  async #make(request: NetworkRequest): Promise<NetworkConfig> {
+    if (!request.hasIpv4 && !request.hasIpv6) throw new DhowError("invalid", "IPv4 or IPv6 must be enabled");
+    checkPools(request.pools, request.hasIpv6);
+    const driver = await this.#deps.driver(request.driver);
+    if (driver === undefined) throw noDriver(request.driver);
+    driver.check(request);
+    const draft = asComplete(request);
+    const pools = await (driver.choosePools?.(draft) ?? this.#choosePools(request));
+    const config: NetworkConfig = { ...draft, scope: driver.scope, pools };
+    const on = await driver.open(config);
+    try {
+      this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
+    } catch (error) {
+      await on.remove();
+      throw error;
+    }
+    this.#open.set(config.id, { config, on, busy: 0 });
+    return config;
+  }
+
+  /** Completes what is asked for: a subnet for each family that has none, the first address of each as its gateway. */
+  #choosePools({ pools, hasIpv4, hasIpv6, ipamDriver }: NetworkRequest): readonly IpamPool[] {
+    if (ipamDriver === "null") return [];
+    const others = this.list().flatMap((config) => (config.isConfigOnly ? [] : config.pools.map(({ subnet }) => parsePrefix(subnet))));
+    const chosen: IpamPool[] = [];
+    for (const family of familiesOf({ hasIpv4, hasIpv6 })) {
+      const own = pools.filter(({ subnet = "" }) => subnet !== "" && parsePrefix(subnet).family === family);
+      for (const pool of own) {
+        const { subnet = "" } = pool;
+        if ([...others, ...chosen.map((c) => parsePrefix(c.subnet))].some((other) => doOverlap(other, parsePrefix(subnet)))) {
+          throw new DhowError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
+        }
+        chosen.push(withGateway({ ...pool, subnet }));
+      }
+      if (own.length > 0) continue;
+      const found = findSubnet(this.#deps.pools, family, [...others, ...this.#deps.taken()]);
+      if (found === undefined) {
+        throw new DhowError(
+          "conflict",
+          `all predefined address pools have been fully subnetted: every IPv${family} network of "default-address-pools" is in use or overlaps a route of this host; add one there (--default-address-pool base=CIDR,size=N) or give the network a --subnet`,
+        );
+      }
+      chosen.push(withGateway({ subnet: formatPrefix(found) }));
+    }
+    return chosen;
+  }
+
+  /** Removes a network. @throws forbidden in docker's words while it is used */
+  async remove(id: string): Promise<NetworkConfig> {
+    const config = this.#configs.get(id);
+    if (config === undefined) throw new DhowError("notFound", `network ${id} not found`);
+    const endpoints = this.#deps.endpoints(id);
+    if (endpoints.length > 0) {
+      const list = endpoints.map((e) => `name:${JSON.stringify(e.name)} id:${JSON.stringify(e.endpointId.slice(0, 12))}`).join(", ");
+      throw new DhowError("forbidden", `error while removing network: network ${config.name} has active endpoints (${list})`);
+    }
+    const network = this.#open.get(id);
+    if (network !== undefined && network.busy > 0) {
+      throw new DhowError("forbidden", `error while removing network: network ${config.name} has active endpoints`);
+    }
+    if (config.isConfigOnly && this.list().some(({ configFrom }) => configFrom === config.name)) {
+      throw new DhowError("forbidden", `configuration network ${JSON.stringify(config.name)} is in use`);
+    }
+    this.#open.delete(id);
+    this.#configs.delete(id);
+    try {
+      // what is left of it after a kill here is taken away at the next start
+      this.#deps.table.removeUserNetwork(id);
+      await network?.on.remove();
+    } catch (error) {
+      this.#deps.table.putUserNetwork({ id, name: config.name, config: JSON.stringify(config) });
+      this.#configs.set(id, config);
+      if (network !== undefined) this.#open.set(id, network);
+      throw error;
+    }
+    this.#broken.delete(id);
+    return config;
+  }
+
+  close(): void {
+    for (const { on } of this.#open.values()) on.close();
+  }
+}
+
+function asComplete(request: NetworkRequest): NetworkConfig {
+  const createdAt = new Date().toISOString().replace("Z", "000000Z");
+  const hasOwnSubnets = request.pools.some(({ subnet }) => subnet !== undefined && subnet !== "");
+  return { ...request, id: randomId(), createdAt, scope: "local", hasOwnSubnets, pools: [] };
+}
+
+function withGateway(pool: PoolRequest & { readonly subnet: string }): IpamPool {
+  if (pool.gateway) return pool;
+  const gateway = firstAddress({
+    subnet: parsePrefix(pool.subnet),
+    range: pool.ipRange ? parsePrefix(pool.ipRange) : undefined,
+    reserved: Object.values(pool.auxAddresses ?? {}).map(parseIp),
+  });
+  return { ...pool, gateway: formatIp(gateway) };
+}
+
+function noDriver(name: string): DhowError {
+  return new DhowError("notFound", `plugin ${JSON.stringify(name)} not found`);
+}

@@ -1,0 +1,130 @@
+import type { Logger } from "../lib/mod.ts";
+import { deleteLink, type Fd, isErrno, listLinks, type NetlinkSocket } from "../linux/mod.ts";
+import type { DriverNetwork, PluggedEndpoint } from "./drivers/driver.ts";
+
+/** Sandboxes are torn down in batches, so long after the first of a batch was given back. */
+const TEARDOWN_DELAY_MS = 80;
+const REAP_EVERY_MS = 1000;
+/** How long the kernel may take over a dead sandbox before its interface is unplugged by force. */
+const REAP_AFTER_MS = 5000;
+
+/** An endpoint whose sandbox is given up. */
+export interface LeavingEndpoint {
+  readonly network: DriverNetwork;
+  readonly endpoint: PluggedEndpoint;
+}
+
+interface Dying extends LeavingEndpoint {
+  /** On the monotonic clock, in ms. */
+  readonly since: number;
+}
+
+export interface ReaperDeps {
+  readonly route: NetlinkSocket;
+  readonly log: Logger;
+}
+
+/**
+ * Tears sandboxes down in the background: the descriptors are closed in batches, the kernel dismantles the namespaces on a thread of its
+ * own, and an endpoint's addresses are free when its interface is gone.
+ */
+export class Reaper {
+  readonly #deps: ReaperDeps;
+  readonly #waste: { readonly netns: Fd | undefined; readonly endpoints: readonly LeavingEndpoint[] }[] = [];
+  #dying: Dying[] = [];
+  #sweep: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(deps: ReaperDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes a sandbox over. */
+  discard(netns: Fd | undefined, endpoints: readonly LeavingEndpoint[]): void {
+    this.#waste.push({ netns, endpoints });
+    if (this.#sweep !== undefined) return;
+    this.#sweep = setTimeout(() => this.#sweepWaste(), TEARDOWN_DELAY_MS);
+    this.#sweep.unref();
+  }
+
+  #sweepWaste(): void {
+    this.#sweep = undefined;
+    this.#giveUp();
+    this.#reap(REAP_AFTER_MS);
+    if (this.#dying.length === 0 || this.#sweep !== undefined) return;
+    this.#sweep = setTimeout(() => this.#sweepWaste(), REAP_EVERY_MS);
+    this.#sweep.unref();
+  }
+
+  #giveUp(): void {
+    for (const { netns, endpoints } of this.#waste.splice(0)) {
+      netns?.close();
+      for (const leaving of endpoints) this.#dying.push({ ...leaving, since: performance.now() });
+    }
+  }
+
+  /** For exhausted addresses: doesn't wait any longer for what is being torn down. Whether anything became free. */
+  reclaim(): boolean {
+    const before = this.#dying.length + this.#waste.length;
+    this.#giveUp();
+    this.#reap(0);
+    return before > 0 && this.#dying.length < before;
+  }
+
+  /**
+   * Frees what is gone. An interface that is still there after `patienceMs` is kept by a process that outlived its container, or by a
+   * slow kernel: it is unplugged by force.
+   */
+  #reap(patienceMs: number): void {
+    if (this.#dying.length === 0) return;
+    const present = new Set(listLinks(this.#deps.route).map(({ name }) => name));
+    const rest: Dying[] = [];
+    for (const dying of this.#dying.splice(0)) {
+      const { hostInterface } = dying.endpoint;
+      const isPresent = hostInterface !== undefined && present.has(hostInterface);
+      if (isPresent && performance.now() - dying.since < patienceMs) {
+        rest.push(dying);
+        continue;
+      }
+      try {
+        if (isPresent) this.#unplug(hostInterface);
+        this.#free(dying);
+      } catch (error) {
+        this.#deps.log.warn("can't clean up after a sandbox", { interface: hostInterface, error });
+        rest.push(dying);
+      }
+    }
+    this.#dying.push(...rest);
+  }
+
+  #free({ network, endpoint }: LeavingEndpoint): void {
+    const pending = network.unplug(endpoint, { isSandboxGone: true, netns: undefined });
+    if (!(pending instanceof Promise)) return;
+    pending.catch((error: unknown) => this.#deps.log.warn("can't clean up after an endpoint", { endpoint: endpoint.endpointId, error }));
+  }
+
+  #unplug(hostInterface: string): void {
+    const [failed] = this.#deps.route.requestAll([deleteLink(hostInterface)]);
+    if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
+  }
+
+  /** Waits until nothing of a network is left to be torn down, by force where that takes. */
+  finish(network: DriverNetwork): void {
+    this.#giveUp();
+    const own = this.#dying.filter((dying) => dying.network === network);
+    if (own.length === 0) return;
+    const others = this.#dying.filter((dying) => dying.network !== network);
+    this.#dying = own;
+    this.#reap(0);
+    this.#dying.push(...others);
+  }
+
+  /** What is being torn down. */
+  leaving(): PluggedEndpoint[] {
+    return [...this.#waste.flatMap(({ endpoints }) => endpoints), ...this.#dying].map(({ endpoint }) => endpoint);
+  }
+
+  close(): void {
+    clearTimeout(this.#sweep);
+    for (const { netns } of this.#waste.splice(0)) netns?.close();
+  }
+}

@@ -1,0 +1,117 @@
+import type { Fd } from "../linux/mod.ts";
+import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
+import type { Family } from "./ip.ts";
+import type { OpenNetwork } from "./networks.ts";
+import type { PortSpecs } from "./port-specs.ts";
+import type { BoundPorts, StoredPorts } from "./publisher.ts";
+
+/** What a container wants of one network. */
+export interface EndpointWish {
+  readonly networkId: string;
+  /** Addresses that it asks for; undefined: any. */
+  readonly ipv4?: string | undefined;
+  readonly ipv6?: string | undefined;
+  /** More addresses of its interface, of no subnet. */
+  readonly linkLocalIps?: readonly string[] | undefined;
+  /** `02:42:…`; default from the address. */
+  readonly mac?: string | undefined;
+  /** The names that others on the network know it by: its own first, then aliases, short id, host name. */
+  readonly names: readonly string[];
+  /** Names that it alone has for others: alias → container id. */
+  readonly links?: Readonly<Record<string, string>> | undefined;
+  readonly options?: Readonly<Record<string, string>> | undefined;
+  /** The highest has the default route. */
+  readonly gwPriority?: number | undefined;
+}
+
+/** How a container's names are served. */
+export interface DnsWish {
+  /** `--dns`; empty: the host's servers. */
+  readonly servers: readonly string[];
+  /** Names without a dot are not asked for elsewhere: `ndots` is set. */
+  readonly keepsSingleLabels: boolean;
+}
+
+export interface AcquireRequest {
+  /** For error texts. */
+  readonly containerName: string;
+  readonly ports: PortSpecs;
+  /** In the order of its interfaces; none: a loopback and nothing else. */
+  readonly endpoints: readonly EndpointWish[];
+  readonly dns?: DnsWish | undefined;
+  /** A network namespace that is to be the sandbox's, one of another user namespace; owned from now on. */
+  readonly netns?: Fd | undefined;
+}
+
+/** What a running container has of one network. */
+export interface SandboxEndpoint {
+  readonly networkId: string;
+  readonly networkName: string;
+  readonly endpointId: string;
+  readonly interfaceName: string;
+  readonly macAddress: string;
+  readonly ipv4: InterfaceAddress | undefined;
+  readonly ipv6: InterfaceAddress | undefined;
+  readonly gateway: string;
+  readonly ipv6Gateway: string;
+  readonly names: readonly string[];
+}
+
+/** What a running container has of the network. */
+export interface Sandbox {
+  readonly containerId: string;
+  readonly sandboxId: string;
+  /** For the runtime's config; valid until `release`, in this life of the daemon. */
+  readonly netnsPath: string;
+  /** In the order of the interfaces. */
+  readonly endpoints: readonly SandboxEndpoint[];
+  readonly ports: BoundPorts;
+  /** It asks the daemon for names, at 127.0.0.11. */
+  readonly hasDns: boolean;
+}
+
+/** An endpoint in the form of its row. */
+export interface StoredEndpoint {
+  readonly interfaceName: string;
+  readonly index: number;
+  /** Its address alone; the prefix length is the network's. */
+  readonly ipv4?: string | null | undefined;
+  readonly ipv6?: string | null | undefined;
+  readonly mac: string | null;
+  readonly hostInterface?: string | null | undefined;
+  readonly wish?: EndpointWish | undefined;
+}
+
+/** A sandbox in the form of its row. The first two are as docker's port map was kept by the first version. */
+export interface StoredSandbox extends Partial<StoredPorts> {
+  readonly shown?: BoundPorts | undefined;
+  readonly containerName?: string | undefined;
+  readonly dns?: DnsWish | undefined;
+}
+
+/** An endpoint as the daemon has it. */
+export interface HeldEndpoint {
+  readonly network: OpenNetwork;
+  readonly wish: EndpointWish;
+  readonly interfaceName: string;
+  readonly index: number;
+  readonly plugged: PluggedEndpoint;
+}
+
+/** Addresses that an endpoint has, as text. */
+export function addressesOf({ plugged }: Pick<HeldEndpoint, "plugged">): string[] {
+  return [plugged.addresses[4], plugged.addresses[6]].flatMap((a) => a?.address ?? []);
+}
+
+/**
+ * The endpoint that has the default route: the highest priority, then one that leads elsewhere at all, then the first by its network's name.
+ * @see libnetwork/endpoint.go of moby v28
+ */
+export function gatewayEndpoint<T extends Pick<HeldEndpoint, "network" | "wish">>(endpoints: readonly T[], family?: Family): T | undefined {
+  const leads = ({ network }: T): boolean =>
+    (family === undefined ? [4, 6] : [family]).some((f) => network.on.gateway(f as Family) !== undefined);
+  const [first] = endpoints
+    .filter(leads)
+    .sort((a, b) => (b.wish.gwPriority ?? 0) - (a.wish.gwPriority ?? 0) || (a.network.config.name < b.network.config.name ? -1 : 1));
+  return first;
+}

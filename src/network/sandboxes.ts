@@ -1,0 +1,598 @@
+import { writeFileSync } from "node:fs";
+import { DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
+import {
+  addIpAddress,
+  deleteRoute,
+  type Fd,
+  findLink,
+  insideNetns,
+  listIpRoutes,
+  NETLINK,
+  NetlinkSocket,
+  O_RDONLY,
+  open,
+} from "../linux/mod.ts";
+import type { EndpointsTable } from "../metadata/mod.ts";
+import type { SandboxDns, SandboxDnsOptions, Upstream } from "./dns/types.ts";
+import type { BridgeNetwork } from "./drivers/bridge.ts";
+import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
+import { type Family, formatIp, ipBytes, parseIp, parsePrefix } from "./ip.ts";
+import { parseMac } from "./mac.ts";
+import type { Names } from "./names.ts";
+import { familiesOf } from "./network-config.ts";
+import type { OpenNetwork } from "./networks.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Reaper } from "./reaper.ts";
+import {
+  type AcquireRequest,
+  addressesOf,
+  type DnsWish,
+  type EndpointWish,
+  gatewayEndpoint,
+  type HeldEndpoint,
+  type Sandbox,
+  type SandboxEndpoint,
+  type StoredEndpoint,
+  type StoredSandbox,
+} from "./sandbox.ts";
+import { ETH0_INDEX, type PooledSandbox, type SandboxPool, setDefaultRoutes } from "./sandbox-pool.ts";
+
+/** What is known of one container's sandbox. */
+interface Held {
+  readonly containerId: string;
+  readonly sandboxId: string;
+  readonly containerName: string;
+  /** Undefined after a restart of the daemon, until `adopt` opened it. */
+  netns: Fd | undefined;
+  endpoints: readonly HeldEndpoint[];
+  readonly dnsWish: DnsWish;
+  dns: SandboxDns | undefined;
+}
+
+export interface SandboxesDeps {
+  readonly home: Fd;
+  readonly route: NetlinkSocket;
+  readonly log: Logger;
+  readonly table: EndpointsTable;
+  readonly pool: SandboxPool;
+  readonly publisher: Publisher;
+  readonly reaper: Reaper;
+  readonly names: Names;
+  /** The network of an id. @throws notFound */
+  readonly network: (id: string) => OpenNetwork;
+  /** The default bridge: the one that has no names, and sandboxes ready. */
+  readonly defaultBridge: () => { readonly id: string; readonly on: BridgeNetwork } | undefined;
+  /** The host's name servers. */
+  readonly hostServers: () => readonly string[];
+  /** Serves names in a sandbox. */
+  readonly serveNames: (options: SandboxDnsOptions) => SandboxDns;
+}
+
+const NO_DNS: DnsWish = { servers: [], keepsSingleLabels: false };
+const NO_ADDRESSES: Readonly<Record<Family, InterfaceAddress | undefined>> = { 4: undefined, 6: undefined };
+
+/** The sandboxes of running containers and their endpoints. */
+export class Sandboxes {
+  readonly #deps: SandboxesDeps;
+  readonly #held = new Map<string, Held>();
+
+  constructor(deps: SandboxesDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Gives a container its sandbox with all its endpoints, and publishes its ports. On the default bridge it comes from the pool: well
+   * under 1 ms. Nothing is left when it fails.
+   * @throws internal for taken ports and conflict for used-up addresses, in docker's words; invalid, notFound
+   */
+  async acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
+    const { pool, reaper, publisher } = this.#deps;
+    this.release(containerId);
+    const isPooled = this.#isPooled(request);
+    const pooled =
+      request.netns === undefined ? pool.take(isPooled ? "bridge" : "none") : pool.furnish(isPooled ? "bridge" : "none", request.netns);
+    const held: Held = {
+      containerId,
+      sandboxId: randomId(),
+      containerName: request.containerName,
+      netns: pooled.netns,
+      endpoints: [],
+      dnsWish: request.dns ?? NO_DNS,
+      dns: undefined,
+    };
+    try {
+      if (isPooled) held.endpoints = [this.#pooledEndpoint(containerId, request.endpoints, pooled)];
+      for (const wish of request.endpoints.slice(isPooled ? 1 : 0)) {
+        const { length } = held.endpoints;
+        const endpoint = await this.#plug(held, wish, { index: ETH0_INDEX + length });
+        held.endpoints = [...held.endpoints, endpoint];
+      }
+      if (!isPooled || held.endpoints.length > 1) this.#route(held);
+      this.#publish(held, request);
+      this.#record(held);
+      this.#name(held);
+      this.#serveNames(held);
+      this.#held.set(containerId, held);
+      return this.#shown(held);
+    } catch (error) {
+      held.dns?.close();
+      publisher.release(containerId);
+      for (const endpoint of held.endpoints) this.#deps.names.remove(endpoint.network.config.id, containerId);
+      this.#deps.table.remove(containerId);
+      reaper.discard(
+        held.netns,
+        held.endpoints.map(({ network, plugged }) => ({ network: network.on, endpoint: plugged })),
+      );
+      throw error;
+    }
+  }
+
+  /** Whether the first endpoint is one of those made ahead. */
+  #isPooled({ endpoints: [first] }: AcquireRequest): boolean {
+    const bridge = this.#deps.defaultBridge();
+    if (first === undefined || first.networkId !== bridge?.id) return false;
+    return !first.ipv4 && !first.ipv6 && !first.mac && !first.linkLocalIps?.length && Object.keys(first.options ?? {}).length === 0;
+  }
+
+  #pooledEndpoint(containerId: string, [wish]: readonly EndpointWish[], { endpoint }: PooledSandbox): HeldEndpoint {
+    if (wish === undefined || endpoint === undefined) throw new DhowError("internal", "take a sandbox from the pool: it has no endpoint");
+    const plugged = { ...endpoint, containerId, endpointId: randomId() };
+    return { network: this.#deps.network(wish.networkId), wish, interfaceName: "eth0", index: ETH0_INDEX, plugged };
+  }
+
+  async #plug(held: Held, wish: EndpointWish, { index }: { readonly index: number }): Promise<HeldEndpoint> {
+    const { containerId, netns } = held;
+    if (netns === undefined) throw new DhowError("conflict", `connect container ${containerId}: its network namespace is not at hand`);
+    const network = this.#deps.network(wish.networkId);
+    network.busy++;
+    try {
+      const addresses = await this.#takeAddresses(network, wish);
+      try {
+        const options = wish.options ?? {};
+        const interfaceName = this.#interfaceName(held, network, options);
+        const endpointId = randomId();
+        const mac = wish.mac ? parseMac(wish.mac) : undefined;
+        const request = { containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options };
+        const made = network.on.plug(request);
+        const plugged: Plugged = made instanceof Promise ? await made : made;
+        const endpoint = { network, wish, interfaceName, index, plugged: { ...plugged, containerId, endpointId, addresses } };
+        try {
+          this.#finishInterface(held, endpoint);
+        } catch (error) {
+          await network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns });
+          throw error;
+        }
+        return endpoint;
+      } catch (error) {
+        for (const a of [addresses[4], addresses[6]]) if (a !== undefined) await network.on.addresses?.free(parseIp(a.address));
+        throw error;
+      }
+    } finally {
+      network.busy--;
+    }
+  }
+
+  async #takeAddresses({ config, on }: OpenNetwork, wish: EndpointWish): Promise<Readonly<Record<Family, InterfaceAddress | undefined>>> {
+    const source = on.addresses;
+    if (source === undefined) return NO_ADDRESSES;
+    const taken: Record<Family, InterfaceAddress | undefined> = { 4: undefined, 6: undefined };
+    try {
+      for (const family of familiesOf(config)) {
+        const got = source.take(family, (family === 4 ? wish.ipv4 : wish.ipv6) || undefined);
+        const { ip, prefixLength } = got instanceof Promise ? await got : got;
+        taken[family] = { address: formatIp(ip), prefixLength };
+      }
+      return taken;
+    } catch (error) {
+      for (const a of [taken[4], taken[6]]) if (a !== undefined) await source.free(parseIp(a.address));
+      throw error;
+    }
+  }
+
+  #interfaceName(held: Held, network: OpenNetwork, options: Readonly<Record<string, string>>): string {
+    const wanted = options["com.docker.network.endpoint.ifname"];
+    const taken = new Set(held.endpoints.map((e) => e.interfaceName));
+    if (wanted !== undefined && wanted !== "") {
+      if (wanted.length > 15 || !/^[^\s/:]+$/.test(wanted))
+        throw new DhowError("invalid", `invalid interface name ${JSON.stringify(wanted)}`);
+      if (taken.has(wanted)) throw new DhowError("conflict", `interface name ${JSON.stringify(wanted)} is in use in this container`);
+      return wanted;
+    }
+    const prefix = network.config.options["com.docker.network.container_iface_prefix"] || "eth";
+    for (let n = 0; ; n++) if (!taken.has(`${prefix}${n}`)) return `${prefix}${n}`;
+  }
+
+  /** What an endpoint's own settings ask of its interface. */
+  #finishInterface({ netns }: Held, { wish, interfaceName }: HeldEndpoint): void {
+    const more = wish.linkLocalIps ?? [];
+    const sysctls = endpointSysctls(wish.options?.["com.docker.network.endpoint.sysctls"] ?? "", interfaceName);
+    if ((more.length === 0 && sysctls.length === 0) || netns === undefined) return;
+    insideNetns(this.#deps.home, netns.fd, () => {
+      using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+      const index = findLink(inside, interfaceName)?.index ?? 0;
+      inside.request(...more.map((text) => addIpAddress(index, ipBytes(parseIp(text)), text.includes(":") ? 64 : 16)));
+      for (const { path, value } of sysctls) {
+        try {
+          writeFileSync(path, value);
+        } catch (cause) {
+          throw new DhowError("invalid", `failed to set sysctl: ${path}=${value}: ${errorMessage(cause)}`, { cause });
+        }
+      }
+    });
+  }
+
+  /** Gives the default routes to the endpoint that is to have them. */
+  #route(held: Held): void {
+    const { netns } = held;
+    if (netns === undefined) return;
+    insideNetns(this.#deps.home, netns.fd, () => {
+      using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 32768 });
+      for (const family of [4, 6] as const) {
+        const endpoint = gatewayEndpoint(held.endpoints, family);
+        const gateway = endpoint?.network.on.gateway(family);
+        const index = endpoint === undefined ? undefined : findLink(inside, endpoint.interfaceName)?.index;
+        for (const route of listIpRoutes(inside)) {
+          const isDefault = route.prefixLength === 0 && route.destination.length === (family === 4 ? 4 : 16) && route.table === 254;
+          if (!isDefault || route.gateway === undefined) continue;
+          inside.requestAll([deleteRoute({ family, gateway: route.gateway, index: route.index })]);
+        }
+        if (gateway === undefined || index === undefined || gateway === "") continue;
+        setDefaultRoutes(index, { 4: family === 4 ? gateway : undefined, 6: family === 6 ? gateway : undefined });
+      }
+    });
+  }
+
+  #publish(held: Held, { ports, containerName }: AcquireRequest): void {
+    const endpoint = gatewayEndpoint(held.endpoints);
+    if (endpoint === undefined || !endpoint.network.on.publishesPorts) {
+      if (held.endpoints.some(({ network }) => network.on.publishesPorts || network.config.isInternal))
+        this.#deps.publisher.note(held.containerId, ports);
+      return;
+    }
+    try {
+      this.#deps.publisher.publish(held.containerId, ports, portTarget(endpoint));
+    } catch (error) {
+      if (!(error instanceof DhowError) || error.kind !== "internal") throw error;
+      const text = `driver failed programming external connectivity on endpoint ${containerName} (${endpoint.plugged.endpointId}): ${errorMessage(error)}`;
+      throw new DhowError("internal", text, { cause: error, details: error.details });
+    }
+  }
+
+  /** Writes a container's rows as they are now. */
+  #record({ containerId, sandboxId, containerName, endpoints, dnsWish }: Held): void {
+    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish };
+    this.#deps.table.put(
+      { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
+      endpoints.map((endpoint) => ({
+        container_id: containerId,
+        network_id: endpoint.network.config.id,
+        endpoint_id: endpoint.plugged.endpointId,
+        details: JSON.stringify(storedEndpoint(endpoint)),
+      })),
+    );
+  }
+
+  /** Writes a container's rows again. */
+  recordAgain(containerId: string): void {
+    const held = this.#held.get(containerId);
+    if (held !== undefined) this.#record(held);
+  }
+
+  #isNamed({ network }: HeldEndpoint): boolean {
+    return network.config.id !== this.#deps.defaultBridge()?.id;
+  }
+
+  #name({ containerId, endpoints }: Held): void {
+    for (const endpoint of endpoints) {
+      if (!this.#isNamed(endpoint)) continue;
+      this.#deps.names.add(endpoint.network.config.id, { containerId, names: endpoint.wish.names, addresses: addressesOf(endpoint) });
+    }
+  }
+
+  /** Serves names in a sandbox that has a network with names, and no longer in one that hasn't. */
+  #serveNames(held: Held): void {
+    const isWanted = held.endpoints.some((endpoint) => this.#isNamed(endpoint));
+    if (!isWanted || held.netns === undefined || held.dns !== undefined) return;
+    const named = () => held.endpoints.filter((endpoint) => this.#isNamed(endpoint));
+    held.dns = this.#deps.serveNames({
+      netns: held.netns,
+      names: this.#deps.names.source({
+        networks: () =>
+          named().map(({ network }) => ({
+            id: network.config.id,
+            name: network.config.name,
+            remote: () => network.on.remoteEndpoints?.() ?? [],
+          })),
+        links: (id) => named().find(({ network }) => network.config.id === id)?.wish.links ?? {},
+      }),
+      upstreams: () => this.#upstreams(held),
+      keepsSingleLabels: () => held.dnsWish.keepsSingleLabels,
+    });
+  }
+
+  /** Internal networks lead nowhere: neither do their names. */
+  #upstreams({ endpoints, dnsWish }: Held): readonly Upstream[] {
+    const hasWayOut = gatewayEndpoint(endpoints) !== undefined;
+    if (dnsWish.servers.length > 0) return hasWayOut ? dnsWish.servers.map((address) => ({ address, isFromHost: false })) : [];
+    return hasWayOut ? this.#deps.hostServers().map((address) => ({ address, isFromHost: true })) : [];
+  }
+
+  #shown(held: Held): Sandbox {
+    const { containerId, sandboxId, netns, endpoints } = held;
+    return {
+      containerId,
+      sandboxId,
+      netnsPath: netns === undefined ? "" : `/proc/${process.pid}/fd/${netns.fd}`,
+      endpoints: endpoints.map(shownEndpoint),
+      ports: this.#deps.publisher.ports(containerId),
+      hasDns: held.dns !== undefined,
+    };
+  }
+
+  /** Plugs a running container into one more network. @throws conflict, invalid, notFound in docker's words */
+  async connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
+    const held = this.#of(containerId);
+    const before = gatewayEndpoint(held.endpoints);
+    const endpoint = await this.#plug(held, wish, { index: 0 });
+    if (this.#held.get(containerId) !== held) {
+      await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
+      throw new DhowError("conflict", `container ${containerId} is not running`);
+    }
+    const former = held.endpoints;
+    held.endpoints = [...held.endpoints, endpoint];
+    try {
+      this.#reroute(held, before);
+      this.#record(held);
+      this.#name(held);
+      this.#serveNames(held);
+      return this.#shown(held);
+    } catch (error) {
+      held.endpoints = former;
+      this.#deps.names.remove(wish.networkId, containerId);
+      await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
+      this.#reroute(held, endpoint);
+      this.#record(held);
+      throw error;
+    }
+  }
+
+  /** Routes and published ports follow the endpoint that leads out. */
+  #reroute(held: Held, before: HeldEndpoint | undefined): void {
+    const now = gatewayEndpoint(held.endpoints);
+    this.#route(held);
+    if (now === before) return;
+    this.#deps.publisher.retarget(held.containerId, now?.network.on.publishesPorts ? portTarget(now) : undefined);
+  }
+
+  /** Unplugs a running container from a network. @throws notFound when it is not on it */
+  async disconnect(containerId: string, networkId: string): Promise<Sandbox> {
+    const held = this.#of(containerId);
+    const endpoint = held.endpoints.find(({ network }) => network.config.id === networkId);
+    if (endpoint === undefined) throw new DhowError("notFound", `container ${containerId} is not connected to network ${networkId}`);
+    const before = gatewayEndpoint(held.endpoints);
+    held.endpoints = held.endpoints.filter((e) => e !== endpoint);
+    this.#deps.names.remove(networkId, containerId);
+    this.#reroute(held, before);
+    // the row goes first: what a kill leaves plugged in is unplugged at the next start
+    this.#deps.table.removeEndpoint(containerId, networkId);
+    await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
+    if (before === endpoint) this.#record(held);
+    if (!held.endpoints.some((e) => this.#isNamed(e))) {
+      held.dns?.close();
+      held.dns = undefined;
+    }
+    return this.#shown(held);
+  }
+
+  #of(containerId: string): Held {
+    const held = this.#held.get(containerId);
+    if (held === undefined) throw new DhowError("conflict", `container ${containerId} is not running`);
+    return held;
+  }
+
+  /** Other names for a running container, after it was renamed. */
+  rename(containerId: string, namesOf: (networkId: string) => readonly string[]): void {
+    const held = this.#held.get(containerId);
+    if (held === undefined) return;
+    held.endpoints = held.endpoints.map((e) => ({ ...e, wish: { ...e.wish, names: namesOf(e.network.config.id) } }));
+    this.#name(held);
+    this.#record(held);
+  }
+
+  /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */
+  release(containerId: string): void {
+    const { publisher, table, reaper, names, pool } = this.#deps;
+    const held = this.#held.get(containerId);
+    if (held === undefined) return;
+    this.#held.delete(containerId);
+    held.dns?.close();
+    publisher.release(containerId);
+    for (const { network } of held.endpoints) names.remove(network.config.id, containerId);
+    table.remove(containerId);
+    reaper.discard(
+      held.netns,
+      held.endpoints.map(({ network, plugged }) => ({ network: network.on, endpoint: plugged })),
+    );
+    pool.ended();
+  }
+
+  /**
+   * Takes up what the last daemon left, before the firewall is made anew: an endpoint whose interface is gone went with its container.
+   * `present` are the interfaces of the host.
+   */
+  restore(present: ReadonlySet<string>): void {
+    const { table, publisher } = this.#deps;
+    const rows = table.endpoints();
+    for (const row of table.sandboxes()) {
+      const details = JSON.parse(row.details) as StoredSandbox;
+      const endpoints = rows.filter((r) => r.container_id === row.container_id).flatMap((r) => this.#restored(r, present));
+      const held: Held = {
+        containerId: row.container_id,
+        sandboxId: row.sandbox_id,
+        containerName: details.containerName ?? "",
+        netns: undefined,
+        endpoints,
+        dnsWish: details.dns ?? NO_DNS,
+        dns: undefined,
+      };
+      this.#held.set(row.container_id, held);
+      const { leases = [], exposed = Object.keys(details.shown ?? {}) } = details;
+      const gateway = gatewayEndpoint(endpoints);
+      publisher.restore(row.container_id, { leases, exposed }, gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined);
+      this.#name(held);
+    }
+  }
+
+  #restored(
+    row: { readonly network_id: string; readonly endpoint_id: string; readonly container_id: string; readonly details: string },
+    present: ReadonlySet<string>,
+  ): HeldEndpoint[] {
+    const stored = JSON.parse(row.details) as StoredEndpoint;
+    const hostInterface = stored.hostInterface ?? undefined;
+    const isGone = hostInterface !== undefined && !present.has(hostInterface);
+    try {
+      const network = this.#deps.network(row.network_id);
+      const plugged: PluggedEndpoint = {
+        containerId: row.container_id,
+        endpointId: row.endpoint_id,
+        mac: stored.mac ?? "",
+        hostInterface,
+        addresses: { 4: withPrefix(network, stored.ipv4), 6: withPrefix(network, stored.ipv6) },
+      };
+      if (isGone) return [];
+      const adopted = network.on.adopt?.(plugged);
+      if (adopted instanceof Promise)
+        adopted.catch((error: unknown) => this.#deps.log.warn("can't take up an endpoint", { endpoint: row.endpoint_id, error }));
+      const wish = stored.wish ?? { networkId: row.network_id, names: [] };
+      return [{ network, wish, interfaceName: stored.interfaceName, index: stored.index, plugged }];
+    } catch (error) {
+      this.#deps.log.error("an endpoint's network is not there", { container: row.container_id, network: row.network_id, error });
+      return [];
+    }
+  }
+
+  /**
+   * After a restart: keeps the sandboxes of `alive` (container id → pid of a process in it) and releases all others. The namespace is
+   * opened again, so that others can join it and names are served in it.
+   */
+  adopt(alive: ReadonlyMap<string, number>): void {
+    for (const [containerId, held] of [...this.#held]) {
+      const pid = alive.get(containerId);
+      if (pid === undefined) {
+        this.release(containerId);
+        continue;
+      }
+      if (held.netns !== undefined) continue;
+      try {
+        held.netns = open(`/proc/${pid}/ns/net`, O_RDONLY);
+        this.#serveNames(held);
+      } catch (error) {
+        this.#deps.log.warn("can't open a running container's network namespace", { container: containerId, pid, error });
+      }
+    }
+  }
+
+  /** What a container holds; undefined when it holds nothing. */
+  sandbox(containerId: string): Sandbox | undefined {
+    const held = this.#held.get(containerId);
+    return held && this.#shown(held);
+  }
+
+  /** The sandbox's namespace, for as long as it is held. */
+  netns(containerId: string): Fd | undefined {
+    return this.#held.get(containerId)?.netns;
+  }
+
+  /** All held sandboxes. */
+  sandboxes(): Sandbox[] {
+    return [...this.#held.values()].map((held) => this.#shown(held));
+  }
+
+  /** The endpoints on a network. */
+  endpointsOn(networkId: string): { readonly containerId: string; readonly containerName: string; readonly endpoint: SandboxEndpoint }[] {
+    return [...this.#held.values()].flatMap(({ containerId, containerName, endpoints }) =>
+      endpoints
+        .filter(({ network }) => network.config.id === networkId)
+        .map((endpoint) => ({ containerId, containerName, endpoint: shownEndpoint(endpoint) })),
+    );
+  }
+
+  /** What is held, by container. */
+  held(): readonly { readonly containerId: string; readonly endpoints: readonly HeldEndpoint[] }[] {
+    return [...this.#held.values()];
+  }
+
+  /** Ends this daemon's part; containers keep their network. */
+  close(): void {
+    for (const { dns, netns } of this.#held.values()) {
+      dns?.close();
+      netns?.close();
+    }
+  }
+}
+
+function portTarget({ network, plugged }: HeldEndpoint): {
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+  readonly isDirect: { readonly 4: boolean; readonly 6: boolean };
+  readonly hostBinding: string;
+} {
+  const { options } = network.config;
+  const isRouted = (family: Family): boolean => options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
+  return {
+    ipv4: plugged.addresses[4]?.address,
+    ipv6: plugged.addresses[6]?.address,
+    isDirect: { 4: isRouted(4), 6: isRouted(6) },
+    hostBinding: bindingOf(options["com.docker.network.bridge.host_binding_ipv4"]),
+  };
+}
+
+const bindingOf = (text = ""): string => (text === "0.0.0.0" || text === "::" ? "" : text);
+
+function storedEndpoint({ interfaceName, index, plugged, wish }: HeldEndpoint): StoredEndpoint {
+  const { addresses, mac, hostInterface } = plugged;
+  return { interfaceName, index, ipv4: addresses[4]?.address, ipv6: addresses[6]?.address, mac, hostInterface, wish };
+}
+
+function shownEndpoint({ network, interfaceName, plugged, wish }: HeldEndpoint): SandboxEndpoint {
+  const { config, on } = network;
+  return {
+    networkId: config.id,
+    networkName: config.name,
+    endpointId: plugged.endpointId,
+    interfaceName,
+    macAddress: plugged.mac,
+    ipv4: plugged.addresses[4],
+    ipv6: plugged.addresses[6],
+    gateway: plugged.addresses[4] === undefined ? "" : (on.gateway(4) ?? ""),
+    ipv6Gateway: plugged.addresses[6] === undefined ? "" : (on.gateway(6) ?? ""),
+    names: wish.names,
+  };
+}
+
+function withPrefix({ config }: OpenNetwork, address: string | null | undefined): InterfaceAddress | undefined {
+  if (!address) return undefined;
+  const ip = parseIp(address);
+  const pool = config.pools.map(({ subnet }) => parsePrefix(subnet)).find(({ family }) => family === ip.family);
+  return { address, prefixLength: pool?.length ?? (ip.family === 4 ? 32 : 128) };
+}
+
+/** `net.ipv4.conf.IFNAME.log_martians=1,…` @throws invalid for what is not the interface's own */
+function endpointSysctls(text: string, interfaceName: string): { readonly path: string; readonly value: string }[] {
+  if (text === "") return [];
+  return text.split(",").map((entry) => {
+    const [key = "", value] = entry.split("=");
+    const parts = key.split(".");
+    const isOwn =
+      parts.length === 5 &&
+      parts[0] === "net" &&
+      /^(ipv4|ipv6|mpls)$/.test(parts[1] ?? "") &&
+      /^(conf|neigh)$/.test(parts[2] ?? "") &&
+      parts[3] === "IFNAME" &&
+      /^[a-z0-9_]+$/.test(parts[4] ?? "");
+    if (!isOwn || value === undefined) {
+      throw new DhowError("invalid", `invalid endpoint sysctl setting ${JSON.stringify(entry)}: expected "net.X.Y.IFNAME.Z=value"`);
+    }
+    return { path: `/proc/sys/net/${parts[1]}/${parts[2]}/${interfaceName}/${parts[4]}`, value };
+  });
+}
