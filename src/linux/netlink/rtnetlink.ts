@@ -6,12 +6,6 @@ const RTM = {
   DELLINK: 17,
   GETLINK: 18,
   SETLINK: 19,
-  NEWADDR: 20,
-  GETADDR: 22,
-  NEWROUTE: 24,
-  GETROUTE: 26,
-  NEWNEIGH: 28,
-  DELNEIGH: 29,
 } as const;
 const IFLA = {
   ADDRESS: 1,
@@ -30,7 +24,6 @@ const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
-const AF_INET = 2;
 const AF_BRIDGE = 7;
 /** Interface flag: administratively up. */
 export const IFF_UP = 1;
@@ -154,73 +147,6 @@ export function deleteLink(link: number | string): Request {
   };
 }
 
-/** Adds an IPv4 address (a number in host order). EEXIST when the link has it. */
-export function addAddress(index: number, address: number, prefixLength: number): Request {
-  return {
-    type: RTM.NEWADDR,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    call: "add address",
-    arg: String(index),
-    body: (w) => {
-      w.u8(AF_INET).u8(prefixLength).u8(0).u8(0).u32(index);
-      const IFA_ADDRESS = 1;
-      const IFA_LOCAL = 2;
-      const IFA_BROADCAST = 4;
-      w.attrU32be(IFA_LOCAL, address).attrU32be(IFA_ADDRESS, address);
-      if (prefixLength < 31) w.attrU32be(IFA_BROADCAST, (address | (0xffffffff >>> prefixLength)) >>> 0);
-    },
-  };
-}
-
-/** Adds the IPv4 default route over `gateway` (a number in host order). */
-export function addDefaultRoute(gateway: number, index: number): Request {
-  return {
-    type: RTM.NEWROUTE,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    call: "add default route",
-    arg: String(index),
-    body: (w) => {
-      const RT_TABLE_MAIN = 254;
-      const RTPROT_BOOT = 3;
-      const RTN_UNICAST = 1;
-      const RTA_OIF = 4;
-      const RTA_GATEWAY = 5;
-      w.u8(AF_INET).u8(0).u8(0).u8(0).u8(RT_TABLE_MAIN).u8(RTPROT_BOOT).u8(0).u8(RTN_UNICAST).u32(0);
-      w.attrU32be(RTA_GATEWAY, gateway).attrU32(RTA_OIF, index);
-    },
-  };
-}
-
-/** Adds a permanent neighbour entry: IPv4 address (host order) → MAC. */
-export function addNeighbour(index: number, address: number, mac: Uint8Array): Request {
-  return {
-    type: RTM.NEWNEIGH,
-    flags: NLM_F.CREATE | NLM_F.REPLACE,
-    call: "add neighbour",
-    arg: String(index),
-    body: (w) => {
-      const NUD_PERMANENT = 0x80;
-      const NDA_DST = 1;
-      const NDA_LLADDR = 2;
-      w.u8(AF_INET).u8(0).u16(0).u32(index).u16(NUD_PERMANENT).u8(0).u8(0);
-      w.attrU32be(NDA_DST, address).attr(NDA_LLADDR, mac);
-    },
-  };
-}
-
-/** Removes a neighbour entry. ENOENT when there is none. */
-export function deleteNeighbour(index: number, address: number): Request {
-  return {
-    type: RTM.DELNEIGH,
-    call: "delete neighbour",
-    arg: String(index),
-    body: (w) => {
-      const NDA_DST = 1;
-      w.u8(AF_INET).u8(0).u16(0).u32(index).u16(0).u8(0).u8(0).attrU32be(NDA_DST, address);
-    },
-  };
-}
-
 /** Counters of a link, as the link itself sees them. */
 export interface LinkStats {
   readonly rxPackets: number;
@@ -308,56 +234,4 @@ export function findLink(socket: NetlinkSocket, name: string): Link | undefined 
     throw error;
   }
   return link;
-}
-
-export interface Ipv4Address {
-  readonly index: number;
-  /** In host order. */
-  readonly address: number;
-  readonly prefixLength: number;
-}
-
-const u32be = (value: Uint8Array | undefined): number =>
-  value === undefined || value.length < 4 ? 0 : new DataView(value.buffer, value.byteOffset, 4).getUint32(0, false);
-
-/** All IPv4 addresses of the socket's namespace. @throws {NetlinkError} */
-export function listAddresses(socket: NetlinkSocket): Ipv4Address[] {
-  const addresses: Ipv4Address[] = [];
-  const body = (w: MessageWriter): void => void w.u8(AF_INET).u8(0).u8(0).u8(0).u32(0);
-  socket.query({ type: RTM.GETADDR, flags: NLM_F.DUMP, call: "list addresses", body }, (message) => {
-    const head = new DataView(message.body.buffer, message.body.byteOffset, 8);
-    const IFA_LOCAL = 2;
-    const address = u32be(decodeAttributes(message.body, 8).get(IFA_LOCAL));
-    if (head.getUint8(0) === AF_INET) addresses.push({ index: head.getUint32(4, true), address, prefixLength: head.getUint8(1) });
-  });
-  return addresses;
-}
-
-export interface Ipv4Route {
-  /** Destination network in host order; 0 with prefix length 0 is the default route. */
-  readonly destination: number;
-  readonly prefixLength: number;
-  /** Index of the link it leaves by; 0 = none. */
-  readonly index: number;
-  readonly table: number;
-}
-
-/** All IPv4 routes of the socket's namespace, all tables (254 = main, 255 = local). @throws {NetlinkError} */
-export function listRoutes(socket: NetlinkSocket): Ipv4Route[] {
-  const routes: Ipv4Route[] = [];
-  const body = (w: MessageWriter): void => void w.u8(AF_INET).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0);
-  socket.query({ type: RTM.GETROUTE, flags: NLM_F.DUMP, call: "list routes", body }, (message) => {
-    const attributes = decodeAttributes(message.body, 12);
-    const RTA_DST = 1;
-    const RTA_OIF = 4;
-    const RTA_TABLE = 15;
-    if (message.body[0] !== AF_INET) return;
-    routes.push({
-      destination: u32be(attributes.get(RTA_DST)),
-      prefixLength: message.body[1] ?? 0,
-      index: readU32(attributes.get(RTA_OIF)) ?? 0,
-      table: readU32(attributes.get(RTA_TABLE)) ?? message.body[4] ?? 0,
-    });
-  });
-  return routes;
 }
