@@ -134,7 +134,7 @@ export class BridgeNetwork implements DriverNetwork {
       if (this.link.isFiltered) route.request(setBridgePort(this.#indexOf(hostInterface), { isHairpin: true }));
       else if (!icc) route.request(setBridgePort(this.#indexOf(hostInterface), { isIsolated: true }));
       if (addresses[6] !== undefined) setIpv6(interfaceName, true);
-      bringUp(index, addresses);
+      bringUp(interfaceName, index, addresses);
     } catch (error) {
       route.requestAll([deleteLink(hostInterface)]);
       throw error;
@@ -184,8 +184,9 @@ export class BridgeNetwork implements DriverNetwork {
   }
 }
 
-function bringUp(index: number, addresses: Readonly<Record<Family, InterfaceAddress | undefined>>): void {
+function bringUp(name: string, wantedIndex: number, addresses: Readonly<Record<Family, InterfaceAddress | undefined>>): void {
   using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+  const index = wantedIndex || (findLink(inside, name)?.index ?? 0);
   const own = [addresses[4], addresses[6]].flatMap((a) => (a === undefined ? [] : addIpAddress(index, bytesOf(a.address), a.prefixLength)));
   inside.request(...own, setLink(index, { up: true }));
 }

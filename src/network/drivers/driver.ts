@@ -16,7 +16,7 @@ export interface PlugRequest {
   readonly endpointId: string;
   /** The sandbox's network namespace. */
   readonly netns: Fd;
-  /** `eth0`, and the index that it is to have there. */
+  /** `eth0`, and the index that it is to have there; 0: the kernel's choice. */
   readonly interfaceName: string;
   readonly index: number;
   readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
