@@ -257,7 +257,7 @@ export function renderTable(
   const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
   const elements: Elements = {};
   for (const part of [forwardElements(forwards, family), ...bridges.map((b) => bridgeElements(b, family))]) {
-    for (const [set, list] of Object.entries(part) as [SetName, SetElement[]][]) (elements[set] ??= []).push(...list);
+    for (const [set, list] of Object.entries(part) as [SetName, SetElement[]][]) elements[set] = [...(elements[set] ?? []), ...list];
   }
   const set = (which: SetName, type: string, flags?: string): string =>
     setText(
