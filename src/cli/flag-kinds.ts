@@ -78,6 +78,16 @@ export const MAP: Kind<Readonly<Record<string, string>>> = {
   },
 };
 
+/** A list of `key=value`, or `key` alone, as a map; the last one of a key counts. */
+export function pairs(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    list.map((text) => {
+      const at = text.indexOf("=");
+      return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+}
+
 /** `--filter key=value`: all values of a key. */
 export const FILTER: Kind<Readonly<Record<string, readonly string[]>>> = {
   initial: {},

@@ -78,9 +78,13 @@ const socketRm: Load = async () => (await import("./commands/socket/rm.ts")).soc
 const completion: Load = async () => (await import("./commands/completion.ts")).completion;
 const completeWords: Load = async () => (await import("./commands/complete.ts")).completeWords;
 const why: Load = async () => (await import("./commands/container/why.ts")).why;
+const networkConnect: Load = async () => (await import("./commands/network/connect.ts")).networkConnect;
+const networkCreate: Load = async () => (await import("./commands/network/create.ts")).networkCreate;
+const networkDisconnect: Load = async () => (await import("./commands/network/connect.ts")).networkDisconnect;
 const networkInspect: Load = async () => (await import("./commands/network/inspect.ts")).networkInspect;
 const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
 const networkPrune: Load = async () => (await import("./commands/network/prune.ts")).networkPrune;
+const networkRm: Load = async () => (await import("./commands/network/rm.ts")).networkRm;
 const volumeCreate: Load = async () => (await import("./commands/volume/create.ts")).volumeCreate;
 const volumeInspect: Load = async () => (await import("./commands/volume/inspect.ts")).volumeInspect;
 const volumeLs: Load = async () => (await import("./commands/volume/ls.ts")).volumeLs;
@@ -168,7 +172,18 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     isOwn: true,
     commands: { create: leaseCreate, inspect: leaseInspect, ls: leaseLs, renew: leaseRenew, rm: leaseRm, run: leaseRun },
   },
-  network: { short: "Manage networks", commands: { inspect: networkInspect, ls: networkLs, prune: networkPrune } },
+  network: {
+    short: "Manage networks",
+    commands: {
+      connect: networkConnect,
+      create: networkCreate,
+      disconnect: networkDisconnect,
+      inspect: networkInspect,
+      ls: networkLs,
+      prune: networkPrune,
+      rm: networkRm,
+    },
+  },
   socket: {
     short: "Manage scoped sockets: ways in that see and may do only some things",
     isOwn: true,
@@ -188,7 +203,7 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
   context: { list: "ls", remove: "rm" },
   image: { list: "ls", remove: "rm" },
   lease: { list: "ls", remove: "rm" },
-  network: { list: "ls" },
+  network: { list: "ls", remove: "rm" },
   socket: { list: "ls", remove: "rm" },
   system: {},
   volume: { list: "ls", remove: "rm" },

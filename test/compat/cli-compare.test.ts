@@ -1,6 +1,6 @@
 /**
  * Runs commands with docker's own command line and with ours against one engine and compares output and exit code.
- * In a command `%` stands for a letter that is another for each of the two, so that each works on objects of its own.
+ * In a command `%` stands for a letter, `%1` for a number, that is another for each of the two: each works on objects of its own.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -56,7 +56,7 @@ function masked(text: string, letter: string): string {
 
 async function run(command: readonly string[], line: string, letter: string): Promise<Outcome> {
   const env = { ...process.env, DOCKER_HOST: `unix://${daemon.socket}`, DHOW_ARGV0: "docker" };
-  const args = words(line.replaceAll("%", letter));
+  const args = words(line.replaceAll("%1", String(letter.charCodeAt(0))).replaceAll("%", letter));
   const child = Bun.spawn([...command, ...args], { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { exitCode, stdout: masked(stdout, letter), stderr: masked(stderr, letter) };

@@ -3,9 +3,9 @@ import { GLOBAL_FLAGS } from "../global-flags.ts";
 import { complete, type Names } from "./complete.ts";
 
 const names: Names = {
-  containers: async (isWanted) => [...(isWanted("running") ? ["web"] : []), ...(isWanted("exited") ? ["old"] : [])],
+  containers: async (isWanted) => [...(isWanted("running", ["front"]) ? ["web"] : []), ...(isWanted("exited", []) ? ["old"] : [])],
   images: async () => ["busybox", "busybox:latest", "app:1"],
-  networks: async () => ["bridge"],
+  networks: async () => ["bridge", "front"],
   volumes: async () => ["data"],
   contexts: async () => ["default", "far"],
   leases: async () => ["ci"],
@@ -30,7 +30,7 @@ test("complete() knows commands, groups and their commands", async () => {
 
 test("complete() knows flags, and which of them want a value", async () => {
   expect(await words("run --memory-s")).toEqual(["--memory-swap", "--memory-swappiness"]);
-  expect(await words("run --network ")).toEqual(["bridge", "host", "none"]);
+  expect(await words("run --network ")).toEqual(["bridge", "front", "host", "none"]);
   expect(await words("run --network=b")).toEqual(["--network=bridge"]);
   expect(await words("run -it --restart on")).toEqual(["on-failure"]);
   expect(await words("run -e ")).toEqual([]);
@@ -54,6 +54,10 @@ test("complete() knows what the arguments name", async () => {
   expect(await words("inspect ")).toEqual(["app:1", "busybox", "busybox:latest", "old", "web"]);
   expect(await words("volume rm ")).toEqual(["data"]);
   expect(await words("network inspect b")).toEqual(["bridge"]);
+  expect(await words("network rm f")).toEqual(["front"]);
+  expect(await words("network connect ")).toEqual(["bridge", "front"]);
+  expect(await words("network connect front ")).toEqual(["old"]);
+  expect(await words("network disconnect front ")).toEqual(["web"]);
   expect(await words("lease rm ")).toEqual(["ci"]);
   expect(await words("socket audit ")).toEqual(["ci.sock"]);
   expect(await words("run --socket ")).toEqual(["ci.sock"]);

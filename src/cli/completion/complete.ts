@@ -13,7 +13,7 @@ export interface Suggestions {
 
 /** Objects of the engine, by their names; nothing when it can't be reached. */
 export interface Names {
-  containers(isWanted: (state: string) => boolean): Promise<readonly string[]>;
+  containers(isWanted: (state: string, networks: readonly string[]) => boolean): Promise<readonly string[]>;
   images(): Promise<readonly string[]>;
   networks(): Promise<readonly string[]>;
   volumes(): Promise<readonly string[]>;
@@ -118,8 +118,9 @@ function placeholders(use: string): string[] {
   return (use.split("\n", 1)[0] ?? "").split(" ").filter((word) => word !== "[OPTIONS]" && word !== "" && !word.startsWith("--"));
 }
 
-async function argument(verb: string, use: string, index: number, names: Names): Promise<Suggestions> {
+async function argument(verb: string, use: string, args: readonly string[], names: Names): Promise<Suggestions> {
   const places = placeholders(use);
+  const index = args.length;
   const last = places.at(-1) ?? "";
   const place = places[index] ?? (last.includes("...") ? last : "");
   const words = async (found: Promise<readonly string[]>): Promise<Suggestions> => ({ words: plain(await found), hasFiles: false });
@@ -129,6 +130,9 @@ async function argument(verb: string, use: string, index: number, names: Names):
   }
   if (place.includes("NAME|ID")) {
     return words(Promise.all([names.containers(() => true), names.images()]).then((lists) => lists.flat()));
+  }
+  if (place.includes("CONTAINER") && places[0] === "NETWORK") {
+    return words(names.containers((_, networks) => networks.includes(args[0] ?? "") === (verb === "disconnect")));
   }
   if (place.includes("CONTAINER")) return words(names.containers(STATES[verb] ?? (() => true)));
   if (place.includes("IMAGE") || place.startsWith("[REPOSITORY")) return words(names.images());
@@ -192,7 +196,7 @@ export async function complete(request: CompletionRequest): Promise<Suggestions>
     return { ...values, words: values.words.map(([word, text]) => [`--${name}=${word}`, text]) };
   }
   if (current.startsWith("-") && !own.isEnded) return matching(flagWords(command.flags as Flags, isDocker), current);
-  return narrowed(await argument(verb, command.use, own.args.length, names), current);
+  return narrowed(await argument(verb, command.use, own.args, names), current);
 }
 
 function narrowed({ words, hasFiles }: Suggestions, current: string): Suggestions {

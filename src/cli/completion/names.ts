@@ -30,10 +30,12 @@ export class EngineNames implements Names {
     this.#client?.close();
   }
 
-  containers(isWanted: (state: string) => boolean): Promise<readonly string[]> {
+  containers(isWanted: (state: string, networks: readonly string[]) => boolean): Promise<readonly string[]> {
     return orNothing(async () => {
       const list = await this.#api.containers.list({ all: true, limit: 0, size: false, filters: {} });
-      return list.filter(({ State = "" }) => isWanted(State)).map(({ Names = [] }) => (Names?.[0] ?? "").replace(/^\//, ""));
+      return list
+        .filter(({ State = "", NetworkSettings }) => isWanted(State, Object.keys(NetworkSettings?.Networks ?? {})))
+        .map(({ Names = [] }) => (Names?.[0] ?? "").replace(/^\//, ""));
     });
   }
 

@@ -19,7 +19,7 @@ import { HelpRequest } from "../flags.ts";
 import { checkBpsDevice, checkDeviceRule, checkIopsDevice, checkWeightDevice } from "./devices.ts";
 import { GPUS } from "./gpus.ts";
 import { MOUNTS } from "./mounts.ts";
-import { checkDnsSearch, checkHost, checkIp, checkLink } from "./names.ts";
+import { checkDnsSearch, checkHost, checkIp, checkLabel, checkLink } from "./names.ts";
 import { NETWORKS } from "./networks.ts";
 import { ULIMITS } from "./ulimits.ts";
 
@@ -27,11 +27,6 @@ function checkStream(text: string): string {
   const stream = text.toLowerCase();
   if (!["stdin", "stdout", "stderr"].includes(stream)) throw new Error("valid streams are STDIN, STDOUT and STDERR");
   return stream;
-}
-
-function checkLabel(text: string): string {
-  if (text === "" || text.startsWith("=")) throw new Error(`invalid label '${text}': empty name`);
-  return text;
 }
 
 const ALLOWED_SYSCTLS = new Set([

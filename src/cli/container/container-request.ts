@@ -1,18 +1,13 @@
-import {
-  type ContainerCreateRequest,
-  type EndpointSettings,
-  type HostConfig,
-  type PortBinding,
-  type RestartPolicy,
-  TTL_LABEL,
-} from "../../spec/engine/mod.ts";
+import { type ContainerCreateRequest, type HostConfig, type PortBinding, type RestartPolicy, TTL_LABEL } from "../../spec/engine/mod.ts";
 import { readEnvFile, readLabelFile } from "../env-file.ts";
+import { pairs } from "../flag-kinds.ts";
 import type { FlagValues } from "../flags.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
 import type { CONTAINER_FLAGS } from "./container-flags.ts";
 import { isCdiDevice, parseDevice, throttleDevice, weightDevice } from "./devices.ts";
 import { parseHealth } from "./health.ts";
-import type { NetworkAttachment } from "./networks.ts";
+import { checkMac } from "./names.ts";
+import { endpointsOf } from "./networks.ts";
 import { parseExpose, parsePublish, shortPublish } from "./ports.ts";
 import { parseSecurityOptions } from "./security.ts";
 import { parseVolumes } from "./volumes.ts";
@@ -30,15 +25,6 @@ export interface RequestInput {
 }
 
 type Labels = Readonly<Record<string, string>>;
-
-function pairs(list: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    list.map((text) => {
-      const at = text.indexOf("=");
-      return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
-    }),
-  );
-}
 
 function attachOf({ flags, isDetached }: RequestInput): { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean } {
   const given = flags.attach;
@@ -93,64 +79,6 @@ function checkModes(flags: ContainerFlags): void {
   if (!["", "host", "private"].includes(flags.cgroupns)) throw new Error("--cgroupns: invalid CGROUP mode");
 }
 
-function endpoint(network: NetworkAttachment, flags: ContainerFlags, isFirst: boolean): EndpointSettings {
-  const aliases = [...network.aliases, ...(isFirst ? flags["network-alias"] : [])];
-  const ipv4 = network.ipv4 || (isFirst ? flags.ip : "");
-  const ipv6 = network.ipv6 || (isFirst ? flags.ip6 : "");
-  const linkLocal = [...network.linkLocalIps, ...(isFirst ? flags["link-local-ip"] : [])];
-  const hasIpam = ipv4 !== "" || ipv6 !== "" || linkLocal.length > 0;
-  const links = isFirst && !["", "default", "bridge"].includes(network.target) && flags.link.length > 0 ? flags.link : null;
-  return {
-    IPAMConfig: hasIpam
-      ? { ...(ipv4 && { IPv4Address: ipv4 }), ...(ipv6 && { IPv6Address: ipv6 }), ...(linkLocal.length > 0 && { LinkLocalIPs: linkLocal }) }
-      : null,
-    Links: links,
-    Aliases: aliases.length > 0 ? aliases : null,
-    MacAddress: network.macAddress || (isFirst ? flags["mac-address"] : ""),
-    DriverOpts: Object.keys(network.driverOptions).length > 0 ? network.driverOptions : null,
-    GwPriority: network.gatewayPriority,
-    NetworkID: "",
-    EndpointID: "",
-    Gateway: "",
-    IPAddress: "",
-    IPPrefixLen: 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: null,
-  };
-}
-
-function networksOf(flags: ContainerFlags): { readonly mode: string; readonly endpoints: Readonly<Record<string, EndpointSettings>> } {
-  const given: readonly NetworkAttachment[] =
-    flags.network.length > 0
-      ? flags.network
-      : [{ target: "default", aliases: [], driverOptions: {}, ipv4: "", ipv6: "", linkLocalIps: [], macAddress: "", gatewayPriority: 0 }];
-  const endpoints: Record<string, EndpointSettings> = {};
-  given.forEach((network, i) => {
-    if (network.target === "") throw new Error("no name set for network");
-    if (given.slice(0, i).some(({ target }) => target === network.target)) {
-      throw new Error(`network ${JSON.stringify(network.target)} is specified multiple times`);
-    }
-    if (i === 0 && network.aliases.length > 0 && flags["network-alias"].length > 0) {
-      throw new Error("conflicting options: cannot specify both --network-alias and per-network alias");
-    }
-    if (i === 0 && flags["network-alias"].length > 0 && isBuiltIn(network.target)) {
-      throw new Error("network-scoped aliases are only supported for user-defined networks");
-    }
-    const settings = endpoint(network, flags, i === 0);
-    const hasOptions =
-      settings.IPAMConfig !== null || settings.Aliases !== null || settings.MacAddress !== "" || settings.DriverOpts !== null;
-    const isNeeded = flags.network.length === 0 || !isBuiltIn(network.target) || hasOptions;
-    if (isNeeded && !network.target.startsWith("container:")) endpoints[network.target] = settings;
-  });
-  return { mode: given[0]?.target ?? "default", endpoints };
-}
-
-function isBuiltIn(target: string): boolean {
-  return ["default", "bridge", "host", "none"].includes(target) || target.startsWith("container:");
-}
-
 /** The image's command is replaced by what follows the image; `--entrypoint ""` takes the image's away. */
 function entrypointOf({ flags, changed }: RequestInput): readonly string[] | null {
   if (flags.entrypoint !== "") return [flags.entrypoint];
@@ -177,7 +105,7 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     Binds: orNull(volumes.binds),
     ContainerIDFile: flags.cidfile,
     LogConfig: { Type: flags["log-driver"], Config: loggingOptions(flags["log-driver"], flags["log-opt"]) },
-    NetworkMode: networksOf(flags).mode,
+    NetworkMode: flags.network[0]?.target ?? "default",
     PortBindings: ports.bindings,
     RestartPolicy: parseRestartPolicy(flags.restart),
     AutoRemove: flags.rm,
@@ -252,12 +180,14 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
   if (flags.rm && flags.restart !== "" && flags.restart !== "no") {
     throw new Error("conflicting options: cannot specify both --restart and --rm");
   }
+  if (flags["mac-address"] !== "") checkMac(flags["mac-address"]);
   const attach = attachOf(input);
   const ports = portsOf(flags);
   checkModes(flags);
   const env = [...flags["env-file"].flatMap(readEnvFile), ...flags.env];
   const labels = pairs([...flags["label-file"].flatMap(readLabelFile), ...flags.label]);
   const health = parseHealth(flags);
+  const endpoints = endpointsOf(flags.network, flags);
   const host = hostConfig(input, ports);
   const { anonymous } = parseVolumes(flags.volume, flags.tmpfs);
   return {
@@ -287,6 +217,6 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
     ...(flags["stop-signal"] !== "" && { StopSignal: flags["stop-signal"] }),
     ...(changed.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
     HostConfig: host,
-    NetworkingConfig: { EndpointsConfig: networksOf(flags).endpoints },
+    NetworkingConfig: { EndpointsConfig: endpoints },
   } as ContainerCreateRequest;
 }

@@ -35,3 +35,23 @@ export function checkLink(text: string): string {
   if (parts.length > 2 || parts[0] === "") throw new Error(`bad format for links: ${text}`);
   return text;
 }
+
+/** `key` or `key=value` @throws Error in docker's words */
+export function checkLabel(text: string): string {
+  if (text === "" || text.startsWith("=")) throw new Error(`invalid label '${text}': empty name`);
+  return text;
+}
+
+/** Six, eight or twenty bytes with colons, dashes or, in pairs, dots between them. @throws Error in docker's words */
+export function checkMac(text: string): string {
+  const address = text.trim();
+  const isMac = [6, 8, 20].some((bytes) =>
+    [
+      `[0-9a-f]{2}(:[0-9a-f]{2}){${bytes - 1}}`,
+      `[0-9a-f]{2}(-[0-9a-f]{2}){${bytes - 1}}`,
+      `[0-9a-f]{4}(\\.[0-9a-f]{4}){${bytes / 2 - 1}}`,
+    ].some((form) => new RegExp(`^${form}$`, "i").test(address)),
+  );
+  if (!isMac) throw new Error(`${text} is not a valid mac address`);
+  return address;
+}

@@ -1,6 +1,6 @@
 import { TTL_LABEL } from "../../../spec/engine/mod.ts";
 import { command, ExitError, maxArgs } from "../../command.ts";
-import { DURATION_TEXT, LIST, MAP, STRING } from "../../flag-kinds.ts";
+import { DURATION_TEXT, LIST, MAP, pairs, STRING } from "../../flag-kinds.ts";
 
 export const volumeCreate = command({
   use: "[OPTIONS] [VOLUME]",
@@ -18,16 +18,12 @@ export const volumeCreate = command({
       throw new ExitError(1, "conflicting options: cannot specify a volume-name through both --name and as a positional arg");
     }
     const name = argument ?? flags.name;
-    const labels = flags.label.map((text): readonly [string, string] => {
-      const at = text.indexOf("=");
-      return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
-    });
-    if (flags.ttl !== "") labels.push([TTL_LABEL, flags.ttl]);
+    const labels = { ...pairs(flags.label), ...(flags.ttl !== "" && { [TTL_LABEL]: flags.ttl }) };
     const { Name = "" } = await ctx.api.volumes.create({
       ...(name !== "" && { Name: name }),
       Driver: flags.driver,
       ...(Object.keys(flags.opt).length > 0 && { DriverOpts: flags.opt }),
-      ...(labels.length > 0 && { Labels: Object.fromEntries(labels) }),
+      ...(Object.keys(labels).length > 0 && { Labels: labels }),
     });
     ctx.out(Name);
   },
