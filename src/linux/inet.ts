@@ -1,5 +1,5 @@
 import { check, errno, SysError } from "./errno.ts";
-import { Fd } from "./fd.ts";
+import { Fd, transfer } from "./fd.ts";
 import { libc } from "./libc.ts";
 
 const AF_INET = 2;
@@ -12,6 +12,9 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const SO_ERROR = 4;
+const MSG_NOSIGNAL = 0x4000;
+const EINPROGRESS = 115;
 
 export interface InetBinding {
   readonly protocol: "tcp" | "udp" | "sctp";
@@ -69,4 +72,62 @@ export function isInetSocket(fd: number): boolean {
   check(libc.symbols.getsockname(fd, address, length), "getsockname", String(fd));
   const family = new DataView(address.buffer).getUint16(0, true);
   return family === AF_INET || family === AF_INET6;
+}
+
+/** Who sent a datagram, as `receiveFrom` fills it in and `sendTo` takes it. */
+export interface SocketAddress {
+  readonly bytes: Uint8Array;
+  readonly length: Uint32Array;
+}
+
+/** Room for an address of any family. */
+export function emptySocketAddress(): SocketAddress {
+  return { bytes: new Uint8Array(128), length: new Uint32Array(1) };
+}
+
+/** A copy of an address that the next `receiveFrom` leaves alone. */
+export function copySocketAddress({ bytes, length }: SocketAddress): SocketAddress {
+  return { bytes: bytes.slice(0, length[0]), length: length.slice() };
+}
+
+/** Takes one datagram and its sender: its length, -1 when none waits. @throws {SysError} */
+export function receiveFrom(fd: number, buffer: Uint8Array, sender: SocketAddress): number {
+  sender.length[0] = sender.bytes.length;
+  return transfer(() => libc.symbols.recvfrom(fd, buffer, buffer.length, 0, sender.bytes, sender.length), "recvfrom", fd);
+}
+
+/** Sends one datagram; -1 when the socket's buffer is full. @throws {SysError} EPERM when a packet filter drops it */
+export function sendTo(fd: number, data: Uint8Array, receiver: SocketAddress): number {
+  const length = receiver.length[0] ?? 0;
+  return transfer(() => libc.symbols.sendto(fd, data, data.length, MSG_NOSIGNAL, receiver.bytes, length), "sendto", fd);
+}
+
+/** Sends on a stream, without a signal when it is closed: the number of bytes taken, -1 when none. @throws {SysError} EPIPE, ECONNRESET */
+export function sendStream(fd: number, data: Uint8Array): number {
+  return transfer(() => libc.symbols.send(fd, data, data.length, MSG_NOSIGNAL), "send", fd);
+}
+
+/** The next connection of a listening socket, non-blocking; undefined when none waits. @throws {SysError} EMFILE, ECONNABORTED */
+export function acceptInet(fd: number): Fd | undefined {
+  const accepted = transfer(() => libc.symbols.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK), "accept4", fd);
+  return accepted < 0 ? undefined : new Fd(accepted);
+}
+
+/** A non-blocking TCP socket that begins to connect; it becomes writable when it has, or has failed. @throws {SysError} ENETUNREACH, … */
+export function connectTcp(address: Uint8Array, port: number): Fd {
+  const family = address.length === 16 ? AF_INET6 : AF_INET;
+  using socket = new Fd(check(libc.symbols.socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO.tcp), "socket", "tcp"));
+  const peer = socketAddress(address, port);
+  if (libc.symbols.connect(socket.fd, peer, peer.length) < 0) {
+    const code = errno();
+    if (code !== EINPROGRESS) throw new SysError("connect", code, String(port));
+  }
+  return new Fd(socket.release());
+}
+
+/** The errno that waits at a socket, which this takes away; 0: none. See SO_ERROR in socket(7). @throws {SysError} */
+export function takeSocketError(fd: number): number {
+  const code = new Int32Array(1);
+  check(libc.symbols.getsockopt(fd, SOL_SOCKET, SO_ERROR, code, new Uint32Array([4])), "getsockopt", fd);
+  return code[0] ?? 0;
 }

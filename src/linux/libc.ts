@@ -80,6 +80,7 @@ const SYMBOLS = {
   listen: { args: [int, int], returns: int },
   send: { args: [int, pointer, size, int], returns: long },
   recv: { args: [int, pointer, size, int], returns: long },
+  recvfrom: { args: [int, pointer, size, int, pointer, pointer], returns: long },
   recvmsg: { args: [int, pointer, int], returns: long },
   sendmsg: { args: [int, pointer, int], returns: long },
   accept4: { args: [int, pointer, pointer, int], returns: int },
