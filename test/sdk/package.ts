@@ -27,7 +27,8 @@ export function makeProject(): Project {
     run([process.execPath, join(CHECKOUT, "scripts/build-package.ts"), `--out=${join(dir, "built")}`], CHECKOUT);
     const [packed] = JSON.parse(run(["npm", "pack", "--json", "--silent", join(dir, "built")], dir));
     writeFileSync(join(dir, "package.json"), '{ "name": "a-project", "private": true, "type": "module" }\n');
-    run(["npm", "install", "--offline", "--no-fund", "--no-audit", join(dir, packed.filename)], dir);
+    const [library] = JSON.parse(run(["npm", "pack", "--json", "--silent", join(CHECKOUT, "node_modules/re2js")], dir));
+    run(["npm", "install", "--offline", "--no-fund", "--no-audit", join(dir, packed.filename), join(dir, library.filename)], dir);
     mkdirSync(join(dir, "examples"));
     const examples = join(CHECKOUT, "examples");
     for (const name of readdirSync(examples)) copyFileSync(join(examples, name), join(dir, "examples", name));
