@@ -9,6 +9,7 @@
  *
  * The image `busybox` is there from the start: the engine makes it once, then it is cached as an archive under the checkout's .dhow/.
  */
+import { Database } from "bun:sqlite";
 import {
   chmodSync,
   existsSync,
@@ -143,6 +144,8 @@ interface Place {
   readonly bridge: string;
   /** The address of the bridge with its prefix length. */
   readonly bip: string;
+  /** Where user-defined networks come from: sixteen of them. */
+  readonly pool: string;
 }
 
 function choosePlace(): Place {
@@ -159,7 +162,7 @@ function choosePlace(): Place {
     const dir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
     // root of a user namespace is nobody there, and has to come to its root file system
     chmodSync(dir, 0o711);
-    return { dir, bridge, bip: `10.${second}.${third}.1/24` };
+    return { dir, bridge, bip: `10.${second}.${third}.1/24`, pool: `base=10.${second - 64}.${third}.0/24,size=28` };
   }
   throw new Error("no free subnet");
 }
@@ -200,8 +203,8 @@ function removeCgroups(daemonId: string): void {
   }
 }
 
-function hasTable(name: string): boolean {
-  return Bun.spawnSync(["nft", "list", "tables"]).stdout.toString().split("\n").includes(`table ip ${name}`);
+function hasTable(family: string, name: string): boolean {
+  return Bun.spawnSync(["nft", "list", "tables"]).stdout.toString().split("\n").includes(`table ${family} ${name}`);
 }
 
 /** A daemon under test. */
@@ -258,7 +261,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Starts the daemon (again) on the same roots and waits until it answers. */
   async launch(args: readonly string[] = []): Promise<void> {
-    const { dir, bridge, bip } = this.#place;
+    const { dir, bridge, bip, pool } = this.#place;
     rmSync(this.socket, { force: true });
     const own = ["-H", this.host, "--data-root", this.dataRoot, "--exec-root", this.execRoot, "-p", join(dir, "pid"), "--bridge", bridge];
     const bun = [process.execPath, "--no-env-file", "--config=/dev/null", "--no-install", join(CHECKOUT, "src/main.ts")];
@@ -277,6 +280,8 @@ export class Daemon implements AsyncDisposable {
         ...own,
         "--bip",
         bip,
+        "--default-address-pool",
+        pool,
         ...(this.#options.args ?? []),
         ...args,
       ],
@@ -508,6 +513,17 @@ export class Daemon implements AsyncDisposable {
     return found;
   }
 
+  /** The bridges on the host that this daemon made for user-defined networks. */
+  #userBridges(): readonly string[] {
+    const path = join(this.dataRoot, "db.sqlite");
+    if (!existsSync(path)) return [];
+    using db = new Database(path, { readonly: true });
+    const rows = db.query<{ readonly name: string; readonly mac: string }, []>("SELECT name, mac FROM bridges").all();
+    return rows.flatMap(({ name, mac }) =>
+      readQuietly(`/sys/class/net/${name}/address`).trim() === mac && name !== this.bridge ? name : [],
+    );
+  }
+
   #leftovers(): readonly string[] {
     const found: string[] = [];
     for (const pid of processesOf(this.dir)) {
@@ -519,7 +535,8 @@ export class Daemon implements AsyncDisposable {
     }
     for (const cgroup of cgroupsOf(this.daemonId)) found.push(`cgroup ${cgroup}`);
     if (existsSync(`/sys/class/net/${this.bridge}`)) found.push(`bridge ${this.bridge}`);
-    if (hasTable(this.bridge)) found.push(`nft table ${this.bridge}`);
+    for (const family of ["ip", "ip6"]) if (hasTable(family, this.bridge)) found.push(`nft table ${family} ${this.bridge}`);
+    for (const name of this.#userBridges()) found.push(`bridge ${name}`);
     if (existsSync(this.socket)) found.push(`file ${this.socket}`);
     return found;
   }
@@ -538,7 +555,8 @@ export class Daemon implements AsyncDisposable {
     await until("its processes are gone", () => processesOf(this.dir).length === 0).catch(() => undefined);
     removeCgroups(this.daemonId);
     if (existsSync(`/sys/class/net/${this.bridge}`)) Bun.spawnSync(["ip", "link", "delete", this.bridge]);
-    if (hasTable(this.bridge)) Bun.spawnSync(["nft", "delete", "table", "ip", this.bridge]);
+    for (const name of this.#userBridges()) Bun.spawnSync(["ip", "link", "delete", name]);
+    for (const family of ["ip", "ip6"]) if (hasTable(family, this.bridge)) Bun.spawnSync(["nft", "delete", "table", family, this.bridge]);
     for (const line of readQuietly("/proc/self/mountinfo").split("\n").reverse()) {
       const point = line.split(" ")[4] ?? "";
       if (point.startsWith(`${this.dir}/`)) Bun.spawnSync(["umount", "-l", point]);

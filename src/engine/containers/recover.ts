@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Defect, errorMessage, formatTime, parseTime } from "../../lib/mod.ts";
+import type { Sandbox } from "../../network/mod.ts";
 import { cgroupOf, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
 import { sweepCheckpoints } from "./checkpoint.ts";
@@ -90,6 +91,7 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   if (isRecorded && (await endsSoon(task))) return "ended";
   if (state.isPausedForCommit) cgroup.setFrozen(false);
   const sandbox = deps.network.sandbox(id);
+  if (sandbox !== undefined) settleEndpoints(deps, container, sandbox);
   deps.store.update(container, {
     isPausedForCommit: false,
     status: cgroup.freezeState() === "thawed" ? "running" : "paused",
@@ -105,6 +107,14 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
     void attempt(deps, "restart an unhealthy container", () => restartUnhealthy(deps, container));
   }
   return "running";
+}
+
+/** A connect that the last daemon had not come to the end of never was; a disconnect that it had begun is done. */
+function settleEndpoints(deps: ContainerDeps, container: Container, sandbox: Sandbox): void {
+  const { endpoints } = container.spec;
+  const held = new Set(sandbox.endpoints.map(({ networkName }) => networkName));
+  const settled = Object.fromEntries(Object.entries(endpoints).filter(([name]) => name === "none" || held.has(name)));
+  if (Object.keys(settled).length < Object.keys(endpoints).length) deps.store.updateSpec(container, { endpoints: settled });
 }
 
 async function endsSoon(task: Task): Promise<boolean> {

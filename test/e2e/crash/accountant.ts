@@ -10,7 +10,10 @@ interface Inspected {
   readonly Name: string;
   readonly State: { readonly Status: string; readonly Pid: number; readonly ExitCode: number; readonly Error: string };
   readonly HostConfig: { readonly NetworkMode: string; readonly LogConfig: { readonly Type: string } };
-  readonly NetworkSettings: { readonly Ports: Record<string, readonly unknown[] | null> };
+  readonly NetworkSettings: {
+    readonly Ports: Record<string, readonly unknown[] | null>;
+    readonly Networks: Readonly<Record<string, { readonly IPAddress: string }>>;
+  };
   readonly Mounts: readonly { readonly Name?: string }[];
 }
 
@@ -105,6 +108,7 @@ export class Accountant {
     }
     for (const name of containers.keys()) if (!known.has(name)) found.push(`container ${name}: nobody made it`);
     found.push(...this.#accountKernel([...containers.values()]), ...this.#accountDisk([...containers.values()]));
+    found.push(...(await this.#accountNetworks([...containers.values()])));
     found.push(...(await this.#accountImages()), ...(await this.#accountVolumes([...containers.values()])));
     return found;
   }
@@ -138,6 +142,50 @@ export class Accountant {
       at += 8 + length;
     }
     return Buffer.concat(parts).toString();
+  }
+
+  /** Networks that are there, or not; each with its bridge, and an interface on it and an answer of inspect for each container on it. */
+  async #accountNetworks(containers: readonly Inspected[]): Promise<string[]> {
+    const found: string[] = [];
+    const { json: networks } = await this.#daemon.api<readonly { readonly Name: string; readonly Id: string }[]>(
+      "GET",
+      `/networks?filters=${encodeURIComponent('{"type":["custom"]}')}`,
+    );
+    const known = new Map(this.#workers.flatMap((worker) => [...worker.networks]));
+    const names = networks.map(({ Name }) => Name);
+    for (const [name, state] of known) {
+      if (state !== "either" && (state === "present") !== names.includes(name)) found.push(`network ${name} is not ${state}`);
+    }
+    for (const worker of this.#workers) {
+      for (const name of worker.networks.keys()) worker.networks.set(name, names.includes(name) ? "present" : "absent");
+    }
+    for (const name of names) if (!known.has(name)) found.push(`network ${name}: nobody made it`);
+    for (const { Name, Id } of networks) {
+      const { json } = await this.#daemon.api<{ readonly Containers: Readonly<Record<string, { readonly IPv4Address: string }>> }>(
+        "GET",
+        `/networks/${Id}`,
+      );
+      const on = Object.keys(json.Containers);
+      const shown = containers.filter(({ State, NetworkSettings }) => State.Pid > 0 && Object.hasOwn(NetworkSettings.Networks, Name));
+      found.push(
+        ...differences(
+          `container on network ${Name}`,
+          on,
+          shown.map((one) => one.Id),
+        ),
+      );
+      for (const one of shown) {
+        const address = one.NetworkSettings.Networks[Name]?.IPAddress;
+        if (json.Containers[one.Id]?.IPv4Address.split("/")[0] !== address)
+          found.push(`container ${one.Name} has another address on ${Name}`);
+        const links = read(`/proc/${one.State.Pid}/net/dev`);
+        const count = Object.keys(one.NetworkSettings.Networks).length;
+        if ((links.match(/eth\d+:/g) ?? []).length !== count) found.push(`container ${one.Name} has other interfaces than ${count}`);
+      }
+      const ports = entries(`/sys/class/net/br-${Id.slice(0, 12)}/brif`).length;
+      if (ports !== on.length) found.push(`${ports} interfaces on the bridge of ${Name} for ${on.length} containers`);
+    }
+    return found;
   }
 
   #accountKernel(containers: readonly Inspected[]): string[] {
@@ -183,11 +231,11 @@ export class Accountant {
       ),
     );
     if (points.length !== new Set(points).size) found.push(`mounted twice: ${points.join(" ")}`);
-    const plugged = running.filter(({ HostConfig }) => HostConfig.NetworkMode === "bridge");
+    const plugged = running.filter(({ NetworkSettings }) => Object.hasOwn(NetworkSettings.Networks, "bridge"));
     const ports = entries(`/sys/class/net/${bridge}/brif`).length;
     if (ports < plugged.length || ports > plugged.length + 16)
       found.push(`${ports} interfaces on the bridge for ${plugged.length} containers`);
-    const published = plugged.flatMap(({ NetworkSettings }) =>
+    const published = running.flatMap(({ NetworkSettings }) =>
       Object.values(NetworkSettings.Ports).filter((rows) => rows !== null && rows.length > 0),
     );
     const table = Bun.spawnSync(["nft", "list", "map", "ip", bridge, "ports"]).stdout.toString();
@@ -236,7 +284,7 @@ export class Accountant {
       ...differences("row of a container", column("SELECT id FROM containers"), all),
       ...differences(
         "row of an endpoint",
-        column("SELECT container_id FROM endpoints"),
+        column("SELECT container_id FROM sandboxes"),
         running.filter((id) => isSandboxed.has(id)),
       ),
       ...differences(

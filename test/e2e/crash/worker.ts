@@ -22,6 +22,8 @@ export interface Known {
   /** A run of its process may have ended without a last word. */
   wasKilled: boolean;
   startedAtMs: number;
+  /** User-defined networks that it is, or may be, on. */
+  readonly networks: Set<string>;
 }
 
 const CALL_MS = 40_000;
@@ -48,6 +50,7 @@ export class Worker {
   /** Names of images that were loaded by this worker, and may be there or not. */
   readonly images = new Map<string, "present" | "absent" | "either">();
   readonly volumes = new Map<string, "present" | "absent" | "either">();
+  readonly networks = new Map<string, "present" | "absent" | "either">();
   readonly counts: Record<string, number> = {};
   readonly problems: string[] = [];
   readonly #daemon: Daemon;
@@ -143,6 +146,7 @@ export class Worker {
     if (choice < 0.33) return this.#runOnce();
     if (choice < 0.4) return this.#image();
     if (choice < 0.45) return this.#volume();
+    if (choice < 0.5) return this.#network();
     const one = this.#random.pick(present);
     if (one.allowed.has("absent") && (await this.#call("GET", `/containers/${one.name}/json`)).status === 404) {
       one.allowed = new Set(["absent"]);
@@ -170,6 +174,10 @@ export class Worker {
       "export",
       "update",
       "prune",
+      "connect",
+      "connect",
+      "disconnect",
+      "disconnect",
     ] as const);
     switch (action) {
       case "start":
@@ -207,6 +215,9 @@ export class Worker {
       case "prune":
         await this.#call("POST", this.#random.pick(["/images/prune", "/volumes/prune"]));
         return;
+      case "connect":
+      case "disconnect":
+        return this.#plug(one, action);
     }
   }
 
@@ -214,7 +225,7 @@ export class Worker {
     const kind = this.#random.pick(["endless", "endless", "endless", "finite", "finite", "terminal", "remove", "always"] as const);
     const name = `${this.#prefix}${this.#next++}`;
     const code = this.#random.between(0, 5);
-    const one: Known = { name, kind, code, id: "", allowed: new Set(["absent"]), wasKilled: false, startedAtMs: 0 };
+    const one: Known = { name, kind, code, id: "", allowed: new Set(["absent"]), wasKilled: false, startedAtMs: 0, networks: new Set() };
     this.known.set(name, one);
     const isEndless = kind === "endless" || kind === "terminal" || (kind === "remove" && this.#random.chance(0.5));
     const limit = isEndless ? ENDLESS : this.#random.between(0, 700);
@@ -228,7 +239,7 @@ export class Worker {
       ...(withPort ? { ExposedPorts: { "80/tcp": {} } } : {}),
       HostConfig: {
         AutoRemove: kind === "remove",
-        NetworkMode: this.#random.pick(["bridge", "bridge", "none", "host"]),
+        NetworkMode: this.#random.pick(["bridge", "bridge", "none", "host", ...this.#presentNetworks(), ...this.#presentNetworks()]),
         LogConfig: { Type: this.#random.pick(["local", "local", "json-file"]), Config: {} },
         Init: this.#random.chance(0.2),
         ...(withPort ? { PortBindings: { "80/tcp": [{ HostPort: "" }] } } : {}),
@@ -236,6 +247,7 @@ export class Worker {
         ...(this.#random.chance(0.2) ? { Binds: [`${this.#prefix}shared:/shared`] } : {}),
       },
     };
+    one.networks.add(body.HostConfig.NetworkMode);
     if (body.HostConfig.Binds) this.volumes.set(`${this.#prefix}shared`, "either");
     await this.#doing(one, "create", ["created"], async () => {
       const { status, text, json } = await this.#call("POST", `/containers/create?name=${name}`, body);
@@ -337,7 +349,16 @@ export class Worker {
   async #runOnce(): Promise<void> {
     const name = `${this.#prefix}run${this.#next++}`;
     const code = this.#random.between(0, 9);
-    const one: Known = { name, kind: "remove", code, id: "", allowed: new Set(["absent"]), wasKilled: false, startedAtMs: 0 };
+    const one: Known = {
+      name,
+      kind: "remove",
+      code,
+      id: "",
+      allowed: new Set(["absent"]),
+      wasKilled: false,
+      startedAtMs: 0,
+      networks: new Set(),
+    };
     this.known.set(name, one);
     const command = ["run", "--rm", "--name", name, "-v", "/anon", "busybox", "sh", "-c", `echo first; echo last; exit ${code}`];
     await this.#doing(one, "run --rm", ["created", "running", "absent"], async () => {
@@ -436,6 +457,43 @@ export class Worker {
     const { status, text } = await this.#call("POST", `/containers/${one.name}/update`, { CpuShares: this.#random.between(2, 2000) });
     if (status !== 200) this.#refused(one, "update", status, text, [404, 409]);
     this.#count("update");
+  }
+
+  #presentNetworks(): string[] {
+    return [...this.networks].filter(([, state]) => state === "present").map(([name]) => name);
+  }
+
+  async #network(): Promise<void> {
+    const name = `${this.#prefix}net${this.#random.between(0, 2)}`;
+    const isThere = this.networks.get(name) === "present";
+    const before = this.networks.get(name) ?? "absent";
+    // a container whose network is gone can't be started any more
+    if (isThere && [...this.known.values()].some((one) => one.networks.has(name))) return;
+    this.networks.set(name, "either");
+    if (isThere) {
+      const { status, text } = await this.#call("DELETE", `/networks/${name}`);
+      // 403: a container is on it
+      if (status !== 204 && status !== 403) this.problems.push(`network rm ${name}: ${status} ${text}`);
+      this.networks.set(name, status === 403 ? "present" : "absent");
+      this.#count(status === 403 ? "network rm, in use" : "network rm");
+      return;
+    }
+    const { status, text } = await this.#call("POST", "/networks/create", { Name: name, Internal: this.#random.chance(0.2) });
+    // 409: it was made before the last daemon died
+    if (status !== 201 && !(status === 409 && before === "either")) this.problems.push(`network create ${name}: ${status} ${text}`);
+    this.networks.set(name, "present");
+    this.#count("network create");
+  }
+
+  async #plug(one: Known, action: "connect" | "disconnect"): Promise<void> {
+    const names = this.#presentNetworks();
+    if (names.length === 0) return this.#network();
+    const network = this.#random.pick(names);
+    one.networks.add(network);
+    const { status, text } = await this.#call("POST", `/networks/${network}/${action}`, { Container: one.name });
+    // refused: on the host's network or on none, connected already or not at all, gone
+    if (![200, 204, 400, 403, 404, 409].includes(status)) this.problems.push(`network ${action} ${one.name}: ${status} ${text}`);
+    this.#count(status < 300 ? `network ${action}` : `network ${action}, refused`);
   }
 
   async #volume(): Promise<void> {

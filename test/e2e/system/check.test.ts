@@ -139,7 +139,8 @@ test("rows that are gone are written again, volumes without one are taken in", a
     using db = new Database(join(daemon.dataRoot, "db.sqlite"));
     db.run("PRAGMA busy_timeout = 5000");
     db.run("DELETE FROM containers");
-    db.run("DELETE FROM endpoints WHERE container_id = ?", [runs]);
+    db.run("DELETE FROM sandboxes WHERE container_id = ?", [runs]);
+    db.run("DELETE FROM plugs WHERE container_id = ?", [runs]);
     db.run("DELETE FROM volumes WHERE name = 'kept'");
     db.run("PRAGMA foreign_keys = OFF");
     db.run("INSERT INTO image_names (name, image_id) VALUES ('docker.io/library/ghost:latest', 'sha256:none')");
