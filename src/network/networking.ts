@@ -16,7 +16,7 @@ import { type Database, EndpointsTable } from "../metadata/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
-import type { SandboxDns, SandboxDnsOptions } from "./dns/types.ts";
+import { DnsServer } from "./dns/dns-server.ts";
 import { DnsForwarder } from "./dns-forwarder.ts";
 import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
 import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
@@ -66,8 +66,6 @@ export interface NetworkingOptions {
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
   readonly hostResolvConf?: string | undefined;
-  /** Serves names in the sandboxes of networks that have them. */
-  readonly serveNames?: ((options: SandboxDnsOptions) => SandboxDns) | undefined;
   /** Drivers beside the bridge, by name. */
   readonly drivers?: ((name: string) => Promise<NetworkDriver | undefined> | NetworkDriver | undefined) | undefined;
 }
@@ -108,6 +106,7 @@ export class Networking {
   readonly #publisher: Publisher;
   readonly #reaper: Reaper;
   readonly #names = new Names();
+  readonly #dnsServer: DnsServer;
   readonly #networks: Networks;
   readonly #bridges: BridgeDriver;
   readonly #predefined = new Map<string, NetworkConfig>();
@@ -129,6 +128,7 @@ export class Networking {
     this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
     this.#publisher = new Publisher({ firewall: () => this.#firewall, netfilter: this.#netfilter, log: this.#log });
     this.#reaper = new Reaper({ route: this.#route, log: this.#log });
+    this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
     const pools = options.defaultAddressPools;
     this.#networks = new Networks({
@@ -220,7 +220,7 @@ export class Networking {
       network: (id) => (id === this.#default?.id ? this.#default.network : this.#networks.open(id)),
       defaultBridge: () => this.#default,
       hostServers: () => this.#hostServers(),
-      serveNames: this.#o.serveNames ?? (() => NO_NAMES),
+      serveNames: (options) => this.#dnsServer.open(options),
     });
   }
 
@@ -574,6 +574,7 @@ export class Networking {
     this.#sandboxes?.close();
     this.#publisher.close();
     this.#networks.close();
+    this.#dnsServer[Symbol.dispose]();
     if (options.removeAll && isUnused) {
       this.#firewall.uninstall();
       for (const { name, mac } of this.#table.bridges()) {
@@ -588,8 +589,6 @@ export class Networking {
     this.#home.close();
   }
 }
-
-const NO_NAMES: SandboxDns = { close: () => {}, [Symbol.dispose]: () => {} };
 
 function counters(s: LinkStats): InterfaceStats {
   return {
