@@ -1,6 +1,16 @@
 import { createSocket } from "node:dgram";
-import { createServer, type Socket } from "node:net";
-import { bindInet, createNetnsFd, currentNetns, type Fd, insideNetns, NETLINK, NetlinkSocket, setLink } from "../../linux/mod.ts";
+import { connect, createServer, type NetConnectOpts, type Socket } from "node:net";
+import {
+  bindInet,
+  connectTcp,
+  createNetnsFd,
+  currentNetns,
+  type Fd,
+  insideNetns,
+  NETLINK,
+  NetlinkSocket,
+  setLink,
+} from "../../linux/mod.ts";
 import { tryIpBytes } from "../ip.ts";
 
 /** A network namespace with its loopback up, gone at the end. */
@@ -53,18 +63,31 @@ export class TestUpstream implements Disposable {
   readonly asked: Buffer[] = [];
   readonly ports = new Set<number>();
   readonly #close: () => void;
+  readonly #push: (answer: Buffer) => void;
 
-  private constructor(close: () => void) {
+  private constructor(close: () => void, push: (answer: Buffer) => void) {
     this.#close = close;
+    this.#push = push;
+  }
+
+  /** Sends an answer over UDP to who asked last. */
+  push(answer: Buffer): void {
+    this.#push(answer);
   }
 
   static async start(netns: TestNetns | undefined, address: string, answerer: Answerer, port = 53): Promise<TestUpstream> {
     const udp = createSocket(address.includes(":") ? "udp6" : "udp4");
     const sockets = new Set<Socket>();
-    const upstream: TestUpstream = new TestUpstream(() => {
+    let last = { port: 0, address: "" };
+    let isClosed = false;
+    const close = (): void => {
+      isClosed = true;
       udp.close();
       tcp.close();
       for (const socket of sockets) socket.destroy();
+    };
+    const upstream: TestUpstream = new TestUpstream(close, (pushed) => {
+      if (!isClosed) udp.send(pushed, last.port, last.address);
     });
     const answersTo = (query: Buffer, transport: "udp" | "tcp"): readonly Buffer[] => {
       upstream.asked.push(Buffer.from(query));
@@ -72,6 +95,7 @@ export class TestUpstream implements Disposable {
       return answer === undefined ? [] : Buffer.isBuffer(answer) ? [answer] : (answer as readonly Buffer[]);
     };
     udp.on("message", (query, from) => {
+      last = from;
       upstream.ports.add(from.port);
       for (const answer of answersTo(query, "udp")) udp.send(answer, from.port, from.address);
     });
@@ -162,14 +186,22 @@ export class TestClient implements Disposable {
     return this.received;
   }
 
-  /** Sends a query and resolves with the answer. */
+  /** Sends a query and resolves with the next answer that has its id. */
   async ask(message: Uint8Array): Promise<Buffer> {
-    const count = this.received.length + 1;
     this.send(message);
-    return (await this.until(count))[count - 1] ?? Buffer.alloc(0);
+    for (let at = this.received.length; ; at++) {
+      const received = (await this.until(at + 1))[at] ?? Buffer.alloc(0);
+      if (received[0] === message[0] && received[1] === message[1]) return received;
+    }
   }
 
   [Symbol.dispose](): void {
     this.#socket.close();
   }
+}
+
+/** A TCP connection from a namespace to 127.0.0.11; its writable half can be closed alone. */
+export function connectFrom(netns: TestNetns): Socket {
+  const socket = netns.inside(() => connectTcp(Uint8Array.of(127, 0, 0, 11), 53));
+  return connect({ fd: socket.release(), allowHalfOpen: true } as unknown as NetConnectOpts);
 }
