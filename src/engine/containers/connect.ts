@@ -54,16 +54,13 @@ function checkConnectable({ spec }: Container, network: NetworkFacts): void {
   if (mode === "host" || network.name === "host") {
     throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
   }
-  if ((mode === "none" && isOnNone(spec.endpoints)) || network.name === "none") {
+  if (Object.hasOwn(spec.endpoints, "none") || network.name === "none") {
     throw new DhowError("invalid", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
   }
   if (network.scope !== "local" && !network.isAttachable && network.driver === "overlay" && network.isPredefined) {
     throw new DhowError("forbidden", `Could not attach to network ${network.name}: network not manually attachable`);
   }
 }
-
-const isOnNone = (endpoints: Readonly<Record<string, EndpointSettings>>): boolean =>
-  Object.hasOwn(endpoints, "none") || Object.keys(endpoints).length === 0;
 
 function removed({ id }: Container, { name }: NetworkFacts, what: string): DhowError {
   return new DhowError("invalid", `container ${id} is marked for removal and cannot be ${what} to the network ${name}`);
@@ -84,9 +81,9 @@ export async function disconnectContainer(deps: ContainerDeps, container: Contai
   if (state.status === "removing" || state.status === "dead") throw removed(container, network, "disconnected");
   const { [network.name]: _, ...endpoints } = spec.endpoints;
   if (isRunning(state)) {
-    const sandbox = await deps.network.disconnect(container.id, network.id);
+    const sandbox = network.name === "none" ? deps.network.sandbox(container.id) : await deps.network.disconnect(container.id, network.id);
     deps.store.updateSpec(container, { endpoints });
-    refresh(deps, container, sandbox);
+    if (sandbox !== undefined) refresh(deps, container, sandbox);
     emitNetwork(deps.emit, "disconnect", container, network);
     return;
   }
