@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { DhowError } from "../lib/mod.ts";
+import { ChunkedBody } from "./chunked-body.ts";
 import { Query } from "./decode.ts";
 import { type Decoded, decodeJson, type GoType } from "./go-json.ts";
 import { mediaType } from "./media-type.ts";
@@ -46,37 +47,68 @@ function collect(incoming: IncomingMessage): Promise<Uint8Array> {
   });
 }
 
+/** The body of a taken-over request, and what the client has sent beyond it. */
+export interface TakenBody {
+  readonly body: Uint8Array;
+  readonly early: Uint8Array;
+}
+
 /**
  * The body of a request that was upgraded on a connection which Bun did not accept itself: there the HTTP parser stops at the headers, and
  * what follows them is in `head` and on the socket. `early` is what the client has sent beyond the body; the socket is paused.
- * @throws invalid when the client goes away before, or announces too much
+ * @throws invalid when the client goes away before, sends or announces too much, or no chunks where it announced them
  */
-export async function takeBody(
-  incoming: IncomingMessage,
-  socket: Duplex,
-  head: Uint8Array,
-): Promise<{ readonly body: Uint8Array; readonly early: Uint8Array }> {
+export async function takeBody(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<TakenBody> {
+  const take = incoming.headers["transfer-encoding"] === undefined ? announcedBody(incoming) : chunkedBody();
+  return take(head) ?? (await takeFrom(socket, take));
+}
+
+/** Takes what arrives, until the body is whole. */
+type Take = (bytes: Uint8Array) => TakenBody | undefined;
+
+function announcedBody(incoming: IncomingMessage): Take {
   const length = Number(incoming.headers["content-length"] ?? 0);
   if (length > MAX_JSON_BYTES) throw new DhowError("invalid", `invalid JSON: request body too large: limit is ${MAX_JSON_BYTES} bytes`);
-  const chunks = [head];
-  let sizeBytes = head.length;
-  if (sizeBytes < length) {
-    await new Promise<void>((resolve, reject) => {
-      const read = (chunk: Uint8Array): void => {
-        chunks.push(chunk);
-        sizeBytes += chunk.length;
-        if (sizeBytes < length) return;
-        socket.pause();
-        socket.off("data", read).off("end", cut).off("close", cut);
-        resolve();
-      };
-      const cut = (): void => reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
-      socket.on("data", read).on("end", cut).on("close", cut);
-      socket.resume();
-    });
-  }
-  const all = Buffer.concat(chunks);
-  return { body: all.subarray(0, length), early: all.subarray(length) };
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  return (bytes) => {
+    chunks.push(bytes);
+    sizeBytes += bytes.length;
+    if (sizeBytes < length) return undefined;
+    const all = Buffer.concat(chunks);
+    return { body: all.subarray(0, length), early: all.subarray(length) };
+  };
+}
+
+function chunkedBody(): Take {
+  const chunked = new ChunkedBody(MAX_JSON_BYTES);
+  return (bytes) => {
+    const early = chunked.push(bytes);
+    return early && { body: chunked.bytes(), early };
+  };
+}
+
+function takeFrom(socket: Duplex, take: Take): Promise<TakenBody> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      socket.pause();
+      socket.off("data", read).off("end", cut).off("close", cut);
+    };
+    const read = (chunk: Uint8Array): void => {
+      try {
+        const taken = take(chunk);
+        if (taken === undefined) return;
+        end();
+        resolve(taken);
+      } catch (error) {
+        end();
+        reject(error);
+      }
+    };
+    const cut = (): void => reject(new DhowError("invalid", "invalid JSON: unexpected EOF"));
+    socket.on("data", read).on("end", cut).on("close", cut);
+    socket.resume();
+  });
 }
 
 /** One call of the API. */

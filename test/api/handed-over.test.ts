@@ -32,3 +32,17 @@ test("exec on it waits for a body that comes late, and refuses one that never do
   cut.socket.end();
   expect(await cut.end()).toStartWith("HTTP/1.1 400 ");
 });
+
+test("exec on it reads a body that is sent in chunks", async () => {
+  const engine = fakeEngine({ "exec.start": async () => echoSession() });
+  await using server = await serve(engine.api, { isHandedOver: true });
+  const start = upgrade("/exec/e/start", ["Content-Type: application/json", "Transfer-Encoding: chunked"]);
+  const client = await server.connect(`${start}5\r\n${BODY.slice(0, 5)}\r\n`);
+  await Bun.sleep(20);
+  client.socket.write(`8\r\n${BODY.slice(5)}\r\n0\r\n\r\nstdin`);
+  client.socket.end();
+  expect((await client.end()).split("\r\n\r\n")[1]).toBe(frame(1, "echo:stdin") + frame(2, "eof"));
+  expect(engine.calls[0]?.args.slice(0, 2)).toEqual(["e", { Tty: false }]);
+  const broken = await server.connect(`${start}nonsense\r\n`);
+  expect(await broken.end()).toStartWith("HTTP/1.1 400 ");
+});
