@@ -114,6 +114,8 @@ export class ImageStore {
   readonly #parsed = new Map<Digest, Parsed>();
   /** When the use of an image was last noted, as far as this process knows. */
   readonly #usedMs = new Map<Digest, number>();
+  /** Images that the log has told about. */
+  readonly #unreadable = new Set<Digest>();
   /** Layers that work in flight counts on. */
   readonly leases = new Leases<ChainId>();
 
@@ -194,9 +196,21 @@ export class ImageStore {
     return image;
   }
 
-  /** All images, in the order of their ids. */
+  /** All images that can be used, in the order of their ids: one that is damaged is left out, as docker does, and told in the log once. */
   list(): Image[] {
-    return this.#table.all().map((row) => this.#view(row));
+    return this.#table.all().flatMap((row) => this.#tryView(row) ?? []);
+  }
+
+  #tryView(row: ImageRow): Image | undefined {
+    try {
+      const image = this.#view(row);
+      this.#unreadable.delete(row.id);
+      return image;
+    } catch (error) {
+      if (!this.#unreadable.has(row.id)) this.#log.error("image is damaged", { image: row.id, error: errorMessage(error) });
+      this.#unreadable.add(row.id);
+      return undefined;
+    }
   }
 
   /** The bytes of an image's config. @throws notFound */
@@ -306,6 +320,7 @@ export class ImageStore {
     this.#table.delete(id);
     this.#parsed.delete(id);
     this.#usedMs.delete(id);
+    this.#unreadable.delete(id);
     this.#blobs.remove(id);
     return this.releaseLayers(layers);
   }
@@ -415,6 +430,7 @@ export class ImageStore {
     this.#table.delete(id);
     this.#parsed.delete(id);
     this.#usedMs.delete(id);
+    this.#unreadable.delete(id);
     this.#blobs.remove(id);
   }
 

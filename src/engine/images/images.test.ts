@@ -268,6 +268,25 @@ describe("prune()", () => {
   });
 });
 
+test("a list goes on without an image whose config is gone", async () => {
+  await using bed = new Testbed();
+  const whole = await bed.add({ name: "whole" });
+  const damaged = await bed.add({ name: "damaged", second: 1 });
+  bed.blobs.remove(damaged.id);
+  expect(
+    bed
+      .reopen()
+      .list()
+      .map(({ id }) => id),
+  ).toEqual([whole.id]);
+  expect(
+    bed
+      .reopen()
+      .damaged()
+      .map(({ id }) => id),
+  ).toEqual([damaged.id]);
+});
+
 test("recover() drops damaged images and what nobody uses", async () => {
   await using bed = new Testbed();
   const whole = await bed.add({ name: "whole", layers: [{ a: "a" }] });
