@@ -342,6 +342,8 @@ const pairs: readonly Golden[] = [
   },
   { request: "GET /plugins", status: 200, json: [] },
   { request: "POST /build/prune", status: 200, json: { CachesDeleted: null, SpaceReclaimed: 0 } },
+  { request: "POST /build/cancel?id=x", status: 200 },
+  { request: "POST /build/cancel", status: 500, json: { message: "build ID not provided" } },
   { request: "OPTIONS /anything", status: 200 },
 ];
 

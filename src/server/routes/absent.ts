@@ -38,6 +38,11 @@ export function absentRoutes(): readonly Route[] {
     route("GET", "/plugins/:name/json", (request) => {
       throw new DhowError("notFound", `plugin ${JSON.stringify(request.name)} not found`);
     }),
+    // there is no build to cancel, which dockerd says of no id either
+    route("POST", "/build/cancel", ({ query }) => {
+      if (query.text("id") === "") throw new DhowError("internal", "build ID not provided");
+      return { kind: "empty", status: 200 };
+    }),
     // there is no build cache, so there is nothing to prune: `docker system prune` asks
     route("POST", "/build/prune", () => json({ CachesDeleted: null, SpaceReclaimed: 0 })),
   ];
