@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errorMessage, formatTime, isDigest, nowNs } from "../../lib/mod.ts";
 import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
@@ -307,6 +308,12 @@ interface SharedNamespaces {
   readonly ipcPath?: string;
   readonly pidPath?: string;
   readonly shmPath?: string;
+  readonly mqueuePath?: string | null;
+}
+
+/** The host's message queues, if it has mounted them: a user namespace may not mount those of a namespace that isn't its own. */
+function hostQueues(): string | null {
+  return existsSync("/dev/mqueue") ? "/dev/mqueue" : null;
 }
 
 function shmDir(deps: ContainerDeps, id: string): string {
@@ -328,6 +335,7 @@ function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, 
     }
     return { ...pid, ipcPath: namespacePath(deps, donor, "ipc", held), shmPath: shmDir(deps, donor.id) };
   }
+  if (IpcMode === "host" && spec.userns !== undefined) return { ...pid, mqueuePath: hostQueues() };
   if (IpcMode !== "shareable") return pid;
   const shmPath = shmDir(deps, id);
   undo.defer(() => releaseShm(deps, id));

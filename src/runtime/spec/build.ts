@@ -56,6 +56,8 @@ export interface SpecInput {
   readonly network: SpecNetwork;
   /** `/proc/<pid>/ns/ipc` of the container whose namespace is joined. */
   readonly ipcPath?: string | undefined;
+  /** What to bind at /dev/mqueue where its file system can't be mounted anew; null for nothing. */
+  readonly mqueuePath?: string | null | undefined;
   readonly pidPath?: string | undefined;
   /** The user namespace, which is there already, and what is mapped in it; without one the container is in the host's. */
   readonly userns?: { readonly path: string; readonly mappings: IdMappings } | undefined;
@@ -144,6 +146,7 @@ function mounts(input: SpecInput, options: SecurityOptions): OciMount[] {
     ipcMode,
     shmSizeBytes: hostConfig.ShmSize || DEFAULT_SHM_SIZE,
     shmPath: input.shmPath ?? (ipcMode === "host" ? "/dev/shm" : undefined),
+    mqueuePath: input.mqueuePath,
   });
   return withUserMounts(defaults, [...input.mounts, ...initMount(input)]);
 }

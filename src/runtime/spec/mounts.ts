@@ -9,6 +9,14 @@ export interface DefaultMountsInput {
   readonly shmSizeBytes: number;
   /** Directory to bind at /dev/shm instead of a file system of its own. */
   readonly shmPath?: string | undefined;
+  /** What to bind at /dev/mqueue instead of a file system of its own; null for nothing. */
+  readonly mqueuePath?: string | null | undefined;
+}
+
+function mqueue({ mqueuePath }: DefaultMountsInput): OciMount[] {
+  if (mqueuePath === null) return [];
+  if (mqueuePath !== undefined) return [{ destination: "/dev/mqueue", type: "bind", source: mqueuePath, options: ["rbind", "rprivate"] }];
+  return [{ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] }];
 }
 
 function shm(input: DefaultMountsInput): OciMount[] {
@@ -44,7 +52,7 @@ export function defaultMounts(input: DefaultMountsInput): OciMount[] {
       source: "cgroup",
       options: [...ro(input.writableCgroups), "nosuid", "noexec", "nodev"],
     },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+    ...mqueue(input),
     ...shm(input),
   ];
 }

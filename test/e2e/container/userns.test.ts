@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMountInfo } from "../../../src/linux/mod.ts";
 import { Daemon, dockerCliMajor } from "../daemon.ts";
@@ -53,6 +53,13 @@ describe("--userns=auto", () => {
     ]);
     expect(await inspect("second")).toMatchObject({ UsernsMode: "auto", IDMappings: { UidMap: [`0:${POOL.start + 65536}:65536`] } });
     expect(await run([], "cat /proc/self/uid_map")).toContain("4294967295");
+  });
+
+  test("the host's IPC namespace may be shared", async () => {
+    const [link = "", shm = ""] = (await auto("readlink /proc/self/ns/ipc; stat -c %u:%a /dev/shm", "--ipc", "host")).split("\n");
+    expect(link).toBe(readlinkSync("/proc/self/ns/ipc"));
+    // the host's own, which is nobody's here
+    expect(shm).toBe("65534:1777");
   });
 
   test("files have the image's ids on the disk and the container's in it", async () => {
