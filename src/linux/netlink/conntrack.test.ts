@@ -26,7 +26,11 @@ const SCRIPT = `
     () => deleteListedFlows(socket, { side: "reply", address: at(2) }),
     () => deleteListedFlows(socket, { side: "origin", address: at(1) }),
     () => deleteListedFlows(socket, { side: "origin", address: at(9) }),
-    () => flushFlowsTo(socket, 4, 17, 7002),
+    () => deleteListedFlows(socket, { family: 4, protocol: 17, destinationPort: 7001, answeredBy: at(2) }),
+    () => deleteListedFlows(socket, { family: 4, protocol: 17, destinationPort: 7001, answeredBy: at(3) }),
+    () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002, answeredBy: at(3) }),
+    () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002, answeredBy: at(2) }),
+    () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002 }),
     () => flushFlowsOf(socket, at(2), "reply"),
   ]) {
     await send(7001);
@@ -43,5 +47,5 @@ test.skipIf(process.getuid?.() !== 0)("tracked flows are forgotten at once and o
   // a network namespace of its own, with everything that the kernel tracks in it
   const { stdout, stderr } = Bun.spawnSync(["unshare", "-n", process.execPath, "-e", SCRIPT]);
   expect(stderr.toString()).toBe("");
-  expect(stdout.toString()).toBe("2>1 2>0 2>0 2>2 2>1 2>0\n");
+  expect(stdout.toString()).toBe("2>1 2>0 2>0 2>2 2>1 2>2 2>2 2>1 2>1 2>0\n");
 });

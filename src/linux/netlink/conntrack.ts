@@ -19,19 +19,25 @@ const EINVAL = 22;
 const ENOENT = 2;
 const NFGEN_LENGTH = 4;
 
+/** Where flows went: a port by an IP protocol, and who answers there (four or sixteen bytes in network order), if that matters. */
+export interface FlowDestination {
+  readonly family: 4 | 6;
+  readonly protocol: number;
+  readonly destinationPort: number;
+  readonly answeredBy?: Uint8Array | undefined;
+}
+
 /** Which flows: what one side of them has as its sender (four or sixteen bytes in network order), or where they went. */
-export type FlowMatch =
-  | { readonly side: "origin" | "reply"; readonly address: Uint8Array }
-  | { readonly family: 4 | 6; readonly protocol: number; readonly destinationPort: number };
+export type FlowMatch = { readonly side: "origin" | "reply"; readonly address: Uint8Array } | FlowDestination;
 
 /** Forgets tracked flows that `address` answers or, with "origin", has begun. @throws {NetlinkError} */
 export function flushFlowsOf(socket: NetlinkSocket, address: Uint8Array, side: "origin" | "reply"): void {
   flush(socket, { side, address });
 }
 
-/** Forgets tracked flows of an IP protocol to a destination port. @throws {NetlinkError} */
-export function flushFlowsTo(socket: NetlinkSocket, family: 4 | 6, protocol: number, port: number): void {
-  flush(socket, { family, protocol, destinationPort: port });
+/** Forgets tracked flows to a destination. @throws {NetlinkError} */
+export function flushFlowsTo(socket: NetlinkSocket, destination: FlowDestination): void {
+  flush(socket, destination);
 }
 
 function familyOf(match: FlowMatch): number {
@@ -53,16 +59,20 @@ function writeMatch(w: MessageWriter, match: FlowMatch): void {
   w.u8(familyOf(match)).u8(1).u16be(0);
   if ("address" in match) {
     const isOrigin = match.side === "origin";
-    w.nest(isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, () => {
-      w.nest(CTA_TUPLE_IP, () => w.attr(match.address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, match.address));
-    });
+    writeSender(w, isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, match.address);
     writeFilter(w, isOrigin ? FILTER.IP_SRC : 0, isOrigin ? 0 : FILTER.IP_SRC);
     return;
   }
+  const { answeredBy } = match;
   w.nest(CTA.TUPLE_ORIG, () => {
     w.nest(CTA_TUPLE_PROTO, () => w.attrU8(CTA_PROTO_NUM, match.protocol).attrU16be(CTA_PROTO_DST_PORT, match.destinationPort));
   });
-  writeFilter(w, FILTER.PROTO_NUM | FILTER.PROTO_DST_PORT, 0);
+  if (answeredBy !== undefined) writeSender(w, CTA.TUPLE_REPLY, answeredBy);
+  writeFilter(w, FILTER.PROTO_NUM | FILTER.PROTO_DST_PORT, answeredBy === undefined ? 0 : FILTER.IP_SRC);
+}
+
+function writeSender(w: MessageWriter, tuple: number, address: Uint8Array): void {
+  w.nest(tuple, () => w.nest(CTA_TUPLE_IP, () => w.attr(address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, address)));
 }
 
 function writeFilter(w: MessageWriter, orig: number, reply: number): void {
@@ -111,15 +121,16 @@ function isMatch(flow: ReadonlyMap<number, Uint8Array>, match: FlowMatch): boole
     const nested = decodeAttributes(flow.get(tuple) ?? new Uint8Array()).get(type);
     return decodeAttributes(nested ?? new Uint8Array());
   };
-  if ("address" in match) {
-    const type = match.address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC;
-    const source = part(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, CTA_TUPLE_IP).get(type);
-    return source?.length === match.address.length && match.address.every((byte, at) => source[at] === byte);
-  }
+  const hasSender = (tuple: number, address: Uint8Array): boolean => {
+    const source = part(tuple, CTA_TUPLE_IP).get(address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC);
+    return source?.length === address.length && address.every((byte, at) => source[at] === byte);
+  };
+  if ("address" in match) return hasSender(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, match.address);
+  const { protocol, destinationPort, answeredBy } = match;
   const proto = part(CTA.TUPLE_ORIG, CTA_TUPLE_PROTO);
-  return (
-    readBigEndian(proto.get(CTA_PROTO_NUM)) === match.protocol && readBigEndian(proto.get(CTA_PROTO_DST_PORT)) === match.destinationPort
-  );
+  if (readBigEndian(proto.get(CTA_PROTO_NUM)) !== protocol) return false;
+  if (readBigEndian(proto.get(CTA_PROTO_DST_PORT)) !== destinationPort) return false;
+  return answeredBy === undefined || hasSender(CTA.TUPLE_REPLY, answeredBy);
 }
 
 function readBigEndian(value: Uint8Array | undefined): number | undefined {

@@ -82,8 +82,12 @@ describe("requests", () => {
   test("a transaction is framed by begin and end and numbers its messages", () => {
     let n = 0;
     const { bytes, calls } = encodeBatch(
-      { family: 2, name: "t" },
-      [{ verb: "add", set: "s", elements: [{ key: Uint8Array.of(6, 0, 0, 0), data: Uint8Array.of(1, 2, 3, 4) }] }],
+      [
+        {
+          table: { family: 2, name: "t" },
+          changes: [{ verb: "add", set: "s", elements: [{ key: Uint8Array.of(6, 0, 0, 0), data: Uint8Array.of(1, 2, 3, 4) }] }],
+        },
+      ],
       () => ++n,
     );
     const messages = decodeMessages(bytes);

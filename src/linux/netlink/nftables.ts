@@ -65,22 +65,34 @@ function* messagesOf(changes: readonly SetChange[]): Generator<SetChange> {
   }
 }
 
-/** The transaction that makes these changes. */
-export function encodeBatch(table: NftTable, changes: readonly SetChange[], next: () => number): NftBatch {
+/** Changes to the sets of one table. */
+export interface TableChange {
+  readonly table: NftTable;
+  readonly changes: readonly SetChange[];
+}
+
+/** The transaction that makes these changes, in their order. */
+export function encodeBatch(tables: readonly TableChange[], next: () => number): NftBatch {
   return encodeTransaction(next, (w, calls) => {
-    for (const change of messagesOf(changes)) {
-      const sequence = next();
-      const isAdd = change.verb === "add";
-      calls.set(sequence, `${change.verb} element ${change.set}`);
-      const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
-      w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
-        nfgen(w, table.family, 0);
-        w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, change.set);
-        w.nest(LIST_ELEMENTS, () => {
-          for (const element of change.elements) writeElement(w, isAdd ? element : { key: element.key, keyEnd: element.keyEnd });
-        });
-      });
+    for (const { table, changes } of tables) {
+      for (const change of messagesOf(changes)) {
+        const sequence = next();
+        calls.set(sequence, `${change.verb} element ${change.set}`);
+        writeChange(w, table, change, sequence);
+      }
     }
+  });
+}
+
+function writeChange(w: MessageWriter, table: NftTable, { verb, set, elements }: SetChange, sequence: number): void {
+  const isAdd = verb === "add";
+  const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
+  w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
+    nfgen(w, table.family, 0);
+    w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, set);
+    w.nest(LIST_ELEMENTS, () => {
+      for (const element of elements) writeElement(w, isAdd ? element : { key: element.key, keyEnd: element.keyEnd });
+    });
   });
 }
 
@@ -128,11 +140,17 @@ export function commit(socket: NetlinkSocket, table: NftTable, batch: NftBatch):
  * @throws {NetlinkError} EEXIST an element to add is there; ENOENT table, set or an element to delete is not
  */
 export function changeSets(socket: NetlinkSocket, table: NftTable, changes: readonly SetChange[]): void {
-  if (changes.every((c) => c.elements.length === 0)) return;
+  changeTables(socket, [{ table, changes }]);
+}
+
+/** The same for the sets of several tables. @throws {NetlinkError} as `changeSets` */
+export function changeTables(socket: NetlinkSocket, tables: readonly TableChange[]): void {
+  const [first] = tables;
+  if (first === undefined || tables.every(({ changes }) => changes.every((c) => c.elements.length === 0))) return;
   commit(
     socket,
-    table,
-    encodeBatch(table, changes, () => socket.sequence()),
+    first.table,
+    encodeBatch(tables, () => socket.sequence()),
   );
 }
 
