@@ -1,5 +1,17 @@
 import type { SetElement } from "../linux/mod.ts";
-import { type Family, formatIp, formatPrefix, ipBytes, ipOfBytes, lastOf, parseIp, parsePrefix, tryIpBytes } from "./ip.ts";
+import {
+  type Family,
+  formatIp,
+  formatPrefix,
+  hasIp,
+  ipBytes,
+  ipOfBytes,
+  lastOf,
+  type Prefix,
+  parseIp,
+  parsePrefix,
+  tryIpBytes,
+} from "./ip.ts";
 import type { PortProtocol } from "./port-specs.ts";
 
 /** A published port: what arrives at `hostIp`:`hostPort` goes to `containerIp`:`containerPort`; both addresses of one family. */
@@ -12,7 +24,7 @@ export interface PortForward {
   readonly containerPort: number;
   /** Networks that alone may use it; undefined: everybody. */
   readonly allow?: readonly string[] | undefined;
-  /** The container's own address takes connections to the port, too (gateway mode "routed"). */
+  /** The container's own address takes connections to the port, and none of the host's does (gateway mode "routed"). */
   readonly isDirect?: boolean | undefined;
 }
 
@@ -77,8 +89,9 @@ const familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
 /** Which elements of which sets publish those of `forwards` that are of one family. Runs of ports that keep their number become one interval. */
 export function forwardElements(forwards: readonly PortForward[], family: Family): Elements {
   const out: Record<ForwardSet, SetElement[]> = { ports: [], host_ports: [], port_ranges: [], guarded: [], allowed: [], direct: [] };
-  const sorted = forwards
-    .filter((f) => familyOf(f.containerIp) === family)
+  const own = forwards.filter((f) => familyOf(f.containerIp) === family);
+  const sorted = own
+    .filter((f) => !f.isDirect)
     .sort((a, b) => a.protocol.localeCompare(b.protocol) || a.hostIp.localeCompare(b.hostIp) || a.hostPort - b.hostPort);
   for (let i = 0; i < sorted.length; ) {
     const run = runAt(sorted, i);
@@ -88,7 +101,7 @@ export function forwardElements(forwards: readonly PortForward[], family: Family
     else for (const f of sorted.slice(i, i + run)) pushSingle(out, f);
     i += run;
   }
-  pushGuards(out, sorted);
+  pushGuards(out, own);
   return out;
 }
 
@@ -121,7 +134,7 @@ function pushSingle(out: Record<ForwardSet, SetElement[]>, f: PortForward): void
   else out.host_ports.push({ key: addressKey(bytesOf(f.hostIp), f.protocol, f.hostPort), data });
 }
 
-/** A container's port that several host ports lead to has one element: its first one's. */
+/** A container's port that several host ports lead to has one element: its first one's. All of them have the same list. */
 function pushGuards(out: Record<ForwardSet, SetElement[]>, forwards: readonly PortForward[]): void {
   const seen = new Set<string>();
   for (const { protocol, containerIp, containerPort, allow, isDirect } of forwards) {
@@ -132,14 +145,22 @@ function pushGuards(out: Record<ForwardSet, SetElement[]>, forwards: readonly Po
     if (isDirect) out.direct.push({ key });
     if (allow === undefined) continue;
     out.guarded.push({ key });
-    for (const source of allow) {
-      const prefix = parsePrefix(source);
+    for (const prefix of disjoint(allow.map(parsePrefix))) {
       if (prefix.family !== familyOf(containerIp)) continue;
       const from = ipBytes({ family: prefix.family, value: prefix.network });
       const to = ipBytes({ family: prefix.family, value: lastOf(prefix) });
       out.allowed.push({ key: Uint8Array.from([...from, ...key]), keyEnd: Uint8Array.from([...to, ...key]) });
     }
   }
+}
+
+/** The same addresses without networks that are in others: intervals of a set must not overlap. */
+function disjoint(prefixes: readonly Prefix[]): Prefix[] {
+  const kept: Prefix[] = [];
+  for (const prefix of prefixes.toSorted((a, b) => a.length - b.length)) {
+    if (!kept.some((wider) => hasIp(wider, { family: prefix.family, value: prefix.network }))) kept.push(prefix);
+  }
+  return kept;
 }
 
 function nameKey(...names: readonly string[]): Uint8Array {
@@ -172,6 +193,7 @@ export function bridgeElements(rules: BridgeRules, family: Family): Elements {
 }
 
 const port = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+export const protocolNumber = (protocol: PortProtocol): number => PROTOCOL[protocol];
 /** A protocol's name by its number. */
 export const protocolText = (value: number | undefined): string => (value === 17 || value === 132 ? PROTOCOL_NAME[value] : "tcp");
 
@@ -323,7 +345,7 @@ export function renderTable(
       "ct state established,related accept",
       "ct status dnat goto published",
       "iifname . oifname @talking accept",
-      "oifname @unprotected accept",
+      "oifname @unprotected goto published",
       "oifname @routed goto directly",
       "drop",
     ]),

@@ -1,6 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
 import {
-  changeSets,
+  changeTables,
   deleteTable,
   isErrno,
   type NetlinkSocket,
@@ -23,12 +23,21 @@ import {
 } from "./firewall-table.ts";
 import type { Family } from "./ip.ts";
 
-function changesOf(verb: "add" | "delete", parts: readonly Elements[]): SetChange[] {
-  const changes: SetChange[] = [];
-  for (const part of parts) {
-    for (const [set, elements] of Object.entries(part)) if (elements.length > 0) changes.push({ verb, set, elements });
+function changesOf(verb: "add" | "delete", part: Elements): SetChange[] {
+  return Object.entries(part).flatMap(([set, elements]) => (elements.length > 0 ? { verb, set, elements } : []));
+}
+
+const hex = (bytes: Uint8Array | undefined): string => (bytes === undefined ? "" : Buffer.from(bytes).toString("hex"));
+
+/** What of `elements` is not, as it is, in `others`. */
+function without(elements: Elements, others: Elements): Elements {
+  const id = ({ key, keyEnd, data }: SetElement): string => `${hex(key)} ${hex(keyEnd)} ${hex(data)}`;
+  const left: Elements = {};
+  for (const [set, list] of Object.entries(elements) as [SetName, SetElement[]][]) {
+    const known = new Set(others[set]?.map(id));
+    left[set] = list.filter((element) => !known.has(id(element)));
   }
-  return changes;
+  return left;
 }
 
 /**
@@ -75,7 +84,7 @@ export class Firewall {
     if (isFirstIpv6) this.#hasIpv6 = true;
     if (!this.#isInstalled) return;
     if (isFirstIpv6 || isKnown) this.install();
-    else this.#change("add", (family) => [bridgeElements(rules, family)]);
+    else this.#change("add", (family) => bridgeElements(rules, family));
   }
 
   /** Takes a bridge out; one that is not there: nothing. @throws {NetlinkError} */
@@ -83,40 +92,39 @@ export class Firewall {
     const rules = this.#bridges.get(name);
     if (rules === undefined) return;
     this.#bridges.delete(name);
-    if (this.#isInstalled) this.#change("delete", (family) => [bridgeElements(rules, family)]);
+    if (this.#isInstalled) this.#change("delete", (family) => bridgeElements(rules, family));
   }
 
   /**
-   * Publishes; all or nothing. `forwards` are not told by the constructor's function yet: when somebody deleted the table, it is made anew.
+   * Publishes `after` in the place of `before`, all or nothing: both are all forwards of one container. One transaction, of the elements
+   * that are not the same, so that no packet of another port meets anything else. The constructor's function tells of them what is in
+   * `after` by then: when somebody changed the tables, they are made anew.
    * @throws {NetlinkError}
    */
-  publish(forwards: readonly PortForward[]): void {
-    this.#change("add", (family) => [forwardElements(forwards, family)], forwards);
-  }
-
-  /** Takes back what `publish` did, `forwards` being the same. Gone already: nothing. @throws {NetlinkError} */
-  unpublish(forwards: readonly PortForward[]): void {
-    this.#change("delete", (family) => [forwardElements(forwards, family)]);
-  }
-
-  #change(verb: "add" | "delete", elements: (family: Family) => readonly Elements[], more: readonly PortForward[] = []): void {
-    for (const family of this.#families()) {
-      try {
-        changeSets(this.#netfilter, this.#table(family), changesOf(verb, elements(family)));
-      } catch (error) {
-        if (verb === "delete" && isErrno(error, "ENOENT")) continue;
-        if (!isErrno(error, "ENOENT", "EEXIST")) throw error;
-        this.#reinstall(more);
-        return;
-      }
+  replace(before: readonly PortForward[], after: readonly PortForward[]): void {
+    const changes = this.#families().map((family) => {
+      const [was, is] = [forwardElements(before, family), forwardElements(after, family)];
+      return { table: this.#table(family), changes: [...changesOf("delete", without(was, is)), ...changesOf("add", without(is, was))] };
+    });
+    try {
+      changeTables(this.#netfilter, changes);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT", "EEXIST")) throw error;
+      this.install();
     }
   }
 
-  /** Somebody deleted the table, or put something of ours in. */
-  #reinstall(more: readonly PortForward[]): void {
-    const all = [...this.#forwards(), ...more];
-    const script = this.#families().map((family) => renderTable({ name: this.#tableName, family }, [...this.#bridges.values()], all));
-    runNft(script.join(""));
+  #change(verb: "add" | "delete", elements: (family: Family) => Elements): void {
+    for (const family of this.#families()) {
+      try {
+        changeTables(this.#netfilter, [{ table: this.#table(family), changes: changesOf(verb, elements(family)) }]);
+      } catch (error) {
+        if (verb === "delete" && isErrno(error, "ENOENT")) continue;
+        if (!isErrno(error, "ENOENT", "EEXIST")) throw error;
+        this.install();
+        return;
+      }
+    }
   }
 
   /**

@@ -126,7 +126,7 @@ export class Networking {
     this.#route = new NetlinkSocket(NETLINK.ROUTE);
     this.#netfilter = new NetlinkSocket(NETLINK.NETFILTER);
     this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
-    this.#publisher = new Publisher({ firewall: () => this.#firewall, netfilter: this.#netfilter, log: this.#log });
+    this.#publisher = new Publisher({ firewall: this.#firewall, netfilter: this.#netfilter, log: this.#log });
     this.#reaper = new Reaper({ route: this.#route, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());

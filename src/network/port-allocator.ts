@@ -9,6 +9,7 @@ import type { PortProtocol, PortRequest } from "./port-specs.ts";
 export interface PortLease {
   readonly protocol: PortProtocol;
   readonly containerPort: number;
+  /** 0: none of the host, the container's own address takes connections (gateway mode "routed"). */
   readonly hostPort: number;
   /** `0.0.0.0`, `::`, or one address. */
   readonly hostIp: string;
@@ -19,9 +20,21 @@ export interface PortLease {
   readonly socket: Fd | undefined;
 }
 
-/** Who asks, for docker's error texts. */
-export interface PortOwner {
-  readonly containerIp: string;
+/** What is published, and where: the ports of the host that were taken for a request. */
+export interface PublishedPort {
+  readonly request: PortRequest;
+  /** None while the container has no network that it could be published by. */
+  readonly leases: readonly PortLease[];
+}
+
+/** Where a container's published ports lead: the addresses of its endpoint that has the default route. */
+export interface PortTarget {
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+  /** The container's address takes connections itself (gateway mode "routed"), by family. */
+  readonly isDirect: { readonly 4: boolean; readonly 6: boolean };
+  /** Where ports are published that name no address; empty: everywhere. */
+  readonly hostBinding: string;
 }
 
 const ANY4 = "0.0.0.0";
@@ -54,30 +67,21 @@ export class PortAllocator {
   }
 
   /** Takes all ports of `requests` or none. @throws internal in docker's words */
-  allocate(requests: readonly PortRequest[], owner: PortOwner): PortLease[] {
-    const leases: PortLease[] = [];
+  allocate(requests: readonly PortRequest[], target: PortTarget): PublishedPort[] {
+    const published: PublishedPort[] = [];
     try {
-      for (const request of requests) leases.push(...this.#allocateOne(request, owner));
-      return leases;
+      for (const request of requests) published.push({ request, leases: this.#allocateOne(request, target) });
+      return published;
     } catch (error) {
-      this.release(leases);
+      for (const { leases } of published) this.release(leases);
       throw error;
     }
   }
 
   /** Takes a port again that a container still has from a former life of the daemon; the socket only if it can be had. */
   restore(lease: Omit<PortLease, "socket">): PortLease {
+    if (lease.hostPort === 0) return { ...lease, socket: undefined };
     this.#mark(lease.protocol, lease.hostPort, lease.hostIp);
-    try {
-      return { ...lease, socket: this.#bind(lease.protocol, lease.hostIp, lease.hostPort) };
-    } catch {
-      return { ...lease, socket: undefined };
-    }
-  }
-
-  /** A lease with its socket, which somebody may have closed. */
-  again(lease: PortLease): PortLease {
-    if (lease.socket !== undefined && lease.socket.fd >= 0) return lease;
     try {
       return { ...lease, socket: this.#bind(lease.protocol, lease.hostIp, lease.hostPort) };
     } catch {
@@ -102,16 +106,16 @@ export class PortAllocator {
     );
   }
 
-  #allocateOne(request: PortRequest, owner: PortOwner): PortLease[] {
+  #allocateOne(request: PortRequest, target: PortTarget): PortLease[] {
     const { hostPort, hostPortEnd } = request;
-    if (hostPort !== 0 && hostPort === hostPortEnd) return this.#take(request, hostPort, owner);
+    if (hostPort !== 0 && hostPort === hostPortEnd) return this.#take(request, hostPort, target);
     const { first, last } = hostPort === 0 ? this.#range : { first: hostPort, last: hostPortEnd };
     const start = hostPort === 0 && this.#nextRandom > first ? this.#nextRandom : first;
     const size = last - first + 1;
     for (let i = 0; i < size; i++) {
       const port = first + ((start - first + i) % size);
       try {
-        const leases = this.#take(request, port, owner);
+        const leases = this.#take(request, port, target);
         if (hostPort === 0) this.#nextRandom = port >= last ? first : port + 1;
         return leases;
       } catch (error) {
@@ -121,12 +125,12 @@ export class PortAllocator {
     throw new DhowError("internal", `Bind for ${request.hostIp || ANY4}:${first}-${last} failed: all ports are allocated`);
   }
 
-  #take(request: PortRequest, port: number, owner: PortOwner): PortLease[] {
+  #take(request: PortRequest, port: number, target: PortTarget): PortLease[] {
     const leases: PortLease[] = [];
-    const addresses = request.hostIp === "" ? (this.#hasIpv6 ? [ANY4, ANY6] : [ANY4]) : [request.hostIp];
+    const hostIps = request.hostIp || target.hostBinding;
     try {
-      for (const hostIp of addresses) {
-        const lease = this.#takeAddress(request, port, hostIp, owner);
+      for (const hostIp of hostIps === "" ? [ANY4, ANY6] : [hostIps]) {
+        const lease = this.#takeAddress(request, port, hostIp, target);
         if (lease !== undefined) leases.push(lease);
       }
       return leases;
@@ -136,9 +140,18 @@ export class PortAllocator {
     }
   }
 
-  #takeAddress(request: PortRequest, port: number, hostIp: string, owner: PortOwner): PortLease | undefined {
+  /** Undefined where the container can't be reached by that family, or the host has none of it. */
+  #takeAddress(request: PortRequest, port: number, hostIp: string, target: PortTarget): PortLease | undefined {
     const isV6 = !isIPv4(hostIp);
+    const isAny = request.hostIp === "" && target.hostBinding === "";
     const { protocol, containerPort, allow } = request;
+    const lease = { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }) };
+    const containerIp = (isV6 ? target.ipv6 : undefined) ?? target.ipv4;
+    // the daemon passes IPv6 on to IPv4, and nothing the other way round
+    if (containerIp === undefined || (isV6 && isAny && !this.#hasIpv6)) return undefined;
+    if (target.isDirect[containerIp.includes(":") ? 6 : 4]) {
+      return isV6 === containerIp.includes(":") ? { ...lease, hostPort: 0, socket: undefined } : undefined;
+    }
     const shown = isV6 ? `[${hostIp}]` : hostIp;
     const taken = this.#taken[protocol].get(port);
     const any = isV6 ? ANY6 : ANY4;
@@ -148,20 +161,20 @@ export class PortAllocator {
     try {
       const socket = this.#bind(protocol, hostIp, port);
       this.#mark(protocol, port, hostIp);
-      return { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }), socket };
+      return { ...lease, socket };
     } catch (cause) {
       const code = errnoCode(cause);
       const isMissing = code === "EAFNOSUPPORT" || (code === "EADDRNOTAVAIL" && hostIp === ANY6);
-      if (isMissing && request.hostIp === "") {
+      if (isMissing && isAny) {
         this.#hasIpv6 = false;
         return undefined;
       }
       if (code === "EPROTONOSUPPORT" && protocol === "sctp") {
         this.#mark(protocol, port, hostIp);
-        return { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }), socket: undefined };
+        return { ...lease, socket: undefined };
       }
       const why = cause instanceof Error ? cause.message.replace(/^.*?: /, "") : String(cause);
-      const what = `${shown}:${port}:${owner.containerIp}:${containerPort}/${protocol}`;
+      const what = `${shown}:${port}:${containerIp}:${containerPort}/${protocol}`;
       throw new DhowError("internal", `failed to bind host port for ${what}: ${why}`, {
         cause,
         details: { isPortTaken: code === "EADDRINUSE" },

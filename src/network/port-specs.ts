@@ -90,6 +90,8 @@ export interface PortConfig {
   readonly portBindings: Bindings | null | undefined;
   /** `HostConfig.PublishAllPorts`. */
   readonly publishAll: boolean | undefined;
+  /** Networks that alone may use a published port, by `80/tcp`. */
+  readonly allow?: ReadonlyMap<string, readonly string[]> | undefined;
 }
 
 /** Reads what is to be published and what is exposed. @throws invalid in docker's words */
@@ -110,6 +112,10 @@ export function parsePortSpecs(config: PortConfig): PortSpecs {
       exposed.add(key);
       if (config.publishAll) requests.push({ containerPort, protocol, hostIp: "", hostPort: 0, hostPortEnd: 0 });
     }
+  }
+  for (const [index, request] of requests.entries()) {
+    const allow = config.allow?.get(`${request.containerPort}/${request.protocol}`);
+    if (allow !== undefined) requests[index] = { ...request, allow };
   }
   requests.sort((a, b) => a.protocol.localeCompare(b.protocol) || a.containerPort - b.containerPort);
   return { requests, exposed: [...exposed].sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10) || a.localeCompare(b)) };

@@ -1,12 +1,11 @@
 import { DhowError, type Logger } from "../lib/mod.ts";
 import { flushFlowsTo, type NetlinkSocket } from "../linux/mod.ts";
 import type { Firewall } from "./firewall.ts";
-import type { PortForward } from "./firewall-table.ts";
-import { PortAllocator, type PortLease } from "./port-allocator.ts";
-import { type PortProxy, proxyTcp, proxyUdp } from "./port-proxy.ts";
+import { type PortForward, protocolNumber } from "./firewall-table.ts";
+import { ipBytes, parseIp } from "./ip.ts";
+import { PortAllocator, type PortLease, type PortTarget, type PublishedPort } from "./port-allocator.ts";
+import { PortProxies, type ProxyTarget } from "./port-proxies.ts";
 import type { PortRequest, PortSpecs } from "./port-specs.ts";
-
-const UDP = 17;
 
 export interface HostPort {
   readonly HostIp: string;
@@ -16,31 +15,29 @@ export interface HostPort {
 /** Docker's port map: null for a port that is exposed and not published. */
 export type BoundPorts = Readonly<Record<string, readonly HostPort[] | null>>;
 
-/** Where a container's published ports lead: the addresses of its endpoint that has the default route. */
-export interface PortTarget {
-  readonly ipv4: string | undefined;
-  readonly ipv6: string | undefined;
-  /** The container's address takes connections itself (gateway mode "routed"), by family. */
-  readonly isDirect: { readonly 4: boolean; readonly 6: boolean };
-  /** Where ports are published that name no address; empty: everywhere. */
-  readonly hostBinding: string;
-}
+type StoredLease = Omit<PortLease, "socket">;
 
 /** A container's ports in the form of its row. */
 export interface StoredPorts {
-  readonly leases: readonly Omit<PortLease, "socket">[];
+  readonly published: readonly { readonly request: PortRequest; readonly leases: readonly StoredLease[] }[];
   readonly exposed: readonly string[];
 }
 
-interface Published {
-  leases: readonly PortLease[];
-  exposed: readonly string[];
-  target: PortTarget | undefined;
-  proxies: PortProxy[];
+interface Held {
+  readonly published: readonly PublishedPort[];
+  readonly exposed: readonly string[];
+  readonly target: PortTarget | undefined;
+}
+
+/** What is to become of a container's published ports. */
+export interface PortChange {
+  /** Of those that `Publisher.published` tells. */
+  readonly remove: readonly PublishedPort[];
+  readonly add: readonly PortRequest[];
 }
 
 export interface PublisherDeps {
-  readonly firewall: () => Firewall | undefined;
+  readonly firewall: Firewall;
   readonly netfilter: NetlinkSocket;
   readonly log: Logger;
 }
@@ -49,175 +46,222 @@ export interface PublisherDeps {
 export class Publisher {
   readonly #deps: PublisherDeps;
   readonly #allocator = new PortAllocator();
-  readonly #held = new Map<string, Published>();
+  readonly #proxies: PortProxies;
+  readonly #held = new Map<string, Held>();
 
   constructor(deps: PublisherDeps) {
     this.#deps = deps;
+    this.#proxies = new PortProxies(deps.log);
   }
 
   /** Publishes a container's ports, all or none; what it had is taken back. @throws internal in docker's words */
   publish(containerId: string, { requests, exposed }: PortSpecs, target: PortTarget): void {
     this.release(containerId);
-    const leases = this.#allocate(requests, target);
-    const published: Published = { leases, exposed, target, proxies: [] };
-    this.#begin(containerId, published);
+    this.#swap(containerId, undefined, { published: this.#allocator.allocate(requests, target), exposed, target });
   }
 
-  /** Notes what a container without a place for its ports exposes. */
-  note(containerId: string, { exposed }: PortSpecs): void {
+  /** Notes what a container without a place for its ports is to publish, once it has one. */
+  note(containerId: string, { requests, exposed }: PortSpecs): void {
     this.release(containerId);
-    this.#held.set(containerId, { leases: [], exposed, target: undefined, proxies: [] });
+    this.#held.set(containerId, { published: waiting(requests), exposed, target: undefined });
   }
 
-  /** Publishes more of a running container's ports, all or none. @throws internal in docker's words */
-  add(containerId: string, requests: readonly PortRequest[]): void {
-    const published = this.#held.get(containerId);
-    if (published?.target === undefined)
-      throw new DhowError("conflict", `publish ports of container ${containerId}: it has no network with ports`);
-    const added = this.#allocate(requests, published.target);
-    this.#swap(containerId, published, [...published.leases, ...added], added);
-  }
-
-  /** Takes published ports of a running container back; those that `isGone` tells. */
-  remove(containerId: string, isGone: (lease: PortLease) => boolean): readonly PortLease[] {
-    const published = this.#held.get(containerId);
-    if (published === undefined) return [];
-    const gone = published.leases.filter(isGone);
-    this.#swap(
-      containerId,
-      published,
-      published.leases.filter((lease) => !gone.includes(lease)),
-      gone,
-    );
-    return gone;
-  }
-
-  /** Changes the leases of a container; `changed`, which come or go, are given back when the kernel refuses. */
-  #swap(containerId: string, published: Published, leases: readonly PortLease[], changed: readonly PortLease[]): void {
-    const firewall = this.#deps.firewall();
-    const { target } = published;
-    const isAddition = leases.length > published.leases.length;
-    const before = forwardsOf(published.leases, target);
-    const after = forwardsOf(leases, target);
-    // a run of ports is one element: it is taken back as it was put in
-    firewall?.unpublish(before);
-    this.#held.set(containerId, { ...published, leases: [] });
+  /**
+   * Publishes more of a running container's ports and takes others back, all or nothing; `commit` writes that down. Packets of ports that
+   * stay don't notice. Connections by ports that are taken back are cut.
+   * @throws internal in docker's words, conflict; what `commit` throws
+   */
+  change(containerId: string, { remove, add }: PortChange, commit: () => void): void {
+    const before = this.#held.get(containerId);
+    if (before === undefined) throw new DhowError("conflict", `container ${containerId} has no network of its own`);
+    const { target } = before;
+    const gone = leasesOf(before.published.filter((port) => remove.includes(port)));
+    const kept = before.published.filter((port) => !remove.includes(port));
+    if (target === undefined) {
+      this.#hold(containerId, before, { ...before, published: [...kept, ...waiting(add)] }, commit);
+      return;
+    }
+    // a port that another of this change gives up can't be had before that; all else is settled first
+    const [later, sooner] = partition(add, (request) => gone.some((lease) => isContested(lease, request)));
+    const added = this.#allocator.allocate(sooner, target);
+    const undo = [() => this.#free(leasesOf(added))];
     try {
-      firewall?.publish(after);
+      if (later.length > 0) {
+        this.#free(gone);
+        undo.push(() => this.#retake(containerId, before, gone));
+        const more = this.#allocator.allocate(later, target);
+        undo.push(() => this.#free(leasesOf(more)));
+        added.push(...more);
+      }
+      this.#hold(containerId, before, { ...before, published: [...kept, ...added] }, commit);
     } catch (error) {
-      firewall?.publish(before);
-      this.#held.set(containerId, published);
-      if (isAddition) this.#allocator.release(changed);
+      for (const step of undo.toReversed()) step();
       throw error;
     }
-    for (const proxy of published.proxies) proxy.close();
-    if (!isAddition) this.#allocator.release(changed);
-    const next: Published = { ...published, leases: leases.map((lease) => this.#allocator.again(lease)), proxies: [] };
-    this.#held.set(containerId, next);
-    this.#flush(after);
-    this.#startProxies(next);
+    if (later.length === 0) this.#free(gone);
+    this.#cut(forwardsOf({ leases: gone, target }));
   }
 
-  /** Leads a container's ports elsewhere, after its default route has changed; undefined: nowhere for now. */
+  /** Leads a container's ports elsewhere, after its default route has changed; undefined: nowhere for now. @throws internal */
   retarget(containerId: string, target: PortTarget | undefined): void {
-    const published = this.#held.get(containerId);
-    if (published === undefined) return;
-    const firewall = this.#deps.firewall();
-    firewall?.unpublish(forwardsOf(published.leases, published.target));
-    for (const proxy of published.proxies) proxy.close();
-    // a proxy that ended took its socket with it
-    const leases = published.leases.map((lease) => this.#allocator.again(lease));
-    this.#held.delete(containerId);
-    this.#begin(containerId, { ...published, leases, target, proxies: [] });
-  }
-
-  #allocate(requests: readonly PortRequest[], target: PortTarget): PortLease[] {
-    const { hostBinding, ipv4, ipv6 } = target;
-    const placed = hostBinding === "" ? requests : requests.map((r) => (r.hostIp === "" ? { ...r, hostIp: hostBinding } : r));
-    return this.#allocator.allocate(placed, { containerIp: ipv4 ?? ipv6 ?? "" });
-  }
-
-  #begin(containerId: string, published: Published): void {
-    const forwards = forwardsOf(published.leases, published.target);
+    const before = this.#held.get(containerId);
+    if (before === undefined) return;
+    if (target !== undefined && before.target !== undefined && isAlike(target, before.target)) {
+      this.#swap(containerId, before, { ...before, target });
+      return;
+    }
+    const requests = before.published.map(({ request }) => request);
+    const gone = leasesOf(before.published);
+    this.#free(gone);
     try {
-      if (forwards.length > 0) this.#deps.firewall()?.publish(forwards);
+      const published = target === undefined ? waiting(requests) : this.#allocator.allocate(requests, target);
+      this.#swap(containerId, before, { ...before, published, target });
     } catch (error) {
-      this.#allocator.release(published.leases);
+      this.#retake(containerId, before, gone);
       throw error;
     }
-    this.#held.set(containerId, published);
-    this.#flush(forwards);
+  }
+
+  /** Puts `after` in the place of `before` in the kernel; what was taken for it is given back when that refuses. @throws {NetlinkError} */
+  #swap(containerId: string, before: Held | undefined, after: Held): void {
+    try {
+      this.#hold(containerId, before, after, () => {});
+    } catch (error) {
+      const kept = new Set(leasesOf(before?.published ?? []));
+      this.#free(leasesOf(after.published).filter((lease) => !kept.has(lease)));
+      throw error;
+    }
+  }
+
+  /** The kernel first, then what `commit` writes: a daemon that dies in between leaves the next one what was before. */
+  #hold(containerId: string, before: Held | undefined, after: Held, commit: () => void): void {
+    const { firewall } = this.#deps;
+    const [was, is] = [before, after].map((held) => (held === undefined ? [] : forwardsOfAll(held)));
+    const put = (held: Held | undefined): void => {
+      if (held === undefined) this.#held.delete(containerId);
+      else this.#held.set(containerId, held);
+    };
+    put(after);
+    try {
+      firewall.replace(was ?? [], is ?? []);
+      try {
+        commit();
+      } catch (error) {
+        put(before);
+        firewall.replace(is ?? [], was ?? []);
+        throw error;
+      }
+    } catch (error) {
+      put(before);
+      throw error;
+    }
+    this.#flush((is ?? []).filter((forward) => !was?.some((other) => isSame(forward, other))));
     // IPv6 clients can wait until the container is started
-    if (published.leases.some((l) => l.isV6)) setImmediate(() => this.#startProxies(published));
+    if (leasesOf(after.published).some((l) => l.isV6)) setImmediate(() => this.#serve(containerId));
+  }
+
+  /** Gives ports back; what is proxied ends. */
+  #free(leases: readonly PortLease[]): void {
+    this.#proxies.end(leases);
+    this.#allocator.release(leases);
+  }
+
+  /** Takes ports again that were given back for a change that failed. */
+  #retake(containerId: string, before: Held, leases: readonly PortLease[]): void {
+    const again = new Map(leases.map((lease) => [lease, this.#allocator.restore(lease)]));
+    const published = before.published.map((port) => ({ ...port, leases: port.leases.map((lease) => again.get(lease) ?? lease) }));
+    this.#held.set(containerId, { ...before, published });
+    this.#serve(containerId);
   }
 
   /** A flow that began before the port was published would go on without it. */
   #flush(forwards: readonly PortForward[]): void {
-    for (const { protocol, containerIp, hostPort } of forwards) {
-      if (protocol === "udp") flushFlowsTo(this.#deps.netfilter, containerIp.includes(":") ? 6 : 4, UDP, hostPort);
+    for (const { protocol, containerIp, hostPort, isDirect } of forwards) {
+      if (protocol !== "udp" || isDirect) continue;
+      flushFlowsTo(this.#deps.netfilter, { family: familyOf(containerIp), protocol: protocolNumber(protocol), destinationPort: hostPort });
     }
   }
 
-  #startProxies(published: Published): void {
-    const address = published.target?.ipv4 ?? published.target?.ipv6;
-    if (address === undefined || ![...this.#held.values()].includes(published)) return;
-    for (const lease of published.leases) {
-      if (!lease.isV6 || lease.socket === undefined || lease.socket.fd < 0 || lease.protocol === "sctp") continue;
-      const target = { address, port: lease.containerPort, allow: lease.allow };
-      published.proxies.push((lease.protocol === "tcp" ? proxyTcp : proxyUdp)(lease.socket, target, this.#deps.log));
+  /** Ends the connections that came by ports which are no longer published. */
+  #cut(forwards: readonly PortForward[]): void {
+    for (const { protocol, containerIp, containerPort, hostPort, isDirect } of forwards) {
+      flushFlowsTo(this.#deps.netfilter, {
+        family: familyOf(containerIp),
+        protocol: protocolNumber(protocol),
+        destinationPort: isDirect ? containerPort : hostPort,
+        answeredBy: ipBytes(parseIp(containerIp)),
+      });
     }
+  }
+
+  #serve(containerId: string): void {
+    this.#proxies.serve(leasesOf(this.#held.get(containerId)?.published ?? []), (lease) => this.#proxyTarget(containerId, lease));
+  }
+
+  /** As it is when a client comes: a port may be led elsewhere by then. */
+  #proxyTarget(containerId: string, { protocol, hostIp, hostPort }: PortLease): ProxyTarget | undefined {
+    const held = this.#held.get(containerId);
+    const lease = leasesOf(held?.published ?? []).find((l) => l.hostPort === hostPort && l.protocol === protocol && l.hostIp === hostIp);
+    const address = held?.target?.ipv6 ?? held?.target?.ipv4;
+    return lease === undefined || address === undefined ? undefined : { address, port: lease.containerPort, allow: lease.allow };
   }
 
   /** Takes up what a container has published under the last daemon; the table is to be made anew after that. */
-  restore(containerId: string, { leases, exposed }: StoredPorts, target: PortTarget | undefined): void {
-    const restored = leases.map((lease) => this.#allocator.restore(lease));
-    this.#held.set(containerId, { leases: restored, exposed, target, proxies: [] });
+  restore(containerId: string, { published, exposed }: StoredPorts, target: PortTarget | undefined): void {
+    const restored = published.map(({ request, leases }) => ({ request, leases: leases.map((lease) => this.#allocator.restore(lease)) }));
+    this.#held.set(containerId, { published: restored, exposed, target });
   }
 
   /** Serves IPv6 clients of what was taken up. */
   resume(): void {
-    for (const published of this.#held.values()) this.#startProxies(published);
+    for (const containerId of this.#held.keys()) this.#serve(containerId);
   }
 
   /** Takes a container's ports back; none: nothing. */
   release(containerId: string): void {
-    const published = this.#held.get(containerId);
-    if (published === undefined) return;
+    const held = this.#held.get(containerId);
+    if (held === undefined) return;
     this.#held.delete(containerId);
     try {
-      const forwards = forwardsOf(published.leases, published.target);
-      if (forwards.length > 0) this.#deps.firewall()?.unpublish(forwards);
+      this.#deps.firewall.replace(forwardsOfAll(held), []);
     } catch (error) {
       this.#deps.log.error("can't take published ports back", { container: containerId, error });
     }
-    for (const proxy of published.proxies) proxy.close();
-    this.#allocator.release(published.leases);
+    this.#free(leasesOf(held.published));
   }
 
   /** What a container publishes, in docker's form. */
   ports(containerId: string): BoundPorts {
-    const published = this.#held.get(containerId);
-    return published === undefined ? {} : portMap(published.exposed, published.target === undefined ? [] : published.leases);
+    const held = this.#held.get(containerId);
+    return held === undefined ? {} : portMap(held.exposed, held.published);
+  }
+
+  /** What a container publishes, in the order of its requests; undefined: it has no network of its own. */
+  published(containerId: string): readonly PublishedPort[] | undefined {
+    return this.#held.get(containerId)?.published;
   }
 
   leases(containerId: string): readonly PortLease[] {
-    return this.#held.get(containerId)?.leases ?? [];
+    return leasesOf(this.#held.get(containerId)?.published ?? []);
   }
 
   stored(containerId: string): StoredPorts {
-    const { leases = [], exposed = [] } = this.#held.get(containerId) ?? {};
-    return { leases: leases.map(({ socket: _, ...rest }) => rest), exposed };
+    const { published = [], exposed = [] } = this.#held.get(containerId) ?? {};
+    return {
+      published: published.map(({ request, leases }) => ({ request, leases: leases.map(({ socket: _, ...rest }) => rest) })),
+      exposed,
+    };
   }
 
   /** What leads to one container. */
   forwards(containerId: string): PortForward[] {
-    const published = this.#held.get(containerId);
-    return published === undefined ? [] : forwardsOf(published.leases, published.target);
+    const held = this.#held.get(containerId);
+    return held === undefined ? [] : forwardsOfAll(held);
   }
 
   /** Everything that is published. */
   all(): PortForward[] {
-    return [...this.#held.values()].flatMap(({ leases, target }) => forwardsOf(leases, target));
+    return [...this.#held.values()].flatMap(forwardsOfAll);
   }
 
   /** The ports of the host that are taken. */
@@ -232,29 +276,62 @@ export class Publisher {
 
   /** Ends this daemon's part; what is published stays. */
   close(): void {
-    for (const { proxies, leases } of this.#held.values()) {
-      for (const proxy of proxies) proxy.close();
-      for (const lease of leases) lease.socket?.close();
-    }
+    this.#proxies.close();
+    for (const { published } of this.#held.values()) for (const lease of leasesOf(published)) lease.socket?.close();
   }
 }
 
-function forwardsOf(leases: readonly PortLease[], target: PortTarget | undefined): PortForward[] {
+const familyOf = (ip: string): 4 | 6 => (ip.includes(":") ? 6 : 4);
+
+function waiting(requests: readonly PortRequest[]): PublishedPort[] {
+  return requests.map((request) => ({ request, leases: [] }));
+}
+
+function leasesOf(published: readonly PublishedPort[]): PortLease[] {
+  return published.flatMap(({ leases }) => leases);
+}
+
+function forwardsOfAll({ published, target }: Held): PortForward[] {
+  return forwardsOf({ leases: leasesOf(published), target });
+}
+
+function forwardsOf({ leases, target }: { readonly leases: readonly PortLease[]; readonly target: PortTarget | undefined }): PortForward[] {
   if (target === undefined) return [];
   return leases.flatMap(({ protocol, hostIp, hostPort, containerPort, isV6, allow }) => {
     const containerIp = isV6 ? target.ipv6 : target.ipv4;
     if (containerIp === undefined) return [];
-    return { protocol, hostIp, hostPort, containerIp, containerPort, allow, ...(target.isDirect[isV6 ? 6 : 4] && { isDirect: true }) };
+    return { protocol, hostIp, hostPort, containerIp, containerPort, allow, ...(hostPort === 0 && { isDirect: true }) };
   });
 }
 
-function portMap(exposed: readonly string[], leases: readonly PortLease[]): BoundPorts {
+function isSame(a: PortForward, b: PortForward): boolean {
+  const keys = ["protocol", "hostIp", "hostPort", "containerIp", "containerPort"] as const;
+  return keys.every((key) => a[key] === b[key]);
+}
+
+/** Whether the same leases serve both. */
+function isAlike(a: PortTarget, b: PortTarget): boolean {
+  const has = ({ ipv4, ipv6, isDirect, hostBinding }: PortTarget): string =>
+    JSON.stringify([ipv4 !== undefined, ipv6 !== undefined, isDirect, hostBinding]);
+  return has(a) === has(b);
+}
+
+/** Whether a request may want the port that a lease has. */
+function isContested({ protocol, hostPort }: PortLease, request: PortRequest): boolean {
+  return protocol === request.protocol && request.hostPort <= hostPort && hostPort <= request.hostPortEnd;
+}
+
+function partition<T>(list: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
+  return [list.filter(isFirst), list.filter((item) => !isFirst(item))];
+}
+
+function portMap(exposed: readonly string[], published: readonly PublishedPort[]): BoundPorts {
   const map: Record<string, HostPort[] | null> = {};
   for (const key of exposed) map[key] = null;
-  for (const { containerPort, protocol, hostIp, hostPort } of leases) {
+  for (const { containerPort, protocol, hostIp, hostPort } of leasesOf(published)) {
     const key = `${containerPort}/${protocol}`;
     const rows = map[key] ?? [];
-    rows.push({ HostIp: hostIp, HostPort: String(hostPort) });
+    rows.push({ HostIp: hostIp, HostPort: hostPort === 0 ? "" : String(hostPort) });
     map[key] = rows;
   }
   return map;

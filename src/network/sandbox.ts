@@ -82,8 +82,9 @@ export interface StoredEndpoint {
   readonly wish?: EndpointWish | undefined;
 }
 
-/** A sandbox in the form of its row. The first two are as docker's port map was kept by the first version. */
+/** A sandbox in the form of its row. `leases` and `shown` are as the first versions kept the ports. */
 export interface StoredSandbox extends Partial<StoredPorts> {
+  readonly leases?: StoredPorts["published"][number]["leases"] | undefined;
   readonly shown?: BoundPorts | undefined;
   readonly containerName?: string | undefined;
   readonly dns?: DnsWish | undefined;
@@ -97,6 +98,17 @@ export interface HeldEndpoint {
   readonly index: number;
   readonly plugged: PluggedEndpoint;
 }
+
+/** The ports of a row, of whatever version. */
+export function storedPorts({ published, leases = [], exposed, shown = {} }: StoredSandbox): StoredPorts {
+  const alone = leases.map((lease) => ({
+    request: { ...lease, hostIp: isAny(lease.hostIp) ? "" : lease.hostIp, hostPortEnd: lease.hostPort },
+    leases: [lease],
+  }));
+  return { published: published ?? alone, exposed: exposed ?? Object.keys(shown) };
+}
+
+const isAny = (ip: string): boolean => ip === "0.0.0.0" || ip === "::";
 
 /** Addresses that an endpoint has, as text. */
 export function addressesOf({ plugged }: Pick<HeldEndpoint, "plugged">): string[] {

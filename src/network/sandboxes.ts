@@ -21,6 +21,7 @@ import { parseMac } from "./mac.ts";
 import type { Names } from "./names.ts";
 import { familiesOf } from "./network-config.ts";
 import type { OpenNetwork } from "./networks.ts";
+import type { PortTarget } from "./port-allocator.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Reaper } from "./reaper.ts";
 import {
@@ -34,6 +35,7 @@ import {
   type SandboxEndpoint,
   type StoredEndpoint,
   type StoredSandbox,
+  storedPorts,
 } from "./sandbox.ts";
 import { ETH0_INDEX, type PooledSandbox, type SandboxPool, setDefaultRoutes } from "./sandbox-pool.ts";
 
@@ -245,8 +247,9 @@ export class Sandboxes {
   #publish(held: Held, { ports, containerName }: AcquireRequest): void {
     const endpoint = gatewayEndpoint(held.endpoints);
     if (endpoint === undefined || !endpoint.network.on.publishesPorts) {
-      if (held.endpoints.some(({ network }) => network.on.publishesPorts || network.config.isInternal))
-        this.#deps.publisher.note(held.containerId, ports);
+      if (held.endpoints.length === 0) return;
+      const isShown = held.endpoints.some(({ network }) => network.on.publishesPorts || network.config.isInternal);
+      this.#deps.publisher.note(held.containerId, isShown ? ports : { ...ports, exposed: [] });
       return;
     }
     try {
@@ -436,9 +439,9 @@ export class Sandboxes {
         dns: undefined,
       };
       this.#held.set(row.container_id, held);
-      const { leases = [], exposed = Object.keys(details.shown ?? {}) } = details;
       const gateway = gatewayEndpoint(endpoints);
-      publisher.restore(row.container_id, { leases, exposed }, gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined);
+      const target = gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined;
+      publisher.restore(row.container_id, storedPorts(details), target);
       this.#name(held);
     }
   }
@@ -531,12 +534,7 @@ export class Sandboxes {
   }
 }
 
-function portTarget({ network, plugged }: HeldEndpoint): {
-  readonly ipv4: string | undefined;
-  readonly ipv6: string | undefined;
-  readonly isDirect: { readonly 4: boolean; readonly 6: boolean };
-  readonly hostBinding: string;
-} {
+function portTarget({ network, plugged }: HeldEndpoint): PortTarget {
   const { options } = network.config;
   const isRouted = (family: Family): boolean => options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
   return {

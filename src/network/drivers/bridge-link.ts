@@ -162,6 +162,8 @@ export function setIpv6(name: string, isOn: boolean): void {
       ? [
           ["disable_ipv6", "0"],
           ["accept_ra", "0"],
+          // while its link-local address is being proven unique, a bridge can't ask for whom it forwards to
+          ["accept_dad", "0"],
         ]
       : [["disable_ipv6", isOn ? "0" : "1"]];
   for (const [key, value] of settings) {

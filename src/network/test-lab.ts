@@ -1,0 +1,293 @@
+/**
+ * Network namespaces that play a host and one outside of it, for tests: this process's main thread moves into the first, until `close`.
+ *
+ *     outside eth0 198.51.100.2, .3, 2001:db8:51::2, ::3  ──  wan0 198.51.100.1, 2001:db8:51::1 host
+ */
+import { expect } from "bun:test";
+import { silentLogger } from "../lib/mod.ts";
+import {
+  addIpAddress,
+  addRoute,
+  addVeth,
+  CLONE_NEWNET,
+  createNetnsFd,
+  currentNetns,
+  type Fd,
+  findLink,
+  insideNetns,
+  NETLINK,
+  NetlinkSocket,
+  type Request,
+  setLink,
+  setns,
+} from "../linux/mod.ts";
+import { Database, MIGRATIONS } from "../metadata/mod.ts";
+import { ipBytes, parseIp } from "./ip.ts";
+import { Networking, type NetworkingOptions } from "./networking.ts";
+import { type PortSpecs, parsePortSpecs } from "./port-specs.ts";
+import type { EndpointWish, Sandbox } from "./sandbox.ts";
+
+export const HOST = "198.51.100.1";
+export const HOST6 = "2001:db8:51::1";
+export const OUTSIDE = "198.51.100.2";
+export const OUTSIDE6 = "2001:db8:51::2";
+/** Another address of the same outside host. */
+export const OTHER = "198.51.100.3";
+export const OTHER6 = "2001:db8:51::3";
+/** How long a test waits for an answer that is not to come. */
+const NO_ANSWER_MS = 400;
+
+const ip = (text: string): Uint8Array => ipBytes(parseIp(text));
+
+function up(...requests: Request[]): void {
+  using socket = new NetlinkSocket(NETLINK.ROUTE);
+  socket.request(...requests);
+}
+
+/** Where a client is and what it asks; `from` is its own address. */
+export interface Question {
+  /** Path of its network namespace; undefined: the host's. */
+  readonly netns?: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly from?: string | undefined;
+  readonly protocol?: "tcp" | "udp";
+}
+
+interface Child {
+  kill(signal?: number): void;
+  readonly exited: Promise<number>;
+}
+
+export class Lab {
+  readonly outside: string;
+  readonly #origin: Fd;
+  readonly #host: Fd;
+  readonly #outside: Fd;
+  readonly #children: Child[] = [];
+  readonly #opened: Networking[] = [];
+  readonly #databases: Database[] = [];
+
+  constructor() {
+    this.#origin = currentNetns();
+    this.#host = createNetnsFd(this.#origin, () => {});
+    this.#outside = insideNetns(this.#origin, this.#host.fd, () => {
+      const outside = createNetnsFd(this.#host, () => {});
+      up(setLink(1, { up: true }), addVeth({ name: "wan0" }, { name: "eth0", index: 2, netnsFd: outside.fd }));
+      using socket = new NetlinkSocket(NETLINK.ROUTE);
+      const wan = findLink(socket, "wan0")?.index ?? 0;
+      up(setLink(wan, { up: true }), addIpAddress(wan, ip(HOST), 24), addIpAddress(wan, ip(HOST6), 64));
+      return outside;
+    });
+    insideNetns(this.#origin, this.#outside.fd, () => {
+      up(setLink(1, { up: true }), setLink(2, { up: true }));
+      up(...[OUTSIDE, OTHER].map((a) => addIpAddress(2, ip(a), 24)), ...[OUTSIDE6, OTHER6].map((a) => addIpAddress(2, ip(a), 64)));
+      up(addRoute({ family: 4, gateway: ip(HOST), index: 2 }), addRoute({ family: 6, gateway: ip(HOST6), index: 2 }));
+    });
+    this.outside = `/proc/${process.pid}/fd/${this.#outside.fd}`;
+    setns(this.#host.fd, CLONE_NEWNET);
+  }
+
+  database(path = ":memory:"): Database {
+    const db = Database.open(path, MIGRATIONS);
+    this.#databases.push(db);
+    return db;
+  }
+
+  async networking(options: Partial<NetworkingOptions> = {}): Promise<Networking> {
+    const n = new Networking({
+      db: options.db ?? this.database(),
+      log: silentLogger,
+      bridgeName: "dhowtest0",
+      tableName: "dhowtest0",
+      bip: "10.93.0.1/24",
+      poolSize: 1,
+      ...options,
+    });
+    this.#opened.push(n);
+    await n.start();
+    return n;
+  }
+
+  /** Ends a daemon as if it were killed: nothing is taken back. */
+  abandon(n: Networking): void {
+    this.#opened.splice(this.#opened.indexOf(n), 1);
+    n.stop();
+  }
+
+  /** Starts a server in a namespace that answers with its name and its client's address, then echoes; TCP and UDP, both families. */
+  async serve(netns: string, name: string, port: number): Promise<void> {
+    const code = `
+      const dgram = require("node:dgram");
+      Bun.listen({ hostname: "::", port: ${port}, socket: { open(s) { s.write("${name} " + s.remoteAddress.replace("::ffff:", "") + "\\n"); }, data(s, d) { s.write(d); } } });
+      const u = dgram.createSocket("udp6");
+      u.on("message", (m, from) => u.send("${name} " + from.address.replace("::ffff:", "") + "\\n", from.port, from.address));
+      u.bind(${port}, "::", () => console.log("ready"));`;
+    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+    this.#children.push(child);
+    const reader = child.stdout.getReader();
+    await reader.read();
+    reader.releaseLock();
+  }
+
+  /** What a server says first; `timeout`, or an errno. */
+  async ask({ netns, host, port, from, protocol = "tcp" }: Question): Promise<string> {
+    const end = (text: string): string => `{ console.log(${text}); process.exit(0); }`;
+    const tcp = `
+      const s = require("node:net").connect({ host: "${host}", port: ${port}${from ? `, localAddress: "${from}"` : ""} });
+      s.setTimeout(${NO_ANSWER_MS}, () => ${end('"timeout"')});
+      s.on("data", (d) => ${end("d.toString().trim()")}); s.on("error", (e) => ${end("e.code")}); s.on("close", () => ${end('"closed"')});`;
+    const udp = `
+      const u = require("node:dgram").createSocket("${host.includes(":") ? "udp6" : "udp4"}");
+      u.on("message", (m) => ${end("m.toString().trim()")}); u.on("error", (e) => ${end("e.code")});
+      u.bind(0, ${from ? `"${from}"` : "undefined"}, () => u.send("hi", ${port}, "${host}")); setTimeout(() => ${end('"timeout"')}, ${NO_ANSWER_MS});`;
+    const child = Bun.spawn([...inside(netns), process.execPath, "-e", protocol === "tcp" ? tcp : udp], {
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    return (await child.stdout.text()).trim();
+  }
+
+  /** Opens a connection that says something every few milliseconds, until it is told to end or is cut. */
+  async stream(question: Question): Promise<Stream> {
+    const { netns, host, port } = question;
+    const code = `
+      const s = require("node:net").connect({ host: "${host}", port: ${port} });
+      let greeted = false, sent = 0, got = 0, worst = 0, at = 0;
+      const say = () => { at = performance.now(); sent++; s.write("x"); };
+      s.on("data", (d) => {
+        if (!greeted) { greeted = true; console.log("open"); say(); return; }
+        got += d.length; worst = Math.max(worst, performance.now() - at); setTimeout(say, 2);
+      });
+      const end = (how) => { console.log(JSON.stringify({ how, got, worst })); process.exit(0); };
+      s.on("error", (e) => end(e.code)); s.on("close", () => end("closed"));
+      process.stdin.on("data", () => end("asked"));`;
+    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    this.#children.push(child);
+    const reader = child.stdout.getReader();
+    let text = "";
+    const line = async (): Promise<string> => {
+      for (;;) {
+        const at = text.indexOf("\n");
+        if (at >= 0) {
+          const found = text.slice(0, at);
+          text = text.slice(at + 1);
+          return found;
+        }
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`a connection to ${host}:${port} ended without a word`);
+        text += Buffer.from(value).toString();
+      }
+    };
+    expect(await line()).toBe("open");
+    return {
+      end: async () => {
+        child.stdin.write("end");
+        await child.stdin.flush();
+        return JSON.parse(await line());
+      },
+      ended: async () => JSON.parse(await line()),
+    };
+  }
+
+  /** Keeps a namespace from going: a process in it. Returns its pid. */
+  keep(netns: string): number {
+    const child = Bun.spawn([...inside(netns), "sleep", "1000"]);
+    this.#children.push(child);
+    return child.pid;
+  }
+
+  /** Runs a command in a namespace; undefined: the host's. @throws when it fails */
+  sh(netns: string | undefined, command: string): string {
+    const { stdout, stderr, exitCode } = Bun.spawnSync([...inside(netns), "sh", "-c", command]);
+    if (exitCode !== 0) throw new Error(`${command}: ${stderr}`);
+    return stdout.toString().trim();
+  }
+
+  /** Ends what a test left: servers, containers, bridges and tables. */
+  async reset(): Promise<void> {
+    for (const child of this.#children.splice(0)) {
+      child.kill(9);
+      await child.exited;
+    }
+    for (const n of this.#opened.splice(0)) {
+      for (const s of n.sandboxes()) n.release(s.containerId);
+      for (const { id, isPredefined } of n.networks()) if (!isPredefined) await n.removeNetwork(id);
+      n.stop({ removeAll: true });
+    }
+    for (const db of this.#databases.splice(0)) db[Symbol.dispose]();
+  }
+
+  close(): void {
+    setns(this.#origin.fd, CLONE_NEWNET);
+    for (const fd of [this.#host, this.#outside, this.#origin]) fd.close();
+  }
+}
+
+export interface Stream {
+  /** How it ended, how many answers it got, and how long it waited for one at most. */
+  end(): Promise<{ readonly how: string; readonly got: number; readonly worst: number }>;
+  /** The same, once it ends by itself. */
+  ended(): Promise<{ readonly how: string; readonly got: number; readonly worst: number }>;
+}
+
+function inside(netns: string | undefined): string[] {
+  return netns === undefined ? [] : ["nsenter", `--net=${netns}`];
+}
+
+/** `{"80/tcp": "127.0.0.1:8080"}` as a request; `allow` by container port. */
+export function ports(
+  bindings: Readonly<Record<string, string | readonly string[]>>,
+  allow: Readonly<Record<string, string[]>> = {},
+): PortSpecs {
+  const portBindings = Object.fromEntries(
+    Object.entries(bindings).map(([key, value]) => [
+      key,
+      [value].flat().map((text) => {
+        const at = text.lastIndexOf(":");
+        return { HostIp: at < 0 ? "" : text.slice(0, at), HostPort: text.slice(at + 1) };
+      }),
+    ]),
+  );
+  return parsePortSpecs({ exposedPorts: {}, portBindings, publishAll: false, allow: new Map(Object.entries(allow)) });
+}
+
+/** Creates a bridge network and returns its id. */
+export async function bridge(
+  n: Networking,
+  name: string,
+  more: { readonly subnets?: readonly string[]; readonly isInternal?: boolean; readonly options?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
+  const { subnets = ["10.94.0.0/24"], isInternal = false, options = {} } = more;
+  const created = await n.createNetwork({
+    name,
+    driver: "bridge",
+    isInternal,
+    isAttachable: false,
+    isConfigOnly: false,
+    configFrom: "",
+    hasIpv4: subnets.some((s) => !s.includes(":")),
+    hasIpv6: subnets.some((s) => s.includes(":")),
+    ipamDriver: "default",
+    ipamOptions: {},
+    pools: subnets.map((subnet) => ({ subnet })),
+    options,
+    labels: {},
+  });
+  return created.id;
+}
+
+/** A container's sandbox on networks, the default bridge where none is named. */
+export function take(
+  n: Networking,
+  id: string,
+  specs: PortSpecs = ports({}),
+  networks: readonly (string | EndpointWish)[] = [],
+): Promise<Sandbox> {
+  const endpoints = networks.length > 0 ? networks : [n.network("bridge")?.id ?? ""];
+  return n.acquire(id, {
+    containerName: id,
+    ports: specs,
+    endpoints: endpoints.map((e) => (typeof e === "string" ? { networkId: e, names: [] } : e)),
+  });
+}
