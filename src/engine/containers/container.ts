@@ -1,6 +1,6 @@
 import { type ChainId, ZERO_TIME } from "../../lib/mod.ts";
 import type { IdMappings, TimeOffsets } from "../../runtime/mod.ts";
-import type { ContainerConfig, EndpointSettings, HostConfig, PortMap } from "../../spec/engine/mod.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig, NetworkExtensions, PortMap } from "../../spec/engine/mod.ts";
 import type { ContainerMount } from "../../volumes/mod.ts";
 import type { HealthState } from "./health.ts";
 
@@ -26,6 +26,8 @@ export interface ContainerSpec {
   readonly hostConfig: HostConfig;
   /** What an update that is under way changes of it. */
   readonly update?: HostConfig | undefined;
+  /** What its labels ask of its network beyond docker; without, nothing. */
+  readonly extensions?: NetworkExtensions;
   /** In place of `hostConfig.Links`. */
   readonly links?: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;

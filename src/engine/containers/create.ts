@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Image } from "../../images/mod.ts";
 import { DhowError, errorMessage, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
-import { parsePortSpecs } from "../../network/mod.ts";
+import { type PortRequest, parsePortSpecs } from "../../network/mod.ts";
 import {
   checkTimeOffsets,
   clampWarnings,
@@ -16,15 +16,18 @@ import {
   validateHostConfig,
   validateLogOptions,
 } from "../../runtime/mod.ts";
-import type {
-  ContainerConfig,
-  ContainerCreateOptions,
-  ContainerCreateRequest,
-  ContainerCreateResponse,
-  EndpointSettings,
-  HealthConfig,
-  HostConfig,
-  ImageConfig,
+import {
+  type ContainerConfig,
+  type ContainerCreateOptions,
+  type ContainerCreateRequest,
+  type ContainerCreateResponse,
+  type EndpointSettings,
+  type HealthConfig,
+  type HostConfig,
+  type ImageConfig,
+  type NetworkExtensions,
+  parseNetworkExtensions,
+  portAllowLabel,
 } from "../../spec/engine/mod.ts";
 import { type ContainerMount, parseVolumesFrom, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
 import { fillHostConfig, mergeConfig } from "./config.ts";
@@ -56,6 +59,7 @@ export async function createContainer(
   checkRequest(deps, request, asked);
   const checked = validateHostConfig({ ...asked, UsernsMode: requestedUserns(request) }, deps.facts);
   const timeOffsets = requestedTimeOffsets(request);
+  const extensions = requestedExtensions(request);
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
   using _ = deps.images.hold(image);
   deps.images.noteUse(image.id);
@@ -64,7 +68,11 @@ export async function createContainer(
   deps.checkLabels(config.Labels);
   const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts);
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
-  parsePortSpecs({ exposedPorts: config.ExposedPorts, portBindings: hostConfig.PortBindings, publishAll: hostConfig.PublishAllPorts });
+  const { requests: published } = parsePortSpecs({
+    exposedPorts: config.ExposedPorts,
+    portBindings: hostConfig.PortBindings,
+    publishAll: hostConfig.PublishAllPorts,
+  });
   const endpoints = requestedEndpoints(deps, request, hostConfig);
   checkDonors(deps, hostConfig);
   const links = resolveLinks(store, hostConfig);
@@ -81,9 +89,11 @@ export async function createContainer(
       endpoints,
       userns,
       timeOffsets,
+      extensions,
     });
     emitContainer(deps.emit, "create", container);
-    return { Id: id, Warnings: [...checked.warnings, ...clampWarnings(hostConfig, deps.facts)] };
+    const warnings = [...checked.warnings, ...clampWarnings(hostConfig, deps.facts), ...allowWarnings(extensions, published)];
+    return { Id: id, Warnings: warnings };
   } finally {
     store.releaseName(name);
     deps.userns.made(id);
@@ -129,6 +139,19 @@ function requestedTimeOffsets(request: ContainerCreateRequest): TimeOffsets | un
   const offsets = parseTimeOffsets(text);
   checkTimeOffsets(offsets);
   return offsets;
+}
+
+/** As with all labels that ask for something, an image's don't. @throws invalid */
+function requestedExtensions({ Labels }: ContainerCreateRequest): NetworkExtensions | undefined {
+  const extensions = parseNetworkExtensions(Labels);
+  return Object.values(extensions).some((asked) => !Array.isArray(asked) || asked.length > 0) ? extensions : undefined;
+}
+
+/** A list of sources for a port that is not published may be a slip. */
+function allowWarnings(extensions: NetworkExtensions | undefined, published: readonly PortRequest[]): string[] {
+  const ports = new Set(published.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`));
+  const idle = extensions?.portAllows.filter(({ port }) => !ports.has(port)) ?? [];
+  return idle.map(({ port }) => `Label ${portAllowLabel(port)} has no effect: the container does not publish that port`);
 }
 
 /** Other containers that the request names have to be there; docker calls the request bad when they are not. */
@@ -196,6 +219,7 @@ interface Parts {
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly userns: IdMappings | undefined;
   readonly timeOffsets: TimeOffsets | undefined;
+  readonly extensions: NetworkExtensions | undefined;
 }
 
 async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
@@ -239,6 +263,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
       driver: snapshots.driver,
       ...(parts.userns === undefined ? {} : { userns: parts.userns }),
       ...(parts.timeOffsets === undefined ? {} : { timeOffsets: parts.timeOffsets }),
+      ...(parts.extensions === undefined ? {} : { extensions: parts.extensions }),
     },
     state: INITIAL_STATE,
   };

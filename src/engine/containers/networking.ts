@@ -129,11 +129,12 @@ export async function plugIn(
 }
 
 function publishedPorts({ spec }: Container): PortSpecs {
-  const { config, hostConfig } = spec;
+  const { config, hostConfig, extensions } = spec;
   return parsePortSpecs({
     exposedPorts: config.ExposedPorts,
     portBindings: hostConfig.PortBindings,
     publishAll: hostConfig.PublishAllPorts,
+    allow: new Map(extensions?.portAllows.map(({ port, sources }) => [port, sources])),
   });
 }
 

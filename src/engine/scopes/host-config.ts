@@ -1,5 +1,12 @@
 import { DEFAULT_CAPABILITIES } from "../../runtime/mod.ts";
-import type { ContainerConfig, EndpointSettings, HostConfig, Mount, VolumeCreateRequest } from "../../spec/engine/mod.ts";
+import {
+  type ContainerConfig,
+  type EndpointSettings,
+  type HostConfig,
+  isNetworkExtension,
+  type Mount,
+  type VolumeCreateRequest,
+} from "../../spec/engine/mod.ts";
 import { parseBind } from "../../volumes/mod.ts";
 
 /**
@@ -179,12 +186,12 @@ const ENDPOINT: Checks<EndpointSettings> = {
   NetworkID: anything,
 };
 
-/** Labels of the engine's own that a client may set: they take the object itself away, and nothing else. */
+/** Labels of the engine's own that a client may set: they take the object itself away, and nothing else. Those of its network narrow it. */
 const LABELS: ReadonlySet<string> = new Set(["dhow.lease", "dhow.ttl"]);
 
 /** The label that gives power, if there is one. */
 export function labelProblem(labels: Readonly<Record<string, string>> | null | undefined): string | undefined {
-  const found = Object.keys(labels ?? {}).find((key) => key.startsWith("dhow.") && !LABELS.has(key));
+  const found = Object.keys(labels ?? {}).find((key) => key.startsWith("dhow.") && !LABELS.has(key) && !isNetworkExtension(key));
   return found && `the label ${found}`;
 }
 
