@@ -2,7 +2,7 @@ import type { Logger } from "../../lib/mod.ts";
 import { DhowError } from "../../lib/mod.ts";
 import { bindInet, emptySocketAddress, type Fd, insideNetns, isErrno, NETLINK, NetlinkSocket, Reactor } from "../../linux/mod.ts";
 import { type DnsContext, Quota, randomIds } from "./context.ts";
-import { redirect, SERVER_ADDRESS } from "./redirect.ts";
+import { type Redirect, redirect, redirectTo, SERVER_ADDRESS } from "./redirect.ts";
 import { SandboxServer, type SandboxSockets } from "./sandbox-server.ts";
 import type { SandboxDns, SandboxDnsOptions } from "./types.ts";
 
@@ -26,6 +26,7 @@ export interface DnsServerOptions {
 export class DnsServer implements Disposable {
   readonly #context: DnsContext;
   readonly #servers = new Set<SandboxServer>();
+  readonly #redirects = new Map<number, Redirect>();
 
   /** @throws {SysError} EMFILE */
   constructor({ home, log }: DnsServerOptions) {
@@ -56,14 +57,20 @@ export class DnsServer implements Disposable {
       const { port, ...bound } = bindFirst(PORTS);
       stack.use(bound.udp);
       stack.use(bound.tcp);
-      using netlink = new NetlinkSocket(NETLINK.NETFILTER, { receiveBytes: 4096 });
-      redirect(netlink, port);
+      using netlink = new NetlinkSocket(NETLINK.NETFILTER, { receiveBytes: 1024 });
+      redirect(netlink, this.#redirectTo(port));
       return bound;
     });
     const server: SandboxServer = new SandboxServer(this.#context, options, sockets, () => this.#servers.delete(server));
     this.#servers.add(server);
     stack.move();
     return server;
+  }
+
+  #redirectTo(port: number): Redirect {
+    const known = this.#redirects.get(port) ?? redirectTo(port);
+    this.#redirects.set(port, known);
+    return known;
   }
 
   /** Ends all servers. What leads port 53 to them stays in the sandboxes, for the next daemon. */

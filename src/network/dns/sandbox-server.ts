@@ -1,6 +1,6 @@
 import { errorMessage } from "../../lib/mod.ts";
 import { acceptInet, copySocketAddress, EPOLLIN, type Fd, receiveFrom, type SocketAddress, sendTo, type Watch } from "../../linux/mod.ts";
-import { type DnsContext, Quota } from "./context.ts";
+import type { DnsContext } from "./context.ts";
 import { Forwarder } from "./forwarder.ts";
 import { FramedSocket } from "./framed-socket.ts";
 import { type Query, RCODE, readQuery, udpLimitOf, writeAnswer } from "./message.ts";
@@ -27,10 +27,9 @@ export class SandboxServer implements SandboxDns {
   readonly #context: DnsContext;
   readonly #o: SandboxDnsOptions;
   readonly #sockets: SandboxSockets;
-  readonly #forwarder: Forwarder;
+  #forwarder: Forwarder | undefined;
   readonly #watches: readonly Watch[];
   readonly #connections = new Set<FramedSocket>();
-  readonly #connectionQuota = new Quota(MAX_CONNECTIONS);
   readonly #onClose: () => void;
   #isClosed = false;
   #windowEnd = 0;
@@ -43,7 +42,6 @@ export class SandboxServer implements SandboxDns {
     this.#o = options;
     this.#sockets = sockets;
     this.#onClose = onClose;
-    this.#forwarder = new Forwarder(context, options);
     using stack = new DisposableStack();
     const { reactor } = context;
     const udp = stack.use(reactor.watch(sockets.udp.fd, EPOLLIN, () => this.#receive()));
@@ -58,7 +56,7 @@ export class SandboxServer implements SandboxDns {
     clearTimeout(this.#pause);
     for (const watch of this.#watches) watch[Symbol.dispose]();
     for (const connection of this.#connections) connection.close();
-    this.#forwarder[Symbol.dispose]();
+    this.#forwarder?.[Symbol.dispose]();
     this.#sockets.udp.close();
     this.#sockets.tcp.close();
     this.#onClose();
@@ -119,6 +117,8 @@ export class SandboxServer implements SandboxDns {
 
   #forward(message: Buffer, query: Query, isTcp: boolean, reply: (answer: Uint8Array) => void): void {
     try {
+      // most sandboxes never ask for a name of others
+      this.#forwarder ??= new Forwarder(this.#context, this.#o);
       this.#forwarder.forward(message, query, isTcp, reply);
     } catch (error) {
       this.#context.log.error("dns query can't be handed on", { name: query.name, error });
@@ -130,25 +130,14 @@ export class SandboxServer implements SandboxDns {
     for (let i = 0; i < BATCH; i++) {
       const socket = acceptInet(this.#sockets.tcp.fd);
       if (socket === undefined) return;
-      if (this.#takeConnection()) this.#connect(socket);
+      if (this.#connections.size < MAX_CONNECTIONS && this.#context.sockets.take()) this.#connect(socket);
       else socket.close();
     }
-  }
-
-  #takeConnection(): boolean {
-    if (!this.#connectionQuota.take()) return false;
-    if (this.#context.sockets.take()) return true;
-    this.#connectionQuota.give();
-    return false;
   }
 
   #connect(socket: Fd): void {
     let asked = 0;
     let hasEnded = false;
-    const giveBack = (): void => {
-      this.#connectionQuota.give();
-      this.#context.sockets.give();
-    };
     const idle = setTimeout(() => connection?.close(), IDLE_MS);
     const reply = (answer: Uint8Array): void => {
       asked--;
@@ -175,14 +164,14 @@ export class SandboxServer implements SandboxDns {
         },
         onClose: () => {
           clearTimeout(idle);
-          giveBack();
+          this.#context.sockets.give();
           if (connection !== undefined) this.#connections.delete(connection);
         },
       });
       this.#connections.add(connection);
     } catch (error) {
       clearTimeout(idle);
-      giveBack();
+      this.#context.sockets.give();
       throw error;
     }
   }
