@@ -33,6 +33,11 @@ export interface DaemonConfig {
   readonly sandboxPool: number;
   /** How long a runtime may take for one command. */
   readonly runtimeTimeoutMs: number;
+  /** Where plug-ins are described, and where they listen. */
+  readonly pluginDirs: readonly string[];
+  readonly pluginSocketDir: string;
+  /** How long a plug-in may take to answer. */
+  readonly pluginTimeoutMs: number;
   /** `address:port`, empty = nowhere. */
   readonly reaperAddress: string;
   readonly defaultRuntime: string;
@@ -266,6 +271,9 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isIpForward: isOn("ip-forward", true),
     defaultAddressPools: all("default-address-pool").map(parsePool),
     sandboxPool: int(last("sandbox-pool", "16"), "sandbox-pool"),
+    pluginDirs: all("plugin-dir").length > 0 ? all("plugin-dir") : ["/etc/docker/plugins", "/usr/lib/docker/plugins"],
+    pluginSocketDir: last("plugin-socket-dir", "/run/docker/plugins"),
+    pluginTimeoutMs: duration(last("plugin-timeout", "1m"), "plugin-timeout"),
     reaperAddress: last("reaper-addr", ""),
     runtimeTimeoutMs: duration(last("runtime-timeout", "2m"), "runtime-timeout"),
     defaultRuntime: last("default-runtime", "crun"),

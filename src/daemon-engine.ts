@@ -64,6 +64,7 @@ import {
 import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, SocketsTable, VolumesTable } from "./metadata/mod.ts";
 import { Networking } from "./network/mod.ts";
+import { Plugins } from "./plugins/mod.ts";
 import {
   appArmorProfileOf,
   BufferPool,
@@ -175,6 +176,7 @@ interface Stores {
   readonly layers: LayerStore;
   readonly store: ContainerStore;
   readonly images: ImageStore;
+  readonly plugins: Plugins;
   readonly volumes: Volumes;
   readonly userns: UsernsMappings;
 }
@@ -202,6 +204,8 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
   await layers.recover();
   const store = new ContainerStore(new ContainersTable(db), log);
   const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap((c) => c.spec.topLayer ?? []), log });
+  const { pluginDirs: specDirs, pluginSocketDir: socketDir, pluginTimeoutMs: timeoutMs } = config;
+  const plugins = new Plugins({ socketDir, specDirs, timeoutMs, log });
   const volumes = new Volumes({
     table: new VolumesTable(db),
     root: join(dataRoot, "volumes"),
@@ -210,7 +214,7 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
   });
   volumes.recover();
   const userns = new UsernsMappings(store, usernsSettings(config, log));
-  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, blobs, snapshots, layers, store, images, volumes, userns };
+  return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, blobs, snapshots, layers, store, images, plugins, volumes, userns };
 }
 
 /** @throws invalid in dockerd's words */

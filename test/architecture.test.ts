@@ -12,6 +12,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   linux: 2,
   files: 3,
   metadata: 3,
+  plugins: 3,
   content: 3,
   snapshots: 4,
   runtime: 4,
