@@ -1,4 +1,5 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
+import { isIP } from "node:net";
 import { readConfigFile } from "./daemon-file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
 import { imageGcSettings } from "./daemon-image-gc.ts";
@@ -23,6 +24,13 @@ export interface DaemonConfig {
   readonly bridge: string;
   readonly bip: string;
   readonly fixedCidr: string;
+  readonly fixedCidrV6: string;
+  readonly hasIpv6: boolean;
+  readonly isMasquerading: boolean;
+  /** What `host-gateway` stands for; empty: the default bridge's addresses. */
+  readonly hostGatewayIps: readonly string[];
+  /** Options that new networks have unless they say otherwise, by driver. */
+  readonly defaultNetworkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly mtu: number;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
@@ -202,6 +210,33 @@ function checkForeign(all: (name: string) => readonly string[], isOn: (name: str
     );
 }
 
+function hostGatewayIp(text: string): string {
+  if (isIP(text) === 0) throw invalid(`invalid host-gateway-ip: ${JSON.stringify(text)} is no IP address`);
+  return text;
+}
+
+/** `driver=option=value` of a flag, or the object of daemon.json. @throws invalid */
+function networkOptions(values: readonly string[]): Record<string, Record<string, string>> {
+  const options: Record<string, Record<string, string>> = {};
+  const add = (driver: string, key: string, value: string): void => {
+    options[driver] = { ...options[driver], [key]: value };
+  };
+  for (const text of values) {
+    if (text.startsWith("{")) {
+      for (const [driver, own] of Object.entries(JSON.parse(text) as Record<string, Record<string, unknown>>)) {
+        for (const [key, value] of Object.entries(own)) add(driver, key, String(value));
+      }
+      continue;
+    }
+    const [driver = "", key = "", ...rest] = text.split("=");
+    if (driver === "" || key === "" || rest.length === 0) {
+      throw invalid(`invalid argument ${JSON.stringify(text)} for "--default-network-opt" flag: must be driver=option=value`);
+    }
+    add(driver, key, rest.join("="));
+  }
+  return options;
+}
+
 const DEFAULT_HOST = "unix:///run/dhow.sock";
 
 /** A place to listen at in its full form: dockerd takes shorter ones. @throws invalid */
@@ -263,6 +298,11 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     bridge: last("bridge", "dhow0"),
     bip: last("bip", ""),
     fixedCidr: last("fixed-cidr", ""),
+    fixedCidrV6: last("fixed-cidr-v6", ""),
+    hasIpv6: isOn("ipv6", false),
+    isMasquerading: isOn("ip-masq", true),
+    hostGatewayIps: all("host-gateway-ip").map(hostGatewayIp),
+    defaultNetworkOptions: networkOptions(all("default-network-opt")),
     mtu: atLeastZero("mtu", "default MTU") || 1500,
     dns: all("dns"),
     dnsSearch: all("dns-search"),

@@ -17,7 +17,8 @@ function fromFile(flag: Flag, value: unknown, key: string): string[] {
   };
   switch (flag.type) {
     case "list":
-      return (typeof value === "string" && flag.isForeign ? [value] : listOf(value, key)).map(String);
+      // dockerd takes one address in place of a list
+      return (typeof value === "string" && (flag.isForeign || flag.name === "host-gateway-ip") ? [value] : listOf(value, key)).map(String);
     case "map":
       return object(value).map(([k, v]) => `${k}=${String(v)}`);
     case "ulimits":

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -129,10 +129,11 @@ async function take(n: Networking, id: string, wish: Wish = {}) {
 }
 
 /** Starts a server in a sandbox that answers with its name and the client's address, TCP and UDP on the same port. */
-async function serve(netnsPath: string, name: string, port: number): Promise<void> {
+async function serve(netnsPath: string, name: string, port: number, hostname = "0.0.0.0"): Promise<void> {
   const code = `
     const dgram = require("node:dgram");
-    Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: { open(s) { s.end("${name} " + s.remoteAddress); }, data() {} } });
+    const plain = (address) => address.replace("::ffff:", "");
+    Bun.listen({ hostname: "${hostname}", port: ${port}, socket: { open(s) { s.end("${name} " + plain(s.remoteAddress)); }, data() {} } });
     const u = dgram.createSocket("udp4");
     u.on("message", (m, from) => u.send("${name} " + from.address, from.port, from.address));
     u.bind(${port}, "0.0.0.0", () => console.log("ready"));`;
@@ -141,6 +142,16 @@ async function serve(netnsPath: string, name: string, port: number): Promise<voi
   const reader = child.stdout.getReader();
   await reader.read();
   reader.releaseLock();
+}
+
+/** Gives an interface of a namespace an IPv6 address. */
+function up6(netns: Fd, name: string, address: string): void {
+  insideNetns(host, netns.fd, () => {
+    writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "0");
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    const [failed] = socket.requestAll([addIpAddress(findLink(socket, name)?.index ?? 0, ip(address), 64)]);
+    if (failed !== undefined && failed.code !== "EEXIST") throw failed;
+  });
 }
 
 /** What a TCP client reads that runs in `netns` (undefined: on the host). */
@@ -431,6 +442,26 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(stats["eth0"]?.rx_bytes).toBeGreaterThan(0);
     expect(stats["eth0"]?.tx_packets).toBeGreaterThan(2);
     expect(n.stats("n")).toEqual({});
+  });
+
+  test("the default bridge can have IPv6: published ports keep the client's address in both families", async () => {
+    const n = await networking({ hasIpv6: true, ulaSeed: "one" });
+    const a = await take(n, "a", request({ "80/tcp": "8080" }));
+    expect(n.network("bridge")?.pools[1]?.subnet).toMatch(/^fd[0-9a-f]{2}:[0-9a-f]+:[0-9a-f]+::\/64$/);
+    expect(a.endpoints[0]?.ipv6?.address).toEndWith("::2");
+    await serve(a.netnsPath, "a", 80, "::");
+    up6(host, "wan0", "2001:db8::1");
+    up6(outside, "eth0", "2001:db8::2");
+    // the wire is new: the kernel looks for duplicates of its own addresses first
+    for (let i = 0; i < 20 && (await ask(outsidePath(), "2001:db8::1", 8080)) === "timeout"; i++);
+    expect(await ask(outsidePath(), "2001:db8::1", 8080)).toBe("a 2001:db8::2");
+    expect(await ask(outsidePath(), HOST, 8080)).toBe(`a ${OUTSIDE}`);
+    expect(await ask(undefined, "::1", 8080)).toStartWith("a ");
+    const b = await take(n, "b");
+    expect(await ask(b.netnsPath, a.endpoints[0]?.ipv6?.address ?? "", 80)).toBe(`a ${b.endpoints[0]?.ipv6?.address}`);
+    const other = await networking({ bridgeName: "dhowtest1", tableName: "dhowtest1", bip: "10.94.0.1/24", hasIpv6: true, ulaSeed: "two" });
+    const c = await take(other, "c");
+    expect(await ask(c.netnsPath, a.endpoints[0]?.ipv6?.address ?? "", 80)).toBe("timeout");
   });
 
   test("icc=false keeps containers of the bridge apart", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
 import {
   claimName,
@@ -49,8 +50,16 @@ export interface NetworkingOptions {
   readonly bip?: string | undefined;
   /** The part of the bridge's network that containers get addresses of. */
   readonly fixedCidr?: string | undefined;
-  /** The default bridge's IPv6 network; without one it has none. */
+  /** The default bridge has IPv6. */
+  readonly hasIpv6?: boolean | undefined;
+  /** Its IPv6 network; default one of the daemon's own. */
   readonly fixedCidrV6?: string | undefined;
+  /** What the daemon's own IPv6 networks follow from: the same text, the same networks. */
+  readonly ulaSeed?: string | undefined;
+  /** What `host-gateway` stands for; default the default bridge's addresses. */
+  readonly hostGatewayIps?: readonly string[] | undefined;
+  /** Options that new networks have unless they say otherwise, by driver. */
+  readonly defaultNetworkOptions?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
   /** Default 1500. */
   readonly mtu?: number | undefined;
   /** Switch the host's forwarding on; default true. */
@@ -130,14 +139,16 @@ export class Networking {
     this.#reaper = new Reaper({ route: this.#route, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
-    const pools = options.defaultAddressPools;
+    const given = options.defaultAddressPools ?? [];
+    const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, this.#ownIpv6()];
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
       driver: (name) => (name === BRIDGE_DRIVER ? this.#bridges : options.drivers?.(name)),
       predefined: ["bridge", "host", "none"],
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
-      pools: pools?.length ? pools : DEFAULT_POOLS,
+      pools,
+      defaultOptions: options.defaultNetworkOptions ?? {},
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
@@ -225,7 +236,8 @@ export class Networking {
   }
 
   #startBridge(): void {
-    const { bridgeName, bip, fixedCidr, fixedCidrV6, defaultAddressPools: pools } = this.#o;
+    const { bridgeName, bip, fixedCidr } = this.#o;
+    const pools = this.#o.defaultAddressPools?.filter(({ base }) => !base.includes(":"));
     const row = this.#table.networks().find((n) => n.name === "bridge");
     const subnet = defaultSubnet(this.#route, {
       name: bridgeName,
@@ -239,7 +251,7 @@ export class Networking {
       ...(fixedCidr && { ipRange: fixedCidr }),
       gateway: formatIp({ family: 4, value: subnet.address }),
     };
-    const v6 = fixedCidrV6 ? parsePrefix(fixedCidrV6) : undefined;
+    const v6 = this.#o.hasIpv6 ? parsePrefix(this.#o.fixedCidrV6 || this.#ownIpv6().base.replace("/48", "/64")) : undefined;
     const poolV6 = v6 && { subnet: formatPrefix(v6), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
     const config: NetworkConfig = {
       ...this.#predefinedConfig("bridge"),
@@ -257,6 +269,15 @@ export class Networking {
     if (row?.subnet !== v4.subnet) {
       this.#table.putNetwork({ name: "bridge", id: config.id, driver: BRIDGE_DRIVER, created_at: config.createdAt, subnet: v4.subnet });
     }
+  }
+
+  /** A unique local prefix (RFC 4193) that is this daemon's alone, cut into networks; the first is the default bridge's. */
+  #ownIpv6(): PoolSpec {
+    const id = createHash("sha256")
+      .update(this.#o.ulaSeed ?? this.#o.tableName)
+      .digest();
+    const words = [0xfd00 | (id[0] ?? 0), id.readUInt16BE(1), id.readUInt16BE(3)].map((word) => word.toString(16));
+    return { base: `${words.join(":")}::/48`, size: 64 };
   }
 
   #bridgeOptions(): Record<string, string> {
@@ -544,12 +565,12 @@ export class Networking {
 
   /** What containers' resolv.conf names when the host has only name servers of its own loopback. */
   get dnsForwarder(): string | undefined {
-    return this.#dns === undefined ? undefined : this.hostGateway;
+    return this.#dns === undefined ? undefined : this.#default?.on.gateway(4);
   }
 
-  /** What `host-gateway` stands for: the default bridge's address. */
+  /** What `host-gateway` stands for: the default bridge's address, unless the daemon was told otherwise. */
   get hostGateway(): string | undefined {
-    return this.#default?.on.gateway(4);
+    return this.#o.hostGatewayIps?.[0] ?? this.#default?.on.gateway(4);
   }
 
   /** Sandboxes that are ready. */

@@ -24,6 +24,8 @@ export interface NetworksDeps {
   /** Networks that are in use outside: the host's routes, its name servers, the default bridge. */
   readonly taken: () => readonly Prefix[];
   readonly pools: readonly PoolSpec[];
+  /** Options that new networks have unless they say otherwise, by driver. */
+  readonly defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** The container names and endpoint ids on a network, of running containers. */
   readonly endpoints: (networkId: string) => readonly { readonly name: string; readonly endpointId: string }[];
 }
@@ -137,7 +139,7 @@ export class Networks {
           "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
         );
       }
-      return request;
+      return { ...request, options: { ...this.#deps.defaultOptions[request.driver], ...request.options } };
     }
     if (request.isConfigOnly) throw new DhowError("forbidden", "a configuration network cannot depend on another configuration network");
     const hasOwn = request.pools.length > 0 || request.hasIpv6 || [request.options, request.labels].some((o) => Object.keys(o).length > 0);

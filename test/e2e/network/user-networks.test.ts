@@ -88,7 +88,7 @@ describe("network create", () => {
     expect(await refused("network", "create", "host")).toBe("operation is not permitted on predefined host network");
     expect(await refused("network", "create", "-d", "nosuch", "x")).toBe('plugin "nosuch" not found');
     expect(await refused("network", "rm", "bridge")).toBe("bridge is a pre-defined network and cannot be removed");
-    expect(await refused("network", "rm", "nosuch")).toBe("network nosuch not found");
+    expect((await daemon.api("DELETE", "/networks/nosuch")).json).toEqual({ message: "network nosuch not found" });
     const { status, text } = await daemon.api("POST", "/networks/create", {
       Name: "x",
       IPAM: { Config: [{ Subnet: "10.89.0.1/16", Gateway: "10.90.0.1" }] },
@@ -191,7 +191,9 @@ describe("containers on networks", () => {
     expect(await run("--network", "pooled", "--ip", "10.88.0.9")).toContain(
       "user specified IP address is supported only when connecting to networks with user configured subnets",
     );
-    expect(await run("--ip", "10.88.0.9")).toContain("user specified IP address is supported on user defined networks only");
+    expect(await run("--network", "bridge", "--ip", "10.88.0.9")).toContain(
+      "user specified IP address is supported on user defined networks only",
+    );
     expect(await run("--network", "nosuch")).toContain("network nosuch not found");
     expect(await daemon.ok("ps", "-aq", "--filter", "status=created")).toBe("");
   });
