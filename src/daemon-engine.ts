@@ -38,6 +38,7 @@ import {
   markBytes,
   NetworksService,
   networkMode,
+  portsApi,
   RootMounts,
   recoverContainers,
   System,
@@ -433,6 +434,7 @@ function engineApi(
     transfer,
     volumes: volumesApi,
     networks: networksApi(deps),
+    ports: portsApi(deps),
     system,
   };
 }

@@ -117,9 +117,10 @@ export class EndpointsTable {
     this.#removeBridge = sqlite.query<void, [string]>("DELETE FROM bridges WHERE name = ?");
   }
 
-  /** Puts a container's sandbox in with all its endpoints; what it had is replaced. */
-  put(sandbox: SandboxRow, endpoints: readonly EndpointRow[]): void {
+  /** Puts a container's sandbox in with all its endpoints; what it had is replaced. `also` writes in the same transaction. */
+  put(sandbox: SandboxRow, endpoints: readonly EndpointRow[], also: () => void = () => {}): void {
     this.#db.transaction(() => {
+      also();
       this.#removeEndpoints.run(sandbox.container_id);
       this.#putSandbox.run(sandbox.container_id, sandbox.sandbox_id, sandbox.details);
       for (const e of endpoints) this.#putEndpoint.run(e.container_id, e.network_id, e.endpoint_id, e.details);

@@ -30,7 +30,8 @@ import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 import { Names } from "./names.ts";
 import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
-import { Publisher } from "./publisher.ts";
+import type { PublishedPort } from "./port-allocator.ts";
+import { type PortChange, Publisher } from "./publisher.ts";
 import { Reaper } from "./reaper.ts";
 import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
 import { SandboxPool } from "./sandbox-pool.ts";
@@ -449,6 +450,15 @@ export class Networking {
 
   disconnect(containerId: string, networkId: string): Promise<Sandbox> {
     return this.#held.disconnect(containerId, networkId);
+  }
+
+  /** What a running container publishes; undefined: it has no network of its own. */
+  publishedPorts(containerId: string): readonly PublishedPort[] | undefined {
+    return this.#publisher.published(containerId);
+  }
+
+  changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
+    return this.#held.changePorts(containerId, change, also);
   }
 
   release(containerId: string): void {

@@ -74,3 +74,128 @@ describe.skipIf(!isRoot)("published ports with sources (needs root)", () => {
     expect(await at({ netns: a.netnsPath, from: undefined })).toStartWith("a ");
   });
 });
+
+describe.skipIf(!isRoot)("changing published ports of a running container (needs root)", () => {
+  const at = (port: number, more: object = {}) => lab.ask({ netns: lab.outside, host: HOST, port, ...more });
+  const change = (
+    n: Awaited<ReturnType<Lab["networking"]>>,
+    id: string,
+    { remove = [], add = {}, allow = {} }: { remove?: readonly number[]; add?: Record<string, string | string[]>; allow?: Record<string, string[]> },
+    also: () => void = () => {},
+  ) => {
+    const gone = (n.publishedPorts(id) ?? []).filter(({ leases }) => leases.some(({ hostPort }) => remove.includes(hostPort)));
+    return n.changePorts(id, { remove: gone, add: ports(add, allow).requests, exposed: [] }, also);
+  };
+
+  test("ports come and go while others carry on; connections of a port that goes are cut, in both families", async () => {
+    const n = await lab.networking();
+    const a = await take(n, "a", ports(Object.fromEntries([8000, 8001, 8002, 8003].map((p) => [`${p}/tcp`, `${p}`]))));
+    for (const port of [8001, 8002, 80]) await lab.serve(a.netnsPath, `s${port}`, port);
+    const stays = await lab.stream({ netns: lab.outside, host: HOST, port: 8001 });
+    const staysSix = await lab.stream({ netns: lab.outside, host: HOST6, port: 8001 });
+    const goes = await lab.stream({ netns: lab.outside, host: HOST, port: 8002 });
+    const goesSix = await lab.stream({ netns: lab.outside, host: HOST6, port: 8002 });
+    for (let round = 0; round < 20; round++) {
+      change(n, "a", { add: { "80/tcp": "9000", "80/udp": "9000" } });
+      await Bun.sleep(3);
+      change(n, "a", { remove: [9000] });
+    }
+    const { ports: shown } = change(n, "a", { remove: [8002, 8000], add: { "80/tcp": "9001" } });
+    expect(Object.keys(shown)).toEqual(["8001/tcp", "8003/tcp", "80/tcp"]);
+    expect((await goes.ended()).how).not.toBe("asked");
+    expect((await goesSix.ended()).how).not.toBe("asked");
+    expect(await at(8002)).toBe("ECONNREFUSED");
+    expect(await at(9000)).toBe("ECONNREFUSED");
+    expect(await at(9001)).toBe(`s80 ${OUTSIDE}`);
+    expect(await at(9001, { host: HOST6 })).toBe("s80 10.93.0.1");
+    for (const stream of [stays, staysSix]) {
+      const { how, got, worst } = await stream.end();
+      expect(how).toBe("asked");
+      expect(got).toBeGreaterThan(10);
+      // a packet that is lost is sent again after 200 ms at the earliest
+      expect(worst).toBeLessThan(200);
+    }
+  });
+
+  test("a change that fails leaves all as it was: a taken port, a record that can't be written", async () => {
+    const n = await lab.networking();
+    await take(n, "b", ports({ "80/tcp": "8090" }));
+    const a = await take(n, "a", ports({ "80/tcp": "8080", "81/tcp": "8081" }));
+    await lab.serve(a.netnsPath, "a", 80);
+    const before = table();
+    const stream = await lab.stream({ netns: lab.outside, host: HOST6, port: 8080 });
+    expect(() => change(n, "a", { remove: [8080], add: { "82/tcp": "8082", "80/tcp": "8090" } })).toThrow(
+      "Bind for 0.0.0.0:8090 failed: port is already allocated",
+    );
+    expect(() =>
+      change(n, "a", { remove: [8080], add: { "82/tcp": ["8080", "8082"] } }, () => {
+        throw new Error("disk full");
+      }),
+    ).toThrow("disk full");
+    expect(table()).toBe(before);
+    expect(n.sandbox("a")?.ports).toEqual(a.ports);
+    expect(await at(8080)).toBe(`a ${OUTSIDE}`);
+    expect(await at(8080, { host: HOST6 })).toBe("a 10.93.0.1");
+    expect(await at(8082)).toBe("ECONNREFUSED");
+    const db = await take(n, "c", ports({ "80/tcp": "8082" }));
+    expect(db.ports["80/tcp"]?.[0]?.HostPort).toBe("8082");
+    await stream.end().catch(() => {});
+  });
+
+  test("a port is led elsewhere, or gets a list, in one change; the next daemon has it so", async () => {
+    const db = lab.database();
+    const n = await lab.networking({ db });
+    const a = await take(n, "a", ports({ "80/tcp": "8080" }));
+    await lab.serve(a.netnsPath, "a", 80);
+    await lab.serve(a.netnsPath, "b", 81);
+    const pid = lab.keep(a.netnsPath);
+    await Bun.sleep(20);
+    change(n, "a", { remove: [8080], add: { "81/tcp": ["8080", "8081"] }, allow: { "81/tcp": [`${OTHER}/32`, `${OTHER6}/128`] } });
+    const isAsWanted = async (): Promise<void> => {
+      expect(await at(8080)).toBe("timeout");
+      expect(await at(8080, { from: OTHER })).toBe(`b ${OTHER}`);
+      expect(await at(8081, { from: OTHER })).toBe(`b ${OTHER}`);
+      expect(await at(8080, { host: HOST6, from: OTHER6 })).toBe("b 10.93.0.1");
+      expect(await at(8080, { host: HOST6, from: OUTSIDE6 })).toBe("ECONNRESET");
+    };
+    await isAsWanted();
+    lab.abandon(n);
+    const next = await lab.networking({ db });
+    next.adopt(new Map([["a", pid]]));
+    await isAsWanted();
+    expect(next.publishedPorts("a")?.map(({ request }) => request.allow)).toEqual([
+      [`${OTHER}/32`, `${OTHER6}/128`],
+      [`${OTHER}/32`, `${OTHER6}/128`],
+    ]);
+    change(next, "a", { remove: [8080, 8081] });
+    expect(await at(8080, { from: OTHER })).toBe("ECONNREFUSED");
+    expect(table()).not.toContain(OTHER);
+  });
+
+  test("ports follow the default route to another network, wait where there is none, and conflicts refuse the connection", async () => {
+    const n = await lab.networking();
+    const closed = await bridge(n, "closed", { subnets: ["10.95.0.0/24"], isInternal: true });
+    const open = await bridge(n, "open", { subnets: ["10.96.0.0/24", "fd96::/64"] });
+    const a = await take(n, "a", ports({ "80/tcp": "8080" }), [closed]);
+    await lab.serve(a.netnsPath, "a", 80);
+    expect(a.ports).toEqual({ "80/tcp": null });
+    expect(await at(8080)).toBe("ECONNREFUSED");
+    const b = await take(n, "b", ports({ "80/tcp": "8080" }));
+    await expect(n.connect("a", { networkId: open, names: [] })).rejects.toThrow("Bind for 0.0.0.0:8080 failed: port is already allocated");
+    expect(n.sandbox("a")?.endpoints).toHaveLength(1);
+    n.release(b.containerId);
+    expect((await n.connect("a", { networkId: open, names: [] })).ports["80/tcp"]).toHaveLength(2);
+    expect(await at(8080)).toBe(`a ${OUTSIDE}`);
+    expect(await at(8080, { host: HOST6, from: OUTSIDE6 })).toBe(`a ${OUTSIDE6}`);
+    await n.connect("a", { networkId: n.network("bridge")?.id ?? "", names: [], gwPriority: 1 });
+    expect(await at(8080)).toBe(`a ${OUTSIDE}`);
+    expect(await at(8080, { host: HOST6, from: OUTSIDE6 })).toBe("a 10.93.0.1");
+    expect(table("ip6")).not.toContain("8080");
+    await n.disconnect("a", open);
+    expect(await at(8080)).toBe(`a ${OUTSIDE}`);
+    expect((await n.disconnect("a", n.network("bridge")?.id ?? "")).ports).toEqual({ "80/tcp": null });
+    expect(await at(8080)).toBe("ECONNREFUSED");
+    expect((await n.connect("a", { networkId: open, names: [] })).ports["80/tcp"]).toHaveLength(2);
+    expect(await at(8080)).toBe(`a ${OUTSIDE}`);
+  });
+});

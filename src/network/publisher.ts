@@ -34,6 +34,8 @@ export interface PortChange {
   /** Of those that `Publisher.published` tells. */
   readonly remove: readonly PublishedPort[];
   readonly add: readonly PortRequest[];
+  /** `80/tcp`: all that are bound or exposed then. */
+  readonly exposed: readonly string[];
 }
 
 export interface PublisherDeps {
@@ -71,29 +73,30 @@ export class Publisher {
    * stay don't notice. Connections by ports that are taken back are cut.
    * @throws internal in docker's words, conflict; what `commit` throws
    */
-  change(containerId: string, { remove, add }: PortChange, commit: () => void): void {
+  change(containerId: string, { remove, add, exposed }: PortChange, commit: () => void): void {
     const before = this.#held.get(containerId);
     if (before === undefined) throw new DhowError("conflict", `container ${containerId} has no network of its own`);
     const { target } = before;
     const gone = leasesOf(before.published.filter((port) => remove.includes(port)));
     const kept = before.published.filter((port) => !remove.includes(port));
     if (target === undefined) {
-      this.#hold(containerId, before, { ...before, published: [...kept, ...waiting(add)] }, commit);
+      this.#hold(containerId, before, { ...before, exposed, published: [...kept, ...waiting(add)] }, commit);
       return;
     }
     // a port that another of this change gives up can't be had before that; all else is settled first
     const [later, sooner] = partition(add, (request) => gone.some((lease) => isContested(lease, request)));
-    const added = this.#allocator.allocate(sooner, target);
-    const undo = [() => this.#free(leasesOf(added))];
+    const first = this.#allocator.allocate(sooner, target);
+    const undo = [() => this.#free(leasesOf(first))];
+    let added = first;
     try {
       if (later.length > 0) {
         this.#free(gone);
         undo.push(() => this.#retake(containerId, before, gone));
         const more = this.#allocator.allocate(later, target);
         undo.push(() => this.#free(leasesOf(more)));
-        added.push(...more);
+        added = [...first, ...more];
       }
-      this.#hold(containerId, before, { ...before, published: [...kept, ...added] }, commit);
+      this.#hold(containerId, before, { ...before, exposed, published: [...kept, ...added] }, commit);
     } catch (error) {
       for (const step of undo.toReversed()) step();
       throw error;

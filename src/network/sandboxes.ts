@@ -22,7 +22,7 @@ import type { Names } from "./names.ts";
 import { familiesOf } from "./network-config.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortTarget } from "./port-allocator.ts";
-import type { Publisher } from "./publisher.ts";
+import type { PortChange, Publisher } from "./publisher.ts";
 import type { Reaper } from "./reaper.ts";
 import {
   type AcquireRequest,
@@ -262,7 +262,7 @@ export class Sandboxes {
   }
 
   /** Writes a container's rows as they are now. */
-  #record({ containerId, sandboxId, containerName, endpoints, dnsWish }: Held): void {
+  #record({ containerId, sandboxId, containerName, endpoints, dnsWish }: Held, also?: () => void): void {
     const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish };
     this.#deps.table.put(
       { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
@@ -272,6 +272,7 @@ export class Sandboxes {
         endpoint_id: endpoint.plugged.endpointId,
         details: JSON.stringify(storedEndpoint(endpoint)),
       })),
+      also,
     );
   }
 
@@ -384,6 +385,17 @@ export class Sandboxes {
       held.dns?.close();
       held.dns = undefined;
     }
+    return this.#shown(held);
+  }
+
+  /**
+   * Publishes ports of a running container and takes others back, all or nothing. `also` writes what else is to change in the transaction
+   * that writes them down.
+   * @throws internal in docker's words, conflict
+   */
+  changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
+    const held = this.#of(containerId);
+    this.#deps.publisher.change(containerId, change, () => this.#record(held, also));
     return this.#shown(held);
   }
 

@@ -493,6 +493,12 @@ function volumes(t: Transport): EngineApi["volumes"] {
   };
 }
 
+function ports(t: Transport): EngineApi["ports"] {
+  return {
+    change: (ref, request) => t.post(`/containers/${segment(ref)}/ports`, {}, request),
+  };
+}
+
 function networks(t: Transport): EngineApi["networks"] {
   return {
     list: (filters) => t.get("/networks", { filters: filtersParameter(filters) }),
@@ -585,6 +591,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     transfer: transfer(t),
     volumes: volumes(t),
     networks: networks(t),
+    ports: ports(t),
     system: system(t),
     leases: leases(t),
     sockets: sockets(t),

@@ -5,6 +5,8 @@ import type {
   ContainerInspectResponse,
   ContainerStatsResponse,
   FilesystemChange,
+  PortChangeRequest,
+  PortChangeResponse,
   WaitCondition,
 } from "../spec/engine/mod.ts";
 import { orAborted } from "./abort.ts";
@@ -213,6 +215,11 @@ export class Container implements AsyncDisposable {
 
   async rename(name: string, { signal }: SignalOption = {}): Promise<void> {
     await this.#access.within(signal).containers.rename(this.id, name);
+  }
+
+  /** Publishes ports of it and takes others back, whether it runs or not: all of it or nothing. */
+  async changePorts({ signal, ...change }: PortChangeRequest & SignalOption): Promise<PortChangeResponse> {
+    return this.#access.within(signal).ports.change(this.id, change);
   }
 
   /** Removes it; by default with its anonymous volumes, and when it runs. */

@@ -44,6 +44,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
     "transfer",
     "volumes",
     "networks",
+    "ports",
     "system",
     "leases",
     "sockets",

@@ -104,6 +104,18 @@ const pairs: readonly Golden[] = [
     json: { Warnings: ["w"] },
   },
   {
+    request: "POST /containers/web/ports",
+    body: { Remove: [{ HostPort: "8080" }], Add: [{ ContainerPort: 80, HostPort: "8081", Allow: ["10.0.0.0/8"] }] },
+    answer: { Ports: {} },
+    call: [
+      "ports.change",
+      "web",
+      { Remove: [{ HostPort: "8080" }], Add: [{ ContainerPort: 80, HostPort: "8081", Allow: ["10.0.0.0/8"] }] },
+    ],
+    status: 200,
+    json: { Ports: {} },
+  },
+  {
     request: "POST /auth",
     body: { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" },
     answer: { Status: "Login Succeeded", IdentityToken: "" },

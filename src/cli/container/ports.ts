@@ -50,6 +50,34 @@ export function parsePublish(text: string): readonly PortMapping[] {
   });
 }
 
+/** A mapping and the sources behind it: `8080:80,allow=10.0.0.0/8,192.0.2.1`. */
+export function splitAllow(text: string): { readonly mapping: string; readonly sources: readonly string[] } {
+  const at = text.indexOf(",allow=");
+  if (at < 0) return { mapping: text, sources: [] };
+  const sources = text
+    .slice(at + 1)
+    .split(",")
+    .map((item) => item.replace(/^allow=/, ""));
+  return { mapping: text.slice(0, at), sources };
+}
+
+/** What a removal of published ports names: `[ip:][host[-host]][:container]`, of TCP or `/udp`. @throws Error */
+export function parseUnpublish(text: string): { HostIp: string; HostPort: string; ContainerPort: number; Protocol: string } {
+  const [place = "", Protocol = "tcp"] = text.split("/");
+  const bracketed = /^\[(.*)\](?::(.*))?$/.exec(place);
+  const parts = bracketed ? (bracketed[2] ?? "").split(":") : place.split(":");
+  const HostIp = bracketed?.[1] ?? (isIP(parts[0] ?? "") === 4 ? (parts.shift() ?? "") : "");
+  const [HostPort = "", container = ""] = parts;
+  const isPlace = (HostIp === "" || isIP(HostIp) !== 0) && (HostPort !== "" || container !== "") && parts.length <= 2;
+  const arePorts = (HostPort === "" || rangeOf(HostPort) !== undefined) && /^\d*$/.test(container) && Number(container) <= MAX_PORT;
+  if (!isPlace || !arePorts || !["tcp", "udp", "sctp"].includes(Protocol.toLowerCase())) {
+    throw new Error(
+      `invalid published port ${JSON.stringify(text)}: must be [IP:]HOSTPORT[-HOSTPORT][:PORT][/PROTOCOL] or :PORT[/PROTOCOL]`,
+    );
+  }
+  return { HostIp, HostPort, ContainerPort: Number(container), Protocol: Protocol.toLowerCase() };
+}
+
 /** `published=80,target=80,protocol=tcp,mode=host` in the short form. @throws Error in docker's words */
 export function shortPublish(text: string): string {
   if (!text.includes("=")) return text;

@@ -19,6 +19,7 @@ export { ContainerFiles } from "./files/container-files.ts";
 export type { HealthCounts } from "./health.ts";
 export { leaveContainers } from "./leave.ts";
 export { LiveContainers } from "./live.ts";
+export { portsApi } from "./ports.ts";
 export { recoverContainers } from "./recover.ts";
 export { markBytes } from "./root-marks.ts";
 export { RootMounts } from "./root-mounts.ts";

@@ -128,7 +128,8 @@ export async function plugIn(
   };
 }
 
-function publishedPorts({ spec }: Container): PortSpecs {
+/** What a container is to publish. @throws invalid in docker's words */
+export function publishedPorts({ spec }: Pick<Container, "spec">): PortSpecs {
   const { config, hostConfig, extensions } = spec;
   return parsePortSpecs({
     exposedPorts: config.ExposedPorts,

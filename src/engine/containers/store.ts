@@ -126,8 +126,9 @@ export class ContainerStore {
   }
 
   updateSpec(container: Container, change: Partial<ContainerSpec>): void {
-    container.spec = { ...container.spec, ...change };
-    this.#table.setSpec(container.id, JSON.stringify(container.spec));
+    const spec = { ...container.spec, ...change };
+    this.#table.setSpec(container.id, JSON.stringify(spec));
+    container.spec = spec;
   }
 
   /** @throws conflict when the name is taken */

@@ -62,3 +62,13 @@ test("no checkpoint is written to or restored from a directory of the host", asy
   await expect(checkpoints.remove("one", "first", { dir })).rejects.toThrow(refused);
   await expect(lifecycle.start("one", { checkpoint: "first", checkpointDir: dir })).rejects.toThrow(refused);
 });
+
+test("no port of the host's own services is published later", async () => {
+  const containers = { list: async () => [{ Id: "a".repeat(64), Names: ["/one"], Labels: {} }] };
+  const engine = Object.assign(Object.create(untouchable), { containers }) as Engine;
+  const access = new Access("some", ["containers:read,control"]);
+  const { ports } = scopedApi(engine, { access, quota: new Quota(engine, "some", NONE, undefined), isConfined: true });
+  const add = (HostPort: string) => ports.change("one", { Add: [{ ContainerPort: 80, HostPort }] });
+  await expect(add("443")).rejects.toThrow("socket some does not allow HostConfig.PortBindings the host's port 443");
+  await expect(add("8443")).rejects.toThrow("ports.change was reached");
+});

@@ -13,6 +13,7 @@ import { leaseCheck, scopedLeases } from "./leases.ts";
 import { scopedNetworks } from "./networks.ts";
 import type { Engine } from "./objects.ts";
 import { Objects } from "./objects.ts";
+import { scopedPorts } from "./ports.ts";
 import type { Quota } from "./quota.ts";
 import type { Access } from "./rules.ts";
 import { scopedSystem } from "./system.ts";
@@ -45,6 +46,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     transfer: scopedTransfer(objects),
     volumes: scopedVolumes(objects, quota, checkLease),
     networks: scopedNetworks(objects),
+    ports: scopedPorts(objects),
     system: scopedSystem(objects),
     leases: scopedLeases(objects),
     sockets: noSockets(access),

@@ -9,6 +9,7 @@ import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
 import { leaseRoutes } from "./leases.ts";
 import { networkRoutes } from "./networks.ts";
+import { portRoutes } from "./ports.ts";
 import { socketRoutes } from "./sockets.ts";
 import { streamRoutes } from "./streams.ts";
 import { systemRoutes } from "./system.ts";
@@ -31,6 +32,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...imageRoutes(api),
     ...volumeRoutes(api),
     ...networkRoutes(api),
+    ...portRoutes(api),
     ...systemRoutes(api, options),
     ...leaseRoutes(api),
     ...socketRoutes(api),

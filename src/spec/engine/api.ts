@@ -41,6 +41,7 @@ import type {
 } from "./dto.ts";
 import type { ImageGcOptions, ImageGcReport, KeptImage } from "./image-gc.ts";
 import type { LeasesApi } from "./leases.ts";
+import type { PortsApi } from "./ports.ts";
 import type { SocketsApi } from "./sockets.ts";
 import type { Explanation } from "./why.ts";
 
@@ -456,6 +457,7 @@ export interface EngineApi {
   readonly transfer: ImageTransferApi;
   readonly volumes: VolumesApi;
   readonly networks: NetworksApi;
+  readonly ports: PortsApi;
   readonly system: SystemApi;
   readonly leases: LeasesApi;
   readonly sockets: SocketsApi;

@@ -4,5 +4,6 @@ export type * from "./dto.ts";
 export type * from "./image-gc.ts";
 export * from "./leases.ts";
 export * from "./network-extensions.ts";
+export type * from "./ports.ts";
 export * from "./sockets.ts";
 export type * from "./why.ts";

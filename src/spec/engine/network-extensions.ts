@@ -93,6 +93,12 @@ export function parseNetworkExtensions(labels: Labels | null | undefined): Netwo
   };
 }
 
+/** Labels that ask for these lists, and for what else the given ones do. */
+export function withPortAllows(labels: Labels | null | undefined, portAllows: readonly PortAllow[]): Record<string, string> {
+  const others = Object.entries(labels ?? {}).filter(([key]) => !isPortLabel(key));
+  return Object.fromEntries([...others, ...portAllows.map(({ port, sources }) => [portAllowLabel(port), sources.join(",")])]);
+}
+
 function isPortLabel(key: string): boolean {
   return key.startsWith(PORT_PREFIX) && key.endsWith(ALLOW_SUFFIX);
 }

@@ -1,7 +1,9 @@
+import type { PortChangeRequest, PortPublication } from "../../../spec/engine/mod.ts";
 import { command, minArgs } from "../../command.ts";
 import { parseRestartPolicy } from "../../container/container-request.ts";
+import { parsePublish, parseUnpublish, shortPublish, splitAllow } from "../../container/ports.ts";
 import { forEachArg } from "../../each.ts";
-import { BYTES, CPUS, INT, STRING, SWAP_BYTES, UINT16 } from "../../flag-kinds.ts";
+import { BYTES, CPUS, INT, LIST, STRING, SWAP_BYTES, UINT16 } from "../../flag-kinds.ts";
 
 const FLAGS = {
   "blkio-weight": { kind: UINT16, help: "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)" },
@@ -17,8 +19,23 @@ const FLAGS = {
   "memory-reservation": { kind: BYTES, help: "Memory soft limit" },
   "memory-swap": { kind: SWAP_BYTES, help: "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
   "pids-limit": { kind: INT, help: "Tune container pids limit (set -1 for unlimited)" },
+  "publish-add": { kind: LIST, isOwn: true, help: "Publish a container's port(s) to the host, also while it runs" },
+  "publish-rm": { kind: LIST, isOwn: true, help: "Take published port(s) of the host back ([IP:]HOSTPORT[/PROTOCOL] or :PORT[/PROTOCOL])" },
   restart: { kind: STRING, help: "Restart policy to apply when a container exits" },
 } as const;
+
+function portChange(add: readonly string[], remove: readonly string[]): PortChangeRequest | undefined {
+  if (add.length === 0 && remove.length === 0) return undefined;
+  const Add = add.flatMap((text) => {
+    const { mapping, sources } = splitAllow(text);
+    return parsePublish(shortPublish(mapping)).map(({ port, hostIp, hostPort }): PortPublication => {
+      const [number, Protocol = "tcp"] = port.split("/");
+      const place = { ContainerPort: Number(number), Protocol, HostIp: hostIp, HostPort: hostPort };
+      return sources.length > 0 ? { ...place, Allow: sources } : place;
+    });
+  });
+  return { Add, Remove: remove.map(parseUnpublish) };
+}
 
 export const update = command({
   use: "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -28,6 +45,8 @@ export const update = command({
   flags: FLAGS,
   run: async (ctx, args, flags, changed) => {
     if (changed.size === 0) throw new Error("you must provide one or more flags when using this command");
+    const ports = portChange(flags["publish-add"], flags["publish-rm"]);
+    const hasLimits = [...changed].some((flag) => flag !== "publish-add" && flag !== "publish-rm");
     const request = {
       BlkioWeight: flags["blkio-weight"],
       CpuPeriod: flags["cpu-period"],
@@ -47,8 +66,8 @@ export const update = command({
     const warnings: string[] = [];
     try {
       await forEachArg(args, async (ref) => {
-        const { Warnings } = await ctx.api.containers.update(ref, request);
-        warnings.push(...(Warnings ?? []));
+        if (ports !== undefined) await ctx.api.ports.change(ref, ports);
+        if (hasLimits) warnings.push(...((await ctx.api.containers.update(ref, request)).Warnings ?? []));
         ctx.out(ref);
       });
     } finally {
