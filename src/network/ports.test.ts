@@ -80,7 +80,11 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
   const change = (
     n: Awaited<ReturnType<Lab["networking"]>>,
     id: string,
-    { remove = [], add = {}, allow = {} }: { remove?: readonly number[]; add?: Record<string, string | string[]>; allow?: Record<string, string[]> },
+    {
+      remove = [],
+      add = {},
+      allow = {},
+    }: { remove?: readonly number[]; add?: Record<string, string | string[]>; allow?: Record<string, string[]> },
     also: () => void = () => {},
   ) => {
     const gone = (n.publishedPorts(id) ?? []).filter(({ leases }) => leases.some(({ hostPort }) => remove.includes(hostPort)));
