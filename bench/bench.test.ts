@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { rows } from "./rows/mod.ts";
-import { isReached, median, type Result, ratioOf, renderTable } from "./statistics.ts";
+import { isReached, median, quantile, type Result, ratioOf, renderTable } from "./statistics.ts";
 
 const row: Result = {
   title: "a",
@@ -14,6 +14,13 @@ test("median() is the middle sample, or the mean of the middle two", () => {
   expect(median([3, 1, 100])).toBe(3);
   expect(median([4, 1, 2, 3])).toBe(2.5);
   expect(median([])).toBeUndefined();
+});
+
+test("quantile() is the sample below which that share lies", () => {
+  const samples = Array.from({ length: 100 }, (_, i) => 100 - i);
+  expect([quantile(samples, 0.5), quantile(samples, 0.99), quantile(samples, 1), quantile([7], 0.99), quantile([], 0.5)]).toEqual([
+    50, 99, 100, 7, 0,
+  ]);
 });
 
 test("isReached() compares the medians with the target, as precisely as the table prints them", () => {
@@ -42,5 +49,5 @@ test("renderTable() prints one line per result, a failed side too", () => {
 
 test("every row has a key of its own, and every target is there", () => {
   expect(new Set(rows.map((entry) => entry.key)).size).toBe(rows.length);
-  expect(rows.flatMap((entry) => Object.values(entry.figures)).filter((figure) => figure.target).length).toBe(25);
+  expect(rows.flatMap((entry) => Object.values(entry.figures)).filter((figure) => figure.target).length).toBe(26);
 });

@@ -27,6 +27,11 @@ export function median(samples: readonly number[]): number | undefined {
   return upper === undefined || lower === undefined ? undefined : (upper + lower) / 2;
 }
 
+/** The least sample that `share` of all samples don't exceed; 0 without any. */
+export function quantile(samples: readonly number[], share: number): number {
+  return samples.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(samples.length * share) - 1)] ?? 0;
+}
+
 /** dhow's median as a share of dockerd's; undefined when a side failed. */
 export function ratioOf({ dhow, dockerd }: Result): number | undefined {
   const [mine, theirs] = [median(dhow), median(dockerd)];

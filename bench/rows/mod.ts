@@ -3,6 +3,7 @@ import { loadRow, saveRow } from "./archive.ts";
 import { commitRow, exportRow } from "./commit.ts";
 import { copyRows } from "./copy.ts";
 import { crowdRow } from "./crowd.ts";
+import { dnsRow } from "./dns.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
@@ -24,4 +25,5 @@ export const rows: readonly Row[] = [
   ...copyRows,
   psRow,
   crowdRow,
+  dnsRow,
 ];
