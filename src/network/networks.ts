@@ -91,7 +91,7 @@ export class Networks {
     if (network !== undefined) return network;
     const config = this.#configs.get(id);
     if (config === undefined) throw new DhowError("notFound", `network ${id} not found`);
-    if (config.isConfigOnly) throw new DhowError("forbidden", `cannot add connections to configuration-only network ${config.name}`);
+    if (config.isConfigOnly) throw new DhowError("forbidden", "cannot create endpoint on configuration-only network");
     const cause = this.#broken.get(id);
     throw new DhowError("unavailable", `network ${config.name} could not be opened: ${cause instanceof Error ? cause.message : cause}`, {
       cause,
@@ -114,7 +114,7 @@ export class Networks {
   }
 
   #checkName(name: string): void {
-    if (name.trim() === "") throw new DhowError("invalid", "network name cannot be empty");
+    if (name.trim() === "") throw new DhowError("invalid", `invalid name: ${name}`);
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)) {
       throw new DhowError(
         "invalid",
@@ -144,9 +144,9 @@ export class Networks {
     if (request.isConfigOnly) throw new DhowError("forbidden", "a configuration network cannot depend on another configuration network");
     const hasOwn = request.pools.length > 0 || request.hasIpv6 || [request.options, request.labels].some((o) => Object.keys(o).length > 0);
     if (hasOwn)
-      throw new DhowError("forbidden", "user supplied configurations are not supported if the network depends on a configuration network");
+      throw new DhowError("forbidden", "user specified configurations are not supported if the network depends on a configuration network");
     const from = this.list().find((config) => config.isConfigOnly && config.name === request.configFrom);
-    if (from === undefined) throw new DhowError("notFound", `configuration network ${JSON.stringify(request.configFrom)} not found`);
+    if (from === undefined) throw new DhowError("notFound", `configuration network ${JSON.stringify(request.configFrom)} does not exist`);
     const { hasIpv4, hasIpv6, ipamDriver, ipamOptions, pools, options, labels } = from;
     return { ...request, hasIpv4, hasIpv6, ipamDriver, ipamOptions, pools, options, labels };
   }
@@ -154,7 +154,7 @@ export class Networks {
   /** A configuration for networks to come. */
   #keep(request: NetworkRequest): NetworkConfig {
     const pools = request.pools.flatMap((pool) => (pool.subnet ? { ...pool, subnet: pool.subnet } : []));
-    const config = { ...asComplete(request), pools };
+    const config = { ...asComplete(request), driver: "null", pools };
     this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
     return config;
   }
@@ -162,6 +162,9 @@ export class Networks {
   async #make(request: NetworkRequest): Promise<NetworkConfig> {
     if (!request.hasIpv4 && !request.hasIpv6) throw new DhowError("invalid", "IPv4 or IPv6 must be enabled");
     checkPools(request.pools, request.hasIpv6);
+    if (request.driver === "host" || request.driver === "null") {
+      throw new DhowError("forbidden", `only one instance of ${JSON.stringify(request.driver)} network is allowed`);
+    }
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
     driver.check(request);
@@ -182,6 +185,7 @@ export class Networks {
   /** Completes what is asked for: a subnet for each family that has none, the first address of each as its gateway. */
   #choosePools({ pools, hasIpv4, hasIpv6, ipamDriver }: NetworkRequest): readonly IpamPool[] {
     if (ipamDriver === "null") return [];
+    if (ipamDriver !== "default") throw noDriver(ipamDriver);
     const others = this.list().flatMap((config) => (config.isConfigOnly ? [] : config.pools.map(({ subnet }) => parsePrefix(subnet))));
     const chosen: IpamPool[] = [];
     for (const family of familiesOf({ hasIpv4, hasIpv6 })) {
@@ -191,7 +195,7 @@ export class Networks {
         if ([...others, ...chosen.map((c) => parsePrefix(c.subnet))].some((other) => doOverlap(other, parsePrefix(subnet)))) {
           throw new DhowError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
         }
-        chosen.push(withGateway({ ...pool, subnet }));
+        chosen.push(checkAuxAddresses(withGateway({ ...pool, subnet })));
       }
       if (own.length > 0) continue;
       const found = findSubnet(this.#deps.pools, family, [...others, ...this.#deps.taken()]);
@@ -257,6 +261,19 @@ function withGateway(pool: PoolRequest & { readonly subnet: string }): IpamPool 
     reserved: Object.values(pool.auxAddresses ?? {}).map(parseIp),
   });
   return { ...pool, gateway: formatIp(gateway) };
+}
+
+/** @throws internal in docker's words when one is the gateway's, or another's */
+function checkAuxAddresses(pool: IpamPool): IpamPool {
+  const taken = new Set(pool.gateway === undefined ? [] : [formatIp(parseIp(pool.gateway))]);
+  for (const [name, text] of Object.entries(pool.auxAddresses ?? {})) {
+    const address = formatIp(parseIp(text));
+    if (taken.has(address)) {
+      throw new DhowError("internal", `failed to allocate secondary ip address (${name}:${text}): Address already in use`);
+    }
+    taken.add(address);
+  }
+  return pool;
 }
 
 function noDriver(name: string): DhowError {

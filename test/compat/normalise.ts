@@ -37,6 +37,20 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
   [/(?<=invalid restart policy)( '\w+')/g, ": unknown policy$1; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"],
   [/no such container nothing/g, "No such container: nothing"],
   [/no such image: (\S+): (?=No such image)/g, ""],
+  // what is wrong with a network's or an endpoint's settings is listed
+  [/\bPool overlaps with other one/g, "invalid pool request: Pool overlaps with other one"],
+  [/Invalid subnet (\S+) : invalid CIDR address: \S+/g, "invalid network config:\ninvalid subnet $1: invalid CIDR block notation"],
+  [/(?<=Error response from daemon: )(user specified IP address is supported)/g, "invalid endpoint settings:\n$1"],
+  [/(?<=Error response from daemon: )[iI]nvalid IPv4 address: ([^\s)]+)\)?/g, "invalid endpoint settings:\ninvalid IPv4 address: $1"],
+  [
+    /Invalid address (\S+): It does not belong to any of this network's subnets/g,
+    "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address $1",
+  ],
+  [
+    /network-scoped alias is supported only for containers in user defined networks/g,
+    "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks",
+  ],
+  [/(?<=error while removing network: network \S+) id <id>/g, ""],
   // the step at which a start failed, the runtime, and what it says of a directory
   [/(?=failed to create shim task: OCI runtime create failed)/g, "failed to create task for container: "],
   [/(?<=OCI runtime create failed: )runc(?= create failed)/g, "crun"],
@@ -59,6 +73,7 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
 
 /** What dhow prints as docker 28 does, and 20.10 doesn't. */
 const NEW: readonly RegExp[] = [
+  /(?<=has active endpoints) \(name:[^)]*\)/g,
   /cannot kill container: \w+: (?=invalid signal)/g,
   /(?<=is a directory: unknown): permission denied/g,
   /"\/proc\/interrupts",?\s*/g,

@@ -45,13 +45,13 @@ export async function connectContainer(
 /** @throws invalid, forbidden in docker's words, where a container can't have another network */
 function checkConnectable({ spec }: Container, network: NetworkFacts): void {
   const mode = networkMode(spec.hostConfig);
-  if (mode.startsWith("container:")) {
+  if (mode.startsWith("container:") || (mode === "host" && network.name !== "host")) {
     throw new DhowError(
       "invalid",
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
   }
-  if (mode === "host" || network.name === "host") {
+  if (network.name === "host") {
     throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
   }
   if (Object.hasOwn(spec.endpoints, "none") || network.name === "none") {
@@ -76,7 +76,8 @@ export async function disconnectContainer(deps: ContainerDeps, container: Contai
     throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
   }
   if (!Object.hasOwn(spec.endpoints, network.name)) {
-    throw new DhowError("forbidden", `container ${container.id} is not connected to network ${network.name}`);
+    const which = isRunning(state) ? "network" : "the network";
+    throw new DhowError("forbidden", `container ${container.id} is not connected to ${which} ${network.name}`);
   }
   if (state.status === "removing" || state.status === "dead") throw removed(container, network, "disconnected");
   const { [network.name]: _, ...endpoints } = spec.endpoints;

@@ -167,9 +167,11 @@ function tests(filters: Filters, deps: ListDeps, order: readonly Container[]): T
   ];
 }
 
-/** The endpoints of a container: live ones while it runs, else what it was created with. */
+/** The endpoints of a container: live ones while it runs, else what it was created with; which networks those are is said from its start on. */
 export function networksOf(container: Container): NonNullable<NonNullable<ContainerState["network"]>["networks"]> {
-  return container.state.network?.networks ?? container.spec.endpoints;
+  const { state, spec } = container;
+  if (state.network !== null || state.status !== "created") return state.network?.networks ?? spec.endpoints;
+  return Object.fromEntries(Object.entries(spec.endpoints).map(([name, endpoint]) => [name, { ...endpoint, NetworkID: "" }]));
 }
 
 function commandOf(container: Container): string {

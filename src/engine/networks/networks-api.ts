@@ -1,4 +1,4 @@
-import { DhowError, filterTest, parseTime } from "../../lib/mod.ts";
+import { DhowError, filterTest, isKind, parseTime } from "../../lib/mod.ts";
 import type { NetworkFacts, Networking, NetworkRequest, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
 import type {
   EndpointResource,
@@ -61,8 +61,9 @@ function danglingOf(filters: Filters): boolean | undefined {
 /** What a request asks for, with docker's defaults. */
 function requestOf(request: NetworkCreateRequest): NetworkRequest {
   const { Name, Driver = "", IPAM: ipam, Options, Labels, ConfigFrom } = request;
-  if (request.Ingress) refuse("ingress networks are for swarms, and this engine is in none");
-  if (request.Scope === "swarm") throw new DhowError("unavailable", SWARM);
+  if (request.Ingress) throw new DhowError("forbidden", "Ingress network can only be global scope network");
+  if (request.Scope === "swarm") throw new DhowError("forbidden", "cannot create a swarm scoped network when swarm is not active");
+  if (!SCOPES.has(request.Scope ?? "")) throw new DhowError("unavailable", SWARM);
   return {
     name: Name,
     driver: Driver === "" || Driver === "default" ? "bridge" : Driver,
@@ -80,6 +81,8 @@ function requestOf(request: NetworkCreateRequest): NetworkRequest {
   };
 }
 
+/** Scopes that a request may ask for, by which nothing changes here. */
+const SCOPES: ReadonlySet<string> = new Set(["", "local"]);
 const SWARM =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
@@ -149,8 +152,15 @@ export class NetworksService implements NetworksApi {
     await this.#deps.connect(Container, this.#resolve(ref), EndpointConfig ?? {});
   }
 
-  async disconnect(ref: string, { Container = "" }: NetworkDisconnectRequest): Promise<void> {
-    await this.#deps.disconnect(Container, this.#resolve(ref));
+  async disconnect(ref: string, { Container = "", Force = false }: NetworkDisconnectRequest): Promise<void> {
+    const network = this.#resolve(ref);
+    try {
+      await this.#deps.disconnect(Container, network);
+    } catch (error) {
+      // by force, docker looks for what a container that is gone may have left
+      if (!Force || !isKind(error, "notFound")) throw error;
+      throw new DhowError("notFound", `endpoint ${Container} not found`, { cause: error });
+    }
   }
 
   /** Removes the networks that no running container is on; docker's own stay. */

@@ -36,7 +36,10 @@ function boolean(options: Readonly<Record<string, string>>, key: string, preset:
   if (text === undefined) return preset;
   const value = GO_BOOLEANS[text];
   if (value === undefined) {
-    throw new DhowError("invalid", `failed to parse ${key} value: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+    throw new DhowError(
+      "invalid",
+      `failed to parse ${key} value: ${text} (strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax)`,
+    );
   }
   return value;
 }
@@ -67,7 +70,7 @@ function mtu(options: Readonly<Record<string, string>>, preset: number): number 
   const text = options[key];
   if (text === undefined || text === "") return preset;
   if (!/^-?\d+$/.test(text)) {
-    throw new DhowError("invalid", `failed to parse ${key} value: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+    throw new DhowError("invalid", `failed to parse ${key} value: ${text} (strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax)`);
   }
   if (Number(text) < 0) throw new DhowError("invalid", `invalid MTU number: ${text}`);
   return Number(text) || preset;
