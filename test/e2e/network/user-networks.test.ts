@@ -266,6 +266,9 @@ test("what connect and disconnect refuse", async () => {
   await idle("alone", "--network", "none");
   expect(await refused("network", "connect", "n1", "one")).toBe("endpoint with name one already exists in network n1");
   expect(await refused("network", "connect", "n1", "hosted")).toBe(
+    "container sharing network namespace with another container or host cannot be connected to any other network",
+  );
+  expect(await refused("network", "connect", "host", "one")).toBe(
     "container cannot be disconnected from host network or connected to host network",
   );
   expect(await refused("network", "connect", "n1", "alone")).toBe(
