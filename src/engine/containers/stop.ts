@@ -1,6 +1,6 @@
-import { DhowError, errnoCode, formatTime, nowNs } from "../../lib/mod.ts";
+import { DhowError, formatTime, nowNs } from "../../lib/mod.ts";
 import { isValidSignal, parseSignal } from "../../linux/mod.ts";
-import { cgroupOf, freeze, type Task, thaw } from "../../runtime/mod.ts";
+import { cgroupOf, freeze, isGroupGone, type Task, thaw } from "../../runtime/mod.ts";
 import { isRunning, isUp, type SentSignal } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
@@ -169,10 +169,6 @@ export async function restartUnhealthy(deps: ContainerDeps, container: Container
   });
 }
 
-function isGone(error: unknown): boolean {
-  return error instanceof Error && errnoCode(error.cause) === "ENOENT";
-}
-
 /** POST /containers/{id}/pause. @throws conflict in docker's words */
 export async function pauseContainer(deps: ContainerDeps, container: Container): Promise<void> {
   const { id, state } = container;
@@ -189,7 +185,7 @@ export async function pauseContainer(deps: ContainerDeps, container: Container):
   } catch (error) {
     live.isPausing = false;
     // without a group it has ended, though the word of it may still be on its way
-    if (isRunning(container.state) && !isGone(error)) throw error;
+    if (isRunning(container.state) && !(error instanceof Error && isGroupGone(error.cause))) throw error;
     throw new DhowError("conflict", `container ${id} is not running`, { cause: error });
   }
   const isWanted = live.isPausing;

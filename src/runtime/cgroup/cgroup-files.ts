@@ -11,7 +11,12 @@ export function readCgroupFile(path: string): string | undefined {
   }
 }
 
-/** Writes a cgroup file. @throws a `node:fs` error: ENOENT without the group, EINVAL, EBUSY, EPERM */
+/** Whether a cgroup file could not be read or written because its group is gone: before it was opened, or since. */
+export function isGroupGone(error: unknown): boolean {
+  return ["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "");
+}
+
+/** Writes a cgroup file. @throws a `node:fs` error: ENOENT or ENODEV without the group, EINVAL, EBUSY, EPERM */
 export function writeCgroupFile(path: string, value: string | number): void {
   writeFileSync(path, String(value), { flag: "w" });
 }

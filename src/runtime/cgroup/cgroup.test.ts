@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmdirSync, writeSync } from "node:fs";
 import { silentLogger } from "../../lib/mod.ts";
 import { Reactor } from "../../linux/mod.ts";
 import { cannotRun, Sandbox } from "../spec/test-support.ts";
 import { cgroupOf, destroy, freeze, thaw } from "./cgroup.ts";
+import { isGroupGone, writeCgroupFile } from "./cgroup-files.ts";
 import { MigrationWarmer } from "./migration-warmer.ts";
 import { OomWatch } from "./oom-watch.ts";
 import { cgroupsPathFor, groupsIn } from "./parent.ts";
@@ -55,6 +56,24 @@ describe.skipIf(cannotRun !== undefined)(
       expect(state(pid)).toBe("D");
       thaw(cgroup);
       expect(cgroup.freezeState()).toBe("thawed");
+    });
+
+    test("a group that goes while its file is open is known to be gone", () => {
+      const parent = existsSync("/sys/fs/cgroup/freezer") ? "/sys/fs/cgroup/freezer" : "/sys/fs/cgroup";
+      const group = mkdtempSync(`${parent}/dhow-test-`);
+      const file = openSync(`${group}/cgroup.procs`, "w");
+      rmdirSync(group);
+      const attempt = (work: () => void): unknown => {
+        try {
+          work();
+        } catch (error) {
+          return error;
+        }
+        return undefined;
+      };
+      expect(isGroupGone(attempt(() => writeSync(file, "0")))).toBe(true);
+      expect(isGroupGone(attempt(() => writeCgroupFile(`${group}/cgroup.procs`, 0)))).toBe(true);
+      closeSync(file);
     });
 
     test("update() changes limits up and down", async () => {

@@ -1,6 +1,5 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { errnoCode } from "../../lib/mod.ts";
 import {
   drainInotify,
   EPOLLIN,
@@ -15,7 +14,7 @@ import {
 } from "../../linux/mod.ts";
 import type { HostFacts } from "../host.ts";
 import { type Cgroup, cgroupOf } from "./cgroup.ts";
-import { writeCgroupFile } from "./cgroup-files.ts";
+import { isGroupGone, writeCgroupFile } from "./cgroup-files.ts";
 
 const KILLED_EXIT_CODE = 137;
 /** How long the kernel may take to tell that a group is gone, on a machine that is very busy. */
@@ -85,7 +84,7 @@ export class OomWatch implements Disposable {
       this.#listen(fd);
     } catch (error) {
       fd.close();
-      if (!["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) throw error;
+      if (!isGroupGone(error)) throw error;
       return;
     }
     // what happened before goes unheard
@@ -115,7 +114,7 @@ export class OomWatch implements Disposable {
       return new OomWatch(facts, path, fd, { reactor, onOom });
     } catch (error) {
       fd.close();
-      if (!["ENOENT", "ENODEV"].includes(errnoCode(error) ?? "")) throw error;
+      if (!isGroupGone(error)) throw error;
       return isV1 ? undefined : new OomWatch(facts, path, undefined, { reactor, onOom });
     }
   }

@@ -1,10 +1,19 @@
 import { rmSync } from "node:fs";
-import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
+import { DhowError, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
 import type { OciResources } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
-import { parseFlat, processesBelow, readCgroupFile, readNumber, removeGroups, toNumber, writeCgroupFile } from "./cgroup-files.ts";
+import {
+  isGroupGone,
+  parseFlat,
+  processesBelow,
+  readCgroupFile,
+  readNumber,
+  removeGroups,
+  toNumber,
+  writeCgroupFile,
+} from "./cgroup-files.ts";
 import { type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 const NS_PER_TICK = 10_000_000;
@@ -126,7 +135,7 @@ export class CgroupV1 implements Cgroup {
     try {
       writeCgroupFile(this.#at("freezer", "freezer.state"), frozen ? "FROZEN" : "THAWED");
     } catch (error) {
-      if (!frozen && errnoCode(error) === "ENOENT") return;
+      if (!frozen && isGroupGone(error)) return;
       throw new DhowError("internal", `${frozen ? "freeze" : "thaw"} ${this.path}: ${errorMessage(error)}`, { cause: error });
     }
   }

@@ -1,9 +1,18 @@
-import { DhowError, errnoCode, errorMessage } from "../../lib/mod.ts";
+import { DhowError, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
 import type { OciResources } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
-import { parseFlat, processesBelow, readCgroupFile, readNumber, removeGroups, toNumber, writeCgroupFile } from "./cgroup-files.ts";
+import {
+  isGroupGone,
+  parseFlat,
+  processesBelow,
+  readCgroupFile,
+  readNumber,
+  removeGroups,
+  toNumber,
+  writeCgroupFile,
+} from "./cgroup-files.ts";
 import { type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 /** The keys of memory.stat that docker shows. */
@@ -121,7 +130,7 @@ export class CgroupV2 implements Cgroup {
     try {
       writeCgroupFile(`${this.#root}/cgroup.freeze`, frozen ? 1 : 0);
     } catch (error) {
-      if (!frozen && errnoCode(error) === "ENOENT") return;
+      if (!frozen && isGroupGone(error)) return;
       throw new DhowError("internal", `${frozen ? "freeze" : "thaw"} ${this.path}: ${errorMessage(error)}`, { cause: error });
     }
   }
