@@ -96,6 +96,8 @@ export interface EngineBase {
   readonly log: Logger;
   /** Takes what has to be closed at the daemon's end. */
   readonly stack: AsyncDisposableStack;
+  /** Starts a process that works on files which may keep who asks for them waiting; without it all is done in this one. */
+  readonly fileHelper?: readonly string[] | undefined;
   /** Called before any container is started. */
   readonly beforeContainers?: ((store: SocketStore) => Promise<void>) | undefined;
 }
@@ -269,7 +271,7 @@ async function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { lo
 }
 
 /** What the verbs of containers stand on. */
-function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: EngineBase, parts: Parts): ContainerDeps {
+function containerDeps(config: DaemonConfig, { facts, warmer, log, stack, fileHelper }: EngineBase, parts: Parts): ContainerDeps {
   const { dataRoot, execRoot } = config;
   const { store, images, snapshots, volumes, network, events, runtimes } = parts;
   const reactor = stack.use(new Reactor(log));
@@ -305,6 +307,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack }: Engi
     facts,
     settings: containerSettings(config, facts, parts),
     emit: events.emit,
+    fileHelper,
     healthCounts: { checks: 0, failed: 0 },
     checkLabels: (labels) => parts.book.check(labels),
     log,

@@ -6,7 +6,7 @@ import { startEngine } from "./daemon-engine.ts";
 import { KeptSockets } from "./daemon-kept-sockets.ts";
 import { listenAddresses } from "./daemon-listen.ts";
 import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
-import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, takeHostNamespace } from "./daemon-namespace.ts";
+import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, selfCommand, takeHostNamespace } from "./daemon-namespace.ts";
 import { LiveConfig, reload } from "./daemon-reload.ts";
 import { findHolder, lockRoot } from "./daemon-roots.ts";
 import { prepareSockets, type SocketStore, startSockets } from "./daemon-sockets.ts";
@@ -113,7 +113,14 @@ class Daemon implements AsyncDisposable {
     const warmer = stack.use(new MigrationWarmer(facts));
     const kept = new KeptSockets(config.execRoot);
     const beforeContainers = (store: SocketStore): Promise<void> => prepareSockets(config, store, kept, log);
-    const engine = await startEngine(config, { facts, warmer, log, stack, beforeContainers });
+    const engine = await startEngine(config, {
+      facts,
+      warmer,
+      log,
+      stack,
+      beforeContainers,
+      fileHelper: [...selfCommand(), "internal-files"],
+    });
     const metrics = config.metricsAddress === "" ? undefined : new DaemonMetrics(engine);
     const onRequest = (): void => {
       warmer.touch();

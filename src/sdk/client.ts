@@ -356,8 +356,8 @@ class Streams {
 function files(t: Transport): EngineApi["files"] {
   const path = (ref: string) => `/containers/${segment(ref)}/archive`;
   return {
-    stat: async (ref, asked) => {
-      const response = await t.call({ method: "HEAD", target: target(path(ref), { path: asked }) });
+    stat: async (ref, asked, { signal } = {}) => {
+      const response = await t.call({ method: "HEAD", target: target(path(ref), { path: asked }), signal });
       for await (const _ of response.body);
       return pathStat(response);
     },

@@ -66,6 +66,8 @@ export interface ContainerDeps {
   readonly facts: HostFacts;
   readonly settings: ContainerSettings;
   readonly emit: Emit;
+  /** Starts a process that works on files which may keep who asks for them waiting; without it all is done in this one. */
+  readonly fileHelper: readonly string[] | undefined;
   readonly healthCounts: HealthCounts;
   /** Looks at the labels of a container to be: their owner has to be there. @throws invalid */
   readonly checkLabels: (labels: Readonly<Record<string, string>> | null | undefined) => void;

@@ -153,7 +153,7 @@ export function scopedFiles(objects: Objects): ContainerFilesApi {
   const { files } = objects.engine;
   const inside = (ref: string): Promise<string> => objects.inside(ref, "files");
   return {
-    stat: async (ref, path) => files.stat(await inside(ref), path),
+    stat: async (ref, path, options) => files.stat(await inside(ref), path, options),
     getArchive: async (ref, path, options) => files.getArchive(await inside(ref), path, options),
     putArchive: async (ref, path, archive, options) => files.putArchive(await inside(ref), path, archive, options),
   };

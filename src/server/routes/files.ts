@@ -44,7 +44,7 @@ export function fileRoutes({ files }: Pick<EngineApi, "files">): readonly Route[
     route("HEAD", "/containers/:name/archive", async (request) => ({
       kind: "empty",
       status: 200,
-      headers: statHeader(await files.stat(request.name, pathOf(request))),
+      headers: statHeader(await files.stat(request.name, pathOf(request), { signal: request.signal })),
     })),
     route("GET", "/containers/:name/archive", async (request) => {
       const { stat, archive } = await files.getArchive(request.name, pathOf(request), { signal: request.signal });

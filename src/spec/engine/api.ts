@@ -234,7 +234,7 @@ export interface PutArchiveOptions extends CallOptions {
 
 /** The files of a container, whether it runs or not; paths and links are those that its processes see. */
 export interface ContainerFilesApi {
-  stat(ref: string, path: string): Promise<PathStat>;
+  stat(ref: string, path: string, options?: CallOptions): Promise<PathStat>;
   getArchive(ref: string, path: string, options: CallOptions): Promise<PathArchive>;
   /** Unpacks a tar, also a compressed one, into a directory. What was written before a failure stays. */
   putArchive(ref: string, path: string, archive: AsyncIterable<Uint8Array>, options: PutArchiveOptions): Promise<void>;

@@ -1,15 +1,15 @@
-import { assertsDirectory, cleanPath, extract, pack, preserveTrailing } from "../../../files/mod.ts";
 import { unpackStream } from "../../../images/mod.ts";
-import { breather, DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
-import { isErrno, S_IFDIR, S_IFMT, SysError } from "../../../linux/mod.ts";
-import { resolveUser } from "../../../runtime/mod.ts";
+import { DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
+import { isErrno, SysError } from "../../../linux/mod.ts";
 import type { CallOptions, ContainerFilesApi, PathArchive, PathStat, PutArchiveOptions } from "../../../spec/engine/mod.ts";
 import { isRunning } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { emitContainer } from "../emit.ts";
 import type { Container } from "../store.ts";
-import { type ContainerView, openView } from "./open-view.ts";
-import { placeOf, statPath } from "./path-stat.ts";
+import { type FileWork, workHere } from "./file-work.ts";
+import { mayHang } from "./may-hang.ts";
+import { holdPlan, openView } from "./open-view.ts";
+import { workElsewhere } from "./work-elsewhere.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -21,77 +21,62 @@ export class ContainerFiles implements ContainerFilesApi {
     this.#deps = deps;
   }
 
-  async stat(ref: string, path: string): Promise<PathStat> {
+  async stat(ref: string, path: string, { signal = NEVER }: CallOptions = {}): Promise<PathStat> {
     const container = this.#deps.store.find(ref);
     return saying(ref, path, async () => {
-      using opened = await openView(this.#deps, container);
-      return statPath(opened.view, path);
+      using work = await this.#open(container, signal);
+      return await work.stat(path);
     });
   }
 
   async getArchive(ref: string, path: string, { signal = NEVER }: CallOptions): Promise<PathArchive> {
     const container = this.#deps.store.find(ref);
-    const asked = preserveTrailing(cleanPath(`/${path}`), path);
     return saying(ref, path, async () => {
       using stack = new DisposableStack();
-      const opened = stack.use(await openView(this.#deps, container));
-      const stat = statPath(opened.view, asked);
-      const place = placeOf(opened.view, asked);
+      const work = stack.use(await this.#open(container, signal));
+      const { stat, archive } = await work.pack(path, (file, error) =>
+        this.#deps.log.warn("file left out of an archive", { container: container.id, file, error }),
+      );
       emitContainer(this.#deps.emit, "archive-path", container);
-      const chunks = pack(opened.view, place, stat.name, {
-        signal,
-        breathe: breather(),
-        onFault: (file, error) => this.#deps.log.warn("file left out of an archive", { container: container.id, file, error }),
-      });
       const held = stack.move();
-      return { stat, archive: closing(chunks, () => held.dispose()) };
+      return { stat, archive: closing(archive, () => held.dispose()) };
     });
   }
 
   async putArchive(ref: string, path: string, archive: AsyncIterable<Uint8Array>, options: PutArchiveOptions): Promise<void> {
     const container = this.#deps.store.find(ref);
+    const { signal = NEVER, noOverwriteDirNonDir, copyUidGid } = options;
     await saying(ref, path, async () => {
-      using opened = await openView(this.#deps, container);
-      const destination = directoryAt(opened, path);
-      checkWritable(container, destination);
-      const owner = options.copyUidGid ? ownerOf(opened, container) : "archive";
-      const { signal = NEVER, noOverwriteDirNonDir } = options;
-      await failingInternally(
-        extract(unpackStream(archive), opened.view, destination, { signal, breathe: breather(), noOverwriteDirNonDir, owner }),
-      );
+      using work = await this.#open(container, signal);
+      await work.unpack({ path, noOverwriteDirNonDir, copyUidGid }, unpackStream(archive));
     });
     emitContainer(this.#deps.emit, "extract-to-dir", container);
   }
-}
 
-/** The directory to unpack to, its links followed. @throws invalid when it is something else */
-function directoryAt({ view }: ContainerView, path: string): string {
-  const place = view.locate(cleanPath(`/${path}`), { followLast: true });
-  if ((view.stat(place).mode & S_IFMT) === S_IFDIR) return view.enter(place).path;
-  if (assertsDirectory(path)) throw new DhowError("internal", `lstat ${preserveTrailing(place.path, path)}: not a directory`);
-  throw new DhowError("invalid", "extraction point is not a directory");
-}
+  #open(container: Container, signal: AbortSignal): Promise<FileWork> {
+    // its mount points may have to be made, which must not meet a start
+    return isRunning(container.state)
+      ? this.#assemble(container, signal)
+      : this.#deps.locks.run(container.id, () => this.#assemble(container, signal));
+  }
 
-/** @throws invalid when a volume or the root file system is read-only there, in docker's words */
-function checkWritable({ spec, state }: Container, path: string): void {
-  const contains = (destination: string): boolean => destination === "/" || path === destination || path.startsWith(`${destination}/`);
-  const tmpfs = isRunning(state) ? Object.keys(spec.hostConfig.Tmpfs ?? {}) : [];
-  const places = [
-    ...spec.mounts
-      .filter(({ kind }) => kind !== "tmpfs" || isRunning(state))
-      .map(({ destination, isReadOnly }) => ({ destination, isReadOnly })),
-    ...tmpfs.map((key) => ({ destination: cleanPath(key), isReadOnly: false })),
-  ];
-  const innermost = places
-    .filter(({ destination }) => contains(destination))
-    .sort((a, b) => b.destination.length - a.destination.length)[0];
-  if (innermost?.isReadOnly) throw new DhowError("invalid", "mounted volume is marked read-only");
-  if (!innermost && spec.hostConfig.ReadonlyRootfs) throw new DhowError("invalid", "container rootfs is marked read-only");
-}
-
-function ownerOf({ rootfs }: ContainerView, { spec }: Container): "archive" | { readonly uid: number; readonly gid: number } {
-  const user = spec.config.User ?? "";
-  return user === "" ? "archive" : resolveUser(rootfs, user);
+  async #assemble(container: Container, signal: AbortSignal): Promise<FileWork> {
+    using stack = new DisposableStack();
+    const held = stack.use(holdPlan(this.#deps, container));
+    const { fileHelper, volumes } = this.#deps;
+    const work = stack.use(
+      fileHelper !== undefined && mayHang(container, (name) => volumes.get(name).options)
+        ? await workElsewhere(fileHelper, held, signal)
+        : workHere(await openView(held.plan, held.root.fd), container, signal),
+    );
+    const kept = stack.move();
+    return {
+      stat: (path) => work.stat(path),
+      pack: (path, onFault) => work.pack(path, onFault),
+      unpack: (job, tar) => work.unpack(job, tar),
+      [Symbol.dispose]: () => kept.dispose(),
+    };
+  }
 }
 
 /** Runs `work` and says what goes wrong in docker's words: a file that isn't there is named, everything else is the server's failure. */
@@ -105,18 +90,9 @@ async function saying<T>(ref: string, path: string, work: () => Promise<T>): Pro
   }
 }
 
-/** What goes wrong while an archive is unpacked, be it the archive's own fault, is no bad parameter to docker. */
-async function failingInternally(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!(error instanceof DhowError)) throw error;
-    throw new DhowError("internal", error.message, { cause: error });
-  }
-}
-
 /** The chunks of an archive; `close` is called once, when they end, fail, or are given up, also before the first. */
-function closing(chunks: AsyncGenerator<Uint8Array, void, void>, close: () => void): AsyncIterable<Uint8Array> {
+function closing(archive: AsyncIterable<Uint8Array>, close: () => void): AsyncIterable<Uint8Array> {
+  const chunks = archive[Symbol.asyncIterator]();
   const next = async (): Promise<IteratorResult<Uint8Array, void>> => {
     try {
       const result = await chunks.next();
@@ -128,7 +104,7 @@ function closing(chunks: AsyncGenerator<Uint8Array, void, void>, close: () => vo
     }
   };
   const end = async (): Promise<IteratorResult<Uint8Array, void>> => {
-    await chunks.return();
+    await chunks.return?.();
     close();
     return { done: true, value: undefined };
   };

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FileView, type ViewIds, type ViewMount } from "../../../files/mod.ts";
 import {
+  dup,
   type Fd,
   fsTypeName,
   type IdView,
@@ -36,42 +37,76 @@ export interface ContainerView extends Disposable {
 const depth = (m: ViewMount): number => m.destination.split("/").length;
 let views = 0;
 
+/** What a container's files are put together of, as data that another process can be given. */
+export interface ViewPlan {
+  readonly container: Container;
+  /** Whether the root file system is mounted in the ids of the container's user namespace. */
+  readonly isMapped: boolean;
+  /** The directory of the files below /etc that the engine keeps. */
+  readonly etcDir: string;
+  /** Where its volumes are, by their names. */
+  readonly volumes: Readonly<Record<string, string>>;
+}
+
+/** A plan while what it names is kept in place. */
+export interface HeldPlan extends Disposable {
+  readonly plan: ViewPlan;
+  /** The root file system: a start may mount it anew, in other ids, but here it is this one. O_PATH. */
+  readonly root: Fd;
+}
+
+/** Mounts what is a container's own, the root file system and its volumes, until the plan is given up. */
+export function holdPlan(deps: ContainerDeps, container: Container): HeldPlan {
+  const { id, spec } = container;
+  using stack = new DisposableStack();
+  const held = stack.use(deps.roots.hold(id));
+  const root = stack.use(open(held.rootfs, O_PATH | O_DIRECTORY));
+  const volumes: Record<string, string> = {};
+  for (const m of spec.mounts) {
+    if (m.kind !== "volume" || isHidden(spec, m.destination) || volumes[m.volume] !== undefined) continue;
+    // a user of its own beside the container, which may start and stop meanwhile
+    const user = `${id}/view-${views++}`;
+    volumes[m.volume] = deps.volumes.use(m.volume, user);
+    stack.defer(() => deps.volumes.release(m.volume, user));
+  }
+  const donor = joinedContainer(networkMode(spec.hostConfig));
+  const owner = donor === undefined ? id : (deps.store.get(donor)?.id ?? id);
+  const etcDir = join(deps.settings.dataRoot, "containers", owner);
+  const kept = stack.move();
+  return { plan: { container, isMapped: held.isMapped, etcDir, volumes }, root, [Symbol.dispose]: () => kept.dispose() };
+}
+
 /**
  * Opens the file tree of a container: its root file system with its volumes, binds, the tmpfs of a running one, and the files below /etc
  * that the engine keeps, at their places; not /proc, /sys and /dev, of which dockerd shows nothing either. Nothing is mounted but the root
  * file system, so whatever the container does meanwhile, it starts and stops as if nobody looked.
  * @throws what stands in the way of a volume or a bind, in docker's words
  */
-export async function openView(deps: ContainerDeps, container: Container): Promise<ContainerView> {
-  // its mount points may have to be made, which must not meet a start
-  return isRunning(container.state) ? assemble(deps, container) : deps.locks.run(container.id, () => assemble(deps, container));
-}
-
-async function assemble(deps: ContainerDeps, container: Container): Promise<ContainerView> {
-  const { id, spec } = container;
-  using stack = new DisposableStack();
+export async function openView(plan: ViewPlan, rootFd: number): Promise<ContainerView> {
+  const { container, isMapped } = plan;
+  const { spec } = container;
   using opened = new DisposableStack();
-  const held = stack.use(deps.roots.hold(id));
-  // a start may mount the root file system anew, in other ids: from here on it is this one
-  const root = opened.use(open(held.rootfs, O_PATH | O_DIRECTORY));
+  const root = opened.use(dup(rootFd));
   const rootfs = procFdPath(root.fd);
-  using userns = held.isMapped ? await openIds(spec) : undefined;
+  using userns = isMapped ? await openIds(spec) : undefined;
   const mounts: ViewMount[] = [];
-  const add = (mount: ViewMount | undefined): void => {
-    if (mount === undefined) return;
+  const add = (mount: ViewMount): void => {
     opened.use(mount.source);
     mounts.push(mount);
   };
-  for (const mount of etcMounts(deps, container)) add(mount);
-  addVolumes(deps, container, { add, stack, userns });
+  for (const mount of etcMounts(plan)) add(mount);
+  addVolumes(plan, userns, add);
   if (isRunning(container.state)) for (const mount of tmpfsMounts(container)) add(mount);
   else asContainerRoot(userns, () => prepareMountPoints(rootfs, sources(container)));
   mounts.sort((a, b) => depth(a) - depth(b));
-  const isReadOnly = spec.hostConfig.ReadonlyRootfs ?? false;
-  const view = stack.use(new FileView({ root, isReadOnly, mounts, ids: userns?.ids }));
+  const view = new FileView({ root, isReadOnly: spec.hostConfig.ReadonlyRootfs ?? false, mounts, ids: userns?.ids });
   opened.move();
-  const kept = stack.move();
-  return { view, rootfs, [Symbol.dispose]: () => kept.dispose() };
+  return { view, rootfs, [Symbol.dispose]: () => view[Symbol.dispose]() };
+}
+
+/** A tmpfs of `--tmpfs` lies over a volume or a bind at the same place. */
+function isHidden({ hostConfig }: Container["spec"], destination: string): boolean {
+  return Object.keys(hostConfig.Tmpfs ?? {}).some((path) => cleanPath(path) === destination);
 }
 
 /** What shows a container's files in the ids of its user namespace. */
@@ -98,36 +133,25 @@ function sources({ spec }: Container): Parameters<typeof prepareMountPoints>[1] 
     .map(({ destination, source }) => ({ destination, type: "bind", source, options: [] }));
 }
 
-function etcMounts(deps: ContainerDeps, container: Container): ViewMount[] {
-  const { id, spec } = container;
-  const donor = joinedContainer(networkMode(spec.hostConfig));
-  const owner = donor === undefined ? id : (deps.store.get(donor)?.id ?? id);
-  const dir = join(deps.settings.dataRoot, "containers", owner);
+function etcMounts({ container, etcDir }: ViewPlan): ViewMount[] {
+  const { spec } = container;
   const taken = new Set(spec.mounts.map((m) => m.destination));
-  return ETC_FILES.filter((name) => !taken.has(`/etc/${name}`) && existsSync(join(dir, name))).map((name) => ({
+  return ETC_FILES.filter((name) => !taken.has(`/etc/${name}`) && existsSync(join(etcDir, name))).map((name) => ({
     destination: `/etc/${name}`,
-    source: open(join(dir, name), O_PATH),
+    source: open(join(etcDir, name), O_PATH),
     isReadOnly: spec.hostConfig.ReadonlyRootfs ?? false,
     isRecursive: false,
   }));
 }
 
-interface VolumesInput {
-  readonly add: (mount: ViewMount) => void;
-  readonly stack: DisposableStack;
-  readonly userns: OpenIds | undefined;
-}
-
-function addVolumes(deps: ContainerDeps, { id, spec }: Container, { add, stack, userns }: VolumesInput): void {
-  const hidden = new Set(Object.keys(spec.hostConfig.Tmpfs ?? {}).map(cleanPath));
+function addVolumes({ container, volumes }: ViewPlan, userns: OpenIds | undefined, add: (mount: ViewMount) => void): void {
+  const { spec } = container;
   for (const m of spec.mounts) {
-    if (m.kind === "tmpfs" || hidden.has(m.destination)) continue;
+    if (m.kind === "tmpfs" || isHidden(spec, m.destination)) continue;
     let source: Fd;
     if (m.kind === "volume") {
-      // a user of its own beside the container, which may start and stop meanwhile
-      const user = `${id}/view-${views++}`;
-      const path = deps.volumes.use(m.volume, user);
-      stack.defer(() => deps.volumes.release(m.volume, user));
+      const path = volumes[m.volume];
+      if (path === undefined) continue;
       source = inIds(openVolume(path, m.subpath), userns);
     } else {
       ensureSource(m, spec.userns && { root: hostRoot(spec.userns) });
