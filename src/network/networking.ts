@@ -23,6 +23,7 @@ import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.t
 import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
 import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
+import { LanDriver } from "./drivers/lan.ts";
 import { Firewall, foreignDrops } from "./firewall.ts";
 import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
@@ -119,6 +120,7 @@ export class Networking {
   readonly #dnsServer: DnsServer;
   readonly #networks: Networks;
   readonly #bridges: BridgeDriver;
+  readonly #drivers: ReadonlyMap<string, NetworkDriver>;
   readonly #predefined = new Map<string, NetworkConfig>();
   /** Kept while this daemon lives: no other one uses its bridge. */
   #claim: Fd | undefined;
@@ -140,12 +142,15 @@ export class Networking {
     this.#reaper = new Reaper({ route: this.#route, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
+    const lanDeps = { home: this.#home, route: this.#route, table: this.#table, reclaim: () => this.#reaper.reclaim() };
+    const own = [this.#bridges, new LanDriver("macvlan", lanDeps), new LanDriver("ipvlan", lanDeps)];
+    this.#drivers = new Map(own.map((driver) => [driver.name, driver]));
     const given = options.defaultAddressPools ?? [];
     const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, this.#ownIpv6()];
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
-      driver: (name) => (name === BRIDGE_DRIVER ? this.#bridges : options.drivers?.(name)),
+      driver: (name) => this.#drivers.get(name) ?? options.drivers?.(name),
       predefined: ["bridge", "host", "none"],
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
       pools,
@@ -360,10 +365,11 @@ export class Networking {
 
   /** Bridges that the last daemon made for networks that never came to be, or was about to remove. */
   #sweepBridges(): void {
-    const used = new Set([this.#o.bridgeName, ...this.#networks.opened().flatMap(({ on }) => on.bridge ?? [])]);
+    const used = new Set([this.#o.bridgeName, ...this.#networks.opened().flatMap(({ on }) => [on.bridge ?? "", ...(on.links ?? [])])]);
     // a network that can't be opened now may be there again at the next start
     for (const { id, options } of this.#networks.list()) {
-      used.add(`br-${id.slice(0, 12)}`).add(options["com.docker.network.bridge.name"] ?? "");
+      for (const prefix of ["br", "dm"]) used.add(`${prefix}-${id.slice(0, 12)}`);
+      used.add(options["com.docker.network.bridge.name"] ?? "").add(options["parent"] ?? "");
     }
     for (const { name, mac } of this.#table.bridges()) {
       if (used.has(name)) continue;

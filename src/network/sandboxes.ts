@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
 import {
   addIpAddress,
+  addRoute,
   deleteRoute,
   type Fd,
   findLink,
@@ -138,7 +139,7 @@ export class Sandboxes {
 
   #pooledEndpoint(containerId: string, [wish]: readonly EndpointWish[], { endpoint }: PooledSandbox): HeldEndpoint {
     if (wish === undefined || endpoint === undefined) throw new DhowError("internal", "take a sandbox from the pool: it has no endpoint");
-    const plugged = { ...endpoint, containerId, endpointId: randomId() };
+    const plugged = { ...endpoint, containerId, endpointId: randomId(), interfaceName: "eth0" };
     return { network: this.#deps.network(wish.networkId), wish, interfaceName: "eth0", index: ETH0_INDEX, plugged };
   }
 
@@ -157,7 +158,13 @@ export class Sandboxes {
         const request = { containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options };
         const made = network.on.plug(request);
         const plugged: Plugged = made instanceof Promise ? await made : made;
-        const endpoint = { network, wish, interfaceName, index, plugged: { ...plugged, containerId, endpointId, addresses } };
+        const endpoint = {
+          network,
+          wish,
+          interfaceName,
+          index,
+          plugged: { ...plugged, containerId, endpointId, interfaceName, addresses },
+        };
         try {
           this.#finishInterface(held, endpoint);
         } catch (error) {
@@ -235,11 +242,11 @@ export class Sandboxes {
         const index = endpoint === undefined ? undefined : findLink(inside, endpoint.interfaceName)?.index;
         for (const route of listIpRoutes(inside)) {
           const isDefault = route.prefixLength === 0 && route.destination.length === (family === 4 ? 4 : 16) && route.table === 254;
-          if (!isDefault || route.gateway === undefined) continue;
-          inside.requestAll([deleteRoute({ family, gateway: route.gateway, index: route.index })]);
+          if (isDefault) inside.requestAll([deleteRoute({ family, gateway: route.gateway, index: route.index })]);
         }
-        if (gateway === undefined || index === undefined || gateway === "") continue;
-        setDefaultRoutes(index, { 4: family === 4 ? gateway : undefined, 6: family === 6 ? gateway : undefined });
+        if (gateway === undefined || index === undefined) continue;
+        if (gateway === "") inside.request(addRoute({ family, index }));
+        else setDefaultRoutes(index, { 4: family === 4 ? gateway : undefined, 6: family === 6 ? gateway : undefined });
       }
     });
   }
@@ -470,6 +477,7 @@ export class Sandboxes {
       const plugged: PluggedEndpoint = {
         containerId: row.container_id,
         endpointId: row.endpoint_id,
+        interfaceName: stored.interfaceName,
         mac: stored.mac ?? "",
         hostInterface,
         addresses: { 4: withPrefix(network, stored.ipv4), 6: withPrefix(network, stored.ipv6) },

@@ -7,6 +7,7 @@ export DHOW_TEST_PATIENCE=20
 tests() { ./bun.exe --no-env-file --config=/dev/null test --only-failures --timeout=1200000 "$@" 2>&1; }
 found=$(
   tests ./test/e2e/container/limits.test.ts ./test/e2e/container/update.test.ts
+  tests ./test/e2e/network/lan.test.ts
   tests ./test/e2e/container/lifecycle.test.ts -t '^(pause|restart policies|health|top|stats)'
 )
 # count WORD: the sum of bun's counts, one for each of its runs

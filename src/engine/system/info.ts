@@ -108,7 +108,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     DockerRootDir: settings.dataRoot,
     Plugins: {
       Volume: ["local"],
-      Network: ["bridge", "host", "null"],
+      Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
       Authorization: null,
       Log: settings.logDrivers,
     },

@@ -1,5 +1,6 @@
 export * from "./addresses.ts";
 export * from "./conntrack.ts";
+export * from "./link-kinds.ts";
 export * from "./message.ts";
 export * from "./netns.ts";
 export * from "./nft-rules.ts";

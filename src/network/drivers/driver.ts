@@ -46,6 +46,8 @@ export interface RemoteEndpoint {
 export interface PluggedEndpoint extends Plugged {
   readonly containerId: string;
   readonly endpointId: string;
+  /** In the sandbox. */
+  readonly interfaceName: string;
   readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
 }
 
@@ -53,12 +55,14 @@ export interface PluggedEndpoint extends Plugged {
 export interface DriverNetwork {
   /** The addresses of its endpoints; undefined: they have none. */
   readonly addresses: AddressSource | undefined;
-  /** The address that containers send to what is elsewhere; undefined: nothing is. */
+  /** The address that containers send to what is elsewhere; empty: the interface itself leads there; undefined: nothing does. */
   gateway(family: Family): string | undefined;
   /** Whether ports of its containers are published on the host. */
   readonly publishesPorts: boolean;
   /** Name of its bridge on the host, if it has one. */
   readonly bridge?: string | undefined;
+  /** Names of other links on the host that it stands on. */
+  readonly links?: readonly string[] | undefined;
 
   /** Makes the interface in the sandbox, up and addressed, without a default route. Nothing is left when it fails. */
   plug(request: PlugRequest): MaybePromise<Plugged>;
