@@ -32,7 +32,7 @@ export class SandboxServer implements SandboxDns {
   readonly #connections = new Set<FramedSocket>();
   readonly #onClose: () => void;
   #isClosed = false;
-  #windowEnd = 0;
+  #windowStart = 0;
   #served = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
@@ -68,7 +68,7 @@ export class SandboxServer implements SandboxDns {
 
   #receive(): void {
     const { buffer, sender } = this.#context;
-    for (let i = 0; i < BATCH; i++) {
+    for (let i = 0; i < BATCH && this.#pause === undefined; i++) {
       const length = receiveFrom(this.#sockets.udp.fd, buffer, sender);
       if (length < 0) break;
       this.#serveUdp(buffer.subarray(0, length), sender);
@@ -192,16 +192,16 @@ export class SandboxServer implements SandboxDns {
 
   #count(): void {
     if (++this.#served < MAX_PER_WINDOW) return;
-    this.#served = 0;
     const now = performance.now();
-    const isFast = now < this.#windowEnd;
-    this.#windowEnd = now + WINDOW_MS;
-    if (!isFast || this.#pause !== undefined) return;
+    const waitMs = this.#windowStart + WINDOW_MS - now;
+    this.#served = 0;
+    this.#windowStart = Math.max(now, this.#windowStart + WINDOW_MS);
+    if (waitMs <= 0 || this.#pause !== undefined) return;
     this.#setReading(false);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#setReading(true);
-    }, WINDOW_MS);
+    }, waitMs);
   }
 
   #setReading(isReading: boolean): void {

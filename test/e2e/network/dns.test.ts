@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createSocket, type Socket } from "node:dgram";
-import { Daemon } from "../daemon.ts";
+import { Daemon, dockerCliMajor } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -91,13 +91,16 @@ describe("names", () => {
     expect(await daemon.ok("exec", "client", "nslookup", "web")).toContain(address);
   });
 
-  test("IPv6, also without IPv4", async () => {
+  test("IPv6", async () => {
     await daemon.ok("network", "create", "--ipv6", "--subnet", "fd53::/64", "six");
     await idle("web", "--network", "six");
     const address = await address6Of("web", "six");
     expect(await dig("web", "web", "AAAA")).toEqual(["NOERROR", address]);
     expect(await dig("web", "-x", address)).toEqual(["NOERROR", "web.six."]);
-    if ((await daemon.docker("network", "create", "--ipv6", "--ipv4=false", "--subnet", "fd54::/64", "only")).exitCode !== 0) return;
+  });
+
+  test.skipIf(dockerCliMajor < 28)("IPv6 alone: the server is an IPv4 address all the same (docker 28 has --ipv4)", async () => {
+    await daemon.ok("network", "create", "--ipv6", "--ipv4=false", "--subnet", "fd54::/64", "only");
     await idle("alone", "--network", "only");
     expect(await dig("alone", "alone", "AAAA")).toEqual(["NOERROR", await address6Of("alone", "only")]);
     expect(await dig("alone", "alone")).toEqual(["NOERROR"]);
