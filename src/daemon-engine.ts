@@ -83,10 +83,12 @@ import {
 } from "./runtime/mod.ts";
 import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
 import type { EngineApi } from "./spec/engine/mod.ts";
-import { Volumes } from "./volumes/mod.ts";
+import { VOLUME_DRIVER, Volumes } from "./volumes/mod.ts";
 
 /** For those whose end nothing waits for. */
 const ORPHANS_EVERY_MS = 5000;
+/** Who asks for the engine's facts doesn't wait for a plug-in that hangs. */
+const INFO_PLUGIN_MS = 1000;
 const INIT_PATHS = ["/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexec/docker/docker-init", "/usr/bin/tini"];
 
 /** What the engine stands on that is there before it. */
@@ -214,6 +216,8 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
     root: join(dataRoot, "volumes"),
     log,
     references: (name) => store.usersOfVolume(name),
+    plugins,
+    pluginTimeoutMs: timeoutMs,
   });
   volumes.recover();
   const userns = new UsernsMappings(store, usernsSettings(config, log));
@@ -407,6 +411,7 @@ function engineApi(
     events,
     images,
     containers,
+    volumePlugins: async () => (await parts.plugins.all(VOLUME_DRIVER, { timeoutMs: INFO_PLUGIN_MS })).map(({ name }) => name),
     volumeUsage: () => volumesApi.usage(),
     layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
     logUsage: () =>

@@ -13,6 +13,15 @@ export const volumeMigrations: readonly Migration[] = [
       options TEXT
     ) WITHOUT ROWID`,
   },
+  {
+    id: "volumes-2",
+    sql: `CREATE TABLE volume_mounts (
+      volume TEXT NOT NULL,
+      driver TEXT NOT NULL,
+      user TEXT NOT NULL,
+      PRIMARY KEY (volume, user)
+    ) WITHOUT ROWID`,
+  },
 ];
 
 /** A volume as it is kept. */
@@ -26,6 +35,13 @@ export interface VolumeRow {
   readonly options: string | null;
 }
 
+/** That a plug-in was asked to mount a volume for `user`, and not yet to unmount it. */
+export interface VolumeMountRow {
+  readonly volume: string;
+  readonly driver: string;
+  readonly user: string;
+}
+
 const COLUMNS = "name, driver, created_at AS createdAt, labels, options";
 
 /** The table of volumes, by name. */
@@ -34,12 +50,18 @@ export class VolumesTable {
   readonly #delete: Statement;
   readonly #get: Statement<VolumeRow, [string]>;
   readonly #all: Statement<VolumeRow, []>;
+  readonly #insertMount: Statement;
+  readonly #deleteMount: Statement;
+  readonly #mounts: Statement<VolumeMountRow, []>;
 
   constructor({ sqlite }: Database) {
     this.#insert = sqlite.prepare("INSERT INTO volumes (name, driver, created_at, labels, options) VALUES (?, ?, ?, ?, ?)");
     this.#delete = sqlite.prepare("DELETE FROM volumes WHERE name = ?");
     this.#get = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes WHERE name = ?`);
     this.#all = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes ORDER BY name`);
+    this.#insertMount = sqlite.prepare("INSERT OR REPLACE INTO volume_mounts (volume, driver, user) VALUES (?, ?, ?)");
+    this.#deleteMount = sqlite.prepare("DELETE FROM volume_mounts WHERE volume = ? AND user = ?");
+    this.#mounts = sqlite.prepare("SELECT volume, driver, user FROM volume_mounts ORDER BY volume, user");
   }
 
   /** Adds a volume. @throws conflict when its name is taken */
@@ -61,5 +83,18 @@ export class VolumesTable {
 
   list(): VolumeRow[] {
     return this.#all.all();
+  }
+
+  /** Notes a mount before it is asked for. */
+  insertMount({ volume, driver, user }: VolumeMountRow): void {
+    this.#insertMount.run(volume, driver, user);
+  }
+
+  deleteMount(volume: string, user: string): void {
+    this.#deleteMount.run(volume, user);
+  }
+
+  listMounts(): VolumeMountRow[] {
+    return this.#mounts.all();
   }
 }

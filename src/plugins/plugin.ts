@@ -49,7 +49,7 @@ export class Plugin {
 
   /**
    * Posts `body` to `method` (`VolumeDriver.Create`) and returns the answer, an object whose fields nobody has checked.
-   * @throws internal `METHOD: TEXT` for an answer that is none, the plug-in's own text where it says one, unavailable when nobody answers in time
+   * @throws internal `METHOD: TEXT` for an answer that is none, the plug-in's own text where it says one (`details.status` where it answered at all), unavailable when nobody answers in time
    */
   async call(method: string, body: unknown, options: CallOptions = {}): Promise<Readonly<Record<string, unknown>>> {
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
@@ -136,7 +136,7 @@ function decode(method: string, status: number, text: string): Readonly<Record<s
   const value = parseObject(text);
   const said = typeof value?.["Err"] === "string" ? value["Err"] : "";
   if (status !== 200) throw new DhowError("internal", `${method}: ${said === "" ? text.trim() : said}`, { details: { status } });
-  if (value === undefined) throw new DhowError("internal", `${method}: the plugin's answer is not a JSON object`);
-  if (said !== "") throw new DhowError("internal", said);
+  if (value === undefined) throw new DhowError("internal", `${method}: the plugin's answer is not a JSON object`, { details: { status } });
+  if (said !== "") throw new DhowError("internal", said, { details: { status } });
   return value;
 }

@@ -1,4 +1,4 @@
-import { DhowError, errnoCode } from "../lib/mod.ts";
+import { DhowError, errnoCode, randomId } from "../lib/mod.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -56,6 +56,7 @@ import {
   utimensat,
 } from "../linux/mod.ts";
 import type { ContainerMount } from "./plan.ts";
+import type { Volumes } from "./volumes.ts";
 
 const SLICE_MS = 10;
 const CHUNK = 8 * 1024 * 1024;
@@ -229,8 +230,15 @@ export async function copyUp(rootfs: string, destination: string, volumePath: st
 }
 
 /** Fills the container's new volumes from its root file system; once, before its first start. @throws invalid */
-export async function populateVolumes(rootfs: string, mounts: readonly ContainerMount[]): Promise<void> {
+export async function populateVolumes(rootfs: string, mounts: readonly ContainerMount[], volumes: Volumes): Promise<void> {
   for (const m of mounts) {
-    if (m.kind === "volume" && m.copiesUp) await copyUp(rootfs, m.destination, m.source);
+    if (m.kind !== "volume" || !m.copiesUp) continue;
+    const user = `copy-up-${randomId()}`;
+    const path = await volumes.use(m.volume, user);
+    try {
+      await copyUp(rootfs, m.destination, path);
+    } finally {
+      await volumes.release(m.volume, user);
+    }
   }
 }

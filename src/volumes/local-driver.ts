@@ -1,7 +1,10 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { DhowError, errorMessage } from "../lib/mod.ts";
 import * as linux from "../linux/mod.ts";
+import { callMount, callMountAside, type MountCall, mountError } from "./mount-helper.ts";
 
-/** What `docker volume create` names when it names no driver; there is no other yet. */
+/** What `docker volume create` names when it names no driver. */
 export const LOCAL_DRIVER = "local";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -99,22 +102,63 @@ function parseOptions(text: string): MountOptions {
 /** Whether a volume with these options has to be mounted before use. */
 export const needsMount = (options: Readonly<Record<string, string>> | null): boolean => Boolean(options?.["device"] || options?.["type"]);
 
-/** Mounts what a volume's options name at `target`. @throws internal in docker's words; a password in the options is hidden */
-export function mountLocal(options: Readonly<Record<string, string>>, target: string): void {
+/** Whether mounting may wait for somebody else, a server mostly. */
+export const isMountedAside = (options: Readonly<Record<string, string>> | null): boolean =>
+  needsMount(options) && options?.["type"] !== "tmpfs" && (parseOptions(options?.["o"] ?? "").flags & linux.MS_BIND) === 0;
+
+const failed = (cause: unknown, message: string): DhowError =>
+  new DhowError("internal", `failed to mount local volume: ${message}`, { cause });
+
+/** The call that mounts what a volume's options name at `target`. */
+function mountCall(options: Readonly<Record<string, string>>, target: string): MountCall & { readonly kind: "mount" } {
   const { device = "", type = "", o = "" } = options;
   if (device === "") throw new DhowError("internal", "missing device in volume options");
-  const { flags, propagation, data } = parseOptions(o);
+  return { kind: "mount", source: device, target, type, ...parseOptions(o) };
+}
+
+/** A password is in no error, and so in no log. */
+function described({ source, target, flags, data }: MountCall & { readonly kind: "mount" }): string {
+  const shown = data === "" ? "" : `, data: ${data.replace(/password=[^,]*/g, "password=********")}`;
+  return `mount ${source}:${target}, flags: 0x${flags.toString(16)}${shown}`;
+}
+
+/** Mounts what a volume's options name at `target`. @throws internal in docker's words; a password in the options is hidden */
+export function mountLocal(options: Readonly<Record<string, string>>, target: string): void {
+  const call = mountCall(options, target);
   try {
-    linux.mount(device, target, type, flags, data);
-    // The first mount of a bind ignores every flag but MS_REC.
-    if (flags & linux.MS_BIND && flags & ~(linux.MS_BIND | linux.MS_REC)) {
-      linux.mount(null, target, null, (flags & ~linux.MS_REC) | linux.MS_REMOUNT, data);
-    }
-    for (const mode of propagation) linux.mount(null, target, null, mode);
+    callMount(call);
   } catch (cause) {
-    const reason = cause instanceof linux.SysError ? linux.strerror(cause.errno) : errorMessage(cause);
-    const shown = data === "" ? "" : `, data: ${data.replace(/password=[^,]*/g, "password=********")}`;
-    const where = `mount ${device}:${target}, flags: 0x${flags.toString(16)}${shown}`;
-    throw new DhowError("internal", `failed to mount local volume: ${where}: ${reason}`, { cause });
+    throw failed(cause, `${described(call)}: ${mountError(cause)}`);
+  }
+}
+
+/** The same where that may take its time, with the names of NFS and CIFS servers looked up, which the kernel can't. @throws internal in docker's words */
+export async function mountLocalAside(options: Readonly<Record<string, string>>, target: string): Promise<void> {
+  const call = mountCall(await withAddresses(options), target);
+  try {
+    await callMountAside(call);
+  } catch (cause) {
+    throw failed(cause, `${described(call)}: ${errorMessage(cause)}`);
+  }
+}
+
+/** `addr=NAME` and the host of a CIFS device as addresses, as docker does it. @throws internal */
+async function withAddresses(options: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>> {
+  const { device = "", type = "", o = "" } = options;
+  if (!["nfs", "nfs4", "cifs"].includes(type)) return options;
+  const named = /(?:^|,)addr=([^,]+)/.exec(o)?.[1];
+  const resolved = named === undefined ? o : o.replace(`addr=${named}`, `addr=${await addressOf(named)}`);
+  const host = type === "cifs" ? /^\/\/([^/]+)\//.exec(device)?.[1] : undefined;
+  const at = host === undefined ? device : device.replace(`//${host}/`, `//${await addressOf(host)}/`);
+  return { ...options, o: resolved, device: at };
+}
+
+async function addressOf(host: string): Promise<string> {
+  if (isIP(host) !== 0) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (cause) {
+    const reason = `lookup ${host}: no such host`;
+    throw new DhowError("internal", `error resolving passed in network volume address: ${reason}`, { cause });
   }
 }

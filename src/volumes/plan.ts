@@ -24,18 +24,27 @@ export interface PlanInput {
   readonly onCreate?: ((volume: string) => void) | undefined;
 }
 
+/** A volume that a container's creation made. */
+export interface NewVolume {
+  readonly name: string;
+  readonly driver: string;
+}
+
 export interface MountPlan {
   readonly mounts: readonly ContainerMount[];
   /** Volumes that did not exist before, for events. */
-  readonly created: readonly string[];
+  readonly created: readonly NewVolume[];
   /** Takes the new volumes away again, when the container's creation fails after all. */
-  readonly undo: () => void;
+  readonly undo: () => Promise<void>;
 }
 
-function volumeMount(spec: MountSpec, { volumes, onCreate }: PlanInput, created: string[]): ContainerMount {
+async function volumeMount(spec: MountSpec, { volumes, onCreate }: PlanInput, created: NewVolume[]): Promise<ContainerMount> {
   const { driverOptions, labels, ...rest } = spec;
-  const made = volumes.create({ name: spec.source, driver: spec.driver, options: driverOptions ?? null, labels: labels ?? null }, onCreate);
-  if (made.created) created.push(made.volume.name);
+  const made = await volumes.create(
+    { name: spec.source, driver: spec.driver, options: driverOptions ?? null, labels: labels ?? null },
+    onCreate,
+  );
+  if (made.created) created.push({ name: made.volume.name, driver: made.volume.driver });
   return {
     ...rest,
     volume: made.volume.name,
@@ -53,9 +62,9 @@ function plainMount(spec: MountSpec): ContainerMount {
   return { ...rest, volume: "", isAnonymous: false, copiesUp: false };
 }
 
-function declaredMount(destination: string, input: PlanInput, created: string[]): ContainerMount {
+async function declaredMount(destination: string, input: PlanInput, created: NewVolume[]): Promise<ContainerMount> {
   const spec = parseBind(destination);
-  return { ...volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input, created), mode: "" };
+  return { ...(await volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input, created)), mode: "" };
 }
 
 /**
@@ -63,20 +72,20 @@ function declaredMount(destination: string, input: PlanInput, created: string[])
  * mounts over them (two of these at one place are refused), then a new volume at each declared place that is still free.
  * @throws invalid in docker's words, and what `mountsOf` throws; no volume is left behind then
  */
-export function planMounts(input: PlanInput): MountPlan {
+export async function planMounts(input: PlanInput): Promise<MountPlan> {
   const { hostConfig, volumes } = input;
-  const created: string[] = [];
-  const undo = (): void => {
-    for (const name of created.splice(0)) volumes.remove(name, { force: true });
+  const created: NewVolume[] = [];
+  const undo = async (): Promise<void> => {
+    for (const { name } of created.splice(0)) await volumes.remove(name, { force: true });
   };
   try {
-    return { mounts: plan(input, created), created: [...created], undo };
+    return { mounts: await plan(input, created), created: [...created], undo };
   } catch (error) {
-    undo();
+    await undo();
     throw error;
   }
 
-  function plan(from: PlanInput, news: string[]): ContainerMount[] {
+  async function plan(from: PlanInput, news: NewVolume[]): Promise<ContainerMount[]> {
     const points = new Map<string, ContainerMount>();
     for (const text of hostConfig.VolumesFrom ?? []) {
       const { container, isReadOnly } = parseVolumesFrom(text);
@@ -86,20 +95,20 @@ export function planMounts(input: PlanInput): MountPlan {
     }
     const taken = new Set<string>();
     const tmpfs = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanPath));
-    const place = (spec: MountSpec, refused: boolean): void => {
+    const place = async (spec: MountSpec, refused: boolean): Promise<void> => {
       if (refused || taken.has(spec.destination)) throw new DhowError("invalid", `Duplicate mount point: ${spec.destination}`);
       taken.add(spec.destination);
-      points.set(spec.destination, spec.kind === "volume" ? volumeMount(spec, from, news) : plainMount(spec));
+      points.set(spec.destination, spec.kind === "volume" ? await volumeMount(spec, from, news) : plainMount(spec));
     };
     for (const text of hostConfig.Binds ?? []) {
       const spec = parseBind(text, hostConfig.VolumeDriver ?? "");
-      place(spec, tmpfs.has(spec.destination));
+      await place(spec, tmpfs.has(spec.destination));
     }
-    for (const mount of hostConfig.Mounts ?? []) place(parseMount(mount), false);
+    for (const mount of hostConfig.Mounts ?? []) await place(parseMount(mount), false);
     for (const declared of from.declared) {
       const destination = cleanPath(declared);
       if (points.has(destination) || tmpfs.has(destination)) continue;
-      points.set(destination, declaredMount(destination, from, news));
+      points.set(destination, await declaredMount(destination, from, news));
     }
     return [...points.values()];
   }

@@ -6,7 +6,8 @@ import { isMountPoint, MNT_DETACH, MS_PRIVATE, MS_SHARED, makeUserNamespaces, mo
 import { Database, VolumesTable, volumeMigrations } from "../metadata/mod.ts";
 import type { HostConfig } from "../spec/engine/mod.ts";
 import { type ContainerMount, inspectMounts, type MountPlan, planMounts } from "./plan.ts";
-import { type ResolvedMounts, resolveMounts } from "./resolve.ts";
+import { type ResolvedMounts, resolveMounts, useVolumes } from "./resolve.ts";
+import { noPlugins } from "./test-support.ts";
 import { Volumes } from "./volumes.ts";
 
 let root: string;
@@ -16,7 +17,14 @@ let volumes: Volumes;
 beforeEach(() => {
   root = mkdtempSync(`${tmpdir()}/dhow-resolve-`);
   db = Database.open(":memory:", volumeMigrations);
-  volumes = new Volumes({ table: new VolumesTable(db), root: `${root}/volumes`, log: silentLogger, references: () => [] });
+  volumes = new Volumes({
+    table: new VolumesTable(db),
+    root: `${root}/volumes`,
+    log: silentLogger,
+    references: () => [],
+    plugins: noPlugins,
+    pluginTimeoutMs: 1000,
+  });
 });
 afterEach(async () => {
   db[Symbol.dispose]();
@@ -28,42 +36,47 @@ function plan(
   hostConfig: HostConfig,
   declared: readonly string[] = [],
   others: Readonly<Record<string, readonly ContainerMount[]>> = {},
-): MountPlan {
+): Promise<MountPlan> {
   return planMounts({ hostConfig, declared, volumes, mountsOf: (name) => others[name] ?? [] });
 }
 
-function resolve(mounts: readonly ContainerMount[], tmpfs: Readonly<Record<string, string>> = {}): ResolvedMounts {
-  return resolveMounts({ containerId: "c1", mounts, tmpfs, volumes, recursiveReadOnly: true, scratch: `${root}/scratch` });
+async function resolve(mounts: readonly ContainerMount[], tmpfs: Readonly<Record<string, string>> = {}): Promise<ResolvedMounts> {
+  const paths = await useVolumes(mounts, "c1", volumes);
+  return resolveMounts({ containerId: "c1", mounts, tmpfs, paths, recursiveReadOnly: true, scratch: `${root}/scratch` });
 }
 
 describe("planMounts()", () => {
-  test("lets binds win over volumes-from, and both over declared volumes", () => {
-    const first = plan({ Binds: ["one:/a", "two:/b"] });
-    const { mounts, created } = plan({ Binds: ["three:/a"], VolumesFrom: ["first:ro"], Tmpfs: { "/t": "" } }, ["/a", "/b", "/t/", "/d"], {
-      first: first.mounts,
-    });
+  test("lets binds win over volumes-from, and both over declared volumes", async () => {
+    const first = await plan({ Binds: ["one:/a", "two:/b"] });
+    const { mounts, created } = await plan(
+      { Binds: ["three:/a"], VolumesFrom: ["first:ro"], Tmpfs: { "/t": "" } },
+      ["/a", "/b", "/t/", "/d"],
+      {
+        first: first.mounts,
+      },
+    );
     const shown = Object.fromEntries(mounts.map((m) => [m.destination, [m.isAnonymous ? "anonymous" : m.volume, m.isReadOnly]]));
     expect(shown).toEqual({ "/a": ["three", false], "/b": ["two", true], "/d": ["anonymous", false] });
     expect(created.length).toBe(2);
   });
 
-  test("refuses two mounts at one place and leaves no volume behind", () => {
-    const refused = (config: HostConfig): string => {
+  test("refuses two mounts at one place and leaves no volume behind", async () => {
+    const refused = async (config: HostConfig): Promise<string> => {
       try {
-        plan(config);
+        await plan(config);
         return "";
       } catch (error) {
         return errorMessage(error);
       }
     };
-    expect(refused({ Binds: ["one:/a", "two:/a/"] })).toBe("Duplicate mount point: /a");
-    expect(refused({ Binds: ["one:/a"], Tmpfs: { "/a": "" } })).toBe("Duplicate mount point: /a");
-    expect(refused({ Binds: ["one:/a"], Mounts: [{ Type: "tmpfs", Target: "/a" }] })).toBe("Duplicate mount point: /a");
-    expect(volumes.list()).toEqual([]);
+    expect(await refused({ Binds: ["one:/a", "two:/a/"] })).toBe("Duplicate mount point: /a");
+    expect(await refused({ Binds: ["one:/a"], Tmpfs: { "/a": "" } })).toBe("Duplicate mount point: /a");
+    expect(await refused({ Binds: ["one:/a"], Mounts: [{ Type: "tmpfs", Target: "/a" }] })).toBe("Duplicate mount point: /a");
+    expect(volumes.known()).toEqual([]);
   });
 
-  test("is shown by inspect as docker shows it", () => {
-    const { mounts } = plan({ Binds: ["/srv:/s:ro", "vol:/v"], Mounts: [{ Type: "tmpfs", Target: "/t" }] }, ["/d"]);
+  test("is shown by inspect as docker shows it", async () => {
+    const { mounts } = await plan({ Binds: ["/srv:/s:ro", "vol:/v"], Mounts: [{ Type: "tmpfs", Target: "/t" }] }, ["/d"]);
     const [bind, named, tmpfs, declared] = inspectMounts(mounts);
     expect(bind).toEqual({ Type: "bind", Source: "/srv", Destination: "/s", Mode: "ro", RW: false, Propagation: "rprivate" });
     expect(named).toEqual({
@@ -80,17 +93,17 @@ describe("planMounts()", () => {
     expect(declared).toMatchObject({ Type: "volume", Destination: "/d", Mode: "", RW: true });
   });
 
-  test("takes its new volumes back on undo()", () => {
-    volumes.create({ name: "old" });
-    plan({ Binds: ["old:/o", "new:/n"] }, ["/d"]).undo();
-    expect(volumes.list().map((v) => v.name)).toEqual(["old"]);
+  test("takes its new volumes back on undo()", async () => {
+    await volumes.create({ name: "old" });
+    await (await plan({ Binds: ["old:/o", "new:/n"] }, ["/d"])).undo();
+    expect(volumes.known().map((v) => v.name)).toEqual(["old"]);
   });
 });
 
 describe("resolveMounts()", () => {
-  test("sorts by depth and lets HostConfig.Tmpfs win", () => {
-    const { mounts } = resolve(
-      plan({ Binds: [`${root}/s:/a/b/c`, "vol:/a:ro", "hidden:/t/x"] }).mounts.filter((m) => m.volume !== "none"),
+  test("sorts by depth and lets HostConfig.Tmpfs win", async () => {
+    const { mounts } = await resolve(
+      (await plan({ Binds: [`${root}/s:/a/b/c`, "vol:/a:ro", "hidden:/t/x"] })).mounts.filter((m) => m.volume !== "none"),
       { "/t/x": "size=1m" },
     );
     expect(mounts.map((m) => m.destination)).toEqual(["/a", "/t/x", "/a/b/c"]);
@@ -103,46 +116,50 @@ describe("resolveMounts()", () => {
     expect(mounts[1]?.options).toEqual(["noexec", "nosuid", "nodev", "rprivate", "size=1m"]);
   });
 
-  test("makes a missing source of -v, refuses one of --mount", () => {
-    resolve(plan({ Binds: [`${root}/made/here:/x:ro`] }).mounts);
+  test("makes a missing source of -v, refuses one of --mount", async () => {
+    await resolve((await plan({ Binds: [`${root}/made/here:/x:ro`] })).mounts);
     expect(existsSync(`${root}/made/here`)).toBe(true);
-    const { mounts } = plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x" }] });
+    const { mounts } = await plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x" }] });
     const vanished = mounts.map((m) => ({ ...m, source: `${root}/nothing` }));
-    expect(() => resolve(vanished)).toThrow(`invalid mount config for type "bind": bind source path does not exist: ${root}/nothing`);
+    expect(resolve(vanished)).rejects.toThrow(`invalid mount config for type "bind": bind source path does not exist: ${root}/nothing`);
   });
 
-  test("makes binds read-only with everything below, unless told otherwise", () => {
-    const options = (mount: object): readonly string[] | undefined =>
-      resolve(plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x", ...mount }] }).mounts).mounts[0]?.options;
-    expect(options({ ReadOnly: true })).toEqual(["rbind", "rro", "rprivate"]);
-    expect(options({ ReadOnly: true, BindOptions: { ReadOnlyNonRecursive: true } })).toEqual(["rbind", "ro", "rprivate"]);
-    expect(options({ BindOptions: { NonRecursive: true, Propagation: "private" } })).toEqual(["bind", "private"]);
+  test("makes binds read-only with everything below, unless told otherwise", async () => {
+    const options = async (mount: object): Promise<readonly string[] | undefined> => {
+      const { mounts } = await plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x", ...mount }] });
+      return (await resolve(mounts)).mounts[0]?.options;
+    };
+    expect(await options({ ReadOnly: true })).toEqual(["rbind", "rro", "rprivate"]);
+    expect(await options({ ReadOnly: true, BindOptions: { ReadOnlyNonRecursive: true } })).toEqual(["rbind", "ro", "rprivate"]);
+    expect(await options({ BindOptions: { NonRecursive: true, Propagation: "private" } })).toEqual(["bind", "private"]);
   });
 
-  test.skipIf(process.getuid?.() !== 0)("asks for a shared source mount where a bind is to be shared (root only)", () => {
+  test.skipIf(process.getuid?.() !== 0)("asks for a shared source mount where a bind is to be shared (root only)", async () => {
     const source = `${root}/tree`;
     mkdirSync(source);
     mount("tmpfs", source, "tmpfs");
     try {
       mount(null, source, null, MS_PRIVATE);
-      const { mounts } = plan({ Binds: [`${source}:/x:rshared`] });
-      expect(() => resolve(mounts)).toThrow(`path ${source} is mounted on ${source} but it is not a shared mount`);
-      expect(() => resolve(plan({ Binds: [`${source}:/x:rslave`] }).mounts)).toThrow("but it is not a shared or slave mount");
+      const { mounts } = await plan({ Binds: [`${source}:/x:rshared`] });
+      await expect(resolve(mounts)).rejects.toThrow(`path ${source} is mounted on ${source} but it is not a shared mount`);
+      await expect(plan({ Binds: [`${source}:/x:rslave`] }).then((p) => resolve(p.mounts))).rejects.toThrow(
+        "but it is not a shared or slave mount",
+      );
       mount(null, source, null, MS_SHARED);
-      expect(resolve(mounts).mounts[0]?.options).toEqual(["rbind", "rshared"]);
+      expect((await resolve(mounts)).mounts[0]?.options).toEqual(["rbind", "rshared"]);
     } finally {
       umount(source, MNT_DETACH);
     }
   });
 
-  test.skipIf(process.getuid?.() !== 0)("pins a volume's subpath and never follows it out of the volume (root only)", () => {
-    const { volume } = volumes.create({ name: "vol" });
+  test.skipIf(process.getuid?.() !== 0)("pins a volume's subpath and never follows it out of the volume (root only)", async () => {
+    const { volume } = await volumes.create({ name: "vol" });
     mkdirSync(`${volume.path}/sub`);
     writeFileSync(`${volume.path}/sub/f`, "inside");
     symlinkSync("/etc", `${volume.path}/out`);
-    const at = (Subpath: string): MountPlan =>
+    const at = (Subpath: string): Promise<MountPlan> =>
       plan({ Mounts: [{ Type: "volume", Source: "vol", Target: "/x", VolumeOptions: { Subpath } }] });
-    const resolved = resolve(at("sub").mounts);
+    const resolved = await resolve((await at("sub")).mounts);
     const source = resolved.mounts[0]?.source ?? "";
     try {
       expect(isMountPoint(source)).toBe(true);
@@ -151,8 +168,10 @@ describe("resolveMounts()", () => {
       resolved.dispose();
     }
     expect(existsSync(source)).toBe(false);
-    expect(() => resolve(at("out").mounts)).toThrow(`cannot access path ${volume.path}/out`);
-    expect(() => resolve(at("missing").mounts)).toThrow(`cannot access path ${volume.path}/missing: no such file or directory`);
+    await expect(at("out").then((p) => resolve(p.mounts))).rejects.toThrow(`cannot access path ${volume.path}/out`);
+    await expect(at("missing").then((p) => resolve(p.mounts))).rejects.toThrow(
+      `cannot access path ${volume.path}/missing: no such file or directory`,
+    );
   });
 });
 
@@ -160,7 +179,7 @@ describe.skipIf(process.getuid?.() !== 0)("resolveMounts() for a user namespace 
   test("shows volumes in its ids, makes bind sources its root's, and leaves binds alone", async () => {
     using namespaces = await makeUserNamespaces({ uidMap: "0 100000 65536\n", gidMap: "0 200000 65536\n" });
     const view = { userns: namespaces.userns, root: { uid: 100000, gid: 200000 } };
-    const { mounts } = plan({
+    const { mounts } = await plan({
       Binds: ["data:/data", `${root}/new/deep:/new`],
       Mounts: [{ Type: "volume", Source: "data", Target: "/sub", VolumeOptions: { Subpath: "dir" } }],
     });
@@ -168,7 +187,8 @@ describe.skipIf(process.getuid?.() !== 0)("resolveMounts() for a user namespace 
     writeFileSync(`${root}/volumes/data/_data/dir/file`, "");
     chownSync(`${root}/volumes/data/_data/dir/file`, 33, 34);
     const scratch = `${root}/scratch`;
-    const resolved = resolveMounts({ containerId: "c1", mounts, tmpfs: {}, volumes, recursiveReadOnly: true, scratch, view });
+    const paths = await useVolumes(mounts, "c1", volumes);
+    const resolved = resolveMounts({ containerId: "c1", mounts, tmpfs: {}, paths, recursiveReadOnly: true, scratch, view });
     const at = (destination: string): string => resolved.mounts.find((m) => m.destination === destination)?.source ?? "";
     expect(statSync(`${at("/data")}/dir/file`)).toMatchObject({ uid: 100033, gid: 200034 });
     expect(statSync(`${at("/sub")}/file`)).toMatchObject({ uid: 100033, gid: 200034 });

@@ -35,7 +35,8 @@ export interface ResolveInput {
   readonly mounts: readonly ContainerMount[];
   /** HostConfig.Tmpfs; it wins over a mount at the same place. */
   readonly tmpfs: Readonly<Record<string, string>> | null | undefined;
-  readonly volumes: Volumes;
+  /** Where the volumes are, by name: `useVolumes` has made them ready. */
+  readonly paths: ReadonlyMap<string, string>;
   /** Whether the kernel makes whole trees read-only. */
   readonly recursiveReadOnly: boolean;
   /** A directory of this container's on the exec root, for mounts that are needed until it runs. It may be missing. */
@@ -149,13 +150,10 @@ function unpin(place: string): void {
 const depth = (m: OciMount): number => m.destination.split("/").length;
 
 /**
- * Makes a container's mounts ready for its start and says them in OCI terms: volumes are mounted where their options ask for it,
- * missing bind sources are made where docker makes them, `/a` comes before `/a/b`.
- * @throws invalid, internal in docker's words; the volumes that were taken into use are given up again
+ * Says a container's mounts in OCI terms, its volumes being in use: missing bind sources are made where docker makes them, `/a` comes before `/a/b`.
+ * @throws invalid, internal in docker's words
  */
 export function resolveMounts(input: ResolveInput): ResolvedMounts {
-  const { volumes, containerId } = input;
-  const undo: (() => void)[] = [];
   const pins: string[] = [];
   const dispose = (): void => {
     for (const place of pins.splice(0).reverse()) unpin(place);
@@ -176,8 +174,7 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
       ensureSource(m, input.view);
       return m.source;
     }
-    const root = volumes.use(m.volume, containerId);
-    undo.push(() => volumes.release(m.volume, containerId));
+    const root = input.paths.get(m.volume) ?? m.source;
     const from = m.subpath === "" ? root : pinned((place) => pinSubpath(root, m, place));
     const { view } = input;
     return view === undefined ? from : pinned((place) => pinInView(from, place, view)) || from;
@@ -194,17 +191,46 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
     return { mounts: mounts.sort((a, b) => depth(a) - depth(b)), dispose };
   } catch (error) {
     dispose();
-    for (const step of undo.reverse()) step();
     throw error;
   }
 }
 
-/** Ends a stopped container's use of its volumes. */
-export function releaseMounts(mounts: readonly ContainerMount[], containerId: string, volumes: Volumes): void {
-  for (const m of mounts) if (m.kind === "volume") volumes.release(m.volume, containerId);
+/**
+ * Takes a container's volumes into use: mounts them where their options ask for it, or their plug-ins do. Where each is, by name; a promise
+ * where that has to be waited for. @throws internal in docker's words; none is in use then
+ */
+export function useVolumes(
+  mounts: readonly ContainerMount[],
+  user: string,
+  volumes: Volumes,
+): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>> {
+  const paths = new Map<string, string>();
+  const pending: Promise<unknown>[] = [];
+  const failed = async (error: unknown): Promise<never> => {
+    await Promise.allSettled(pending);
+    await releaseMounts(mounts, user, volumes);
+    throw error;
+  };
+  try {
+    for (const m of mounts) {
+      if (m.kind !== "volume" || paths.has(m.volume)) continue;
+      const path = volumes.use(m.volume, user);
+      if (typeof path === "string") paths.set(m.volume, path);
+      else pending.push(path.then((at) => paths.set(m.volume, at)));
+    }
+  } catch (error) {
+    return failed(error);
+  }
+  return pending.length === 0 ? paths : Promise.all(pending).then(() => paths, failed);
+}
+
+/** Ends a stopped container's use of its volumes. A promise where that has to be waited for. */
+export function releaseMounts(mounts: readonly ContainerMount[], user: string, volumes: Volumes): void | Promise<void> {
+  const pending = mounts.flatMap((m) => (m.kind === "volume" ? (volumes.release(m.volume, user) ?? []) : []));
+  if (pending.length > 0) return Promise.all(pending).then(() => {});
 }
 
 /** Notes the volumes of a container that was found running when the daemon started. */
-export function adoptMounts(mounts: readonly ContainerMount[], containerId: string, volumes: Volumes): void {
-  for (const m of mounts) if (m.kind === "volume") volumes.adopt(m.volume, containerId);
+export function adoptMounts(mounts: readonly ContainerMount[], user: string, volumes: Volumes): void {
+  for (const m of mounts) if (m.kind === "volume") volumes.adopt(m.volume, user);
 }

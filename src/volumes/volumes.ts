@@ -1,10 +1,9 @@
-import { randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { type Defect, DhowError, errnoCode, errorMessage, type Logger, randomId } from "../lib/mod.ts";
-import { isMountPoint, umount } from "../linux/mod.ts";
+import { type Defect, DhowError, errorMessage, KeyedMutex, type Logger, randomId } from "../lib/mod.ts";
 import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
-import { LOCAL_DRIVER, mountLocal, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
+import type { Plugins } from "../plugins/mod.ts";
+import { isMountedAside, LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
+import { LocalVolumes } from "./local-volumes.ts";
+import { isAnswer, type PluginVolume, type VolumePlugin, VolumePlugins } from "./volume-plugin.ts";
 
 type StringMap = Readonly<Record<string, string>>;
 
@@ -19,8 +18,11 @@ export interface LocalVolume {
   readonly createdAt: string;
   readonly labels: StringMap | null;
   readonly options: StringMap | null;
-  /** Absolute path of its content. */
+  /** Absolute path of its content; of a plug-in's volume what it says, empty when it wasn't asked. */
   readonly path: string;
+  readonly scope: "local" | "global";
+  /** What a plug-in tells of it. */
+  readonly status?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface VolumeRequest {
@@ -38,29 +40,36 @@ export interface VolumesDeps {
   /** Ids of the containers, running or not, that have the volume among their mounts. */
   readonly references: (name: string) => readonly string[];
   readonly now?: () => Date;
+  readonly plugins: Plugins;
+  readonly pluginTimeoutMs: number;
+}
+
+interface RemoveOptions {
+  readonly force?: boolean;
+  /** Told at the moment at which the volume is no more. */
+  readonly onRemoved?: (volume: LocalVolume) => void;
 }
 
 /**
- * The local volumes. Content lies apart from what is known of it:
- *
- *     <root>/            0701
- *     ├─ <name>/         0701
- *     │  └─ _data/       the volume's content; where options name a device, that is mounted here while it is used
- *     └─ .removing/      content of removed volumes until it is deleted
+ * The volumes of every driver. What is known of them is in rows; the content of local ones lies in directories (`LocalVolumes`), that of
+ * others is their plug-ins' business.
  *
  * A row without a directory gets a new one when it is used, a directory without a row becomes a volume at the next start, so that
- * a crash between the two loses nothing.
+ * a crash between the two loses nothing. That a plug-in has mounted a volume for somebody is noted before it is asked to.
  */
 export class Volumes {
   readonly #deps: VolumesDeps;
-  /** Containers that use a volume whose options have to be mounted. */
-  readonly #users = new Map<string, Set<string>>();
-  /** Content that is being deleted, by its path. */
-  readonly #deleting = new Set<string>();
+  readonly #local: LocalVolumes;
+  readonly #plugins: VolumePlugins;
+  /** Who uses a volume that has to be mounted, and where it is. */
+  readonly #users = new Map<string, { path: string; readonly ids: Set<string> }>();
+  /** One at a time waits for the mounting of a volume. */
+  readonly #locks = new KeyedMutex();
 
   constructor(deps: VolumesDeps) {
     this.#deps = deps;
-    mkdirSync(deps.root, { recursive: true, mode: 0o701 });
+    this.#local = new LocalVolumes(deps.root, deps.log);
+    this.#plugins = new VolumePlugins(deps.plugins, deps.pluginTimeoutMs);
   }
 
   /** Finishes removals that a crash cut short and takes in directories that no row knows. Call once, before anything else. */
@@ -75,65 +84,92 @@ export class Volumes {
   }
 
   #unfinishedRemovals(): Defect[] {
-    const { root, table } = this.#deps;
-    const left = this.#entries(`${root}/.removing`).filter((entry) => !this.#deleting.has(`${root}/.removing/${entry}`));
-    return left.map((entry) => ({
-      what: `content of a removed volume in ${root}/.removing/${entry}`,
-      mend: () => {
-        const name = entry.replace(/\.[0-9a-f]{8}$/, "");
-        if (!this.#exists(`${root}/${name}`)) table.delete(name);
-        this.#deleteLater(`${root}/.removing/${entry}`);
-      },
-    }));
+    return this.#local.unfinishedRemovals((name) => this.#deps.table.delete(name));
   }
 
   #unknown(): Defect[] {
-    const { root, table, log, now } = this.#deps;
-    const isUnknown = (name: string): boolean => !name.startsWith(".") && !table.get(name) && this.#exists(`${root}/${name}/_data`);
-    return this.#entries(root)
-      .filter(isUnknown)
+    const { table, log } = this.#deps;
+    return this.#local
+      .names()
+      .filter((name) => !table.get(name))
       .map((name) => ({
         what: `volume ${name} is not in the database`,
         mend: () => {
-          if (!isUnknown(name)) return;
+          if (table.get(name) || !this.#local.hasDirectory(name)) return;
           log.warn("take in a volume that the database does not know", { volume: name });
-          table.insert({ name, driver: LOCAL_DRIVER, createdAt: (now?.() ?? new Date()).toISOString(), labels: null, options: null });
+          table.insert({ name, driver: LOCAL_DRIVER, createdAt: this.#now().toISOString(), labels: null, options: null });
         },
       }));
   }
 
   #lost(): Defect[] {
-    const lost = this.list().filter((volume) => !this.#exists(volume.path));
+    const lost = this.known().filter(({ name, driver }) => driver === LOCAL_DRIVER && !this.#local.hasDirectory(name));
     return lost.map(({ name }) => ({
       what: `volume ${name} has lost its directory, with its content`,
-      mend: () => this.#makeDirectory(name),
+      mend: () => this.#local.makeDirectory(name),
     }));
   }
 
   #unusedMounts(): Defect[] {
-    const unused = this.list().filter((volume) => !this.#users.has(volume.name) && needsMount(volume.options) && isMountPoint(volume.path));
-    return unused.map((volume) => ({
-      what: `volume ${volume.name} is mounted for no container`,
-      mend: () => {
-        if (!this.#users.has(volume.name)) this.#unmount(volume);
-      },
-    }));
+    const isUnused = (name: string, user?: string): boolean =>
+      user === undefined ? !this.#users.has(name) : !this.#users.get(name)?.ids.has(user);
+    const unused = this.known().filter((v) => v.driver === LOCAL_DRIVER && isUnused(v.name) && this.#local.isMounted(v));
+    const asked = this.#deps.table.listMounts().filter(({ volume, user }) => isUnused(volume, user) && !this.#locks.isBusy(volume));
+    return [
+      ...unused.map((volume) => ({
+        what: `volume ${volume.name} is mounted for no container`,
+        mend: () => (isUnused(volume.name) ? (this.#local.unmount(volume) ?? undefined) : undefined),
+      })),
+      ...asked.map(({ volume, driver, user }) => ({
+        what: `volume ${volume} of plugin ${driver} is mounted for ${user}, which doesn't use it`,
+        mend: () =>
+          this.#locks.run(volume, async () => {
+            if (isUnused(volume, user)) await this.#unmountByPlugin(await this.#plugins.get(driver), volume, user);
+          }),
+      })),
+    ];
   }
 
-  /** The volume, or undefined. */
+  /** What is known of the volume here, or undefined; no plug-in is asked. */
   tryGet(name: string): LocalVolume | undefined {
     const row = this.#deps.table.get(name);
     return row && this.#fromRow(row);
   }
 
-  /** The volume. @throws notFound "get x: no such volume" */
-  get(name: string): LocalVolume {
-    return this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
+  /** The volume, also one that only a plug-in knows. @throws notFound "get x: no such volume", and what its plug-in says */
+  async get(name: string): Promise<LocalVolume> {
+    const volume = this.tryGet(name);
+    const found =
+      volume === undefined ? await this.#search(name) : volume.driver === LOCAL_DRIVER ? volume : await this.#ask(volume, "get");
+    return found ?? fail("notFound", `get ${name}: no such volume`);
   }
 
-  /** Every volume, by name. */
-  list(): LocalVolume[] {
+  /** Every volume that is known here, by name; no plug-in is asked. */
+  known(): LocalVolume[] {
     return this.#deps.table.list().map((row) => this.#fromRow(row));
+  }
+
+  /** Every volume of every driver, by name; of drivers that don't answer those that are known here, and a warning. `driver` limits it. */
+  async list(
+    isWanted: (driver: string) => boolean = () => true,
+  ): Promise<{ readonly volumes: LocalVolume[]; readonly warnings: string[] }> {
+    const known = this.known().filter(({ driver }) => isWanted(driver));
+    const plugins = (await this.#plugins.all()).filter(({ name }) => isWanted(name));
+    const warnings: string[] = [];
+    const answered = await Promise.all(
+      plugins.map(async (plugin) => {
+        try {
+          const [listed, scope] = await Promise.all([plugin.list(), plugin.scope()]);
+          return { driver: plugin.name, listed: listed.map((v) => this.#fromPlugin(plugin.name, v, scope)) };
+        } catch (error) {
+          warnings.push(`list ${plugin.name}: ${errorMessage(error)}`);
+          return { driver: plugin.name, listed: known.filter(({ driver }) => driver === plugin.name) };
+        }
+      }),
+    );
+    const asked = new Set(answered.map(({ driver }) => driver));
+    const volumes = [...known.filter(({ driver }) => !asked.has(driver)), ...answered.flatMap(({ listed }) => listed)];
+    return { volumes: volumes.sort((a, b) => (a.name < b.name ? -1 : 1)), warnings: warnings.sort() };
   }
 
   /** Ids of the containers that have the volume among their mounts. */
@@ -142,137 +178,275 @@ export class Volumes {
   }
 
   /** The volume of that name, made when there is none (`onCreate` is told before); a random name when none is given. @throws invalid, notFound (driver), conflict (driver) */
-  create(request: VolumeRequest, onCreate: (name: string) => void = () => {}): { readonly volume: LocalVolume; readonly created: boolean } {
+  async create(
+    request: VolumeRequest,
+    onCreate: (name: string) => void = () => {},
+  ): Promise<{ readonly volume: LocalVolume; readonly created: boolean }> {
     const name = request.name || randomId();
     const driver = request.driver ?? "";
-    const existing = this.tryGet(name);
-    if (driver !== "" && driver !== LOCAL_DRIVER) {
-      fail("notFound", `create ${name}: error looking up volume plugin ${driver}: plugin ${JSON.stringify(driver)} not found`);
-    }
-    if (existing) return { volume: existing, created: false };
     try {
-      validateVolumeName(name);
-      validateLocalOptions(request.options ?? {});
+      const existing = this.tryGet(name);
+      if (existing && (existing.driver !== LOCAL_DRIVER || (driver !== "" && driver !== LOCAL_DRIVER))) {
+        const found = await this.#locks.run(name, () => this.#existing(existing, driver));
+        if (found) return { volume: found, created: false };
+      } else if (existing) return { volume: existing, created: false };
+      const asked = { ...request, name };
+      if (driver === "" || driver === LOCAL_DRIVER) return { volume: this.#createLocal(asked, !request.name, onCreate), created: true };
+      return await this.#locks.run(name, () => this.#createByPlugin(asked, !request.name, onCreate));
     } catch (error) {
-      if (error instanceof DhowError) fail(error.kind, `create ${name}: ${error.message}`);
+      if (error instanceof DhowError) throw new DhowError(error.kind, `create ${name}: ${error.message}`, { cause: error });
       throw error;
     }
-    const labels = request.name ? (request.labels ?? null) : { ...request.labels, [ANONYMOUS_LABEL]: "" };
-    const options = request.options ?? null;
-    const row: VolumeRow = {
-      name,
-      driver: LOCAL_DRIVER,
-      createdAt: (this.#deps.now?.() ?? new Date()).toISOString().replace(/\.\d+Z$/, "Z"),
-      labels: labels === null ? null : JSON.stringify(labels),
-      options: options === null ? null : JSON.stringify(options),
-    };
+  }
+
+  /** A volume that is there, or that its plug-in no longer has and nobody uses: undefined then. @throws conflict in docker's words */
+  async #existing(existing: LocalVolume, driver: string): Promise<LocalVolume | undefined> {
+    const { name } = existing;
+    if (driver !== "" && driver !== LOCAL_DRIVER) await this.#plugins.get(driver);
+    const taken = (reason: string): never => fail("conflict", `${reason}: volume name must be unique`);
+    let found: LocalVolume | undefined = existing;
+    if (existing.driver !== LOCAL_DRIVER) {
+      found = await this.#ask(existing, "create").catch((error: unknown) => {
+        const reference = `found reference to volume '${name}' in driver '${existing.driver}'`;
+        return taken(`${reference}, but got an error while checking the driver: ${errorMessage(error)}`);
+      });
+    }
+    if (found && driver !== "" && driver !== existing.driver) taken(`driver '${existing.driver}' already has volume '${name}'`);
+    if (found) return found;
+    if (this.references(name).length > 0) {
+      const lost = `found references to volume '${name}' in driver '${existing.driver}' but the volume was not found in the driver`;
+      taken(`${lost} -- you may need to remove containers referencing this volume or force remove the volume to re-create it`);
+    }
+    this.#deps.table.delete(name);
+    return undefined;
+  }
+
+  #createLocal(request: VolumeRequest & { readonly name: string }, isAnonymous: boolean, onCreate: (name: string) => void): LocalVolume {
+    const { name } = request;
+    validateVolumeName(name);
+    validateLocalOptions(request.options ?? {});
+    const row = this.#newRow(request, LOCAL_DRIVER, isAnonymous);
     onCreate(name);
     this.#deps.table.insert(row);
     try {
-      this.#makeDirectory(name);
+      this.#local.makeDirectory(name);
     } catch (error) {
       this.#deps.table.delete(name);
-      fail("internal", `create ${name}: error while creating volume data path '${this.#path(name)}': ${errorMessage(error)}`);
+      fail("internal", `error while creating volume data path '${this.#local.path(name)}': ${errorMessage(error)}`);
     }
-    return { volume: this.#fromRow(row), created: true };
+    return this.#fromRow(row);
+  }
+
+  async #createByPlugin(request: VolumeRequest & { readonly name: string }, isAnonymous: boolean, onCreate: (name: string) => void) {
+    const { name, driver = "" } = request;
+    const plugin = await this.#plugins.get(driver);
+    // it may have been made by another engine, or before a crash
+    const present = await plugin.get(name).catch((error: unknown) => {
+      if (isAnswer(error)) return undefined;
+      throw error;
+    });
+    onCreate(name);
+    const row = this.#newRow(request, driver, isAnonymous);
+    if (present === undefined) await plugin.create(name, request.options ?? {});
+    this.#deps.table.insert(row);
+    const made = present ?? (await plugin.get(name).catch(() => undefined));
+    const scope = await plugin.scope().catch(() => "local" as const);
+    return { volume: made ? this.#fromPlugin(driver, made, scope) : this.#fromRow(row), created: present === undefined };
+  }
+
+  #newRow({ name, labels, options }: VolumeRequest & { readonly name: string }, driver: string, isAnonymous: boolean): VolumeRow {
+    const all = isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: "" } : (labels ?? null);
+    return {
+      name,
+      driver,
+      createdAt: this.#now()
+        .toISOString()
+        .replace(/\.\d+Z$/, "Z"),
+      labels: all === null ? null : JSON.stringify(all),
+      options: options ? JSON.stringify(options) : null,
+    };
   }
 
   /**
-   * Removes a volume; its content is out of the way at once and deleted in the background. With `force` a missing one is fine.
-   * @throws notFound, conflict "remove x: volume is in use - [ids]"
+   * Removes a volume; the content of a local one is out of the way at once and deleted in the background. With `force` a missing one is
+   * fine, and so is a plug-in that fails: the volume is no longer known here then. Nothing is waited for where that isn't needed.
+   * @throws notFound, conflict "remove x: volume is in use - [ids]", and what its plug-in says
    */
-  remove(name: string, options: { readonly force?: boolean } = {}): LocalVolume | undefined {
-    const volume = this.tryGet(name);
-    if (!volume) {
-      if (options.force) return undefined;
-      fail("notFound", `get ${name}: no such volume`);
+  async remove(name: string, options: RemoveOptions = {}): Promise<void> {
+    const { force = false, onRemoved = () => {} } = options;
+    const volume = this.tryGet(name) ?? (await this.#search(name));
+    if (!volume) return force ? undefined : fail("notFound", `get ${name}: no such volume`);
+    this.#checkUnused(name);
+    if (volume.driver !== LOCAL_DRIVER) {
+      await this.#locks.run(name, () => this.#removeByPlugin(volume, force));
+      return onRemoved(volume);
     }
-    const users = this.references(name);
-    if (users.length > 0) fail("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
-    this.#unmount(volume);
-    const { root, table } = this.#deps;
-    const trash = `${root}/.removing/${name}.${randomBytes(4).toString("hex")}`;
-    let moved = false;
-    try {
-      mkdirSync(`${root}/.removing`, { recursive: true, mode: 0o700 });
-      renameSync(`${root}/${name}`, trash);
-      moved = true;
-    } catch (error) {
-      if (errnoCode(error) !== "ENOENT")
-        fail("internal", `remove ${name}: error removing volume path '${root}/${name}': ${errorMessage(error)}`);
+    if (this.#local.isMounted(volume)) {
+      await this.#locks.run(name, () => this.#local.unmount(volume));
+      this.#checkUnused(name);
     }
-    table.delete(name);
-    if (moved) this.#deleteLater(trash);
-    return volume;
+    this.#users.delete(name);
+    const moved = this.#local.moveAway(name);
+    this.#deps.table.delete(name);
+    moved?.delete();
+    onRemoved(volume);
   }
 
-  /** Makes a volume ready for a container: what its options name is mounted. Returns the content's path. @throws internal */
-  use(name: string, containerId: string): string {
-    const volume = this.get(name);
-    this.#makeDirectory(name);
-    if (needsMount(volume.options)) {
-      const users = this.#users.get(name) ?? new Set();
-      if (!isMountPoint(volume.path)) {
-        try {
-          mountLocal(volume.options ?? {}, volume.path);
-        } catch (error) {
-          fail("internal", `error while mounting volume '${volume.path}': ${errorMessage(error)}`);
-        }
-      }
-      users.add(containerId);
-      this.#users.set(name, users);
+  #checkUnused(name: string): void {
+    const users = this.references(name);
+    if (users.length > 0) fail("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+  }
+
+  async #removeByPlugin({ name, driver }: LocalVolume, force: boolean): Promise<void> {
+    try {
+      const plugin = await this.#plugins.get(driver);
+      // of a container that is being removed
+      for (const user of this.#users.get(name)?.ids ?? []) await this.#unmountByPlugin(plugin, name, user);
+      await plugin.remove(name);
+    } catch (cause) {
+      if (!force) throw new DhowError("internal", `remove ${name}: ${errorMessage(cause)}`, { cause });
+      this.#deps.log.warn("forget a volume that its plugin did not remove", { volume: name, driver, error: errorMessage(cause) });
     }
-    return volume.path;
+    this.#users.delete(name);
+    this.#deps.table.delete(name);
+  }
+
+  /**
+   * Makes a volume ready for a user, a container mostly, and says where it is: what its options name is mounted, its plug-in is asked to
+   * mount it. A promise where that has to be waited for. @throws internal in docker's words
+   */
+  use(name: string, user: string): string | Promise<string> {
+    const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
+    if (volume.driver !== LOCAL_DRIVER) return this.#locks.run(name, () => this.#useByPlugin(volume, user));
+    if (isMountedAside(volume.options)) return this.#locks.run(name, () => this.#useLocal(volume, user));
+    return this.#useLocal(volume, user);
+  }
+
+  #useLocal(volume: LocalVolume, user: string): string | Promise<string> {
+    const { name, path } = volume;
+    const known = this.#users.get(name);
+    const taken = (): string => {
+      if (needsMount(volume.options)) this.#addUser(name, user, path);
+      return path;
+    };
+    if (known) return taken();
+    this.#local.makeDirectory(name);
+    if (!needsMount(volume.options) || this.#local.isMounted(volume)) return taken();
+    const pending = this.#local.mount(volume);
+    return pending ? pending.then(taken) : taken();
+  }
+
+  async #useByPlugin({ name, driver }: LocalVolume, user: string): Promise<string> {
+    const known = this.#users.get(name);
+    if (known?.ids.has(user) && known.path !== "") return known.path;
+    const plugin = await this.#plugins.get(driver);
+    this.#deps.table.insertMount({ volume: name, driver, user });
+    let path: string;
+    try {
+      path = await plugin.mount(name, user);
+    } catch (error) {
+      // one that said no has mounted nothing; of any other answer nobody knows
+      if (isAnswer(error)) this.#deps.table.deleteMount(name, user);
+      else await this.#unmountByPlugin(plugin, name, user).catch(() => {});
+      return fail("internal", `error while mounting volume '${name}': ${errorMessage(error)}`);
+    }
+    this.#addUser(name, user, path);
+    return path;
+  }
+
+  #addUser(name: string, user: string, path: string): void {
+    const known = this.#users.get(name) ?? { path, ids: new Set() };
+    known.path = path;
+    known.ids.add(user);
+    this.#users.set(name, known);
   }
 
   /** Notes that a container, found running at start, uses the volume. */
-  adopt(name: string, containerId: string): void {
+  adopt(name: string, user: string): void {
     const volume = this.tryGet(name);
-    if (!volume || !needsMount(volume.options)) return;
-    const users = this.#users.get(name) ?? new Set();
-    this.#users.set(name, users.add(containerId));
+    if (!volume) return;
+    if (volume.driver !== LOCAL_DRIVER || needsMount(volume.options)) this.#addUser(name, user, volume.path);
   }
 
-  /** Ends a container's use; after the last one what was mounted for it is unmounted. */
-  release(name: string, containerId: string): void {
-    const users = this.#users.get(name);
-    if (!users?.delete(containerId) || users.size > 0) return;
-    this.#users.delete(name);
+  /** Ends a use; after the last one what was mounted is unmounted, a plug-in is told of each. What goes wrong is logged. */
+  release(name: string, user: string): void | Promise<void> {
+    if (!this.#users.get(name)?.ids.has(user) && !this.#locks.isBusy(name)) return;
     const volume = this.tryGet(name);
-    if (volume) this.#unmount(volume);
+    if (!volume) return void this.#users.delete(name);
+    const failed = (error: unknown): void =>
+      this.#deps.log.warn("volume could not be unmounted", { volume: name, user, error: errorMessage(error) });
+    if (volume.driver !== LOCAL_DRIVER || isMountedAside(volume.options)) {
+      return this.#locks.run(name, () => this.#release(volume, user)).catch(failed);
+    }
+    try {
+      return this.#release(volume, user);
+    } catch (error) {
+      failed(error);
+    }
   }
 
-  /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. */
+  #release(volume: LocalVolume, user: string): void | Promise<void> {
+    const { name, driver } = volume;
+    const known = this.#users.get(name);
+    if (!known?.ids.delete(user)) return;
+    if (known.ids.size === 0) this.#users.delete(name);
+    if (driver !== LOCAL_DRIVER) return this.#plugins.get(driver).then((plugin) => this.#unmountByPlugin(plugin, name, user));
+    if (known.ids.size === 0) return this.#local.unmount(volume);
+  }
+
+  async #unmountByPlugin(plugin: VolumePlugin, name: string, user: string): Promise<void> {
+    try {
+      await plugin.unmount(name, user);
+    } catch (error) {
+      if (!isAnswer(error)) throw error;
+      this.#deps.log.warn("a plugin refused to unmount a volume", { volume: name, driver: plugin.name, error: errorMessage(error) });
+    }
+    this.#deps.table.deleteMount(name, user);
+  }
+
+  /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. Nobody waits for it. */
   unmountUnused(): void {
-    for (const { mend } of this.#unusedMounts()) void mend();
-  }
-
-  #unmount(volume: LocalVolume): void {
-    if (!needsMount(volume.options) || !isMountPoint(volume.path)) return;
-    try {
-      umount(volume.path);
-    } catch (error) {
-      fail("internal", `unmount volume ${volume.name}: ${errorMessage(error)}`);
+    for (const { what, mend } of this.#unusedMounts()) {
+      (async () => mend())().catch((error: unknown) =>
+        this.#deps.log.warn("volume could not be unmounted", { what, error: errorMessage(error) }),
+      );
     }
   }
 
-  #path(name: string): string {
-    return `${this.#deps.root}/${name}/_data`;
+  /** What its plug-in says of a volume that is known here; undefined when it has none of that name. @throws internal when it can't say */
+  async #ask({ name, driver }: LocalVolume, operation: "get" | "create"): Promise<LocalVolume | undefined> {
+    try {
+      const plugin = await this.#plugins.get(driver);
+      const [found, scope] = await Promise.all([plugin.get(name), plugin.scope()]);
+      return this.#fromPlugin(driver, found, scope);
+    } catch (cause) {
+      if (isAnswer(cause)) return undefined;
+      const prefix = operation === "get" ? `get ${name}: ` : "";
+      const what = `${prefix}error while checking if volume ${JSON.stringify(name)} exists in driver ${JSON.stringify(driver)}`;
+      throw new DhowError("internal", `${what}: ${errorMessage(cause)}`, { cause });
+    }
   }
 
-  #makeDirectory(name: string): void {
-    try {
-      mkdirSync(`${this.#deps.root}/${name}`, 0o701);
-    } catch (error) {
-      if (errnoCode(error) !== "EEXIST") throw error;
-    }
-    try {
-      mkdirSync(this.#path(name), 0o755);
-    } catch (error) {
-      if (errnoCode(error) === "EEXIST") return;
-      rmdirSync(`${this.#deps.root}/${name}`);
-      throw error;
-    }
+  /** A volume that is not known here, but to some plug-in. */
+  async #search(name: string): Promise<LocalVolume | undefined> {
+    const found = await Promise.all(
+      (await this.#plugins.all()).map(async (plugin) => {
+        try {
+          const [volume, scope] = await Promise.all([plugin.get(name), plugin.scope()]);
+          return this.#fromPlugin(plugin.name, volume, scope);
+        } catch {
+          return undefined;
+        }
+      }),
+    );
+    return found.find((volume) => volume !== undefined);
+  }
+
+  #fromPlugin(driver: string, { name, mountpoint, createdAt, status }: PluginVolume, scope: "local" | "global"): LocalVolume {
+    const row = this.#deps.table.get(name);
+    const own = row?.driver === driver ? this.#fromRow(row) : undefined;
+    const { labels = null, options = null } = own ?? {};
+    return { name, driver, createdAt, labels, options, path: mountpoint, scope, ...(status === undefined ? {} : { status }) };
   }
 
   #fromRow(row: VolumeRow): LocalVolume {
@@ -282,29 +456,13 @@ export class Volumes {
       createdAt: row.createdAt,
       labels: row.labels === null ? null : (JSON.parse(row.labels) as StringMap),
       options: row.options === null ? null : (JSON.parse(row.options) as StringMap),
-      path: this.#path(row.name),
+      path: row.driver === LOCAL_DRIVER ? this.#local.path(row.name) : "",
+      scope: "local",
     };
   }
 
-  #deleteLater(path: string): void {
-    const { log } = this.#deps;
-    this.#deleting.add(path);
-    rm(path, { recursive: true, force: true })
-      .catch((error: unknown) => log.warn("delete a removed volume's content failed", { path, error }))
-      .finally(() => this.#deleting.delete(path));
-  }
-
-  #entries(directory: string): string[] {
-    try {
-      return readdirSync(directory).filter((name) => lstatSync(`${directory}/${name}`).isDirectory());
-    } catch (error) {
-      if (errnoCode(error) === "ENOENT") return [];
-      throw error;
-    }
-  }
-
-  #exists(path: string): boolean {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  #now(): Date {
+    return this.#deps.now?.() ?? new Date();
   }
 }
 

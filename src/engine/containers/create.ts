@@ -232,7 +232,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   const dir = join(deps.settings.dataRoot, "containers", id);
   mkdirSync(dir, { recursive: true, mode: 0o710 });
   undo.defer(() => rmSync(dir, { recursive: true, force: true }));
-  const plan = planMounts({
+  const plan = await planMounts({
     hostConfig,
     declared: Object.keys(config.Volumes ?? {}),
     volumes: deps.volumes,
@@ -240,7 +240,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
     onCreate: (volume) => noteVolume(dir, volume),
   });
   undo.defer(plan.undo);
-  for (const volume of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver: "local" } });
+  for (const { name: volume, driver } of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver } });
   if (plan.mounts.some((m) => m.kind === "volume" && m.copiesUp)) await populate(deps, id, plan.mounts);
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const container: Container = {
@@ -279,7 +279,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
 async function populate(deps: ContainerDeps, id: string, mounts: readonly ContainerMount[]): Promise<void> {
   const rootfs = deps.snapshots.mount(id);
   try {
-    await populateVolumes(rootfs, mounts);
+    await populateVolumes(rootfs, mounts, deps.volumes);
   } finally {
     deps.snapshots.unmount(id);
   }

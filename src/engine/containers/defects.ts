@@ -49,8 +49,8 @@ export function directoryDefects(deps: ContainerDeps): Defect[] {
     ...stray.map((id) => ({
       what: `directory ${join(root, id)} is of no container`,
       owner: id,
-      mend: () => {
-        removeNoted(join(root, id), deps.volumes);
+      mend: async () => {
+        await removeNoted(join(root, id), deps.volumes);
         forgetNoted(join(root, id));
         rmSync(join(root, id), { recursive: true, force: true });
       },

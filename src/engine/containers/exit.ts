@@ -90,7 +90,8 @@ export function releaseRun(deps: ContainerDeps, container: Container, live = dep
     unwatchHealth(deps, container, live);
   }
   deps.network.release(id);
-  releaseMounts(spec.mounts, id, deps.volumes);
+  // what goes wrong is logged there
+  void releaseMounts(spec.mounts, id, deps.volumes);
   if (spec.hostConfig.IpcMode === "shareable") releaseShm(deps, id);
   deps.roots.release(id);
 }

@@ -17,7 +17,7 @@ export function forgetNoted(containerDir: string): void {
 }
 
 /** Removes the volumes that were made for a container whose creation never ended, unless others have begun to use them. */
-export function removeNoted(containerDir: string, volumes: Volumes): void {
+export async function removeNoted(containerDir: string, volumes: Volumes): Promise<void> {
   let text = "";
   try {
     text = readFileSync(join(containerDir, FILE), "utf8");
@@ -25,6 +25,6 @@ export function removeNoted(containerDir: string, volumes: Volumes): void {
     if (errnoCode(error) !== "ENOENT") throw error;
   }
   for (const name of text.split("\n")) {
-    if (name !== "" && volumes.references(name).length === 0) volumes.remove(name, { force: true });
+    if (name !== "" && volumes.references(name).length === 0) await volumes.remove(name, { force: true });
   }
 }

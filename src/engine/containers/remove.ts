@@ -80,12 +80,10 @@ export function finishRemoval(deps: ContainerDeps, container: Container): void {
 function removeAnonymousVolumes(deps: ContainerDeps, { id, spec }: Container): void {
   for (const mount of spec.mounts) {
     if (mount.kind !== "volume" || !mount.isAnonymous || deps.volumes.references(mount.volume).some((user) => user !== id)) continue;
-    try {
-      deps.volumes.remove(mount.volume, { force: true });
-      deps.emit({ type: "volume", action: "destroy", id: mount.volume, attributes: { driver: mount.driver } });
-    } catch (error) {
+    const onRemoved = (): void => deps.emit({ type: "volume", action: "destroy", id: mount.volume, attributes: { driver: mount.driver } });
+    deps.volumes.remove(mount.volume, { force: true, onRemoved }).catch((error: unknown) => {
       deps.log.warn("anonymous volume could not be removed", { volume: mount.volume, error });
-    }
+    });
   }
 }
 

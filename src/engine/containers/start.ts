@@ -17,7 +17,7 @@ import {
   type Task,
   unmountShm,
 } from "../../runtime/mod.ts";
-import { prepareMountPoints, releaseMounts, resolveMounts } from "../../volumes/mod.ts";
+import { prepareMountPoints, releaseMounts, resolveMounts, useVolumes } from "../../volumes/mod.ts";
 import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
@@ -76,7 +76,10 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns });
+    const using = useVolumes(container.spec.mounts, container.id, deps.volumes);
+    const paths = using instanceof Promise ? await using : using;
+    undo.defer(() => releaseMounts(container.spec.mounts, container.id, deps.volumes));
+    const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns, paths });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
@@ -227,6 +230,8 @@ interface Scope {
   /** What is needed until the process runs. */
   readonly held: DisposableStack;
   readonly userns: StartingUserns | undefined;
+  /** Where the volumes are. */
+  readonly paths: ReadonlyMap<string, string>;
 }
 
 /** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. */
@@ -249,12 +254,11 @@ async function prepare(deps: ContainerDeps, container: Container, scope: Scope):
     containerId: id,
     mounts: spec.mounts,
     tmpfs: hostConfig.Tmpfs,
-    volumes: deps.volumes,
+    paths: scope.paths,
     recursiveReadOnly: deps.facts.recursiveReadOnly,
     scratch: join(deps.settings.execRoot, "scratch", id),
     view: userns?.view,
   });
-  undo.defer(() => releaseMounts(spec.mounts, id, deps.volumes));
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
   const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links, owner: userns?.view.root })];

@@ -90,7 +90,11 @@ function securityOptions(facts: HostFacts, isUsernsDefault: boolean): string[] {
 }
 
 /** GET /info. */
-export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Counts): SystemInfo {
+export function systemInfo(
+  facts: HostFacts,
+  settings: InfoSettings & { readonly volumePlugins: readonly string[] },
+  counts: Counts,
+): SystemInfo {
   const { limits } = facts;
   return {
     ID: settings.id,
@@ -107,7 +111,7 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings, counts: Cou
     ],
     DockerRootDir: settings.dataRoot,
     Plugins: {
-      Volume: ["local"],
+      Volume: ["local", ...settings.volumePlugins],
       Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
       Authorization: null,
       Log: settings.logDrivers,

@@ -29,6 +29,8 @@ export interface SystemDeps {
   readonly events: EventHub;
   readonly images: ImagesApi;
   readonly containers: ContainersApi;
+  /** The names of plug-ins that drive volumes. */
+  readonly volumePlugins: () => Promise<readonly string[]>;
   readonly volumeUsage: () => Promise<readonly Volume[]>;
   readonly layersSizeBytes: () => number;
   readonly logUsage: () => readonly LogUsage[];
@@ -50,7 +52,8 @@ export class System implements SystemApi {
   }
 
   async info(): Promise<SystemInfo> {
-    return systemInfo(this.#deps.facts, this.#deps.settings(), this.#deps.counts());
+    const plugins = await this.#deps.volumePlugins();
+    return systemInfo(this.#deps.facts, { ...this.#deps.settings(), volumePlugins: plugins }, this.#deps.counts());
   }
 
   events(options: EventsOptions): AsyncIterable<EventMessage> {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { silentLogger } from "../../lib/mod.ts";
 import { Database, VolumesTable, volumeMigrations } from "../../metadata/mod.ts";
 import { Volumes } from "../../volumes/mod.ts";
+import { noPlugins } from "../../volumes/test-support.ts";
 import type { EngineEvent } from "../events.ts";
 import { VolumesService } from "./volumes-api.ts";
 
@@ -18,7 +19,14 @@ beforeEach(() => {
   db = Database.open(":memory:", volumeMigrations);
   used = {};
   events = [];
-  const volumes = new Volumes({ table: new VolumesTable(db), root, log: silentLogger, references: (name) => used[name] ?? [] });
+  const volumes = new Volumes({
+    table: new VolumesTable(db),
+    root,
+    log: silentLogger,
+    references: (name) => used[name] ?? [],
+    plugins: noPlugins,
+    pluginTimeoutMs: 1000,
+  });
   api = new VolumesService({ volumes, emit: (event) => events.push(event) });
 });
 afterEach(async () => {

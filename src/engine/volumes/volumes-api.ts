@@ -57,7 +57,7 @@ export function volumeDto(volume: LocalVolume): Volume {
     Mountpoint: volume.path,
     Name: volume.name,
     Options: volume.options,
-    Scope: "local",
+    Scope: volume.scope,
   };
 }
 
@@ -76,7 +76,7 @@ export class VolumesService implements VolumesApi {
 
   async create(request: VolumeCreateRequest): Promise<Volume> {
     this.#checkLabels(request.Labels);
-    const { volume, created } = this.#volumes.create({
+    const { volume, created } = await this.#volumes.create({
       name: request.Name,
       driver: request.Driver,
       options: request.DriverOpts ?? null,
@@ -90,25 +90,34 @@ export class VolumesService implements VolumesApi {
     checkKeys(filters, LIST_FILTERS);
     const dangling = flagOf(filters, "dangling");
     const isNamed = filters["name"]?.length ? filterTest(filters["name"]) : () => true;
-    const found = this.#volumes
-      .list()
-      .filter(
-        (v) =>
-          passes(filters["driver"], (driver) => driver === v.driver) &&
-          isNamed(v.name) &&
-          hasLabels(v, filters) &&
-          (dangling === undefined || (this.#volumes.references(v.name).length === 0) === dangling),
-      );
-    return { Volumes: found.map(volumeDto), Warnings: null };
+    const { volumes, warnings } = await this.#listed(filters);
+    const found = volumes.filter(
+      (v) =>
+        passes(filters["driver"], (driver) => driver === v.driver) &&
+        isNamed(v.name) &&
+        hasLabels(v, filters) &&
+        (dangling === undefined || (this.#volumes.references(v.name).length === 0) === dangling),
+    );
+    return { Volumes: found.map((volume) => volumeDto(volume)), Warnings: warnings.length > 0 ? warnings : null };
+  }
+
+  /** Labels are kept here: where nothing that is known has them, no plug-in is asked. */
+  async #listed(filters: Filters): Promise<{ readonly volumes: LocalVolume[]; readonly warnings: readonly string[] }> {
+    const isWanted = (driver: string): boolean => passes(filters["driver"], (wanted) => wanted === driver);
+    if (!filters["label"]?.length) return this.#volumes.list(isWanted);
+    const labelled = this.#volumes.known().filter((v) => isWanted(v.driver) && hasLabels(v, filters));
+    const drivers = new Set(labelled.map(({ driver }) => driver));
+    if (labelled.every(({ driver }) => driver === LOCAL_DRIVER)) return { volumes: labelled, warnings: [] };
+    return this.#volumes.list((driver) => drivers.has(driver));
   }
 
   async inspect(name: string): Promise<Volume> {
-    return volumeDto(this.#volumes.get(name));
+    const volume = await this.#volumes.get(name);
+    return { ...volumeDto(volume), ...(volume.status && { Status: volume.status as NonNullable<Volume["Status"]> }) };
   }
 
   async remove(name: string, options: { readonly force: boolean }): Promise<void> {
-    const removed = this.#volumes.remove(name, options);
-    if (removed) this.#event("destroy", name, { driver: removed.driver });
+    await this.#volumes.remove(name, { ...options, onRemoved: ({ driver }) => this.#event("destroy", name, { driver }) });
   }
 
   /** Removes unused anonymous volumes; with `all=true` named ones too; never one whose options name a device. */
@@ -131,13 +140,16 @@ export class VolumesService implements VolumesApi {
       v.driver === LOCAL_DRIVER && isEmpty(v.options) && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
     const deleted: string[] = [];
     let reclaimed = 0;
-    for (const volume of this.#volumes.list().filter((v) => isCandidate(v) && isUnused(v.name))) {
+    for (const volume of this.#volumes.known().filter((v) => isCandidate(v) && isUnused(v.name))) {
       const sizeBytes = (await treeUsage(volume.path)).sizeBytes;
       // A container may have taken it while its size was counted.
-      if (!isUnused(volume.name) || !this.#volumes.remove(volume.name, { force: true })) continue;
-      this.#event("destroy", volume.name, { driver: volume.driver });
-      deleted.push(volume.name);
-      reclaimed += sizeBytes;
+      if (!isUnused(volume.name)) continue;
+      const onRemoved = (): void => {
+        this.#event("destroy", volume.name, { driver: volume.driver });
+        deleted.push(volume.name);
+        reclaimed += sizeBytes;
+      };
+      await this.#volumes.remove(volume.name, { force: true, onRemoved });
     }
     this.#event("prune", "", { reclaimed: String(reclaimed) });
     return { VolumesDeleted: deleted, SpaceReclaimed: reclaimed };
@@ -148,7 +160,7 @@ export class VolumesService implements VolumesApi {
    * somewhere else, and slow to walk: docker leaves them out, too.
    */
   async usage(): Promise<Volume[]> {
-    const volumes = this.#volumes.list().filter((v) => isEmpty(v.options));
+    const volumes = this.#volumes.known().filter((v) => v.driver === LOCAL_DRIVER && isEmpty(v.options));
     const result: Volume[] = [];
     for (const v of volumes) {
       const Size = (await treeUsage(v.path)).sizeBytes;

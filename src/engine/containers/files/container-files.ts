@@ -62,10 +62,10 @@ export class ContainerFiles implements ContainerFilesApi {
 
   async #assemble(container: Container, signal: AbortSignal): Promise<FileWork> {
     using stack = new DisposableStack();
-    const held = stack.use(holdPlan(this.#deps, container));
+    const held = stack.use(await holdPlan(this.#deps, container));
     const { fileHelper, volumes } = this.#deps;
     const work = stack.use(
-      fileHelper !== undefined && mayHang(container, (name) => volumes.get(name).options)
+      fileHelper !== undefined && mayHang(container, (name) => volumes.tryGet(name)?.options ?? null)
         ? await workElsewhere(fileHelper, held, signal)
         : workHere(await openView(held.plan, held.root.fd), container, signal),
     );

@@ -56,7 +56,7 @@ export interface HeldPlan extends Disposable {
 }
 
 /** Mounts what is a container's own, the root file system and its volumes, until the plan is given up. */
-export function holdPlan(deps: ContainerDeps, container: Container): HeldPlan {
+export async function holdPlan(deps: ContainerDeps, container: Container): Promise<HeldPlan> {
   const { id, spec } = container;
   using stack = new DisposableStack();
   const held = stack.use(deps.roots.hold(id));
@@ -66,8 +66,8 @@ export function holdPlan(deps: ContainerDeps, container: Container): HeldPlan {
     if (m.kind !== "volume" || isHidden(spec, m.destination) || volumes[m.volume] !== undefined) continue;
     // a user of its own beside the container, which may start and stop meanwhile
     const user = `${id}/view-${views++}`;
-    volumes[m.volume] = deps.volumes.use(m.volume, user);
-    stack.defer(() => deps.volumes.release(m.volume, user));
+    volumes[m.volume] = await deps.volumes.use(m.volume, user);
+    stack.defer(() => void deps.volumes.release(m.volume, user));
   }
   const donor = joinedContainer(networkMode(spec.hostConfig));
   const owner = donor === undefined ? id : (deps.store.get(donor)?.id ?? id);
