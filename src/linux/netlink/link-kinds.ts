@@ -1,10 +1,6 @@
-import { type MessageWriter, NLM_F } from "./message.ts";
+import { addLink, type LinkSettings } from "./link-message.ts";
+import type { MessageWriter } from "./message.ts";
 import type { Request } from "./socket.ts";
-
-const RTM_NEWLINK = 16;
-const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, LINKINFO: 18, NET_NS_FD: 28 } as const;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
 
 /** Modes of a macvlan link. @see linux/if_link.h */
 export const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
@@ -27,54 +23,61 @@ export interface UpperLink {
   readonly mac?: Uint8Array | undefined;
 }
 
-function addKind(kind: string, link: Omit<UpperLink, "parent"> & { readonly parent?: number }, data: (w: MessageWriter) => void): Request {
-  return {
-    type: RTM_NEWLINK,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    call: `add ${kind}`,
-    arg: link.name,
-    body: (w) => {
-      w.u8(0)
-        .u8(0)
-        .u16(0)
-        .u32(link.index ?? 0)
-        .u32(0)
-        .u32(0);
-      w.attrText(IFLA.IFNAME, link.name);
-      if (link.parent !== undefined) w.attrU32(IFLA.LINK, link.parent);
-      if (link.mac !== undefined) w.attr(IFLA.ADDRESS, link.mac);
-      if (link.mtu !== undefined) w.attrU32(IFLA.MTU, link.mtu);
-      if (link.netnsFd !== undefined) w.attrU32(IFLA.NET_NS_FD, link.netnsFd);
-      w.nest(IFLA.LINKINFO, () => {
-        w.attrText(IFLA_INFO_KIND, kind);
-        w.nest(IFLA_INFO_DATA, () => data(w));
-      });
-    },
-  };
-}
-
-const u16 = (value: number): Uint8Array => Uint8Array.of(value & 255, value >> 8);
-
 /** Makes a link with a MAC address of its own on another link. EOPNOTSUPP when the kernel has no macvlan. */
 export function addMacvlan(link: UpperLink & { readonly mode: number }): Request {
   const IFLA_MACVLAN_MODE = 1;
-  return addKind("macvlan", link, (w) => w.attrU32(IFLA_MACVLAN_MODE, link.mode));
+  const data = (w: MessageWriter): void => void w.attrU32(IFLA_MACVLAN_MODE, link.mode);
+  return addLink({ kind: "macvlan", settings: link, parent: link.parent, data });
 }
 
 /** Makes a link with addresses of its own, and the MAC address of the link below. EOPNOTSUPP when the kernel has no ipvlan. */
 export function addIpvlan(link: UpperLink & { readonly mode: number; readonly flag: number }): Request {
   const IFLA_IPVLAN_MODE = 1;
   const IFLA_IPVLAN_FLAGS = 2;
-  return addKind("ipvlan", link, (w) => w.attr(IFLA_IPVLAN_MODE, u16(link.mode)).attr(IFLA_IPVLAN_FLAGS, u16(link.flag)));
+  const data = (w: MessageWriter): void => void w.attrU16(IFLA_IPVLAN_MODE, link.mode).attrU16(IFLA_IPVLAN_FLAGS, link.flag);
+  return addLink({ kind: "ipvlan", settings: link, parent: link.parent, data });
 }
 
 /** Makes the link of a VLAN (IEEE 802.1Q, 1 to 4094). EOPNOTSUPP when the kernel has no such links. */
 export function addVlan(link: UpperLink & { readonly id: number }): Request {
   const IFLA_VLAN_ID = 1;
-  return addKind("vlan", link, (w) => w.attr(IFLA_VLAN_ID, u16(link.id)));
+  return addLink({ kind: "vlan", settings: link, parent: link.parent, data: (w) => void w.attrU16(IFLA_VLAN_ID, link.id) });
 }
 
 /** Makes a link that leads nowhere. EOPNOTSUPP when the kernel has none. */
 export function addDummy(link: Omit<UpperLink, "parent">): Request {
-  return addKind("dummy", link, () => {});
+  return addLink({ kind: "dummy", settings: link });
+}
+
+/** Attributes of a VXLAN. @see linux/if_link.h */
+const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PROXY: 11, L2MISS: 13, L3MISS: 14, PORT: 15, LOCAL6: 17 } as const;
+
+/** A VXLAN (RFC 7348) that knows only what it is told: it learns no address, floods nothing, and asks nobody. */
+export interface VxlanSettings {
+  /** 24 bits: the VXLAN network identifier. */
+  readonly vni: number;
+  /** The address that it sends from, four or sixteen bytes. */
+  readonly local?: Uint8Array | undefined;
+  /** UDP port; IANA's is 4789. */
+  readonly port: number;
+  /** Answer ARP requests and neighbour solicitations out of the neighbour table. */
+  readonly isProxy?: boolean | undefined;
+}
+
+/** Makes a VXLAN; its packets leave by the namespace that it is made in, also after it moved. EEXIST when VNI and port are taken. */
+export function addVxlan(
+  settings: LinkSettings & { readonly name: string },
+  { vni, local, port, isProxy = false }: VxlanSettings,
+): Request {
+  return addLink({
+    kind: "vxlan",
+    settings,
+    data: (w) => {
+      w.attrU32(IFLA_VXLAN.ID, vni);
+      if (local !== undefined) w.attr(local.length === 4 ? IFLA_VXLAN.LOCAL : IFLA_VXLAN.LOCAL6, local);
+      w.attrU8(IFLA_VXLAN.LEARNING, 0).attrU8(IFLA_VXLAN.PROXY, isProxy ? 1 : 0);
+      w.attrU8(IFLA_VXLAN.L2MISS, 0).attrU8(IFLA_VXLAN.L3MISS, 0);
+      w.attrU16be(IFLA_VXLAN.PORT, port);
+    },
+  });
 }

@@ -1,9 +1,12 @@
 export * from "./addresses.ts";
 export * from "./conntrack.ts";
 export * from "./link-kinds.ts";
+export { IFF_LOWER_UP, IFF_UP, type LinkSettings } from "./link-message.ts";
 export * from "./message.ts";
+export * from "./neighbours.ts";
 export * from "./netns.ts";
 export * from "./nft-rules.ts";
 export * from "./nftables.ts";
 export * from "./rtnetlink.ts";
 export * from "./socket.ts";
+export * from "./traffic-control.ts";

@@ -1,99 +1,29 @@
+import { addLink, IFF_UP, IFLA, IFLA_INFO, ifinfo, type LinkSettings, linkAttributes, RTM } from "./link-message.ts";
 import { type Attributes, decodeAttributes, type Message, type MessageWriter, NLM_F, readText, readU32, readU64 } from "./message.ts";
 import type { NetlinkSocket, Request } from "./socket.ts";
 
-const RTM = {
-  NEWLINK: 16,
-  DELLINK: 17,
-  GETLINK: 18,
-  SETLINK: 19,
-} as const;
-const IFLA = {
-  ADDRESS: 1,
-  IFNAME: 3,
-  MTU: 4,
-  LINK: 5,
-  MASTER: 10,
-  PROTINFO: 12,
-  LINKINFO: 18,
-  NET_NS_PID: 19,
-  STATS64: 23,
-  NET_NS_FD: 28,
-} as const;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const AF_BRIDGE = 7;
-/** Interface flag: administratively up. */
-export const IFF_UP = 1;
-/** Interface flag: a carrier is there. */
-export const IFF_LOWER_UP = 0x10000;
-
-/** What a link is made with or set to; what is absent stays as it is. */
-export interface LinkSettings {
-  readonly name?: string | undefined;
-  /** Six bytes. */
-  readonly mac?: Uint8Array | undefined;
-  readonly mtu?: number | undefined;
-  /** Index of the bridge; 0 takes the link out of it. */
-  readonly master?: number | undefined;
-  readonly up?: boolean | undefined;
-  /** Index wanted for a new link. */
-  readonly index?: number | undefined;
-  /** Descriptor of the network namespace that the link is moved to, or made in. */
-  readonly netnsFd?: number | undefined;
-}
-
-function ifinfo(w: MessageWriter, index: number, up: boolean | undefined, family = 0): void {
-  w.u8(family).u8(0).u16(0).u32(index);
-  w.u32(up ? IFF_UP : 0).u32(up === undefined ? 0 : IFF_UP);
-}
-
-function linkAttributes(w: MessageWriter, s: LinkSettings): void {
-  if (s.name !== undefined) w.attrText(IFLA.IFNAME, s.name);
-  if (s.mac !== undefined) w.attr(IFLA.ADDRESS, s.mac);
-  if (s.mtu !== undefined) w.attrU32(IFLA.MTU, s.mtu);
-  if (s.master !== undefined) w.attrU32(IFLA.MASTER, s.master);
-  if (s.netnsFd !== undefined) w.attrU32(IFLA.NET_NS_FD, s.netnsFd);
-}
 
 /** Makes a bridge. EEXIST when the name is taken. */
 export function addBridge(settings: LinkSettings & { readonly name: string }): Request {
-  return {
-    type: RTM.NEWLINK,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    call: "add bridge",
-    arg: settings.name,
-    body: (w) => {
-      ifinfo(w, settings.index ?? 0, settings.up);
-      linkAttributes(w, settings);
-      w.nest(IFLA.LINKINFO, () => w.attrText(IFLA_INFO_KIND, "bridge"));
-    },
-  };
+  return addLink({ kind: "bridge", settings });
 }
 
 /** Makes a pair of linked interfaces; each end in the namespace of its `netnsFd`, without one in the socket's. */
 export function addVeth(near: LinkSettings & { readonly name: string }, peer: LinkSettings & { readonly name: string }): Request {
-  return {
-    type: RTM.NEWLINK,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    call: "add veth",
-    arg: near.name,
-    body: (w) => {
-      ifinfo(w, near.index ?? 0, near.up);
-      linkAttributes(w, near);
-      w.nest(IFLA.LINKINFO, () => {
-        w.attrText(IFLA_INFO_KIND, "veth");
-        w.nest(IFLA_INFO_DATA, () => {
-          w.nest(VETH_INFO_PEER, () => {
-            ifinfo(w, peer.index ?? 0, peer.up);
-            linkAttributes(w, peer);
-          });
-        });
+  return addLink({
+    kind: "veth",
+    settings: near,
+    data: (w) => {
+      w.nest(VETH_INFO_PEER, () => {
+        ifinfo(w, peer.index ?? 0, peer.up);
+        linkAttributes(w, peer);
       });
     },
-  };
+  });
 }
 
 /** Changes a link, named by its index or, with `index` 0, by `settings.name`. */
@@ -105,6 +35,29 @@ export function setLink(index: number, settings: LinkSettings): Request {
     body: (w) => {
       ifinfo(w, index, settings.up);
       linkAttributes(w, settings);
+    },
+  };
+}
+
+const IFLA_NEW_IFINDEX = 49;
+
+export interface LinkMove {
+  readonly netnsFd: number;
+  readonly name: string;
+  /** The index that it is to have there; 0: its own, or the kernel's choice. Linux 5.12 and later, ignored before. */
+  readonly index?: number | undefined;
+}
+
+/** Moves a link into another namespace, where it has another name; it is down there. EEXIST when the name is taken. */
+export function moveLink(index: number, { netnsFd, name, index: wanted = 0 }: LinkMove): Request {
+  return {
+    type: RTM.SETLINK,
+    call: "move link",
+    arg: name,
+    body: (w) => {
+      ifinfo(w, index, undefined);
+      linkAttributes(w, { name, netnsFd });
+      if (wanted !== 0) w.attrU32(IFLA_NEW_IFINDEX, wanted);
     },
   };
 }
@@ -205,7 +158,7 @@ export function decodeLink(message: Message): Link {
     mtu: readU32(attributes.get(IFLA.MTU)) ?? 0,
     mac: formatMac(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
     master: readU32(attributes.get(IFLA.MASTER)) ?? 0,
-    kind: info === undefined ? "" : (readText(decodeAttributes(info).get(IFLA_INFO_KIND)) ?? ""),
+    kind: info === undefined ? "" : (readText(decodeAttributes(info).get(IFLA_INFO.KIND)) ?? ""),
     stats: decodeStats(attributes.get(IFLA.STATS64)),
   };
 }
