@@ -14,6 +14,7 @@ import {
   NetlinkSocket,
 } from "../linux/mod.ts";
 import { type Database, EndpointsTable } from "../metadata/mod.ts";
+import type { Plugin } from "../plugins/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
@@ -24,6 +25,7 @@ import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
 import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
+import { RemoteDriver } from "./drivers/remote.ts";
 import { Firewall, foreignDrops } from "./firewall.ts";
 import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
@@ -77,7 +79,9 @@ export interface NetworkingOptions {
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
   readonly hostResolvConf?: string | undefined;
-  /** Drivers beside the bridge, by name. */
+  /** The plug-in of a name, for networks of other drivers than these. @throws notFound in docker's words */
+  readonly plugin?: ((name: string) => Promise<Plugin>) | undefined;
+  /** More drivers, by name. */
   readonly drivers?: ((name: string) => Promise<NetworkDriver | undefined> | NetworkDriver | undefined) | undefined;
 }
 
@@ -150,7 +154,7 @@ export class Networking {
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
-      driver: (name) => this.#drivers.get(name) ?? options.drivers?.(name),
+      driver: (name) => this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name),
       predefined: ["bridge", "host", "none"],
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
       pools,
@@ -158,6 +162,13 @@ export class Networking {
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
+  }
+
+  /** A driver that is somebody else's program. */
+  #remote(name: string): NetworkDriver | undefined {
+    const { plugin } = this.#o;
+    if (plugin === undefined) return undefined;
+    return new RemoteDriver(name, { home: this.#home, route: this.#route, log: this.#log, reclaim: () => this.#reaper.reclaim(), plugin });
   }
 
   #bridgeDeps(): BridgeDeps {

@@ -64,7 +64,7 @@ export class Networks {
   #openNow(config: NetworkConfig): void | Promise<void> {
     const finish = (driver: NetworkDriver | undefined): void | Promise<void> => {
       if (driver === undefined) throw noDriver(config.driver);
-      const on = driver.open(config);
+      const on = driver.open(config, { isNew: false });
       const put = (network: DriverNetwork): void => void this.#open.set(config.id, { config, on: network, busy: 0 });
       return on instanceof Promise ? on.then(put) : put(on);
     };
@@ -165,13 +165,20 @@ export class Networks {
     if (request.driver === "host" || request.driver === "null") {
       throw new DhowError("forbidden", `only one instance of ${JSON.stringify(request.driver)} network is allowed`);
     }
+    if (request.driver === "host" || request.driver === "null") {
+      throw new DhowError("forbidden", `only one instance of "${request.driver}" network is allowed`);
+    }
+    if (request.ipamDriver !== "default" && request.ipamDriver !== "null") {
+      const cause = noDriver(request.ipamDriver);
+      throw new DhowError("notFound", `failed to retrieve ipam driver: ${cause.message}`, { cause });
+    }
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
-    driver.check(request);
+    await driver.check(request);
     const draft = asComplete(request);
     const pools = await (driver.choosePools?.(draft) ?? this.#choosePools(request));
     const config: NetworkConfig = { ...draft, scope: driver.scope, pools };
-    const on = await driver.open(config);
+    const on = await driver.open(config, { isNew: true });
     try {
       this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
     } catch (error) {

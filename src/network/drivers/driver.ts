@@ -91,8 +91,8 @@ export interface NetworkDriver {
    * @throws in docker's words
    */
   choosePools?(request: NetworkRequest & { readonly id: string }): MaybePromise<readonly IpamPool[]>;
-  /** Checks the options of a new network. @throws invalid, forbidden in docker's words */
-  check(request: NetworkRequest): void;
+  /** Checks the options of a new network. @throws invalid, forbidden, notFound in docker's words */
+  check(request: NetworkRequest): MaybePromise<void>;
   /** Makes what the host needs of it, or takes it up: at its creation, and at every start of the daemon. */
-  open(config: NetworkConfig): MaybePromise<DriverNetwork>;
+  open(config: NetworkConfig, options: { readonly isNew: boolean }): MaybePromise<DriverNetwork>;
 }
