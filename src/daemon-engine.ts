@@ -249,7 +249,7 @@ function openSnapshotter(driver: string, root: string, mapped: string, log: Logg
   }
 }
 
-async function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { log, stack }: EngineBase): Promise<Networking> {
+async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Stores, { log, stack }: EngineBase): Promise<Networking> {
   const network = new Networking({
     db,
     log,
@@ -263,6 +263,7 @@ async function startNetwork(config: DaemonConfig, { db, daemonId }: Stores, { lo
     hostGatewayIps: config.hostGatewayIps,
     ulaSeed: daemonId,
     defaultNetworkOptions: config.defaultNetworkOptions,
+    plugin: (name) => plugins.get(name, "NetworkDriver"),
     mtu: config.mtu,
     ipForward: config.isIpForward,
     icc: config.areContainersConnected,
