@@ -350,6 +350,7 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
     defaultHostIp: config.defaultHostIp,
+    runtimeTimeoutMs: config.runtimeTimeoutMs,
     get runtimes() {
       return Object.keys(runtimes.offered);
     },

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { cstr, type PathArg } from "./cstr.ts";
 import { check, invalid } from "./errno.ts";
 import { libc } from "./libc.ts";
-import { AT_FDCWD, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, STATX_ATTR_MOUNT_ROOT, statxAttributes } from "./stat.ts";
+import { AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW, STATX_ATTR_MOUNT_ROOT, statxAttributes } from "./stat.ts";
 
 /** @see mount(2), linux/mount.h */
 export const MS_RDONLY = 1;
@@ -121,7 +121,7 @@ export function readMountInfo(pid: number | "self" = "self"): MountInfo[] {
  * False when there is no such file. @throws {SysError} every other failure of statx(2)
  */
 export function isMountPoint(path: string): boolean {
-  const attributes = statxAttributes(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+  const attributes = statxAttributes(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC);
   if (attributes === undefined) return false;
   if (attributes.known & STATX_ATTR_MOUNT_ROOT) return (attributes.set & STATX_ATTR_MOUNT_ROOT) !== 0;
   const clean = path.length > 1 ? path.replace(/\/+$/, "") : path;

@@ -35,6 +35,7 @@ import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { requestedEndpoints } from "./endpoints.ts";
+import { untilAnswering } from "./hanging.ts";
 import { resolveLinks } from "./links.ts";
 import { generateName, parseName } from "./names.ts";
 import { forgetNoted, noteVolume } from "./new-volumes.ts";
@@ -53,9 +54,10 @@ export async function createContainer(
 ): Promise<ContainerCreateResponse> {
   const { store } = deps;
   deps.warmer.touch();
+  const asked = request.HostConfig ?? {};
+  await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs });
   const id = randomId();
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
-  const asked = request.HostConfig ?? {};
   checkRequest(deps, request, asked);
   const checked = validateHostConfig({ ...asked, UsernsMode: requestedUserns(request) }, deps.facts);
   const timeOffsets = requestedTimeOffsets(request);
@@ -98,6 +100,13 @@ export async function createContainer(
     store.releaseName(name);
     deps.userns.made(id);
   }
+}
+
+/** The paths of the host that have to be there. */
+function requiredSources({ Mounts }: HostConfig): string[] {
+  return (Mounts ?? []).flatMap(({ Type, Source, BindOptions }) =>
+    Type === "bind" && Source?.startsWith("/") && !BindOptions?.CreateMountpoint ? [Source] : [],
+  );
 }
 
 function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, hostConfig: HostConfig): void {

@@ -41,6 +41,8 @@ export interface ContainerSettings {
   readonly dnsOptions: readonly string[];
   readonly defaultHostIp: string;
   readonly runtimes: readonly string[];
+  /** How long a runtime, and what it has to wait for, may take. */
+  readonly runtimeTimeoutMs: number;
 }
 
 /** Everything that the verbs of containers stand on. */

@@ -22,6 +22,7 @@ import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
+import { untilAnswering } from "./hanging.ts";
 import { resetHealth, watchHealth } from "./health-probe.ts";
 import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts";
 import type { Live } from "./live.ts";
@@ -73,6 +74,8 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   try {
     const ready = prepareLog(live);
     if (ready !== undefined) await ready;
+    const answer = sourcesAnswer(deps, container, live);
+    if (answer !== undefined) await answer;
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
@@ -103,6 +106,14 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   } finally {
     live.starting = undefined;
   }
+}
+
+/** Undefined in most cases, for there is no bind. Who removes the container meanwhile ends the waiting. */
+function sourcesAnswer({ settings }: ContainerDeps, { spec }: Container, live: Live): Promise<void> | undefined {
+  const sources = spec.mounts.filter(({ kind }) => kind === "bind").map(({ source }) => source);
+  if (sources.length === 0) return undefined;
+  live.starting = new AbortController();
+  return untilAnswering(sources, { timeoutMs: settings.runtimeTimeoutMs, signal: live.starting.signal });
 }
 
 /** Undefined when there is nothing to wait for: most starts go on at once. */

@@ -5,9 +5,9 @@ import type { CallOptions, ContainerFilesApi, PathArchive, PathStat, PutArchiveO
 import { isRunning } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { emitContainer } from "../emit.ts";
+import { mayHang } from "../hanging.ts";
 import type { Container } from "../store.ts";
 import { type FileWork, workHere } from "./file-work.ts";
-import { mayHang } from "./may-hang.ts";
 import { holdPlan, openView } from "./open-view.ts";
 import { workElsewhere } from "./work-elsewhere.ts";
 

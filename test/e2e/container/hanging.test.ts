@@ -1,4 +1,4 @@
-/** `cp` where a file system that is mounted in the container does not answer, and beside one. */
+/** Containers with a file system of the host that does not answer, and others beside them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,16 +12,23 @@ const bound = join(daemon.dir, "bound");
 const hanging = join(daemon.dir, "hanging");
 let server: Bun.Subprocess<"ignore", "pipe", "inherit"> | undefined;
 
-/** The processes that work on files for this daemon. */
-function helpers(): string[] {
+/** The processes with `word` among their arguments that this daemon has started. */
+function children(word: string): string[] {
   const parentOf = (pid: string): number => Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
   return readdirSync("/proc").filter((pid) => {
     try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("internal-files") && parentOf(pid) === daemon.pid;
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word) && parentOf(pid) === daemon.pid;
     } catch {
       return false;
     }
   });
+}
+
+const helpers = (): string[] => children("internal-files");
+/** Waits until a child of the daemon waits for the file system. */
+async function untilStuck(word: string): Promise<void> {
+  const [pid = ""] = await until("a child of the daemon", () => (children(word).length > 0 ? children(word) : undefined));
+  await until("it waits", () => readFileSync(`/proc/${pid}/wchan`, "utf8").includes("fuse"));
 }
 
 beforeAll(async () => {
@@ -96,13 +103,31 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
       await daemon.ok("create", "--name", "stuck", "-v", `${hanging}:/hanging`, "busybox", "true");
     }
     const waiting = daemon.spawn({}, ...args);
-    const [pid = ""] = await until("the helper", () => (helpers().length > 0 ? helpers() : undefined));
-    await until("the helper waits", () => readFileSync(`/proc/${pid}/wchan`, "utf8").includes("fuse"));
+    await untilStuck("internal-files");
     expect(await daemon.ok("run", "--rm", "busybox", "echo", "goes on")).toBe("goes on");
     expect(await daemon.ok("inspect", "-f", "{{.State.Status}}", "stuck")).toBe("created");
     expect(waiting.exitCode).toBeNull();
     waiting.kill("SIGKILL");
     await until("the helper is gone", () => helpers().length === 0);
+  });
+
+  test("a start waits until it is given up", async () => {
+    await daemon.ok("create", "--name", "never", "-v", `${hanging}:/hanging`, "busybox", "true");
+    const waiting = daemon.spawn({}, "start", "never");
+    await untilStuck(hanging);
+    expect(await daemon.ok("run", "--rm", "busybox", "echo", "goes on")).toBe("goes on");
+    expect(waiting.exitCode).toBeNull();
+    await daemon.ok("rm", "-f", "never");
+    expect(await waiting.exited).toBe(1);
+    expect(await new Response(waiting.stderr).text()).toContain("was removed while it started");
+    await until("nobody looks any more", () => children(hanging).length === 0);
+  });
+
+  test("a create that has to look waits, and nobody else does", async () => {
+    const waiting = daemon.spawn({}, "create", "--name", "looked", "--mount", `type=bind,src=${hanging},dst=/hanging`, "busybox", "true");
+    await untilStuck(hanging);
+    expect(await daemon.ok("ps", "-aq", "--filter", "name=looked")).toBe("");
+    waiting.kill("SIGKILL");
   });
 
   test("a daemon that is killed takes its helper along", async () => {
