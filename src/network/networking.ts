@@ -19,7 +19,6 @@ import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 import { DnsServer } from "./dns/dns-server.ts";
-import { DnsForwarder } from "./dns-forwarder.ts";
 import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
 import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
 import { bridgeSettings } from "./drivers/bridge-options.ts";
@@ -27,7 +26,7 @@ import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
 import { Firewall, foreignDrops } from "./firewall.ts";
-import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryParseIp } from "./ip.ts";
+import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
 import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 import { Names } from "./names.ts";
@@ -131,7 +130,7 @@ export class Networking {
   #default: DefaultBridge | undefined;
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
-  #dns: DnsForwarder | undefined;
+  #isServingHostNames = false;
   #warnings: readonly string[] = [];
 
   constructor(options: NetworkingOptions) {
@@ -365,13 +364,20 @@ export class Networking {
     return configs.flatMap(({ isConfigOnly, pools }) => (isConfigOnly ? [] : pools.map(({ subnet }) => parsePrefix(subnet))));
   }
 
+  /** Serves names at the bridge's address when containers can't reach the host's servers, which are all on its own loopback. */
   #startDns(bridge: BridgeNetwork): void {
-    const address = bridge.gateway(4);
+    const address = tryIpBytes(bridge.gateway(4) ?? "");
     const servers = this.#hostServers();
     if (address === undefined || servers.some((s) => !isLoopback(s) && tryParseIp(s)?.family === 4)) return;
-    const upstreams = servers.filter((s) => s.startsWith("127."));
-    this.#dns = new DnsForwarder({ address, upstreams: upstreams.length > 0 ? upstreams : ["127.0.0.1"], log: this.#log });
-    void this.#dns.start();
+    const own = servers.filter((s) => s.startsWith("127."));
+    const upstreams = (own.length > 0 ? own : ["127.0.0.1"]).map((upstream) => ({ address: upstream, isFromHost: true }));
+    this.#isServingHostNames = true;
+    try {
+      this.#dnsServer.openOnHost(address, () => upstreams);
+    } catch (error) {
+      // one who listens on all addresses serves this one as well
+      this.#log.warn("dns is served by somebody else", { address: bridge.gateway(4), error });
+    }
   }
 
   /** Bridges that the last daemon made for networks that never came to be, or was about to remove. */
@@ -592,7 +598,7 @@ export class Networking {
 
   /** What containers' resolv.conf names when the host has only name servers of its own loopback. */
   get dnsForwarder(): string | undefined {
-    return this.#dns === undefined ? undefined : this.#default?.on.gateway(4);
+    return this.#isServingHostNames ? this.#default?.on.gateway(4) : undefined;
   }
 
   /** What `host-gateway` stands for: the default bridge's address, unless the daemon was told otherwise. */
@@ -617,7 +623,6 @@ export class Networking {
   stop(options: { readonly removeAll?: boolean } = {}): void {
     this.#reaper.close();
     this.#pool?.close();
-    this.#dns?.close();
     const isUnused = this.#sandboxes?.held().length === 0;
     this.#sandboxes?.close();
     this.#publisher.close();

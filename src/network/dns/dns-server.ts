@@ -4,10 +4,12 @@ import { bindInet, emptySocketAddress, type Fd, insideNetns, isErrno, NETLINK, N
 import { type DnsContext, Quota, randomIds } from "./context.ts";
 import { type Redirect, redirect, redirectTo, SERVER_ADDRESS } from "./redirect.ts";
 import { SandboxServer, type SandboxSockets } from "./sandbox-server.ts";
-import type { SandboxDns, SandboxDnsOptions } from "./types.ts";
+import type { NameSource, SandboxDns, SandboxDnsOptions, Upstream } from "./types.ts";
 
 /** Above the ports that the kernel gives out, and nobody's; the others are for containers that have taken the first. */
 const PORTS = [61_053, 61_153, 61_253, 62_053, 63_053, 64_053] as const;
+const DNS_PORT = 53;
+const NO_NAMES: NameSource = { lookup: () => undefined, reverse: () => undefined };
 const MAX_MESSAGE_BYTES = 0x10000;
 /** What all sandboxes together may have open beyond their servers' own sockets, and have asked for. */
 const MAX_SOCKETS = 2048;
@@ -61,9 +63,26 @@ export class DnsServer implements Disposable {
       redirect(netlink, this.#redirectTo(port));
       return bound;
     });
+    const server = this.#serve(options, sockets);
+    stack.move();
+    return server;
+  }
+
+  /**
+   * Begins to hand on what is asked at port 53 of an address of the daemon's own namespace: what only the host reaches, for containers without
+   * a server of their own. @throws {SysError} EADDRINUSE when somebody else serves there, EADDRNOTAVAIL
+   */
+  openOnHost(address: Uint8Array, upstreams: () => readonly Upstream[]): SandboxDns {
+    using stack = new DisposableStack();
+    const sockets = bind(address, DNS_PORT, stack);
+    const server = this.#serve({ netns: this.#context.home, names: NO_NAMES, upstreams }, sockets);
+    stack.move();
+    return server;
+  }
+
+  #serve(options: SandboxDnsOptions, sockets: SandboxSockets): SandboxDns {
     const server: SandboxServer = new SandboxServer(this.#context, options, sockets, () => this.#servers.delete(server));
     this.#servers.add(server);
-    stack.move();
     return server;
   }
 
@@ -96,12 +115,17 @@ function bindFirst(ports: readonly number[]): SandboxSockets & { readonly port: 
 function tryBind(port: number): SandboxSockets | undefined {
   using stack = new DisposableStack();
   try {
-    const udp = stack.use(bindInet({ protocol: "udp", address: SERVER_ADDRESS, port }));
-    const tcp = stack.use(bindInet({ protocol: "tcp", address: SERVER_ADDRESS, port }));
+    const sockets = bind(SERVER_ADDRESS, port, stack);
     stack.move();
-    return { udp, tcp };
+    return sockets;
   } catch (error) {
     if (isErrno(error, "EADDRINUSE")) return undefined;
     throw error;
   }
+}
+
+function bind(address: Uint8Array, port: number, stack: DisposableStack): SandboxSockets {
+  const udp = stack.use(bindInet({ protocol: "udp", address, port }));
+  const tcp = stack.use(bindInet({ protocol: "tcp", address, port }));
+  return { udp, tcp };
 }

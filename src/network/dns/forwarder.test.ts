@@ -173,6 +173,19 @@ function untilEnd(socket: Socket): Promise<void> {
   });
 }
 
+test("at an address of the host, only what others know is answered", async () => {
+  const port = 30_000 + (process.pid % 2000);
+  const onHost: Upstream = { address: "127.0.0.1", isFromHost: true, port };
+  await listen(onHost, (asked) => answer(asked, { hosts: [5] }));
+  // the sandbox plays the host
+  const open = () => sandbox.inside(() => server.openOnHost(Uint8Array.of(127, 0, 0, 2), () => [onHost]));
+  using _dns = open();
+  for (const transport of ["+notcp", "+tcp"]) {
+    expect(await sandbox.run("dig", "@127.0.0.2", transport, "+short", "+noedns", "web")).toBe("192.0.2.5");
+  }
+  expect(open).toThrow("bind 53: address already in use");
+});
+
 describe("TCP", () => {
   test("many queries on one connection, in pieces, are all answered", async () => {
     await listen(FIRST, (asked) => answer(asked, { hosts: [1] }));
