@@ -2,7 +2,9 @@
 import { hostname } from "node:os";
 import type { DaemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./daemon-engine.ts";
+import { readTls } from "./daemon-tls.ts";
 import { DhowError, errorMessage, type Logger } from "./lib/mod.ts";
+import type { ApiServer } from "./server/mod.ts";
 
 /** The settings in force. */
 export class LiveConfig {
@@ -94,8 +96,14 @@ function reloadAttributes(config: DaemonConfig, engine: Engine): Record<string, 
   };
 }
 
-/** Reads the settings again; a file that can't be taken changes nothing. */
-export function reload(live: LiveConfig, engine: Engine, read: () => DaemonConfig, log: Logger): void {
+/** What a reload changes besides the settings. */
+export interface Reloaded {
+  readonly engine: Engine;
+  readonly server: Pick<ApiServer, "renewTls">;
+}
+
+/** Reads the settings and the files of TLS again; a file that can't be taken changes nothing. */
+export function reload(live: LiveConfig, { engine, server }: Reloaded, read: () => DaemonConfig, log: Logger): void {
   const current = live.view;
   log.info("Got signal to reload configuration", { "config-file": current.configFile });
   try {
@@ -104,10 +112,12 @@ export function reload(live: LiveConfig, engine: Engine, read: () => DaemonConfi
     const runtimes = engine.runtimes.find(merged);
     if (!runtimes[merged.defaultRuntime])
       throw new DhowError("invalid", `specified default runtime '${merged.defaultRuntime}' does not exist`);
+    const tls = current.tls?.isOn ? readTls(current.tls) : undefined;
     const ignored = needRestart(current, next);
     if (ignored.length > 0) log.warn("settings changed that need a restart of the daemon", { settings: ignored.join(", ") });
     engine.runtimes.offer(runtimes);
     live.replace(merged);
+    if (tls !== undefined) server.renewTls(tls);
     const attributes = reloadAttributes(merged, engine);
     engine.emit({ type: "daemon", action: "reload", id: engine.id, attributes });
     log.info("Reloaded configuration", attributes);

@@ -141,7 +141,7 @@ class Daemon implements AsyncDisposable {
     if (metrics !== undefined) await startMetrics(metrics, config, log, stack);
     const stop = Promise.withResolvers<void>();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.resolve());
-    hangup.follow = () => reload(live, engine, read, log);
+    hangup.follow = () => reload(live, { engine, server }, read, log);
     stack.defer(() => {
       hangup.follow = () => {};
     });

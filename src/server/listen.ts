@@ -32,6 +32,8 @@ export interface Listener {
   close(): Promise<void>;
   /** Breaks what is still open. */
   cut(): void;
+  /** Takes other certificates for new connections, if it has TLS at all. */
+  renewTls(tls: ServerTls): void;
 }
 
 /** Whether `address` is reached by a network, and how it is served then. @throws forbidden when that was not asked for */
@@ -61,7 +63,7 @@ export async function listen(
       await started(server, () => server.listen({ host: address.host, port: address.port }));
       const bound = server.address();
       const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
-      return { address: tcpText(address.host, port), close: () => closed(server), cut: () => server.closeAllConnections() };
+      return { address: tcpText(address.host, port), ...plain(server) };
     }
     case "fd":
       return listenFd(address.fd, acceptFor(server, tcpOf(address)?.tls, log, onConnection));
@@ -89,7 +91,12 @@ async function listenUnix(server: Server, address: ListenAddress & { readonly ki
   });
   if (gid !== undefined) chownSync(path, 0, gid);
   chmodSync(path, address.mode ?? 0o660);
-  return { address: `unix://${path}`, close: () => closed(server), cut: () => server.closeAllConnections() };
+  return { address: `unix://${path}`, ...plain(server) };
+}
+
+/** A listener of the HTTP server's own, which knows no TLS. */
+function plain(server: Server): Omit<Listener, "address"> {
+  return { close: () => closed(server), cut: () => server.closeAllConnections(), renewTls: () => {} };
 }
 
 async function listenTls(server: Server, address: TcpAddress, tls: ServerTls, log: Logger): Promise<Listener> {
@@ -97,18 +104,23 @@ async function listenTls(server: Server, address: TcpAddress, tls: ServerTls, lo
   await started(foreign.acceptor, () => foreign.acceptor.listen({ host: address.host, port: address.port }));
   const bound = foreign.acceptor.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
-  return { address: tcpText(address.host, port), close: () => closed(foreign.acceptor), cut: foreign.cut };
+  return { address: tcpText(address.host, port), ...handed(foreign) };
 }
 
 async function listenFd(fd: number, foreign: Foreign): Promise<Listener> {
   await started(foreign.acceptor, () => foreign.acceptor.listen({ fd }));
-  return { address: `fd://${fd}`, close: () => closed(foreign.acceptor), cut: foreign.cut };
+  return { address: `fd://${fd}`, ...handed(foreign) };
 }
 
 /** What accepts connections for a server. */
 interface Foreign {
   readonly acceptor: NetServer;
   readonly cut: () => void;
+  readonly renewTls: (tls: ServerTls) => void;
+}
+
+function handed({ acceptor, cut, renewTls }: Foreign): Omit<Listener, "address"> {
+  return { close: () => closed(acceptor), cut, renewTls };
 }
 
 /** Accepts connections for `server`: Bun's HTTP server takes no descriptor, and would read what a client sends that TLS doesn't know. */
@@ -120,11 +132,12 @@ function acceptFor(server: Server, tls: ServerTls | undefined, log: Logger, onCo
     onConnection(socket);
     server.emit("connection", socket);
   };
-  const acceptor = tls === undefined ? createNetServer({ allowHalfOpen: true }, admit) : createTlsServer(tls, log, admit);
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
-  return { acceptor, cut };
+  if (tls === undefined) return { acceptor: createNetServer({ allowHalfOpen: true }, admit), cut, renewTls: () => {} };
+  const { acceptor, renew } = createTlsServer(tls, log, admit);
+  return { acceptor, cut, renewTls: renew };
 }
 
 function tcpText(host: string, port: number): string {

@@ -11,6 +11,7 @@ import { ApiRequest, BodyCollector, takeBody } from "./request.ts";
 import { clientSignal, respond, respondError } from "./respond.ts";
 import { type Match, Router } from "./router.ts";
 import { routes } from "./routes/mod.ts";
+import type { ServerTls } from "./tls.ts";
 import { API_VERSION, type ApiVersion, checkVersion, splitVersion } from "./versions.ts";
 import { webSocketHead, webSocketStream } from "./web-socket.ts";
 
@@ -34,6 +35,8 @@ export interface ServerOptions {
 export interface ApiServer {
   /** Starts to listen; resolves with where (a TCP port 0 is filled in). @throws conflict, invalid, internal */
   listen(address: ListenAddress): Promise<Listener>;
+  /** Takes other certificates for new connections by TLS. */
+  renewTls(tls: ServerTls): void;
   /** Stops listening at once, gives running requests `drainMs` to end, then cuts every connection. */
   close(options?: { readonly drainMs?: number | undefined }): Promise<void>;
 }
@@ -77,6 +80,10 @@ class HttpApiServer implements ApiServer {
     const listener = await listen(server, address, this.#log, this.#audit?.onConnection);
     this.#listeners.push({ server, listener });
     return listener;
+  }
+
+  renewTls(tls: ServerTls): void {
+    for (const { listener } of this.#listeners) listener.renewTls(tls);
   }
 
   async close(options: { readonly drainMs?: number | undefined } = {}): Promise<void> {

@@ -34,15 +34,19 @@ function refusal(code: string): string {
   }
 }
 
+/** A server whose certificates can be replaced. */
+export interface TlsServer {
+  readonly acceptor: NetServer;
+  /** What is shown and asked for in handshakes from now on; connections that are open go on. */
+  readonly renew: (tls: Pick<ServerTls, "cert" | "key" | "ca">) => void;
+}
+
 /**
  * Makes a server that shakes hands and hands on whom it lets in. A client without a good certificate gets its reason as an HTTP answer, and
  * nothing that it sends is looked at: by its end of the handshake, TLS 1.3 has made its connection already.
  */
-export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Socket) => void): NetServer {
+export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Socket) => void): TlsServer {
   const settings = {
-    cert: tls.cert,
-    key: tls.key,
-    ca: tls.ca,
     requestCert: tls.isVerified,
     rejectUnauthorized: false,
     minVersion: "TLSv1.2",
@@ -52,7 +56,7 @@ export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Soc
     allowHalfOpen: true,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   } as const;
-  const server = createServer(settings, (socket) => {
+  const server = createServer({ ...settings, cert: tls.cert, key: tls.key, ca: tls.ca }, (socket) => {
     // whoever isn't known here must not get further, whatever else is true
     if (!tls.isVerified || (socket.authorized && isIdentified(socket))) admit(socket);
     else refuse(socket, log);
@@ -61,7 +65,7 @@ export function createTlsServer(tls: ServerTls, log: Logger, admit: (socket: Soc
     log.debug("http: TLS handshake error", { from: socket.remoteAddress, error: errorMessage(error) });
     socket.destroy();
   });
-  return server;
+  return { acceptor: server, renew: ({ cert, key, ca }) => server.setSecureContext({ ...settings, cert, key, ca }) };
 }
 
 /** Node calls a resumed session authorized that never had a certificate; that there is one is looked at, too. */

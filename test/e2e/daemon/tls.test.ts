@@ -1,6 +1,6 @@
 /** The API over TCP with TLS, as docker's command line and dhow's own speak it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -222,4 +222,39 @@ test("/info warns of a socket that lets anybody in, and a web page is not let in
   expect(listed).toEqual({ stdout: "", stderr: "", exitCode: 0 });
   expect((await fetch(`http://${address}/_ping`, { headers: { Origin: "https://evil.example" } })).status).toBe(403);
   expect((await fetch(`http://${address}/_ping`, { headers: { Host: "evil.example" } })).status).toBe(403);
+});
+
+test("SIGHUP takes new certificates for new connections, and none that are broken", async () => {
+  const others = makeCertificates(join(dir, "others"));
+  const former = readPair(certificates.server);
+  const files = [certificates.ca, certificates.server.cert, certificates.server.key];
+  const kept = files.map((path) => readFileSync(path));
+  const open = connect({ host: "127.0.0.1", port, ca: kept[0], ...readPair(certificates.client) });
+  await new Promise((resolve) => open.on("secureConnect", resolve));
+  const reloads = (): number => daemon.log.split("configuration").length;
+  const hangUp = async (): Promise<void> => {
+    const before = reloads();
+    process.kill(daemon.pid, "SIGHUP");
+    await until("the reload", () => reloads() >= before + 2);
+  };
+  writeFileSync(certificates.server.key, "no key");
+  await hangUp();
+  expect(daemon.log).toContain("Make sure the key is not encrypted.");
+  expect(await ask(certificates.client, ["GET /_ping HTTP/1.1", "Host: localhost"])).toStartWith("HTTP/1.1 200 OK");
+  try {
+    for (const [index, path] of [others.ca, others.server.cert, others.server.key].entries()) copyFileSync(path, files[index] ?? "");
+    await hangUp();
+    const get = ["GET /_ping HTTP/1.1", "Host: localhost"];
+    expect(await ask(others.client, get)).toStartWith("HTTP/1.1 200 OK");
+    for (const pair of [certificates.client, undefined]) expect(await ask(pair, get)).toStartWith("HTTP/1.1 401 Unauthorized");
+    expect(readPair(certificates.server)).not.toEqual(former);
+    // who was let in before goes on
+    const answer = new Promise<string>((resolve) => open.once("data", (data: Buffer) => resolve(data.toString())));
+    open.write("GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    expect(await answer).toStartWith("HTTP/1.1 200 OK");
+  } finally {
+    open.destroy();
+    for (const [index, path] of files.entries()) writeFileSync(path, kept[index] ?? "");
+    await hangUp();
+  }
 });
