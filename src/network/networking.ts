@@ -15,6 +15,7 @@ import {
 } from "../linux/mod.ts";
 import { type Database, EndpointsTable } from "../metadata/mod.ts";
 import type { Plugin } from "../plugins/mod.ts";
+import type { NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
@@ -482,6 +483,10 @@ export class Networking {
 
   changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
     return this.#held.changePorts(containerId, change, also);
+  }
+
+  setConditions(containerId: string, conditions: NetConditions, also: () => void): void {
+    this.#held.setConditions(containerId, conditions, also);
   }
 
   release(containerId: string): void {

@@ -1,4 +1,5 @@
 import type { Fd } from "../linux/mod.ts";
+import type { NetConditions } from "../spec/engine/mod.ts";
 import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
 import type { Family } from "./ip.ts";
 import type { OpenNetwork } from "./networks.ts";
@@ -39,6 +40,8 @@ export interface AcquireRequest {
   /** In the order of its interfaces; none: a loopback and nothing else. */
   readonly endpoints: readonly EndpointWish[];
   readonly dns?: DnsWish | undefined;
+  /** How slow and lossy its interfaces are to be. */
+  readonly conditions?: NetConditions | undefined;
   /** A network namespace that is to be the sandbox's, one of another user namespace; owned from now on. */
   readonly netns?: Fd | undefined;
 }
@@ -88,6 +91,7 @@ export interface StoredSandbox extends Partial<StoredPorts> {
   readonly shown?: BoundPorts | undefined;
   readonly containerName?: string | undefined;
   readonly dns?: DnsWish | undefined;
+  readonly conditions?: NetConditions | undefined;
 }
 
 /** An endpoint as the daemon has it. */

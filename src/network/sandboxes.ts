@@ -14,6 +14,8 @@ import {
   open,
 } from "../linux/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
+import type { NetConditions } from "../spec/engine/mod.ts";
+import { applyConditions } from "./conditions.ts";
 import type { SandboxDns, SandboxDnsOptions, Upstream } from "./dns/types.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
@@ -49,6 +51,7 @@ interface Held {
   netns: Fd | undefined;
   endpoints: readonly HeldEndpoint[];
   readonly dnsWish: DnsWish;
+  conditions: NetConditions | undefined;
   dns: SandboxDns | undefined;
 }
 
@@ -101,10 +104,14 @@ export class Sandboxes {
       netns: pooled.netns,
       endpoints: [],
       dnsWish: request.dns ?? NO_DNS,
+      conditions: request.conditions,
       dns: undefined,
     };
     try {
-      if (isPooled) held.endpoints = [this.#pooledEndpoint(containerId, request.endpoints, pooled)];
+      if (isPooled) {
+        held.endpoints = [this.#pooledEndpoint(containerId, request.endpoints, pooled)];
+        for (const endpoint of held.endpoints) this.#condition(held, endpoint);
+      }
       for (const wish of request.endpoints.slice(isPooled ? 1 : 0)) {
         const { length } = held.endpoints;
         const endpoint = await this.#plug(held, wish, { index: ETH0_INDEX + length });
@@ -167,6 +174,7 @@ export class Sandboxes {
         };
         try {
           this.#finishInterface(held, endpoint);
+          this.#condition(held, endpoint);
         } catch (error) {
           await network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns });
           throw error;
@@ -230,6 +238,34 @@ export class Sandboxes {
     });
   }
 
+  /** Makes an interface as slow and lossy as the container's are to be; one that nobody asked anything of is left alone. */
+  #condition({ netns, conditions }: Held, { interfaceName, plugged }: HeldEndpoint): void {
+    if (conditions === undefined || netns === undefined) return;
+    applyConditions({ home: this.#deps.home, netns, interfaceName, hostInterface: plugged.hostInterface }, conditions);
+  }
+
+  /**
+   * Changes how slow and lossy a running container's network is. `also` writes what else is to change in the transaction that writes it
+   * down.
+   * @throws conflict; unsupported, and then the former conditions are in force
+   */
+  setConditions(containerId: string, conditions: NetConditions, also: () => void): void {
+    const held = this.#of(containerId);
+    const former = held.conditions;
+    const apply = (wanted: NetConditions): void => {
+      held.conditions = wanted;
+      for (const endpoint of held.endpoints) this.#condition(held, endpoint);
+    };
+    try {
+      apply(conditions);
+      this.#record(held, also);
+    } catch (error) {
+      apply(former ?? {});
+      held.conditions = former;
+      throw error;
+    }
+  }
+
   /** Gives the default routes to the endpoint that is to have them. */
   #route(held: Held): void {
     const { netns } = held;
@@ -269,8 +305,8 @@ export class Sandboxes {
   }
 
   /** Writes a container's rows as they are now. */
-  #record({ containerId, sandboxId, containerName, endpoints, dnsWish }: Held, also?: () => void): void {
-    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish };
+  #record({ containerId, sandboxId, containerName, endpoints, dnsWish, conditions }: Held, also?: () => void): void {
+    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish, conditions };
     this.#deps.table.put(
       { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
       endpoints.map((endpoint) => ({
@@ -455,6 +491,7 @@ export class Sandboxes {
         netns: undefined,
         endpoints,
         dnsWish: details.dns ?? NO_DNS,
+        conditions: details.conditions,
         dns: undefined,
       };
       this.#held.set(row.container_id, held);

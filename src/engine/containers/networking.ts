@@ -118,6 +118,7 @@ export async function plugIn(
     ports: publishedPorts(container),
     endpoints: isNone ? [] : endpointWishes(deps, container),
     dns: { servers: hostConfig.Dns?.length ? hostConfig.Dns : deps.settings.dns, keepsSingleLabels: hasNdots(deps, container) },
+    conditions: container.spec.extensions?.conditions,
     netns: takeNetns(),
   });
   return {
