@@ -81,3 +81,9 @@ export function pypiClients(): Installed {
   const options = ["--quiet", "--target", "site", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--retries", "1"];
   return install({ name: "clients-pypi", files: ["requirements.txt"], command: [...pip, "install", ...options, "-r", "requirements.txt"] });
 }
+
+/** Docker compose v2 or later, which has no package to be had everywhere: a program, where somebody has installed or built it. */
+export function dockerCompose(): { readonly program: string } | { readonly skipReason: string } {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", join(CHECKOUT, "scripts/docker-compose.sh")]);
+  return exitCode === 0 ? { program: stdout.toString().trim() } : { skipReason: stderr.toString().trim() };
+}
