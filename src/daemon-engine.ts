@@ -50,6 +50,7 @@ import {
 } from "./engine/mod.ts";
 import { ImageStore } from "./images/mod.ts";
 import {
+  type ChainId,
   DhowError,
   type Digest,
   digestHex,
@@ -208,7 +209,7 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
   const layers = new LayerStore({ table: new LayersTable(db), snapshotter: snapshots, log });
   await layers.recover();
   const store = new ContainerStore(new ContainersTable(db), log);
-  const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap((c) => c.spec.topLayer ?? []), log });
+  const images = new ImageStore({ db, blobs, layers, layersInUse: () => store.list().flatMap(layersOf), log });
   const { pluginDirs: specDirs, pluginSocketDir: socketDir, pluginTimeoutMs: timeoutMs } = config;
   const plugins = new Plugins({ socketDir, specDirs, timeoutMs, log });
   const volumes = new Volumes({
@@ -222,6 +223,11 @@ async function openStores(config: DaemonConfig, { log, stack }: EngineBase): Pro
   volumes.recover();
   const userns = new UsernsMappings(store, usernsSettings(config, log));
   return { daemonId: digestHex(digestOf(execRoot)).slice(0, 8), db, blobs, snapshots, layers, store, images, plugins, volumes, userns };
+}
+
+/** The layers that a container stands on and that are mounted in it. */
+function layersOf({ spec }: Container): ChainId[] {
+  return [spec.topLayer, ...spec.mounts.map((m) => m.image?.topLayer)].filter((layer) => layer !== null && layer !== undefined);
 }
 
 /** @throws invalid in dockerd's words */

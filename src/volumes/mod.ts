@@ -1,9 +1,18 @@
 export { copyUp, populateVolumes } from "./copy-up.ts";
+export { IDMAP_LABEL, idMapsOf, parseIdMapping, parseIdmapLabel } from "./idmap.ts";
 export { LOCAL_DRIVER, needsMount } from "./local-driver.ts";
 export { runMountHelper } from "./mount-helper.ts";
 export { prepareMountPoints } from "./mount-points.ts";
 export { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";
-export { type ContainerMount, inspectMounts, type MountPlan, type NewVolume, type PlanInput, planMounts } from "./plan.ts";
+export {
+  type ContainerMount,
+  inspectMounts,
+  type MountedImage,
+  type MountPlan,
+  type NewVolume,
+  type PlanInput,
+  planMounts,
+} from "./plan.ts";
 export { adoptMounts, ensureSource, type ResolvedMounts, type ResolveInput, releaseMounts, resolveMounts, useVolumes } from "./resolve.ts";
 export { VOLUME_DRIVER } from "./volume-plugin.ts";
 export { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest, Volumes, type VolumesDeps } from "./volumes.ts";

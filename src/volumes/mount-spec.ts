@@ -2,14 +2,15 @@ import { existsSync } from "node:fs";
 import { posix } from "node:path";
 import { DhowError } from "../lib/mod.ts";
 import type { HostConfig, Mount } from "../spec/engine/mod.ts";
+import { parseIdMapping } from "./idmap.ts";
 import { tmpfsMountData, tmpfsOptions } from "./tmpfs-options.ts";
 
 /** One mount as it was asked for, checked. */
 export interface MountSpec {
-  readonly kind: "bind" | "volume" | "tmpfs";
+  readonly kind: "bind" | "volume" | "tmpfs" | "image";
   /** Clean absolute path in the container. */
   readonly destination: string;
-  /** Host path of a bind, name of a volume (empty = anonymous), empty for tmpfs. */
+  /** Host path of a bind, name of a volume (empty = anonymous), reference of an image, empty for tmpfs. */
   readonly source: string;
   readonly isReadOnly: boolean;
   /** The option text of a `-v`, as inspect shows it. */
@@ -27,6 +28,8 @@ export interface MountSpec {
   readonly isReadOnlyForceRecursive: boolean;
   /** The option text of a tmpfs. */
   readonly tmpfs: string;
+  /** The text of a bind's `idmap` option. */
+  readonly idmap?: string;
 }
 
 const PROPAGATIONS: ReadonlySet<string> = new Set(["private", "rprivate", "shared", "rshared", "slave", "rslave"]);
@@ -36,6 +39,7 @@ const MODE_GROUPS: readonly ReadonlySet<string>[] = [
   PROPAGATIONS,
   new Set(["nocopy"]),
   new Set(["consistent", "cached", "delegated"]),
+  new Set(["idmap"]),
 ];
 const DEFAULT_PROPAGATION = "rprivate";
 
@@ -53,11 +57,17 @@ function isValidMode(mode: string): boolean {
   if (mode === "") return true;
   const counts = MODE_GROUPS.map(() => 0);
   for (const option of mode.split(",")) {
-    const group = MODE_GROUPS.findIndex((names) => names.has(option));
+    const group = MODE_GROUPS.findIndex((names) => names.has(option.startsWith("idmap=") ? "idmap" : option));
     if (group < 0) return false;
     counts[group] = (counts[group] ?? 0) + 1;
   }
   return counts.every((n) => n <= 1);
+}
+
+/** The value of the option `idmap`, which docker doesn't have; undefined without it. */
+function idmapOf(mode: string): string | undefined {
+  const option = mode.split(",").find((text) => text === "idmap" || text.startsWith("idmap="));
+  return option?.slice("idmap=".length);
 }
 
 const has = (mode: string, option: string): boolean => mode.split(",").includes(option);
@@ -109,12 +119,21 @@ function checkTmpfs(mount: Mount): void {
   tmpfsMountData(mount.TmpfsOptions, mount.ReadOnly ?? false);
 }
 
+function checkImage(mount: Mount): void {
+  if (mount.BindOptions) refuse("field BindOptions must not be specified");
+  if (mount.VolumeOptions) refuse("field VolumeOptions must not be specified");
+  if (!mount.Source) refuse("field Source must not be empty");
+  const subpath = mount.ImageOptions?.Subpath ?? "";
+  if (subpath !== "" && !isLocalSubpath(subpath)) refuse("subpath must be a relative path within the volume");
+}
+
 function checkByType(mount: Mount, mustExist: boolean): void {
   if (!mount.Target) refuse("field Target must not be empty");
   checkTarget(mount.Target);
   if (mount.Type === "bind") checkBind(mount, mustExist);
   else if (mount.Type === "volume") checkVolume(mount);
   else if (mount.Type === "tmpfs") checkTmpfs(mount);
+  else if (mount.Type === "image") checkImage(mount);
   else refuse("mount type unknown");
 }
 
@@ -129,20 +148,20 @@ export function validateMount(mount: Mount, mustExist = true): void {
 }
 
 function fromMount(mount: Mount, mode: string, createSource: boolean): MountSpec {
-  const kind = mount.Type === "bind" ? "bind" : mount.Type === "tmpfs" ? "tmpfs" : "volume";
+  const kind = mount.Type === "bind" || mount.Type === "tmpfs" || mount.Type === "image" ? mount.Type : "volume";
   const source = mount.Source ?? "";
   return {
     kind,
     destination: cleanPath(mount.Target ?? ""),
     source: kind === "bind" ? cleanPath(source) : source,
-    isReadOnly: mount.ReadOnly ?? false,
+    isReadOnly: kind === "image" || (mount.ReadOnly ?? false),
     mode,
     propagation: kind === "bind" ? mount.BindOptions?.Propagation || DEFAULT_PROPAGATION : "",
     driver: mount.VolumeOptions?.DriverConfig?.Name ?? "",
     driverOptions: mount.VolumeOptions?.DriverConfig?.Options ?? null,
     labels: mount.VolumeOptions?.Labels ?? null,
     noCopy: mount.VolumeOptions?.NoCopy ?? false,
-    subpath: mount.VolumeOptions?.Subpath ?? "",
+    subpath: (kind === "image" ? mount.ImageOptions?.Subpath : mount.VolumeOptions?.Subpath) ?? "",
     createSource,
     isNonRecursive: mount.BindOptions?.NonRecursive ?? false,
     isReadOnlyNonRecursive: mount.BindOptions?.ReadOnlyNonRecursive ?? false,
@@ -193,7 +212,11 @@ export function parseBind(text: string, volumeDriver = ""): MountSpec {
     if (!(error instanceof DhowError)) throw error;
     refuse(`invalid volume specification: '${text}': ${error.message}`);
   }
-  return fromMount(mount, mode, true);
+  const idmap = idmapOf(mode);
+  if (idmap === undefined) return fromMount(mount, mode, true);
+  if (!isBind) refuse(`invalid volume specification: '${text}': idmap is for bind mounts`);
+  parseIdMapping(idmap);
+  return { ...fromMount(mount, mode, true), idmap };
 }
 
 /** Reads `container[:mode]`, a `--volumes-from`. @throws invalid in docker's words */

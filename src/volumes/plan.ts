@@ -1,5 +1,6 @@
-import { DhowError } from "../lib/mod.ts";
+import { type ChainId, DhowError } from "../lib/mod.ts";
 import type { HostConfig, MountPoint } from "../spec/engine/mod.ts";
+import { IDMAP_LABEL } from "./idmap.ts";
 import { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom } from "./mount-spec.ts";
 import type { Volumes } from "./volumes.ts";
 
@@ -11,6 +12,18 @@ export interface ContainerMount extends Omit<MountSpec, "driverOptions" | "label
   readonly isAnonymous: boolean;
   /** Whether the image's content at the destination goes into the volume while that is empty. */
   readonly copiesUp: boolean;
+  /** Of an image's files: what was asked for, and the snapshot that shows them. */
+  readonly image?: MountedImage;
+}
+
+/** An image whose files are mounted in a container that was made from another one. */
+export interface MountedImage {
+  readonly reference: string;
+  /** A snapshot of the container's own on top of the image's layers; nothing is written to it. */
+  readonly key: string;
+  readonly topLayer: ChainId | null;
+  /** Where the snapshot is mounted. */
+  readonly path: string;
 }
 
 export interface PlanInput {
@@ -20,6 +33,10 @@ export interface PlanInput {
   readonly volumes: Volumes;
   /** The mounts of another container, for `--volumes-from`. @throws when there is no such container */
   readonly mountsOf: (container: string) => readonly ContainerMount[];
+  /** Makes the snapshot of an image's files for the mount of that number. @throws notFound when there is no such image */
+  readonly openImage?: ((reference: string, number: number) => MountedImage | Promise<MountedImage>) | undefined;
+  /** The `idmap` of mounts by their destinations, for those that are asked for by a label. */
+  readonly idmaps?: ReadonlyMap<string, string> | undefined;
   /** Told the name of each volume right before it is made. */
   readonly onCreate?: ((volume: string) => void) | undefined;
 }
@@ -62,6 +79,22 @@ function plainMount(spec: MountSpec): ContainerMount {
   return { ...rest, volume: "", isAnonymous: false, copiesUp: false };
 }
 
+async function imageMount(spec: MountSpec, { openImage }: PlanInput, number: number): Promise<ContainerMount> {
+  const image = await openImage?.(spec.source, number);
+  if (image === undefined) throw new DhowError("unsupported", "mounts of images are not to be had here");
+  return { ...plainMount(spec), source: image.path, image };
+}
+
+async function contentOf(spec: MountSpec, input: PlanInput, created: NewVolume[], number: number): Promise<ContainerMount> {
+  if (spec.kind === "volume") return volumeMount(spec, input, created);
+  return spec.kind === "image" ? imageMount(spec, input, number) : plainMount(spec);
+}
+
+function withIdmap(mount: ContainerMount, idmaps: PlanInput["idmaps"]): ContainerMount {
+  const idmap = idmaps?.get(mount.destination);
+  return idmap === undefined ? mount : { ...mount, idmap };
+}
+
 async function declaredMount(destination: string, input: PlanInput, created: NewVolume[]): Promise<ContainerMount> {
   const spec = parseBind(destination);
   return { ...(await volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input, created)), mode: "" };
@@ -90,15 +123,18 @@ export async function planMounts(input: PlanInput): Promise<MountPlan> {
     for (const text of hostConfig.VolumesFrom ?? []) {
       const { container, isReadOnly } = parseVolumesFrom(text);
       for (const m of from.mountsOf(container)) {
+        // its snapshot is the other container's own
+        if (m.kind === "image") continue;
         points.set(m.destination, { ...m, isReadOnly: m.isReadOnly || isReadOnly, copiesUp: false, mode: "" });
       }
     }
     const taken = new Set<string>();
+    let images = 0;
     const tmpfs = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(cleanPath));
     const place = async (spec: MountSpec, refused: boolean): Promise<void> => {
       if (refused || taken.has(spec.destination)) throw new DhowError("invalid", `Duplicate mount point: ${spec.destination}`);
       taken.add(spec.destination);
-      points.set(spec.destination, spec.kind === "volume" ? await volumeMount(spec, from, news) : plainMount(spec));
+      points.set(spec.destination, await contentOf(spec, from, news, images++));
     };
     for (const text of hostConfig.Binds ?? []) {
       const spec = parseBind(text, hostConfig.VolumeDriver ?? "");
@@ -110,7 +146,11 @@ export async function planMounts(input: PlanInput): Promise<MountPlan> {
       if (points.has(destination) || tmpfs.has(destination)) continue;
       points.set(destination, await declaredMount(destination, from, news));
     }
-    return [...points.values()];
+    for (const destination of from.idmaps?.keys() ?? []) {
+      if (points.get(destination)?.kind !== "bind")
+        throw new DhowError("invalid", `invalid label ${IDMAP_LABEL}: no bind mount at ${destination}`);
+    }
+    return [...points.values()].map((m) => withIdmap(m, from.idmaps));
   }
 }
 
@@ -119,6 +159,7 @@ export function inspectMounts(mounts: readonly ContainerMount[]): MountPoint[] {
   return mounts.map((m) => ({
     Type: m.kind,
     ...(m.volume === "" ? {} : { Name: m.volume }),
+    ...(m.image === undefined ? {} : { Name: m.image.reference }),
     Source: m.source,
     Destination: m.destination,
     ...(m.driver === "" ? {} : { Driver: m.driver }),

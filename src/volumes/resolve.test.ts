@@ -42,7 +42,15 @@ function plan(
 
 async function resolve(mounts: readonly ContainerMount[], tmpfs: Readonly<Record<string, string>> = {}): Promise<ResolvedMounts> {
   const paths = await useVolumes(mounts, "c1", volumes);
-  return resolveMounts({ containerId: "c1", mounts, tmpfs, paths, recursiveReadOnly: true, scratch: `${root}/scratch` });
+  return resolveMounts({
+    containerId: "c1",
+    mounts,
+    tmpfs,
+    paths,
+    mountImage: (key) => key,
+    recursiveReadOnly: true,
+    scratch: `${root}/scratch`,
+  });
 }
 
 describe("planMounts()", () => {
@@ -188,7 +196,16 @@ describe.skipIf(process.getuid?.() !== 0)("resolveMounts() for a user namespace 
     chownSync(`${root}/volumes/data/_data/dir/file`, 33, 34);
     const scratch = `${root}/scratch`;
     const paths = await useVolumes(mounts, "c1", volumes);
-    const resolved = resolveMounts({ containerId: "c1", mounts, tmpfs: {}, paths, recursiveReadOnly: true, scratch, view });
+    const resolved = resolveMounts({
+      containerId: "c1",
+      mounts,
+      tmpfs: {},
+      paths,
+      mountImage: (key) => key,
+      recursiveReadOnly: true,
+      scratch,
+      view,
+    });
     const at = (destination: string): string => resolved.mounts.find((m) => m.destination === destination)?.source ?? "";
     expect(statSync(`${at("/data")}/dir/file`)).toMatchObject({ uid: 100033, gid: 200034 });
     expect(statSync(`${at("/sub")}/file`)).toMatchObject({ uid: 100033, gid: 200034 });

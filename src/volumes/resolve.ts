@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, realpathSync, rmdirSync, statSync, un
 import { dirname } from "node:path";
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import {
+  type Fd,
   fstat,
   type IdView,
   isErrno,
@@ -37,6 +38,10 @@ export interface ResolveInput {
   readonly tmpfs: Readonly<Record<string, string>> | null | undefined;
   /** Where the volumes are, by name: `useVolumes` has made them ready. */
   readonly paths: ReadonlyMap<string, string>;
+  /** Mounts the snapshot of an image and says where. */
+  readonly mountImage: (key: string) => string;
+  /** The user namespaces in whose ids binds with an `idmap` are shown, by destination. */
+  readonly idmaps?: ReadonlyMap<string, Fd> | undefined;
   /** Whether the kernel makes whole trees read-only. */
   readonly recursiveReadOnly: boolean;
   /** A directory of this container's on the exec root, for mounts that are needed until it runs. It may be missing. */
@@ -124,15 +129,25 @@ function pinSubpath(root: string, m: ContainerMount, place: string): true {
   }
 }
 
+/** @throws unsupported where the kernel or the file system can't show other ids */
+function pinIdmapped(m: ContainerMount, place: string, userns: Fd): true {
+  if (pinInView(m.source, place, { userns }, !m.isNonRecursive)) return true;
+  const fsType = sourceMount(m.source, readMountInfo())?.fsType ?? "unknown";
+  throw new DhowError(
+    "unsupported",
+    `idmap of ${m.source}: its file system (${fsType}), or one that is mounted below it, can't show other ids, or the kernel is older than Linux 5.12`,
+  );
+}
+
 /** A place where what is at `from` has the view's ids. False where the file system can't show others, a network's mostly. */
-function pinInView(from: string, place: string, view: IdView): boolean {
+function pinInView(from: string, place: string, view: Pick<IdView, "userns">, isRecursive = true): boolean {
   mkdirSync(dirname(place), { recursive: true, mode: 0o700 });
   // left by a daemon that was killed in the middle of a start
   if (existsSync(place)) unpin(place);
   if (statSync(from).isDirectory()) mkdirSync(place);
   else writeFileSync(place, "", { flag: "wx" });
   try {
-    mountIdmapped(from, place, view.userns, true);
+    mountIdmapped(from, place, view.userns, isRecursive);
     return true;
   } catch (error) {
     unpin(place);
@@ -172,7 +187,12 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
   const source = (m: ContainerMount): string => {
     if (m.kind === "bind") {
       ensureSource(m, input.view);
-      return m.source;
+      const userns = input.idmaps?.get(m.destination);
+      return userns === undefined ? m.source : pinned((place) => pinIdmapped(m, place, userns));
+    }
+    if (m.image !== undefined) {
+      const tree = input.mountImage(m.image.key);
+      return m.subpath === "" ? tree : pinned((place) => pinSubpath(tree, m, place));
     }
     const root = input.paths.get(m.volume) ?? m.source;
     const from = m.subpath === "" ? root : pinned((place) => pinSubpath(root, m, place));
@@ -182,7 +202,7 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
   const toOci = (m: ContainerMount): OciMount => {
     if (m.kind === "tmpfs") return { destination: m.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(m.tmpfs) };
     const from = source(m);
-    checkPropagation(from, m.propagation);
+    checkPropagation(m.idmap === undefined ? from : m.source, m.propagation);
     return { destination: m.destination, type: "bind", source: from, options: bindOptions(m, from, input.recursiveReadOnly) };
   };
   try {

@@ -6,6 +6,7 @@ import { effectiveCapabilities } from "./capabilities.ts";
 import type { CONTAINER_FLAGS } from "./container-flags.ts";
 import { isCdiDevice, parseDevice, throttleDevice, weightDevice } from "./devices.ts";
 import { parseHealth } from "./health.ts";
+import { idmapLabels } from "./mounts.ts";
 import { checkMac } from "./names.ts";
 import { endpointsOf } from "./networks.ts";
 import { parseExpose, parsePublish, shortPublish } from "./ports.ts";
@@ -167,7 +168,7 @@ function hostConfig({ flags, changed }: RequestInput, ports: Ports): HostConfig 
     CpuPercent: flags["cpu-percent"],
     IOMaximumIOps: flags["io-maxiops"],
     IOMaximumBandwidth: flags["io-maxbandwidth"],
-    ...(flags.mount.length > 0 && { Mounts: flags.mount }),
+    ...(flags.mount.length > 0 && { Mounts: flags.mount.map(({ idmap: _, ...mount }) => mount) }),
     ...(security.maskedPaths !== undefined ? { MaskedPaths: security.maskedPaths } : { MaskedPaths: null }),
     ...(security.readonlyPaths !== undefined ? { ReadonlyPaths: security.readonlyPaths } : { ReadonlyPaths: null }),
     ...(changed.has("init") && { Init: flags.init }),
@@ -210,6 +211,7 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
     Entrypoint: entrypointOf(input),
     OnBuild: null,
     Labels: {
+      ...idmapLabels(flags.mount),
       ...labels,
       ...(flags["time-offset"] !== "" && { "dhow.time-offset": flags["time-offset"] }),
       ...(flags.ttl !== "" && { [TTL_LABEL]: flags.ttl }),

@@ -14,6 +14,13 @@ interface Draft {
   volume: Record<string, unknown>;
   tmpfs: Record<string, unknown>;
   image: Record<string, unknown>;
+  /** dhow's own: the engine is told by a label. */
+  idmap: string | undefined;
+}
+
+/** A mount of a command line, with what docker's API has no field for. */
+export interface MountFlag extends Mount {
+  readonly idmap?: string;
 }
 
 function bool(key: string, value: string): boolean {
@@ -45,6 +52,9 @@ function setFlag(draft: Draft, key: string): boolean {
       return true;
     case "bind-nonrecursive":
       draft.bind["NonRecursive"] = true;
+      return true;
+    case "idmap":
+      draft.idmap = "match-user";
       return true;
     default:
       return false;
@@ -135,6 +145,9 @@ function setValue(draft: Draft, key: string, value: string, field: string): void
     case "image-subpath":
       draft.image["Subpath"] = value;
       break;
+    case "idmap":
+      draft.idmap = value;
+      break;
     case "tmpfs-size":
       try {
         draft.tmpfs["SizeBytes"] = parseSize(value);
@@ -155,12 +168,13 @@ function hasAny(options: Options): boolean {
   return Object.keys(options).length > 0;
 }
 
-function finish(draft: Draft): Mount {
-  const { Type, Source, Target, ReadOnly, Consistency, bind, volume, tmpfs, image } = draft;
+function finish(draft: Draft): MountFlag {
+  const { Type, Source, Target, ReadOnly, Consistency, bind, volume, tmpfs, image, idmap } = draft;
   if (Type === "") throw new Error("type is required");
   if (hasAny(volume)) memberOf(volume, "DriverConfig");
   if (Target === "") throw new Error("target is required");
   if (hasAny(bind) && Type !== "bind") throw new Error(`cannot mix 'bind-*' options with mount type '${Type}'`);
+  if (idmap !== undefined && Type !== "bind") throw new Error(`cannot mix 'idmap' with mount type '${Type}'`);
   if (hasAny(volume) && Type !== "volume") throw new Error(`cannot mix 'volume-*' options with mount type '${Type}'`);
   if (hasAny(tmpfs) && Type !== "tmpfs") throw new Error(`cannot mix 'tmpfs-*' options with mount type '${Type}'`);
   if (hasAny(image) && Type !== "image") throw new Error(`cannot mix 'image-*' options with mount type '${Type}'`);
@@ -183,11 +197,12 @@ function finish(draft: Draft): Mount {
     ...(hasAny(volume) && { VolumeOptions: volume }),
     ...(hasAny(image) && { ImageOptions: image }),
     ...(hasAny(tmpfs) && { TmpfsOptions: tmpfs }),
-  } as Mount;
+    ...(idmap !== undefined && { idmap }),
+  } as MountFlag;
 }
 
 /** `type=bind,source=/x,target=/y,readonly` in the API's form. @throws Error in docker's words */
-export function parseMount(text: string): Mount {
+export function parseMount(text: string): MountFlag {
   const draft: Draft = {
     Type: "volume",
     Source: "",
@@ -198,6 +213,7 @@ export function parseMount(text: string): Mount {
     volume: {},
     tmpfs: {},
     image: {},
+    idmap: undefined,
   };
   for (const field of fields(text)) {
     const at = field.indexOf("=");
@@ -209,4 +225,14 @@ export function parseMount(text: string): Mount {
   return finish(draft);
 }
 
-export const MOUNTS: Kind<readonly Mount[]> = { initial: [], word: "mount", parse: (text, previous) => [...previous, parseMount(text)] };
+export const MOUNTS: Kind<readonly MountFlag[]> = {
+  initial: [],
+  word: "mount",
+  parse: (text, previous) => [...previous, parseMount(text)],
+};
+
+/** The label that says which mounts are shown in other ids. */
+export function idmapLabels(mounts: readonly MountFlag[]): Readonly<Record<string, string>> {
+  const asked = mounts.flatMap(({ Target, idmap }) => (idmap === undefined ? [] : [`${Target}=${idmap}`]));
+  return asked.length === 0 ? {} : { "dhow.mount.idmap": asked.join(" ") };
+}

@@ -29,7 +29,16 @@ import {
   parseNetworkExtensions,
   portAllowLabel,
 } from "../../spec/engine/mod.ts";
-import { type ContainerMount, parseVolumesFrom, planMounts, populateVolumes, validateMounts } from "../../volumes/mod.ts";
+import {
+  type ContainerMount,
+  IDMAP_LABEL,
+  type MountedImage,
+  parseIdmapLabel,
+  parseVolumesFrom,
+  planMounts,
+  populateVolumes,
+  validateMounts,
+} from "../../volumes/mod.ts";
 import { fillHostConfig, mergeConfig } from "./config.ts";
 import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -92,6 +101,7 @@ export async function createContainer(
       userns,
       timeOffsets,
       extensions,
+      idmaps: parseIdmapLabel(request.Labels?.[IDMAP_LABEL] ?? ""),
     });
     emitContainer(deps.emit, "create", container);
     const warnings = [...checked.warnings, ...clampWarnings(hostConfig, deps.facts), ...allowWarnings(extensions, published)];
@@ -229,6 +239,7 @@ interface Parts {
   readonly userns: IdMappings | undefined;
   readonly timeOffsets: TimeOffsets | undefined;
   readonly extensions: NetworkExtensions | undefined;
+  readonly idmaps: ReadonlyMap<string, string>;
 }
 
 async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
@@ -247,6 +258,8 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
     volumes: deps.volumes,
     mountsOf: (ref) => store.find(ref).spec.mounts,
     onCreate: (volume) => noteVolume(dir, volume),
+    openImage: (reference, number) => openImage(deps, { reference, key: `${id}.image${number}` }, undo),
+    idmaps: parts.idmaps,
   });
   undo.defer(plan.undo);
   for (const { name: volume, driver } of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver } });
@@ -283,6 +296,19 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   undo.move();
   if (plan.created.length > 0) forgetNoted(dir);
   return container;
+}
+
+/** An image's files for a mount. Its layers are held until the container's row says that it needs them. */
+async function openImage(
+  deps: ContainerDeps,
+  { reference, key }: { readonly reference: string; readonly key: string },
+  undo: AsyncDisposableStack,
+): Promise<MountedImage> {
+  const { topLayer } = deps.images.resolve(reference);
+  const prepared = deps.snapshots.prepare(key, topLayer);
+  undo.defer(() => deps.snapshots.remove(key));
+  if (prepared) await prepared;
+  return { reference, key, topLayer, path: deps.snapshots.paths(key).rootfs };
 }
 
 async function populate(deps: ContainerDeps, id: string, mounts: readonly ContainerMount[]): Promise<void> {

@@ -37,7 +37,8 @@ export function hasRun(deps: ContainerDeps, id: string): boolean {
 
 /** Snapshots of no container, and what the storage driver has of nobody. */
 export function snapshotDefects(deps: ContainerDeps): Defect[] {
-  return deps.snapshots.defects((id) => isKnown(deps, id));
+  // those of mounted images are named `<container>.image<n>`
+  return deps.snapshots.defects((key) => isKnown(deps, key.split(".")[0] ?? key));
 }
 
 /** Directories of no container, with the volumes that were made for one whose creation never ended. */

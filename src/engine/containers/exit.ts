@@ -93,6 +93,7 @@ export function releaseRun(deps: ContainerDeps, container: Container, live = dep
   // what goes wrong is logged there
   void releaseMounts(spec.mounts, id, deps.volumes);
   if (spec.hostConfig.IpcMode === "shareable") releaseShm(deps, id);
+  for (const { image } of spec.mounts) if (image !== undefined) deps.roots.release(image.key);
   deps.roots.release(id);
 }
 

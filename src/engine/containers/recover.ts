@@ -101,6 +101,7 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   });
   adoptMounts(spec.mounts, id, deps.volumes);
   deps.roots.adopt(id, spec.userns !== undefined);
+  for (const { image } of spec.mounts) if (image !== undefined) deps.roots.adopt(image.key, spec.userns !== undefined);
   watchTask(deps, container, live, task);
   // what the last daemon began, or was about to
   if (container.state.health?.status === "unhealthy") {

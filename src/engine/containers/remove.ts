@@ -66,11 +66,13 @@ export function finishRemoval(deps: ContainerDeps, container: Container): void {
     async () => {
       releaseRun(deps, container, live);
       deps.snapshots.remove(id);
+      for (const { image } of spec.mounts) if (image !== undefined) deps.snapshots.remove(image.key);
       await removeFiles(deps, container, live);
     },
     (error) => deps.log.warn("files of a removed container stay until the next start", { container: id, error }),
   );
-  if (spec.topLayer === null || (isDigest(spec.imageId) && deps.images.tryGet(spec.imageId))) return;
+  const hasImages = spec.mounts.some(({ image }) => image !== undefined);
+  if (!hasImages && (spec.topLayer === null || (isDigest(spec.imageId) && deps.images.tryGet(spec.imageId)))) return;
   deps.background.later(
     async () => void (await deps.images.collectLayers()),
     (error) => deps.log.warn("layers could not be collected", { error }),

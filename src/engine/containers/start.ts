@@ -24,6 +24,7 @@ import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { onExit } from "./exit.ts";
 import { untilAnswering } from "./hanging.ts";
 import { resetHealth, watchHealth } from "./health-probe.ts";
+import { openIdmaps } from "./idmaps.ts";
 import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts";
 import type { Live } from "./live.ts";
 import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
@@ -266,6 +267,11 @@ async function prepare(deps: ContainerDeps, container: Container, scope: Scope):
     mounts: spec.mounts,
     tmpfs: hostConfig.Tmpfs,
     paths: scope.paths,
+    idmaps: await openIdmaps(deps, container, user, held),
+    mountImage: (key) => {
+      undo.defer(() => deps.roots.release(key));
+      return deps.roots.use(key, userns?.view);
+    },
     recursiveReadOnly: deps.facts.recursiveReadOnly,
     scratch: join(deps.settings.execRoot, "scratch", id),
     view: userns?.view,

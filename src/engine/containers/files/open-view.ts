@@ -46,6 +46,8 @@ export interface ViewPlan {
   readonly etcDir: string;
   /** Where its volumes are, by their names. */
   readonly volumes: Readonly<Record<string, string>>;
+  /** Where the images are that are mounted in it, by destination. */
+  readonly images: Readonly<Record<string, string>>;
 }
 
 /** A plan while what it names is kept in place. */
@@ -69,11 +71,15 @@ export async function holdPlan(deps: ContainerDeps, container: Container): Promi
     volumes[m.volume] = await deps.volumes.use(m.volume, user);
     stack.defer(() => void deps.volumes.release(m.volume, user));
   }
+  const images: Record<string, string> = {};
+  for (const { image, destination } of spec.mounts) {
+    if (image !== undefined) images[destination] = stack.use(deps.roots.hold(image.key)).rootfs;
+  }
   const donor = joinedContainer(networkMode(spec.hostConfig));
   const owner = donor === undefined ? id : (deps.store.get(donor)?.id ?? id);
   const etcDir = join(deps.settings.dataRoot, "containers", owner);
   const kept = stack.move();
-  return { plan: { container, isMapped: held.isMapped, etcDir, volumes }, root, [Symbol.dispose]: () => kept.dispose() };
+  return { plan: { container, isMapped: held.isMapped, etcDir, volumes, images }, root, [Symbol.dispose]: () => kept.dispose() };
 }
 
 /**
@@ -144,7 +150,7 @@ function etcMounts({ container, etcDir }: ViewPlan): ViewMount[] {
   }));
 }
 
-function addVolumes({ container, volumes }: ViewPlan, userns: OpenIds | undefined, add: (mount: ViewMount) => void): void {
+function addVolumes({ container, volumes, images }: ViewPlan, userns: OpenIds | undefined, add: (mount: ViewMount) => void): void {
   const { spec } = container;
   for (const m of spec.mounts) {
     if (m.kind === "tmpfs" || isHidden(spec, m.destination)) continue;
@@ -153,6 +159,10 @@ function addVolumes({ container, volumes }: ViewPlan, userns: OpenIds | undefine
       const path = volumes[m.volume];
       if (path === undefined) continue;
       source = inIds(openVolume(path, m.subpath), userns);
+    } else if (m.kind === "image") {
+      const path = images[m.destination];
+      if (path === undefined) continue;
+      source = openVolume(path, m.subpath);
     } else {
       ensureSource(m, spec.userns && { root: hostRoot(spec.userns) });
       source = open(m.source, O_PATH);
