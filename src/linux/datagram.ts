@@ -40,9 +40,9 @@ export function connectUnixDatagram(path: string): Fd {
   return connected(AF_UNIX, address, path);
 }
 
-/** A non-blocking UDP socket connected to an address of four or sixteen bytes. @throws {SysError} */
-export function connectUdp(address: Uint8Array, port: number): Fd {
-  return connected(address.length === 16 ? AF_INET6 : AF_INET, socketAddress(address, port), String(port));
+/** A non-blocking UDP socket connected to an address of four or sixteen bytes; see `socketAddress` for `scope`. @throws {SysError} */
+export function connectUdp(address: Uint8Array, port: number, scope = 0): Fd {
+  return connected(address.length === 16 ? AF_INET6 : AF_INET, socketAddress(address, port, scope), String(port));
 }
 
 /** Sends one datagram; false when the receiver's queue or the socket's buffer is full. @throws {SysError} EMSGSIZE, ECONNREFUSED, … */

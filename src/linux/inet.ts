@@ -26,14 +26,15 @@ export interface InetBinding {
 
 const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
 
-/** sockaddr_in or sockaddr_in6, see ip(7) and ipv6(7). */
-export function socketAddress(address: Uint8Array, port: number): Uint8Array {
+/** sockaddr_in or sockaddr_in6, see ip(7) and ipv6(7). `scope` is the interface's index, which a link-local IPv6 address needs. */
+export function socketAddress(address: Uint8Array, port: number, scope = 0): Uint8Array {
   const isV6 = address.length === 16;
   const bytes = new Uint8Array(isV6 ? 28 : 16);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, isV6 ? AF_INET6 : AF_INET, true);
   view.setUint16(2, port, false);
   bytes.set(address, isV6 ? 8 : 4);
+  if (isV6) view.setUint32(24, scope, true);
   return bytes;
 }
 
@@ -114,10 +115,10 @@ export function acceptInet(fd: number): Fd | undefined {
 }
 
 /** A non-blocking TCP socket that begins to connect; it becomes writable when it has, or has failed. @throws {SysError} ENETUNREACH, … */
-export function connectTcp(address: Uint8Array, port: number): Fd {
+export function connectTcp(address: Uint8Array, port: number, scope = 0): Fd {
   const family = address.length === 16 ? AF_INET6 : AF_INET;
   using socket = new Fd(check(libc.symbols.socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO.tcp), "socket", "tcp"));
-  const peer = socketAddress(address, port);
+  const peer = socketAddress(address, port, scope);
   if (libc.symbols.connect(socket.fd, peer, peer.length) < 0) {
     const code = errno();
     if (code !== EINPROGRESS) throw new SysError("connect", code, String(port));

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import type { Socket } from "node:net";
 import { silentLogger } from "../../lib/mod.ts";
+import { dup, type Fd, getrlimit, prlimit } from "../../linux/mod.ts";
 import { DnsServer } from "./dns-server.ts";
 import { type Answerer, answer, connectFrom, framed, query, TestClient, TestNetns, TestUpstream } from "./test-support.ts";
 import type { ForwardedAnswer, SandboxDnsOptions, Upstream } from "./types.ts";
@@ -80,10 +81,21 @@ describe("one server", () => {
     expect(await sandbox.run("dig", "@127.0.0.11", "+short", "+noedns", "+tcp", "example.org")).toBe("192.0.2.5");
   });
 
-  test("may be reached over IPv6", async () => {
+  test("may be reached over IPv6, also at an address that only its interface makes whole", async () => {
     upstreams = [{ address: "::1", isFromHost: false }];
     await listen({ address: "::1", isFromHost: false }, (asked) => answer(asked, { hosts: [6] }));
     expect(hostsOf(await client.ask(query("example.org")))).toBe(6);
+    await sandbox.run("ip", "link", "add", "d0", "up", "type", "veth", "peer", "name", "d1");
+    await sandbox.run("ip", "address", "add", "fe80::53/64", "dev", "d0", "nodad");
+    await listen({ address: "::", isFromHost: false, port: 5353 }, (asked) => answer(asked, { hosts: [7] }));
+    const index = (await sandbox.run("ip", "-o", "link", "show", "d0")).split(":")[0];
+    for (const zone of ["d0", index]) {
+      upstreams = [{ address: `fe80::53%${zone}`, isFromHost: false, port: 5353 }];
+      expect(hostsOf(await client.ask(query("example.org")))).toBe(7);
+      expect(await sandbox.run("dig", "@127.0.0.11", "+short", "+noedns", "+tcp", "example.org")).toBe("192.0.2.7");
+    }
+    upstreams = [{ address: "fe80::53%nothing", isFromHost: false, port: 5353 }];
+    expect(codeOf(await client.ask(query("example.org")))).toBe(SERVFAIL);
   });
 
   test("what doesn't fit comes over TCP", async () => {
@@ -283,6 +295,32 @@ describe("hostile clients", () => {
     // more answers come at once than the client's own socket holds: they are not counted
     while (openFds() !== before) await Bun.sleep(50);
     expect(hostsOf(await client.ask(query("web")))).toBe(2);
+  });
+
+  test("without a descriptor to spare, own names are answered, and the rest again later", async () => {
+    await listen(FIRST, (asked) => answer(asked, { hosts: [1] }));
+    upstreams = [FIRST];
+    const asking = Bun.spawn(["nsenter", `--net=${sandbox.path}`, "sh", "-c", "read go; exec dig @127.0.0.11 +tcp +short +noedns web"], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    const limit = getrlimit("nofile");
+    const highest = Math.max(...readdirSync("/proc/self/fd").map(Number));
+    const spare: Fd[] = [];
+    try {
+      prlimit(0, "nofile", { soft: BigInt(highest + 1), hard: limit.hard });
+      for (;;) spare.push(dup(0));
+    } catch {
+      asking.stdin.write("go\n");
+      await asking.stdin.flush();
+      expect(codeOf(await client.ask(query("example.org")))).toBe(SERVFAIL);
+      await Bun.sleep(100);
+      expect(hostsOf(await client.ask(query("web")))).toBe(2);
+    } finally {
+      prlimit(0, "nofile", limit);
+      for (const fd of spare) fd.close();
+    }
+    expect(await new Response(asking.stdout).text()).toBe("10.9.0.2\n");
+    expect(hostsOf(await client.ask(query("example.org")))).toBe(1);
   });
 
   test("noise over UDP and TCP stops nothing", async () => {

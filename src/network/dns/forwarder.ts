@@ -10,6 +10,8 @@ import { type Asking, Upstreams } from "./upstreams.ts";
 const MAX_PER_SANDBOX = 1024;
 /** A longer query is none that a resolver would send. */
 const MAX_QUERY_BYTES = 4096;
+/** Servers that are asked; docker's number, and that of resolv.conf(5). */
+const MAX_UPSTREAMS = 3;
 const OWN_ADDRESS = "127.0.0.11";
 
 type Verdict = ReturnType<NonNullable<SandboxDnsOptions["onAnswer"]>>;
@@ -38,7 +40,10 @@ export class Forwarder implements Disposable {
    * the forwarder is closed. `received` is copied.
    */
   forward(received: Buffer, query: Query, isTcp: boolean, reply: Reply): void {
-    const upstreams = this.#o.upstreams().filter((upstream) => !isOurself(upstream));
+    const upstreams = this.#o
+      .upstreams()
+      .filter((upstream) => !isOurself(upstream))
+      .slice(0, MAX_UPSTREAMS);
     const rcode = this.#refusal(received, query, upstreams);
     if (rcode === undefined) this.#race({ message: Buffer.from(received), query }, upstreams, isTcp, reply);
     else reply(writeAnswer(received, query, { rcode, limitBytes: 0 }));

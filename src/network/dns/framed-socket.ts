@@ -5,7 +5,7 @@ const LENGTH_BYTES = 2;
 /** Read at once: some 200 queries at most, so that no client holds up the others. */
 const READ_BYTES = 4096;
 /** Who has so much yet to take is not read from. */
-const MAX_UNSENT_BYTES = 256 * 1024;
+const MAX_UNSENT_BYTES = 64 * 1024;
 
 export interface FramedSocketOptions {
   readonly context: DnsContext;

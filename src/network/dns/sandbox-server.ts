@@ -12,6 +12,7 @@ const BATCH = 32;
 const MAX_CONNECTIONS = 32;
 const MAX_CONNECTION_QUERIES = 64;
 const IDLE_MS = 10_000;
+const RETRY_MS = 200;
 const MAX_TCP_BYTES = 0xffff;
 /** A sandbox that asks more often than this has to wait: its queries pile up in its own socket's buffer, and no other's suffer. */
 const WINDOW_MS = 50;
@@ -127,11 +128,17 @@ export class SandboxServer implements SandboxDns {
   }
 
   #accept(): void {
-    for (let i = 0; i < BATCH; i++) {
-      const socket = acceptInet(this.#sockets.tcp.fd);
-      if (socket === undefined) return;
-      if (this.#connections.size < MAX_CONNECTIONS && this.#context.sockets.take()) this.#connect(socket);
-      else socket.close();
+    try {
+      for (let i = 0; i < BATCH && !this.#isClosed; i++) {
+        const socket = acceptInet(this.#sockets.tcp.fd);
+        if (socket === undefined) return;
+        if (this.#connections.size < MAX_CONNECTIONS && this.#context.sockets.take()) this.#connect(socket);
+        else socket.close();
+      }
+    } catch (error) {
+      // EMFILE and its like: to be asked again and again, as the reactor does, helps nobody
+      this.#context.log.warn("dns connection can't be accepted", { error });
+      this.#rest(RETRY_MS);
     }
   }
 
@@ -142,7 +149,7 @@ export class SandboxServer implements SandboxDns {
     const reply = (answer: Uint8Array): void => {
       asked--;
       connection?.send(answer);
-      connection?.pause(asked >= MAX_CONNECTION_QUERIES);
+      connection?.pause(asked >= MAX_CONNECTION_QUERIES || this.#pause !== undefined);
       if (hasEnded && asked === 0) connection?.close();
     };
     let connection: FramedSocket | undefined;
@@ -196,12 +203,17 @@ export class SandboxServer implements SandboxDns {
     const waitMs = this.#windowStart + WINDOW_MS - now;
     this.#served = 0;
     this.#windowStart = Math.max(now, this.#windowStart + WINDOW_MS);
-    if (waitMs <= 0 || this.#pause !== undefined) return;
+    if (waitMs > 0) this.#rest(waitMs);
+  }
+
+  /** Reads nothing for a while. */
+  #rest(ms: number): void {
+    if (this.#pause !== undefined) return;
     this.#setReading(false);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#setReading(true);
-    }, waitMs);
+    }, ms);
   }
 
   #setReading(isReading: boolean): void {

@@ -1,5 +1,17 @@
 import { DhowError } from "../../lib/mod.ts";
-import { connectTcp, connectUdp, EPOLLIN, type Fd, insideNetns, read, sendDatagram, type Watch } from "../../linux/mod.ts";
+import {
+  connectTcp,
+  connectUdp,
+  EPOLLIN,
+  type Fd,
+  findLink,
+  insideNetns,
+  NETLINK,
+  NetlinkSocket,
+  read,
+  sendDatagram,
+  type Watch,
+} from "../../linux/mod.ts";
 import { tryIpBytes } from "../ip.ts";
 import type { DnsContext } from "./context.ts";
 import { FramedSocket } from "./framed-socket.ts";
@@ -20,6 +32,8 @@ export interface Asking {
 
 /** Told the answer, with the client's id and good until this returns; undefined: there will be none. Never called before `ask` returns. */
 export type OnAnswer = (answer: Buffer | undefined) => void;
+
+type Connect = (address: Uint8Array, port: number, scope: number) => Fd;
 
 /** Asks name servers from a sandbox's network namespace, or from the daemon's. */
 export class Upstreams implements Disposable {
@@ -87,13 +101,13 @@ export class Upstreams implements Disposable {
   }
 
   /** What `use` makes of a socket to an upstream; it gives the socket back to the quota once it has closed it. */
-  #opened<T>(upstream: Upstream, connect: (address: Uint8Array, port: number) => Fd, use: (socket: Fd) => T): T {
+  #opened<T>(upstream: Upstream, connect: Connect, use: (socket: Fd) => T): T {
     const address = tryIpBytes(upstream.address);
     if (address === undefined) throw new DhowError("invalid", `ask name server "${upstream.address}": it is no IP address`);
     const { sockets, home } = this.#context;
     if (!sockets.take()) throw new DhowError("unavailable", "ask a name server: too many queries are under way");
     try {
-      const open = (): Fd => connect(address, upstream.port ?? DNS_PORT);
+      const open = (): Fd => connect(address, upstream.port ?? DNS_PORT, zoneIndex(upstream.address));
       return use(upstream.isFromHost ? open() : insideNetns(home, this.#netns.fd, open));
     } catch (error) {
       sockets.give();
@@ -117,6 +131,15 @@ export class Upstreams implements Disposable {
     this.#sockets.set(key, open);
     return socket;
   }
+}
+
+/** The number behind `%` in a link-local address, which may be an interface's name in this thread's namespace; 0: none, or no such interface. */
+function zoneIndex(address: string): number {
+  const zone = address.split("%")[1];
+  if (zone === undefined) return 0;
+  if (/^\d+$/.test(zone)) return Number(zone);
+  using route = new NetlinkSocket(NETLINK.ROUTE);
+  return findLink(route, zone)?.index ?? 0;
 }
 
 /** Text that two upstreams share only if they are the same. */
