@@ -7,9 +7,11 @@ import { dnsRow } from "./dns.ts";
 import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
+import { networkRows } from "./network.ts";
 import { psRow } from "./ps.ts";
 import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
+import { throughputRows } from "./throughput.ts";
 
 /** All rows, in the table's order. */
 export const rows: readonly Row[] = [
@@ -25,5 +27,7 @@ export const rows: readonly Row[] = [
   ...copyRows,
   psRow,
   crowdRow,
+  ...networkRows,
   dnsRow,
+  ...throughputRows,
 ];

@@ -1,0 +1,50 @@
+import { timed } from "../engine.ts";
+import type { Row } from "../measure.ts";
+
+const NETWORK = "bench-network";
+const OTHER = "bench-network-2";
+const BOX = "bench-connected";
+
+/** A container on a network of its own, from the command's start to its end. */
+const runOnNetwork: Row = {
+  key: "run-network",
+  figures: { time: { title: "`run --rm` on a user-defined network", unit: "ms", target: { kind: "ratio", max: 0.15 } } },
+  prepare: ({ docker }, engine) => docker.run(engine, ["network", "create", NETWORK]),
+  sample: ({ docker }, engine) => ({ time: timed(() => docker.run(engine, ["run", "--rm", "--network", NETWORK, "busybox", "true"])) }),
+  cleanUp: ({ docker }, engine) => docker.run(engine, ["network", "rm", NETWORK], { check: false }),
+};
+
+const createAndRemove: Row = {
+  key: "network",
+  figures: { time: { title: "`network create` and `network rm`", unit: "ms", target: { kind: "ratio", max: 0.2 } } },
+  sample: ({ docker }, engine) => ({
+    time: timed(() => {
+      docker.run(engine, ["network", "create", NETWORK]);
+      docker.run(engine, ["network", "rm", NETWORK]);
+    }),
+  }),
+  cleanUp: ({ docker }, engine) => docker.run(engine, ["network", "rm", NETWORK], { check: false }),
+};
+
+const connectAndDisconnect: Row = {
+  key: "connect",
+  figures: {
+    time: { title: "`network connect` and `disconnect` of a running container", unit: "ms", target: { kind: "ratio", max: 0.2 } },
+  },
+  prepare: ({ docker }, engine) => {
+    docker.run(engine, ["network", "create", OTHER]);
+    docker.run(engine, ["run", "-d", "--name", BOX, "busybox", "sleep", "900"]);
+  },
+  sample: ({ docker }, engine) => ({
+    time: timed(() => {
+      docker.run(engine, ["network", "connect", OTHER, BOX]);
+      docker.run(engine, ["network", "disconnect", OTHER, BOX]);
+    }),
+  }),
+  cleanUp: ({ docker }, engine) => {
+    docker.run(engine, ["rm", "-f", BOX], { check: false });
+    docker.run(engine, ["network", "rm", OTHER], { check: false });
+  },
+};
+
+export const networkRows: readonly Row[] = [runOnNetwork, createAndRemove, connectAndDisconnect];
