@@ -1,3 +1,4 @@
+import { parseDelay, parseEgressAllow, parseEgressMode, parseLoss, parseRate } from "../../spec/engine/mod.ts";
 import { checkEnv } from "../env-file.ts";
 import {
   BOOLEAN,
@@ -27,6 +28,22 @@ function checkStream(text: string): string {
   const stream = text.toLowerCase();
   if (!["stdin", "stdout", "stderr"].includes(stream)) throw new Error("valid streams are STDIN, STDOUT and STDERR");
   return stream;
+}
+
+/** Text that is passed on as it is, once it parses. */
+function checked(parse: (text: string) => unknown): Kind<string> {
+  return {
+    ...STRING,
+    parse: (text) => {
+      parse(text);
+      return text;
+    },
+  };
+}
+
+function checkEgress(text: string): string {
+  parseEgressAllow(text);
+  return text;
 }
 
 const ALLOWED_SYSCTLS = new Set([
@@ -108,6 +125,12 @@ export const CONTAINER_FLAGS = {
   "dns-option": { kind: LIST, help: "Set DNS options" },
   "dns-search": { kind: listOf(checkDnsSearch), help: "Set custom DNS search domains" },
   domainname: { kind: STRING, help: "Container NIS domain name" },
+  egress: { kind: checked(parseEgressMode), isOwn: true, help: "Drop or only record what the container may not reach (enforce|learn)" },
+  "egress-allow": {
+    kind: listOf(checkEgress),
+    isOwn: true,
+    help: "Let the container reach only these (domains, *.domains, addresses, networks in CIDR form)",
+  },
   entrypoint: { kind: STRING, help: "Overwrite the default ENTRYPOINT of the image" },
   env: { kind: listOf(checkEnv), short: "e", help: "Set environment variables" },
   "env-file": { kind: LIST, help: "Read in a file of environment variables" },
@@ -148,6 +171,10 @@ export const CONTAINER_FLAGS = {
   "memory-swappiness": { kind: INT, initial: -1, help: "Tune container memory swappiness (0 to 100) (default -1)" },
   mount: { kind: MOUNTS, help: "Attach a filesystem mount to the container" },
   name: { kind: STRING, help: "Assign a name to the container" },
+  "net-delay": { kind: checked(parseDelay), isOwn: true, help: "Delay the container's packets (e.g. 80ms)" },
+  "net-jitter": { kind: checked(parseDelay), isOwn: true, help: "Vary that delay by as much (e.g. 10ms)" },
+  "net-loss": { kind: checked(parseLoss), isOwn: true, help: "Lose some of the container's packets (e.g. 1%)" },
+  "net-rate": { kind: checked(parseRate), isOwn: true, help: "Limit the rate of the container's network (e.g. 10mbit)" },
   network: { kind: NETWORKS, help: "Connect a container to a network" },
   "network-alias": { kind: LIST, help: "Add network-scoped alias for the container" },
   "no-healthcheck": { kind: BOOLEAN, help: "Disable any container-specified HEALTHCHECK" },

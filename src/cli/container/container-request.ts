@@ -1,4 +1,18 @@
-import { type ContainerCreateRequest, type HostConfig, type PortBinding, type RestartPolicy, TTL_LABEL } from "../../spec/engine/mod.ts";
+import {
+  type ContainerCreateRequest,
+  EGRESS_ALLOW_LABEL,
+  EGRESS_LABEL,
+  type HostConfig,
+  NET_DELAY_LABEL,
+  NET_JITTER_LABEL,
+  NET_LOSS_LABEL,
+  NET_RATE_LABEL,
+  type PortBinding,
+  parseSources,
+  portAllowLabel,
+  type RestartPolicy,
+  TTL_LABEL,
+} from "../../spec/engine/mod.ts";
 import { readEnvFile, readLabelFile } from "../env-file.ts";
 import { pairs } from "../flag-kinds.ts";
 import type { FlagValues } from "../flags.ts";
@@ -9,7 +23,7 @@ import { parseHealth } from "./health.ts";
 import { idmapLabels } from "./mounts.ts";
 import { checkMac } from "./names.ts";
 import { endpointsOf } from "./networks.ts";
-import { parseExpose, parsePublish, shortPublish } from "./ports.ts";
+import { parseExpose, parsePublish, shortPublish, splitAllow } from "./ports.ts";
 import { parseSecurityOptions } from "./security.ts";
 import { parseVolumes } from "./volumes.ts";
 
@@ -48,17 +62,28 @@ export function parseRestartPolicy(text: string): RestartPolicy {
 interface Ports {
   readonly exposed: Readonly<Record<string, object>>;
   readonly bindings: Readonly<Record<string, PortBinding[]>>;
+  /** Labels with who alone may use a port. */
+  readonly labels: Labels;
 }
 
 function portsOf(flags: ContainerFlags): Ports {
   const exposed: Record<string, object> = {};
   const bindings: Record<string, PortBinding[]> = {};
-  for (const mapping of flags.publish.map(shortPublish).flatMap(parsePublish)) {
-    exposed[mapping.port] = {};
-    bindings[mapping.port] = [...(bindings[mapping.port] ?? []), { HostIp: mapping.hostIp, HostPort: mapping.hostPort }];
+  const labels: Record<string, string> = {};
+  for (const text of flags.publish) {
+    const { mapping, sources } = splitAllow(text);
+    for (const { port, hostIp, hostPort } of parsePublish(shortPublish(mapping))) {
+      exposed[port] = {};
+      bindings[port] = [...(bindings[port] ?? []), { HostIp: hostIp, HostPort: hostPort }];
+      if (sources.length === 0) continue;
+      const label = portAllowLabel(port);
+      const list = parseSources(sources.join(",")).join(",");
+      if ((labels[label] ?? list) !== list) throw new Error(`conflicting options: two lists of sources for port ${port}`);
+      labels[label] = list;
+    }
   }
   for (const port of flags.expose.flatMap(parseExpose)) exposed[port] ??= {};
-  return { exposed, bindings };
+  return { exposed, bindings, labels };
 }
 
 function loggingOptions(driver: string, given: readonly string[]): Labels {
@@ -69,6 +94,24 @@ function loggingOptions(driver: string, given: readonly string[]): Labels {
 function storageOptions(given: readonly string[]): Labels | undefined {
   for (const text of given) if (!text.includes("=")) throw new Error("invalid storage option");
   return given.length === 0 ? undefined : pairs(given);
+}
+
+/** Labels that say what docker's API has no fields for. */
+function ownLabels(flags: ContainerFlags): Labels {
+  const given: Readonly<Record<string, string>> = {
+    "dhow.time-offset": flags["time-offset"],
+    [TTL_LABEL]: flags.ttl,
+    [NET_RATE_LABEL]: flags["net-rate"],
+    [NET_DELAY_LABEL]: flags["net-delay"],
+    [NET_JITTER_LABEL]: flags["net-jitter"],
+    [NET_LOSS_LABEL]: flags["net-loss"],
+    [EGRESS_LABEL]: flags.egress,
+  };
+  return {
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== "")),
+    // also an empty list is one: it allows nothing
+    ...(flags["egress-allow"].length > 0 && { [EGRESS_ALLOW_LABEL]: flags["egress-allow"].filter((text) => text !== "").join(",") }),
+  };
 }
 
 /** Docker's checks of modes that name another container, in its order. */
@@ -210,12 +253,7 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
     WorkingDir: flags.workdir,
     Entrypoint: entrypointOf(input),
     OnBuild: null,
-    Labels: {
-      ...idmapLabels(flags.mount),
-      ...labels,
-      ...(flags["time-offset"] !== "" && { "dhow.time-offset": flags["time-offset"] }),
-      ...(flags.ttl !== "" && { [TTL_LABEL]: flags.ttl }),
-    },
+    Labels: { ...idmapLabels(flags.mount), ...labels, ...ownLabels(flags), ...ports.labels },
     ...(flags["stop-signal"] !== "" && { StopSignal: flags["stop-signal"] }),
     ...(changed.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
     HostConfig: host,
