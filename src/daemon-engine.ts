@@ -19,6 +19,7 @@ import {
   ContainerStore,
   ContainerStreams,
   Containers,
+  conditionsApi,
   connectContainer,
   disconnectContainer,
   type Emit,
@@ -451,6 +452,7 @@ function engineApi(
     volumes: volumesApi,
     networks: networksApi(deps),
     ports: portsApi(deps),
+    conditions: conditionsApi(deps),
     system,
   };
 }

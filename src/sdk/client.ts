@@ -499,6 +499,12 @@ function ports(t: Transport): EngineApi["ports"] {
   };
 }
 
+function conditions(t: Transport): EngineApi["conditions"] {
+  return {
+    change: (ref, request) => t.post(`/containers/${segment(ref)}/conditions`, {}, request),
+  };
+}
+
 function networks(t: Transport): EngineApi["networks"] {
   return {
     list: (filters) => t.get("/networks", { filters: filtersParameter(filters) }),
@@ -592,6 +598,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     volumes: volumes(t),
     networks: networks(t),
     ports: ports(t),
+    conditions: conditions(t),
     system: system(t),
     leases: leases(t),
     sockets: sockets(t),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DhowError, isKind } from "../lib/mod.ts";
 import type {
   AttachSession,
+  ConditionsText,
   ContainerInspectResponse,
   ContainerStatsResponse,
   FilesystemChange,
@@ -220,6 +221,11 @@ export class Container implements AsyncDisposable {
   /** Publishes ports of it and takes others back, whether it runs or not: all of it or nothing. */
   async changePorts({ signal, ...change }: PortChangeRequest & SignalOption): Promise<PortChangeResponse> {
     return this.#access.within(signal).ports.change(this.id, change);
+  }
+
+  /** Makes its network slower, later, lossier or none of it, also while it runs; answers with what holds from now on. */
+  async changeConditions({ signal, ...change }: ConditionsText & SignalOption): Promise<ConditionsText> {
+    return this.#access.within(signal).conditions.change(this.id, change);
   }
 
   /** Removes it; by default with its anonymous volumes, and when it runs. */

@@ -45,6 +45,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
     "volumes",
     "networks",
     "ports",
+    "conditions",
     "system",
     "leases",
     "sockets",

@@ -217,6 +217,7 @@ const ROUTES = [
   "POST /containers/x/wait",
   "POST /containers/x/update",
   "POST /containers/x/ports",
+  "POST /containers/x/conditions",
   "POST /containers/x/attach",
   "GET /containers/x/attach/ws",
   "GET /containers/x/logs",

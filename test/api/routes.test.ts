@@ -116,6 +116,14 @@ const pairs: readonly Golden[] = [
     json: { Ports: {} },
   },
   {
+    request: "POST /containers/web/conditions",
+    body: { Rate: "10mbit", Loss: "" },
+    answer: { Rate: "10mbit" },
+    call: ["conditions.change", "web", { Rate: "10mbit", Loss: "" }],
+    status: 200,
+    json: { Rate: "10mbit" },
+  },
+  {
     request: "POST /auth",
     body: { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" },
     answer: { Status: "Login Succeeded", IdentityToken: "" },

@@ -1,4 +1,5 @@
 export { Background } from "./background.ts";
+export { conditionsApi } from "./conditions.ts";
 export type { HostDefaults } from "./config.ts";
 export { connectContainer, disconnectContainer } from "./connect.ts";
 export { isRunning, networkMode } from "./container.ts";

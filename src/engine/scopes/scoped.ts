@@ -1,4 +1,5 @@
 import type { EngineApi, SocketsApi } from "../../spec/engine/mod.ts";
+import { scopedConditions } from "./conditions.ts";
 import {
   scopedCheckpoints,
   scopedContainers,
@@ -47,6 +48,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     volumes: scopedVolumes(objects, quota, checkLease),
     networks: scopedNetworks(objects),
     ports: scopedPorts(objects),
+    conditions: scopedConditions(objects),
     system: scopedSystem(objects),
     leases: scopedLeases(objects),
     sockets: noSockets(access),

@@ -2,6 +2,7 @@ import type { EngineApi } from "../../spec/engine/mod.ts";
 import type { Route } from "../router.ts";
 import { absentRoutes } from "./absent.ts";
 import { checkpointRoutes } from "./checkpoints.ts";
+import { conditionRoutes } from "./conditions.ts";
 import { containerRoutes } from "./containers.ts";
 import { contentsRoutes } from "./contents.ts";
 import { execRoutes } from "./exec.ts";
@@ -33,6 +34,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...volumeRoutes(api),
     ...networkRoutes(api),
     ...portRoutes(api),
+    ...conditionRoutes(api),
     ...systemRoutes(api, options),
     ...leaseRoutes(api),
     ...socketRoutes(api),

@@ -5,6 +5,7 @@
  * Every method throws DhowError with Docker's words: notFound, conflict, invalid, notModified, forbidden, unavailable, unsupported, internal.
  */
 import type { CheckOptions, CheckReport } from "./check.ts";
+import type { ConditionsApi } from "./conditions.ts";
 import type {
   AuthConfig,
   AuthResponse,
@@ -458,6 +459,7 @@ export interface EngineApi {
   readonly volumes: VolumesApi;
   readonly networks: NetworksApi;
   readonly ports: PortsApi;
+  readonly conditions: ConditionsApi;
   readonly system: SystemApi;
   readonly leases: LeasesApi;
   readonly sockets: SocketsApi;

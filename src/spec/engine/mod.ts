@@ -1,5 +1,6 @@
 export * from "./api.ts";
 export type * from "./check.ts";
+export type * from "./conditions.ts";
 export type * from "./dto.ts";
 export type * from "./image-gc.ts";
 export * from "./leases.ts";

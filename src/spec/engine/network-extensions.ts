@@ -11,6 +11,7 @@
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
 import { DhowError, parseDuration } from "../../lib/mod.ts";
+import type { ConditionsText } from "./conditions.ts";
 
 export const NET_RATE_LABEL = "dhow.net.rate";
 export const NET_DELAY_LABEL = "dhow.net.delay";
@@ -97,6 +98,30 @@ export function parseNetworkExtensions(labels: Labels | null | undefined): Netwo
 export function withPortAllows(labels: Labels | null | undefined, portAllows: readonly PortAllow[]): Record<string, string> {
   const others = Object.entries(labels ?? {}).filter(([key]) => !isPortLabel(key));
   return Object.fromEntries([...others, ...portAllows.map(({ port, sources }) => [portAllowLabel(port), sources.join(",")])]);
+}
+
+const CONDITION_LABELS: Readonly<Record<keyof ConditionsText, string>> = {
+  Rate: NET_RATE_LABEL,
+  Delay: NET_DELAY_LABEL,
+  Jitter: NET_JITTER_LABEL,
+  Loss: NET_LOSS_LABEL,
+};
+
+/** Labels that ask for these conditions, and for what else the given ones do; see `ConditionsApi.change` for what is left out or empty. */
+export function withConditions(labels: Labels | null | undefined, change: ConditionsText): Record<string, string> {
+  const changed: Record<string, string> = { ...labels };
+  for (const [key, label] of Object.entries(CONDITION_LABELS) as [keyof ConditionsText, string][]) {
+    const text = change[key];
+    if (text === "") delete changed[label];
+    else if (text !== undefined) changed[label] = text;
+  }
+  return changed;
+}
+
+/** The conditions that labels ask for, as they were written. */
+export function conditionsText(labels: Labels | null | undefined): ConditionsText {
+  const asked = Object.entries(CONDITION_LABELS).flatMap(([key, label]) => (labels?.[label] === undefined ? [] : [[key, labels[label]]]));
+  return Object.fromEntries(asked);
 }
 
 function isPortLabel(key: string): boolean {

@@ -18,6 +18,10 @@ const FLAGS = {
   memory: { kind: BYTES, short: "m", help: "Memory limit" },
   "memory-reservation": { kind: BYTES, help: "Memory soft limit" },
   "memory-swap": { kind: SWAP_BYTES, help: "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
+  "net-delay": { kind: STRING, isOwn: true, help: "Delay what the container sends (e.g. 80ms; empty: no longer)" },
+  "net-jitter": { kind: STRING, isOwn: true, help: "How far the delay varies (e.g. 10ms; empty: not at all)" },
+  "net-loss": { kind: STRING, isOwn: true, help: "Lose a part of what the container sends (e.g. 1%; empty: nothing)" },
+  "net-rate": { kind: STRING, isOwn: true, help: "Limit the container's network, each way (e.g. 10mbit; empty: no limit)" },
   "pids-limit": { kind: INT, help: "Tune container pids limit (set -1 for unlimited)" },
   "publish-add": { kind: LIST, isOwn: true, help: "Publish a container's port(s) to the host, also while it runs" },
   "publish-rm": { kind: LIST, isOwn: true, help: "Take published port(s) of the host back ([IP:]HOSTPORT[/PROTOCOL] or :PORT[/PROTOCOL])" },
@@ -46,7 +50,13 @@ export const update = command({
   run: async (ctx, args, flags, changed) => {
     if (changed.size === 0) throw new Error("you must provide one or more flags when using this command");
     const ports = portChange(flags["publish-add"], flags["publish-rm"]);
-    const hasLimits = [...changed].some((flag) => flag !== "publish-add" && flag !== "publish-rm");
+    const conditions = {
+      ...(changed.has("net-rate") && { Rate: flags["net-rate"] }),
+      ...(changed.has("net-delay") && { Delay: flags["net-delay"] }),
+      ...(changed.has("net-jitter") && { Jitter: flags["net-jitter"] }),
+      ...(changed.has("net-loss") && { Loss: flags["net-loss"] }),
+    };
+    const hasLimits = [...changed].some((flag) => !flag.startsWith("publish-") && !flag.startsWith("net-"));
     const request = {
       BlkioWeight: flags["blkio-weight"],
       CpuPeriod: flags["cpu-period"],
@@ -67,6 +77,7 @@ export const update = command({
     try {
       await forEachArg(args, async (ref) => {
         if (ports !== undefined) await ctx.api.ports.change(ref, ports);
+        if (Object.keys(conditions).length > 0) await ctx.api.conditions.change(ref, conditions);
         if (hasLimits) warnings.push(...((await ctx.api.containers.update(ref, request)).Warnings ?? []));
         ctx.out(ref);
       });
