@@ -72,6 +72,12 @@ describe("one server", () => {
     expect(hostsOf(await client.ask(query("example.org")))).toBe(1);
   });
 
+  test("is given up when it floods", async () => {
+    await listen(FIRST, (asked) => Array.from({ length: 80 }, () => answer(query("other.org", { id: asked.readUInt16BE(0) }))));
+    upstreams = [FIRST];
+    expect(codeOf(await client.ask(query("example.org")))).toBe(SERVFAIL);
+  });
+
   test("may be the host's own", async () => {
     const port = 20_000 + (process.pid % 10_000);
     const onHost: Upstream = { address: "127.0.0.1", isFromHost: true, port };

@@ -17,6 +17,8 @@ const MAX_TCP_BYTES = 0xffff;
 /** A sandbox that asks more often than this has to wait: its queries pile up in its own socket's buffer, and no other's suffer. */
 const WINDOW_MS = 50;
 const MAX_PER_WINDOW = 1000;
+/** What a query handed on, or a connection, counts as: they cost so much more. */
+const DEAR = 3;
 
 export interface SandboxSockets {
   readonly udp: Fd;
@@ -117,6 +119,7 @@ export class SandboxServer implements SandboxDns {
   }
 
   #forward(message: Buffer, query: Query, isTcp: boolean, reply: (answer: Uint8Array) => void): void {
+    this.#count(DEAR);
     try {
       // most sandboxes never ask for a name of others
       this.#forwarder ??= new Forwarder(this.#context, this.#o);
@@ -132,6 +135,7 @@ export class SandboxServer implements SandboxDns {
       for (let i = 0; i < BATCH && !this.#isClosed; i++) {
         const socket = acceptInet(this.#sockets.tcp.fd);
         if (socket === undefined) return;
+        this.#count(DEAR);
         if (this.#connections.size < MAX_CONNECTIONS && this.#context.sockets.take()) this.#connect(socket);
         else socket.close();
       }
@@ -197,8 +201,9 @@ export class SandboxServer implements SandboxDns {
     return true;
   }
 
-  #count(): void {
-    if (++this.#served < MAX_PER_WINDOW) return;
+  #count(weight = 1): void {
+    this.#served += weight;
+    if (this.#served < MAX_PER_WINDOW) return;
     const now = performance.now();
     const waitMs = this.#windowStart + WINDOW_MS - now;
     this.#served = 0;

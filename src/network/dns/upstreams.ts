@@ -24,6 +24,9 @@ const MAX_SOCKETS = 16;
 /** Datagrams taken from one socket before others have their turn. */
 const BATCH = 16;
 
+/** Who sends so much that answers nothing is guessing ids, or worse. */
+const MAX_STRAY = 64;
+
 /** A query to be handed on. Its message's id is not kept: `query` has the client's. */
 export interface Asking {
   readonly message: Buffer;
@@ -159,6 +162,7 @@ class UdpSocket {
   readonly #waiting = new Map<number, Waiting>();
   readonly #onClose: () => void;
   #isClosed = false;
+  #stray = 0;
 
   constructor(context: DnsContext, fd: Fd, onClose: () => void) {
     this.#context = context;
@@ -215,14 +219,17 @@ class UdpSocket {
         return;
       }
       if (length < 0) return;
-      if (length >= 2) this.#take(buffer.subarray(0, length));
+      this.#take(buffer.subarray(0, length));
     }
   }
 
   #take(answer: Buffer): void {
     const id = idOf(answer);
     const waiting = this.#waiting.get(id);
-    if (waiting === undefined || !isAnswerTo(answer, waiting.message, waiting.query)) return;
+    if (waiting === undefined || !isAnswerTo(answer, waiting.message, waiting.query)) {
+      if (++this.#stray > MAX_STRAY) this.#fail();
+      return;
+    }
     this.#drop(id, waiting);
     setId(answer, waiting.query.id);
     waiting.onAnswer(answer);
