@@ -22,6 +22,11 @@ export class DaemonMetrics {
     "The number of seconds it takes to process each image action",
     { name: "action" },
   );
+  readonly #networkActions = new Histogram(
+    "engine_daemon_network_actions_seconds",
+    "The number of seconds it takes to process each network action",
+    { name: "action" },
+  );
   readonly #hostFunctions = new Histogram(
     "engine_daemon_host_info_functions_seconds",
     "The number of seconds it takes to call functions gathering info about the host",
@@ -45,6 +50,8 @@ export class DaemonMetrics {
       ...api,
       containers: timed(api.containers, { create: "create", remove: "delete" }, this.#containerActions),
       lifecycle: timed(api.lifecycle, { start: "start" }, this.#containerActions),
+      contents: timed(api.contents, { changes: "changes", commit: "commit" }, this.#containerActions),
+      networks: timed(api.networks, { connect: "connect", disconnect: "disconnect" }, this.#networkActions),
       images: timed(api.images, { remove: "delete" }, this.#imageActions),
       system: timed(api.system, { info: "system_info", version: "system_version" }, this.#hostFunctions),
     };
@@ -52,7 +59,7 @@ export class DaemonMetrics {
 
   /** All of it, as text. */
   readonly text = (): string => {
-    const own = [this.#containerActions, this.#imageActions, this.#hostFunctions];
+    const own = [this.#containerActions, this.#imageActions, this.#networkActions, this.#hostFunctions];
     return formatMetrics([...own, ...engineMetrics(this.#engine), ...dhowMetrics(this.#engine, this.#requests), ...processMetrics()]);
   };
 }

@@ -62,6 +62,16 @@ test("container states, actions, events and health checks are counted", async ()
   expect((after(actions("create")) ?? 0) - (before(actions("create")) ?? 0)).toBe(3);
   expect((after(actions("start")) ?? 0) - (before(actions("start")) ?? 0)).toBe(2);
   expect(after('engine_daemon_container_actions_seconds_bucket{action="start",le="+Inf"}')).toBe(after(actions("start")));
+  await daemon.ok("diff", "one");
+  await daemon.ok("network", "create", "side");
+  await daemon.ok("network", "connect", "side", "one");
+  await daemon.ok("network", "disconnect", "side", "one");
+  await daemon.ok("network", "rm", "side");
+  const later = await scrape();
+  expect((later(actions("changes")) ?? 0) - (before(actions("changes")) ?? 0)).toBe(1);
+  for (const action of ["connect", "disconnect"]) {
+    expect(later(`engine_daemon_network_actions_seconds_count{action="${action}"}`)).toBe(1);
+  }
   expect((after("engine_daemon_events_total") ?? 0) - (before("engine_daemon_events_total") ?? 0)).toBeGreaterThan(5);
   await until("a failed check", async () => ((await scrape())("engine_daemon_health_checks_failed_total") ?? 0) > 0);
   await daemon.ok("rm", "-f", "one", "two", "three");
