@@ -22,7 +22,7 @@ afterAll(async () => {
 async function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
   const child = Bun.spawn(["timeout", "--kill-after=5", "100", ...command], {
     cwd: daemon.dir,
-    env: { ...process.env, HOME: daemon.dir, DOCKER_HOST: daemon.host, CLIENTS: dir, ...env },
+    env: { ...process.env, HOME: daemon.dir, TMPDIR: daemon.dir, DOCKER_HOST: daemon.host, CLIENTS: dir, ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
