@@ -3,6 +3,7 @@ import {
   type ContainerCreateOptions,
   type ContainerCreateRequest,
   type ContainerCreateResponse,
+  type EndpointSettings,
   type HostConfig,
   type ImageInspect,
   type Mount,
@@ -51,9 +52,9 @@ export async function createScoped(
     ...(await sharedWith(objects, host)),
     ...(quota.cgroupParent === undefined ? {} : { CgroupParent: quota.cgroupParent }),
   };
-  for (const network of [host.NetworkMode ?? "", ...Object.keys(request.NetworkingConfig?.EndpointsConfig ?? {})]) {
-    await requireNetwork(objects, network);
-  }
+  const endpoints = request.NetworkingConfig?.EndpointsConfig ?? {};
+  for (const network of [host.NetworkMode ?? "", ...Object.keys(endpoints)]) await requireNetwork(objects, network);
+  const NetworkingConfig = { EndpointsConfig: await mapValues(endpoints, (endpoint) => withLinkIds(objects, endpoint ?? {})) };
   const volumes = await namedVolumes(objects, host);
   const anonymous = countAnonymous(request, image);
   return quota.make({ containers: 1, volumes: volumes.absent.length + anonymous }, async () => {
@@ -62,7 +63,7 @@ export async function createScoped(
       await createVolume(objects, { Name: name, Labels: access.labelsOfNew("volumes", null) });
       undo.defer(() => engine.volumes.remove(name, { force: true }).catch(() => {}));
     }
-    const created = await objects.withoutIds(engine.containers.create({ ...request, Labels, HostConfig }, options));
+    const created = await objects.withoutIds(engine.containers.create({ ...request, Labels, HostConfig, NetworkingConfig }, options));
     undo.move();
     return created;
   });
@@ -105,11 +106,7 @@ async function sharedWith(objects: Objects, host: HostConfig): Promise<HostConfi
     const { container } = parseVolumesFrom(text);
     donors.push(`${await find(container, "files")}${text.slice(container.length)}`);
   }
-  const links: string[] = [];
-  for (const text of host.Links ?? []) {
-    const [name = "", alias = name.replace(/^\//, "")] = text.split(":");
-    links.push(`${await named(objects.container(name, "read"))}:${alias}`);
-  }
+  const links = await linkIds(objects, host.Links);
   return {
     ...(donors.length > 0 ? { VolumesFrom: donors } : {}),
     ...(links.length > 0 ? { Links: links } : {}),
@@ -117,6 +114,24 @@ async function sharedWith(objects: Objects, host: HostConfig): Promise<HostConfi
     ...(joins(host.IpcMode) ? { IpcMode: await mode(host.IpcMode) } : {}),
     ...(joins(host.PidMode) ? { PidMode: await mode(host.PidMode) } : {}),
   };
+}
+
+async function mapValues<T, U>(given: Readonly<Record<string, T>>, change: (value: T) => Promise<U>): Promise<Record<string, U>> {
+  return Object.fromEntries(await Promise.all(Object.entries(given).map(async ([key, value]) => [key, await change(value)] as const)));
+}
+
+async function linkIds(objects: Objects, links: readonly string[] | null | undefined): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const text of links ?? []) {
+    const [name = "", alias = name.replace(/^\//, "")] = text.split(":");
+    found.push(`${await named(objects.container(name, "read"))}:${alias}`);
+  }
+  return found;
+}
+
+/** An endpoint's settings with the containers that it links to, by their ids. @throws invalid for one that is not visible */
+export async function withLinkIds(objects: Objects, endpoint: EndpointSettings): Promise<EndpointSettings> {
+  return endpoint.Links?.length ? { ...endpoint, Links: await linkIds(objects, endpoint.Links) } : endpoint;
 }
 
 async function requireNetwork(objects: Objects, name: string): Promise<void> {

@@ -5,6 +5,7 @@ import {
   type HostConfig,
   isNetworkExtension,
   type Mount,
+  type NetworkCreateRequest,
   type VolumeCreateRequest,
 } from "../../spec/engine/mod.ts";
 import { parseBind } from "../../volumes/mod.ts";
@@ -180,8 +181,11 @@ const CONFIG: Checks<ContainerConfig> = {
 
 const ENDPOINT: Checks<EndpointSettings> = {
   Aliases: anything,
+  DriverOpts: (options) => Object.keys(options).find((key) => key !== "com.docker.network.endpoint.ifname"),
   GwPriority: anything,
   IPAMConfig: anything,
+  // who that is, is looked at where it is looked up
+  Links: anything,
   MacAddress: anything,
   NetworkID: anything,
 };
@@ -237,6 +241,32 @@ export function volumeProblem({ Driver = "", DriverOpts, ClusterVolumeSpec, Labe
   if (Driver !== "" && Driver !== "local") return `Driver ${Driver}`;
   if (!isZero(ClusterVolumeSpec)) return "ClusterVolumeSpec";
   return driverOptionsProblem(DriverOpts) ?? labelProblem(Labels);
+}
+
+/** Of a bridge: what changes nothing outside of it. */
+const NETWORK_OPTIONS: ReadonlySet<string> = new Set(["com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc"]);
+
+const NETWORK: Checks<NetworkCreateRequest> = {
+  Attachable: anything,
+  CheckDuplicate: anything,
+  // the network that it names is looked up
+  ConfigFrom: anything,
+  Driver: oneOf("bridge", "default"),
+  EnableIPv4: anything,
+  EnableIPv6: anything,
+  Internal: anything,
+  // a subnet of the client's choice could take the place of a route of the host's
+  IPAM: ({ Driver = "", Config, Options }) =>
+    first([oneOf("", "default")(Driver), isZero(Config) ? undefined : "Config", isZero(Options) ? undefined : "Options"]),
+  Labels: (labels) => labelProblem(labels),
+  Name: anything,
+  Options: (options) => Object.keys(options).find((key) => !NETWORK_OPTIONS.has(key)),
+  Scope: oneOf("local"),
+};
+
+/** What of a network to be is not allowed: being anything but a bridge that the engine chooses the addresses of. */
+export function networkProblem(request: NetworkCreateRequest): string | undefined {
+  return problem("Network", request, NETWORK);
 }
 
 const TMPFS_OPTION = /^(?:(?:size|mode|uid|gid|nr_inodes)=[0-9a-zA-Z%]*|nosuid|nodev|noexec|ro|rw)$/;

@@ -1,9 +1,12 @@
-import type { NetworkInspect, NetworksApi } from "../../spec/engine/mod.ts";
+import { DhowError, isKind } from "../../lib/mod.ts";
+import { type NetworkInspect, type NetworksApi, SOCKET_LABEL } from "../../spec/engine/mod.ts";
 import { perRule } from "./containers.ts";
-import type { Objects } from "./objects.ts";
+import { type CheckLease, withLinkIds } from "./create.ts";
+import { endpointProblem, networkProblem } from "./host-config.ts";
+import { type Objects, PREDEFINED } from "./objects.ts";
 
 /** Networks as far as a socket's clients see them. */
-export function scopedNetworks(objects: Objects): NetworksApi {
+export function scopedNetworks(objects: Objects, checkLease: CheckLease): NetworksApi {
   const { access, engine } = objects;
   const { networks } = engine;
   return {
@@ -21,18 +24,35 @@ export function scopedNetworks(objects: Objects): NetworksApi {
       const deleted = results.flatMap(({ NetworksDeleted }) => NetworksDeleted ?? []);
       return { NetworksDeleted: deleted.length > 0 ? deleted : null };
     },
-    create: (request) => {
+    create: async (request) => {
       access.require("networks", "create");
-      return networks.create({ ...request, Labels: { ...request.Labels, ...access.labelsOfNew("networks", request.Labels) } });
+      const problem = objects.isConfined ? networkProblem(request) : undefined;
+      if (problem !== undefined) throw access.refusal(problem);
+      await checkLease(request.Labels);
+      const own = access.labelsOfNew("networks", request.Labels);
+      const from = request.ConfigFrom?.Network;
+      const ConfigFrom = from ? { Network: (await objects.network(from, "read")).Name } : undefined;
+      const Labels = { ...request.Labels, ...own, [SOCKET_LABEL]: access.socket };
+      return networks.create({ ...request, Labels, ...(ConfigFrom && { ConfigFrom }) });
     },
     remove: async (ref) => {
-      const { Id = "" } = await objects.network(ref, "remove");
-      await networks.remove(Id);
+      const { Id = "", Name = "", ConfigOnly } = await objects.network(ref, "remove");
+      try {
+        await networks.remove(Id);
+      } catch (error) {
+        if (!isKind(error, "forbidden") || PREDEFINED.has(Name) || ConfigOnly) throw error;
+        // the engine says by name who is on it
+        throw new DhowError("forbidden", `error while removing network: network ${Name} has active endpoints`, { cause: error });
+      }
     },
     connect: async (ref, request) => {
-      const { Id = "" } = await objects.network(ref, "control");
+      const { Id = "", Driver, Name = "" } = await objects.network(ref, "control");
       const id = await objects.container(request.Container ?? "", "control");
-      await networks.connect(Id, { ...request, Container: id });
+      const asked = request.EndpointConfig ?? {};
+      const problem = Driver === "host" ? `the network ${Name}` : endpointProblem(Name, asked);
+      if (objects.isConfined && problem !== undefined) throw access.refusal(problem);
+      const EndpointConfig = await withLinkIds(objects, asked);
+      await objects.withoutIds(networks.connect(Id, { Container: id, EndpointConfig }));
     },
     disconnect: async (ref, request) => {
       const { Id = "" } = await objects.network(ref, "control");

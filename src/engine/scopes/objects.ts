@@ -9,7 +9,7 @@ import type { Access, Labels, Verb } from "./rules.ts";
 export type Engine = Omit<EngineApi, "sockets">;
 
 /** Networks that every engine has, and that say nothing about anybody. */
-const PREDEFINED: ReadonlySet<string> = new Set(["bridge", "none"]);
+export const PREDEFINED: ReadonlySet<string> = new Set(["bridge", "none"]);
 /** No registry that anybody pulls from is called so. */
 const LOCAL_DOMAIN = "localhost";
 const EVERY = { all: true, limit: 0, size: false, filters: {} };

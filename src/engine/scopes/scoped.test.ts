@@ -72,3 +72,22 @@ test("no port of the host's own services is published later", async () => {
   await expect(add("443")).rejects.toThrow("socket some does not allow HostConfig.PortBindings the host's port 443");
   await expect(add("8443")).rejects.toThrow("ports.change was reached");
 });
+
+test("a network is a bridge whose addresses the engine chooses", async () => {
+  const access = new Access("some", ["networks:create"]);
+  const { networks } = scopedApi(untouchable, { access, quota: new Quota(untouchable, "some", NONE, undefined), isConfined: true });
+  const refused: readonly (readonly [object, string])[] = [
+    [{ Driver: "macvlan" }, 'Driver "macvlan"'],
+    [{ IPAM: { Config: [{ Subnet: "10.0.0.0/8" }] } }, "IPAM Config"],
+    [{ IPAM: { Driver: "other" } }, 'IPAM "other"'],
+    [{ Options: { "com.docker.network.bridge.name": "eth0" } }, "Options com.docker.network.bridge.name"],
+    [{ Labels: { "dhow.serves": "reaper" } }, "Labels the label dhow.serves"],
+    [{ Ingress: true }, "Ingress"],
+    [{ Scope: "swarm" }, 'Scope "swarm"'],
+  ];
+  for (const [request, what] of refused) {
+    await expect(networks.create({ Name: "n", ...request })).rejects.toThrow(`socket some does not allow Network.${what}`);
+  }
+  const plain = { Name: "n", Driver: "bridge", IPAM: { Driver: "default", Config: [], Options: {} }, Options: {}, Labels: { a: "b" } };
+  await expect(networks.create(plain)).rejects.toThrow("networks.create was reached");
+});

@@ -46,7 +46,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     images: scopedImages(objects),
     transfer: scopedTransfer(objects),
     volumes: scopedVolumes(objects, quota, checkLease),
-    networks: scopedNetworks(objects),
+    networks: scopedNetworks(objects, checkLease),
     ports: scopedPorts(objects),
     conditions: scopedConditions(objects),
     system: scopedSystem(objects),
