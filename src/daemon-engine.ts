@@ -558,7 +558,10 @@ function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network
     registryMirrors: config.registryMirrors,
     initPath,
     runtimeVersion,
-    warnings: [...openSocketWarnings(config.hosts, config.tls), ...network.warnings],
+    // the host's firewall may change
+    get warnings() {
+      return [...openSocketWarnings(config.hosts, config.tls), ...network.warnings];
+    },
     isUsernsDefault: userns.isDefault,
   });
 }

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandHelp } from "./help.ts";
-import { COMMANDS, GROUPS } from "./registry.ts";
+import { COMMANDS, GROUPS, SUBCOMMANDS } from "./registry.ts";
 
 const GOLDEN = join(import.meta.dir, "../../test/golden/help");
 const COLUMNS = 79;
@@ -19,6 +19,9 @@ function checkGolden(name: string, text: string): void {
 
 for (const [name, load] of Object.entries(COMMANDS)) {
   test(`dhow ${name} --help`, async () => checkGolden(name, commandHelp("docker", name, await load(), COLUMNS)));
+}
+for (const [name, load] of Object.entries(SUBCOMMANDS)) {
+  test(`dhow ${name} --help`, async () => checkGolden(name.replace(" ", "-"), commandHelp("dhow", name, await load(), COLUMNS)));
 }
 for (const [group, { commands, isOwn }] of Object.entries(GROUPS)) {
   for (const [verb, load] of Object.entries(commands)) {

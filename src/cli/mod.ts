@@ -8,7 +8,7 @@ import { errorText } from "./error-text.ts";
 import { FlagError, HelpRequest, type ParsedFlags, parseFlags } from "./flags.ts";
 import { GLOBAL_FLAGS } from "./global-flags.ts";
 import { commandHelp, usageHint } from "./help.ts";
-import { COMMANDS, GROUP_ALIASES, GROUPS } from "./registry.ts";
+import { COMMANDS, GROUP_ALIASES, GROUPS, SUBCOMMANDS } from "./registry.ts";
 import { isTerminal } from "./terminal/is-terminal.ts";
 import { Output } from "./terminal/output.ts";
 
@@ -28,7 +28,7 @@ type Found =
   | { readonly kind: "group"; readonly path: string; readonly rest: readonly string[] }
   | { readonly kind: "unknown"; readonly path: string; readonly parent: string };
 
-async function find(words: readonly string[]): Promise<Found> {
+async function find(words: readonly string[], program: string): Promise<Found> {
   const [first = "", second] = words;
   if (Object.hasOwn(GROUPS, first)) {
     const group = GROUPS[first];
@@ -38,6 +38,9 @@ async function find(words: readonly string[]): Promise<Found> {
     if (load === undefined) return { kind: "unknown", path: `${first} ${second}`, parent: first };
     return { kind: "command", path: `${first} ${verb}`, command: await load(), rest: words.slice(2) };
   }
+  const own = `${first} ${second ?? ""}`;
+  const loadOwn = program !== "docker" && Object.hasOwn(SUBCOMMANDS, own) ? SUBCOMMANDS[own] : undefined;
+  if (loadOwn !== undefined) return { kind: "command", path: own, command: await loadOwn(), rest: words.slice(2) };
   const load = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
   if (load === undefined) return { kind: "unknown", path: first, parent: "" };
   return { kind: "command", path: first, command: await load(), rest: words.slice(1) };
@@ -104,7 +107,7 @@ class Invocation {
       return 0;
     }
     if (first === "help") return this.#help(global.args.slice(1), help);
-    const found = await find(global.args);
+    const found = await find(global.args, name);
     if (found.kind === "command") return this.#command(found, global);
     if (found.kind === "unknown") return this.#unknown(found);
     const text = async () => (await import("./overview.ts")).groupHelp(name, found.path);
@@ -127,7 +130,7 @@ class Invocation {
       stdout.write(await overview());
       return 0;
     }
-    const found = await find(words);
+    const found = await find(words, name);
     if (found.kind === "unknown") {
       stderr.write(`unknown help topic: ${words.join(" ")}\n`);
       return 1;

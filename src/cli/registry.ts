@@ -209,6 +209,11 @@ export const GROUP_ALIASES: Readonly<Record<string, Readonly<Record<string, stri
   volume: { list: "ls", remove: "rm" },
 };
 
+/** Commands of dhow's own below commands of docker's, which `docker` itself does not have: `dhow port audit`. */
+export const SUBCOMMANDS: Readonly<Record<string, Load>> = {
+  "port audit": async () => (await import("./commands/port/audit.ts")).portAudit,
+};
+
 /** `dhow <command>` */
 export const COMMANDS: Readonly<Record<string, Load>> = {
   __complete: completeWords,

@@ -233,23 +233,3 @@ async function output(command: readonly string[]): Promise<string> {
     return "";
   }
 }
-
-/** Other people's chains that drop forwarded packets by policy: an accept of ours does not overrule them. One sentence each. */
-export async function foreignDrops(tableName: string, bridgeName: string): Promise<string[]> {
-  const warnings: string[] = [];
-  const text = await output(["nft", "-j", "list", "chains"]);
-  const parsed = (text === "" ? { nftables: [] } : JSON.parse(text)) as { readonly nftables: readonly { readonly chain?: NftChain }[] };
-  for (const { chain } of parsed.nftables) {
-    if (chain?.hook !== "forward" || chain.policy !== "drop" || chain.table === tableName) continue;
-    if (chain.family !== "ip" && chain.family !== "inet") continue;
-    warnings.push(
-      `chain ${chain.name} of table ${chain.family} ${chain.table} drops forwarded packets that no rule of its own accepts: containers of ${bridgeName} may be cut off; accept the interface ${bridgeName} there`,
-    );
-  }
-  if ((await output(["iptables-legacy", "-S", "FORWARD"])).includes("-P FORWARD DROP")) {
-    warnings.push(
-      `iptables (legacy) drops forwarded packets by policy: containers of ${bridgeName} may be cut off; accept the interface ${bridgeName} there`,
-    );
-  }
-  return warnings;
-}

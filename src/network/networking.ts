@@ -26,7 +26,7 @@ import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
-import { Firewall, foreignDrops } from "./firewall.ts";
+import { Firewall } from "./firewall.ts";
 import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
 import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
@@ -34,11 +34,13 @@ import { Names } from "./names.ts";
 import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
 import type { PublishedPort } from "./port-allocator.ts";
+import { type AuditedPort, auditPorts, type BridgePlace, cutOffs, type PublishedPlace } from "./port-audit.ts";
 import { type PortChange, Publisher } from "./publisher.ts";
 import { Reaper } from "./reaper.ts";
-import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
+import { type AcquireRequest, addressesOf, type EndpointWish, gatewayEndpoint, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
 import { SandboxPool } from "./sandbox-pool.ts";
 import { Sandboxes } from "./sandboxes.ts";
+import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
 
 const ANY_ADDRESS = "0.0.0.0";
 const DEFAULT_MTU = 1500;
@@ -132,7 +134,7 @@ export class Networking {
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
   #isServingHostNames = false;
-  #warnings: readonly string[] = [];
+  readonly #watch: CutOffWatch;
 
   constructor(options: NetworkingOptions) {
     this.#o = options;
@@ -143,6 +145,7 @@ export class Networking {
     this.#netfilter = new NetlinkSocket(NETLINK.NETFILTER);
     this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
     this.#publisher = new Publisher({ firewall: this.#firewall, netfilter: this.#netfilter, log: this.#log });
+    this.#watch = new CutOffWatch(() => this.#lookAround(), this.#log);
     this.#reaper = new Reaper({ route: this.#route, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
@@ -218,10 +221,7 @@ export class Networking {
       throw error;
     }
     if (this.#default !== undefined) this.#startDns(this.#default.on);
-    void foreignDrops(this.#o.tableName, bridgeName).then((warnings) => {
-      this.#warnings = warnings;
-      for (const warning of warnings) this.#log.warn(warning);
-    });
+    this.#watch.check();
     this.#pool.fill();
   }
 
@@ -419,8 +419,10 @@ export class Networking {
   }
 
   /** Creates a network. @throws invalid, conflict, forbidden, notFound in docker's words */
-  createNetwork(request: NetworkRequest): Promise<NetworkConfig> {
-    return this.#networks.create(request);
+  async createNetwork(request: NetworkRequest): Promise<NetworkConfig> {
+    const created = await this.#networks.create(request);
+    this.#watch.check();
+    return created;
   }
 
   /** Removes a network. @throws forbidden in docker's words when it is used, or is one that every daemon has */
@@ -479,6 +481,51 @@ export class Networking {
   /** What a running container publishes; undefined: it has no network of its own. */
   publishedPorts(containerId: string): readonly PublishedPort[] | undefined {
     return this.#publisher.published(containerId);
+  }
+
+  #lookAround(): Promise<Surroundings> {
+    return lookAround(this.#route, { tableName: this.#o.tableName, bridges: this.#bridgePlaces() });
+  }
+
+  /** The bridges whose containers get out. */
+  #bridgePlaces(): BridgePlace[] {
+    return [...(this.#default ? [this.#default.network] : []), ...this.#networks.opened()].flatMap(({ config, on }) =>
+      on.bridge === undefined || config.isInternal
+        ? []
+        : { network: config.name, bridge: on.bridge, subnets: config.pools.map(({ subnet }) => subnet) },
+    );
+  }
+
+  /** Who can reach each published port, as far as the rules of the host tell. @throws unavailable */
+  async auditPorts(): Promise<{ readonly ports: readonly AuditedPort[]; readonly notes: readonly string[] }> {
+    const { host, notes } = await this.#lookAround();
+    return { ports: await auditPorts(this.#publishedPlaces(), host), notes: [...cutOffs(host), ...notes] };
+  }
+
+  #publishedPlaces(): PublishedPlace[] {
+    return this.#held.held().flatMap(({ containerId, endpoints }) => {
+      const endpoint = gatewayEndpoint(endpoints);
+      const bridge = endpoint?.network.on.bridge;
+      if (endpoint === undefined || bridge === undefined) return [];
+      const { addresses } = endpoint.plugged;
+      return this.#publisher.leases(containerId).flatMap((lease) => {
+        const { protocol, hostIp, hostPort, containerPort, allow, isV6 } = lease;
+        const containerIp = (isV6 ? addresses[6] : undefined)?.address ?? addresses[4]?.address;
+        if (containerIp === undefined) return [];
+        const place = {
+          containerId,
+          network: endpoint.network.config.name,
+          bridge,
+          protocol,
+          hostIp,
+          hostPort,
+          containerIp,
+          containerPort,
+          allow,
+        };
+        return { ...place, isByDaemon: isV6 && addresses[6] === undefined };
+      });
+    });
   }
 
   changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
@@ -618,7 +665,7 @@ export class Networking {
 
   /** What stands in the way of traffic and is not ours to change, for `docker info`. */
   get warnings(): readonly string[] {
-    return this.#warnings;
+    return this.#watch.warnings;
   }
 
   /**

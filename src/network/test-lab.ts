@@ -35,7 +35,7 @@ export const OUTSIDE6 = "2001:db8:51::2";
 export const OTHER = "198.51.100.3";
 export const OTHER6 = "2001:db8:51::3";
 /** How long a test waits for an answer that is not to come. */
-const NO_ANSWER_MS = 400;
+const NO_ANSWER_MS = 800;
 
 const ip = (text: string): Uint8Array => ipBytes(parseIp(text));
 
@@ -131,21 +131,30 @@ export class Lab {
   }
 
   /** What a server says first; `timeout`, or an errno. */
-  async ask({ netns, host, port, from, protocol = "tcp" }: Question): Promise<string> {
-    const end = (text: string): string => `{ console.log(${text}); process.exit(0); }`;
-    const tcp = `
-      const s = require("node:net").connect({ host: "${host}", port: ${port}${from ? `, localAddress: "${from}"` : ""} });
-      s.setTimeout(${NO_ANSWER_MS}, () => ${end('"timeout"')});
-      s.on("data", (d) => ${end("d.toString().trim()")}); s.on("error", (e) => ${end("e.code")}); s.on("close", () => ${end('"closed"')});`;
-    const udp = `
-      const u = require("node:dgram").createSocket("${host.includes(":") ? "udp6" : "udp4"}");
-      u.on("message", (m) => ${end("m.toString().trim()")}); u.on("error", (e) => ${end("e.code")});
-      u.bind(0, ${from ? `"${from}"` : "undefined"}, () => u.send("hi", ${port}, "${host}")); setTimeout(() => ${end('"timeout"')}, ${NO_ANSWER_MS});`;
-    const child = Bun.spawn([...inside(netns), process.execPath, "-e", protocol === "tcp" ? tcp : udp], {
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    return (await child.stdout.text()).trim();
+  async ask(question: Question): Promise<string> {
+    const [answer = ""] = await this.askAll([question], question.netns);
+    return answer;
+  }
+
+  /** The same for many at once, all of them from one namespace. */
+  async askAll(questions: readonly Question[], netns: string | undefined): Promise<readonly string[]> {
+    const code = `
+      const net = require("node:net"), dgram = require("node:dgram");
+      const tcp = ({ host, port, from }) => new Promise((done) => {
+        const s = net.connect({ host, port, ...(from && { localAddress: from }) });
+        s.setTimeout(${NO_ANSWER_MS}, () => done("timeout"));
+        s.on("data", (d) => done(d.toString().trim())); s.on("error", (e) => done(e.code)); s.on("close", () => done("closed"));
+      });
+      const udp = ({ host, port, from }) => new Promise((done) => {
+        const u = dgram.createSocket(host.includes(":") ? "udp6" : "udp4");
+        u.on("message", (m) => done(m.toString().trim())); u.on("error", (e) => done(e.code));
+        u.bind(0, from, () => u.send("hi", port, host)); setTimeout(() => done("timeout"), ${NO_ANSWER_MS});
+      });
+      const answers = await Promise.all(${JSON.stringify(questions)}.map((q) => (q.protocol === "udp" ? udp : tcp)(q)));
+      console.log(JSON.stringify(answers));
+      process.exit(0);`;
+    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+    return JSON.parse(await child.stdout.text());
   }
 
   /** Opens a connection that says something every few milliseconds, until it is told to end or is cut. */
@@ -153,13 +162,13 @@ export class Lab {
     const { netns, host, port } = question;
     const code = `
       const s = require("node:net").connect({ host: "${host}", port: ${port} });
-      let greeted = false, sent = 0, got = 0, worst = 0, at = 0;
-      const say = () => { at = performance.now(); sent++; s.write("x"); };
+      let greeted = false, got = 0;
+      const say = () => s.write("x");
       s.on("data", (d) => {
         if (!greeted) { greeted = true; console.log("open"); say(); return; }
-        got += d.length; worst = Math.max(worst, performance.now() - at); setTimeout(say, 2);
+        got += d.length; setTimeout(say, 2);
       });
-      const end = (how) => { console.log(JSON.stringify({ how, got, worst })); process.exit(0); };
+      const end = (how) => { console.log(JSON.stringify({ how, got })); process.exit(0); };
       s.on("error", (e) => end(e.code)); s.on("close", () => end("closed"));
       process.stdin.on("data", () => end("asked"));`;
     const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
@@ -188,6 +197,14 @@ export class Lab {
       },
       ended: async () => JSON.parse(await line()),
     };
+  }
+
+  /** How many TCP segments a namespace has sent again. */
+  resent(netns: string): number {
+    const [names = [], values = []] = this.sh(netns, "grep ^Tcp: /proc/net/snmp")
+      .split("\n")
+      .map((line) => line.split(" "));
+    return Number(values[names.indexOf("RetransSegs")]);
   }
 
   /** Keeps a namespace from going: a process in it. Returns its pid. */
@@ -225,10 +242,10 @@ export class Lab {
 }
 
 export interface Stream {
-  /** How it ended, how many answers it got, and how long it waited for one at most. */
-  end(): Promise<{ readonly how: string; readonly got: number; readonly worst: number }>;
+  /** How it ended, and how many answers it got. */
+  end(): Promise<{ readonly how: string; readonly got: number }>;
   /** The same, once it ends by itself. */
-  ended(): Promise<{ readonly how: string; readonly got: number; readonly worst: number }>;
+  ended(): Promise<{ readonly how: string; readonly got: number }>;
 }
 
 function inside(netns: string | undefined): string[] {

@@ -496,6 +496,7 @@ function volumes(t: Transport): EngineApi["volumes"] {
 function ports(t: Transport): EngineApi["ports"] {
   return {
     change: (ref, request) => t.post(`/containers/${segment(ref)}/ports`, {}, request),
+    audit: () => t.get("/ports/audit"),
   };
 }
 

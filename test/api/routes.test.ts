@@ -124,6 +124,13 @@ const pairs: readonly Golden[] = [
     json: { Rate: "10mbit" },
   },
   {
+    request: "GET /ports/audit",
+    answer: { Ports: [], Warnings: ["w"] },
+    call: ["ports.audit"],
+    status: 200,
+    json: { Ports: [], Warnings: ["w"] },
+  },
+  {
     request: "POST /auth",
     body: { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" },
     answer: { Status: "Login Succeeded", IdentityToken: "" },

@@ -1,9 +1,11 @@
 import { DhowError } from "../../lib/mod.ts";
 import { type PortRequest, type PublishedPort, parsePortSpecs } from "../../network/mod.ts";
 import {
+  type AuditedPort,
   type ContainerConfig,
   type HostConfig,
   type NetworkExtensions,
+  type PortAudit,
   type PortBinding,
   type PortChangeRequest,
   type PortChangeResponse,
@@ -21,7 +23,33 @@ import type { Container } from "./store.ts";
 
 /** Published ports of containers. */
 export function portsApi(deps: ContainerDeps): PortsApi {
-  return { change: (ref, request) => changePorts(deps, ref, request) };
+  return { change: (ref, request) => changePorts(deps, ref, request), audit: () => auditPorts(deps) };
+}
+
+/** GET /ports/audit. @throws unavailable when the rules of the host can't be read */
+async function auditPorts({ network, store }: Pick<ContainerDeps, "network" | "store">): Promise<PortAudit> {
+  const { ports, notes } = await network.auditPorts();
+  const audited = ports.map(
+    (port): AuditedPort => ({
+      Container: port.containerId,
+      Name: store.get(port.containerId)?.name ?? "",
+      Network: port.network,
+      HostIp: port.hostIp,
+      HostPort: port.hostPort,
+      Protocol: port.protocol,
+      ContainerIp: port.containerIp,
+      ContainerPort: port.containerPort,
+      Allow: port.allow ?? null,
+      Reach: port.reach.map(({ from, by, sources, verdict, rule }) => ({
+        From: from,
+        By: by,
+        Sources: sources,
+        Verdict: verdict,
+        Rule: rule === undefined ? null : { Table: rule.table, Chain: rule.chain, Handle: rule.handle ?? 0, Text: rule.text },
+      })),
+    }),
+  );
+  return { Ports: audited, Warnings: notes };
 }
 
 /** POST /containers/{id}/ports. @throws invalid, notFound, conflict, internal; nothing is changed then */

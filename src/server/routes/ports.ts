@@ -16,5 +16,6 @@ export function portRoutes({ ports }: Pick<EngineApi, "ports">): readonly Route[
       const { value } = await request.json(changeBody, { required: true });
       return json(await ports.change(request.name, value as PortChangeRequest));
     }),
+    route("GET", "/ports/audit", async () => json(await ports.audit())),
   ];
 }
