@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "npm test: must be root, since facts of the kernel are tested on the kernel" >&2; exit 1; }
 
 # A command that tests call, and the package that brings it.
-needs="ip=iproute2 dig=bind9-dnsutils xz=xz-utils curl=curl skopeo=skopeo runc=runc setcap=libcap2-bin openssl=openssl iptables=iptables python3=python3"
+needs="ip=iproute2 dig=bind9-dnsutils xz=xz-utils curl=curl skopeo=skopeo runc=runc setcap=libcap2-bin openssl=openssl iptables=iptables python3=python3 etcd=etcd-server"
 missing=""
 for need in $needs; do
   command -v "${need%%=*}" >/dev/null 2>&1 || missing="$missing ${need#*=}"

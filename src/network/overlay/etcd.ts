@@ -1,0 +1,253 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { DhowError, errorMessage } from "../../lib/mod.ts";
+
+/** How the members of an etcd are reached. */
+export interface EtcdOptions {
+  /** `http://host:port` of each member; the first that answers is used. */
+  readonly endpoints: readonly string[];
+  /** PEM texts; undefined: what the system trusts, and no certificate of one's own. */
+  readonly tls?: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
+  /** How long all members together have for an answer; default 3 s. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string;
+  readonly modRevision: number;
+}
+
+/** A condition of a transaction. */
+export type Compare =
+  | { readonly key: string; readonly isAbsent: true }
+  | { readonly key: string; readonly value: string }
+  | { readonly key: string; readonly modRevision: number };
+
+/** What a transaction does. */
+export type Operation =
+  | { readonly put: string; readonly value: string; readonly lease?: string | undefined }
+  | { readonly delete: string; readonly isPrefix?: boolean | undefined };
+
+/** A change that a watch tells of: a value, or that the key is gone. */
+export interface WatchEvent {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/** The changes of one revision or more, all of them up to `revision`. */
+export interface WatchBatch {
+  readonly revision: number;
+  readonly events: readonly WatchEvent[];
+}
+
+/** What a watch missed can't be told any more: who watches has to read everything again. */
+export class CompactedError extends Error {
+  override readonly name = "CompactedError";
+}
+
+const DEFAULT_TIMEOUT_MS = 3000;
+/** A watch that nobody has said anything on for so long is asked for anew: its member may be cut off. */
+const WATCH_SILENCE_MS = 60_000;
+
+const encode = (text: string): string => Buffer.from(text).toString("base64");
+const decode = (text: unknown): string => (typeof text === "string" ? Buffer.from(text, "base64").toString() : "");
+
+type Json = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+const objects = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.filter(isObject) : []);
+const object = (value: unknown): Json => (isObject(value) ? value : {});
+
+/** The end of the range of keys that begin with `prefix`. */
+function rangeEnd(prefix: string): string {
+  const bytes = Buffer.from(prefix);
+  for (let at = bytes.length - 1; at >= 0; at--) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0xff) continue;
+    bytes[at] = byte + 1;
+    return bytes.subarray(0, at + 1).toString("base64");
+  }
+  return encode("\0");
+}
+
+function compareOf(compare: Compare): Json {
+  const key = encode(compare.key);
+  if ("isAbsent" in compare) return { key, target: "CREATE", result: "EQUAL", create_revision: "0" };
+  if ("value" in compare) return { key, target: "VALUE", result: "EQUAL", value: encode(compare.value) };
+  return { key, target: "MOD", result: "EQUAL", mod_revision: String(compare.modRevision) };
+}
+
+function operationOf(operation: Operation): Json {
+  if ("put" in operation) {
+    const { put, value, lease } = operation;
+    return { request_put: { key: encode(put), value: encode(value), ...(lease === undefined ? {} : { lease }) } };
+  }
+  const { delete: key, isPrefix } = operation;
+  return { request_delete_range: { key: encode(key), ...(isPrefix ? { range_end: rangeEnd(key) } : {}) } };
+}
+
+const keyValue = (kv: Json): KeyValue => ({
+  key: decode(kv["key"]),
+  value: decode(kv["value"]),
+  modRevision: Number(kv["mod_revision"] ?? 0),
+});
+
+/**
+ * A client of etcd v3 over its JSON gateway, which needs nothing but fetch.
+ * @see https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
+ */
+export class Etcd {
+  readonly #o: EtcdOptions;
+  /** Index of the member that answered last. */
+  #current = 0;
+
+  constructor(options: EtcdOptions) {
+    this.#o = options;
+  }
+
+  /** For texts: where it is looked for. */
+  get place(): string {
+    return this.#o.endpoints.join(", ");
+  }
+
+  #fetch(base: string, path: string, body: Json, signal: AbortSignal): Promise<Response> {
+    const { tls } = this.#o;
+    return fetch(`${base}/v3/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+      redirect: "error",
+      ...(tls === undefined ? {} : { tls }),
+    });
+  }
+
+  /** Asks one member after the other, the one that answered last first. @throws unavailable naming all of them; internal what etcd says */
+  async #call(path: string, body: Json): Promise<Json> {
+    const { endpoints, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#o;
+    const faults: string[] = [];
+    for (let n = 0; n < endpoints.length; n++) {
+      const index = (this.#current + n) % endpoints.length;
+      const base = endpoints[index] ?? "";
+      try {
+        const response = await this.#fetch(base, path, body, AbortSignal.timeout(Math.ceil(timeoutMs / endpoints.length)));
+        const answer = object(await response.json());
+        if (response.status >= 500 || isAway(answer)) throw new Error(String(answer["error"] ?? `status ${response.status}`));
+        if (response.status !== 200) throw new DhowError("internal", `etcd ${path}: ${answer["error"] ?? response.status}`);
+        this.#current = index;
+        return answer;
+      } catch (error) {
+        if (error instanceof DhowError) throw error;
+        faults.push(`${base}: ${errorMessage(error)}`);
+      }
+    }
+    throw new DhowError("unavailable", `etcd can't be reached (${faults.join("; ")})`);
+  }
+
+  async get(key: string): Promise<KeyValue | undefined> {
+    const { kvs } = await this.#call("kv/range", { key: encode(key) });
+    return objects(kvs).map(keyValue)[0];
+  }
+
+  /** All keys that begin with `prefix`, as they were at one revision. */
+  async list(prefix: string): Promise<{ readonly revision: number; readonly entries: readonly KeyValue[] }> {
+    const answer = await this.#call("kv/range", { key: encode(prefix), range_end: rangeEnd(prefix) });
+    return { revision: Number(object(answer["header"])["revision"]), entries: objects(answer["kvs"]).map(keyValue) };
+  }
+
+  async put(key: string, value: string, lease?: string): Promise<void> {
+    await this.#call("kv/put", { key: encode(key), value: encode(value), ...(lease === undefined ? {} : { lease }) });
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#call("kv/deleterange", { key: encode(key) });
+  }
+
+  /** Does all of `operations` when all of `compares` hold; whether they did. */
+  async transact(compares: readonly Compare[], operations: readonly Operation[]): Promise<boolean> {
+    const body = { compare: compares.map(compareOf), success: operations.map(operationOf) };
+    return (await this.#call("kv/txn", body))["succeeded"] === true;
+  }
+
+  /** A lease of so many seconds: what is put under it goes when it ends. Returns its id. */
+  async grantLease(ttlSeconds: number): Promise<string> {
+    return String((await this.#call("lease/grant", { TTL: String(ttlSeconds) }))["ID"]);
+  }
+
+  /** Begins a lease's time again. Whether it was still there. */
+  async keepLease(id: string): Promise<boolean> {
+    const { result } = await this.#call("lease/keepalive", { ID: id });
+    return Number(object(result)["TTL"] ?? 0) > 0;
+  }
+
+  /** Ends a lease and what is under it. */
+  async revokeLease(id: string): Promise<void> {
+    await this.#call("lease/revoke", { ID: id });
+  }
+
+  /**
+   * Tells of the changes to keys that begin with `prefix`, from `fromRevision` on and until `signal`; goes on at another member when one ends.
+   * @throws {CompactedError} when etcd no longer has them; unavailable when no member answers
+   */
+  async *watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+    for (let next = fromRevision, isFirst = true; !signal.aborted; isFirst = false) {
+      // an answer of any member says that there is one; else there is none to go on at
+      if (!isFirst) await this.get(prefix);
+      try {
+        for await (const batch of this.#watchOnce(prefix, next, signal)) {
+          next = batch.revision + 1;
+          yield batch;
+        }
+      } catch (error) {
+        if (error instanceof CompactedError) throw error;
+      }
+      // not at once: a member that answers and hangs up is asked no faster
+      await sleep(100, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async *#watchOnce(prefix: string, fromRevision: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+    const request = { key: encode(prefix), range_end: rangeEnd(prefix), start_revision: String(fromRevision), progress_notify: true };
+    const silence = new AbortController();
+    const either = AbortSignal.any([signal, silence.signal]);
+    const timer = setTimeout(() => silence.abort(), WATCH_SILENCE_MS);
+    timer.unref();
+    try {
+      const base = this.#o.endpoints[this.#current] ?? "";
+      const response = await this.#fetch(base, "watch", { create_request: request }, either);
+      for await (const line of lines(response)) {
+        timer.refresh();
+        const result = object(object(JSON.parse(line))["result"]);
+        if (result["compact_revision"] !== undefined) throw new CompactedError(`watch etcd: revision ${fromRevision} is compacted`);
+        if (result["canceled"] === true) return;
+        if (result["created"] === true) continue;
+        const revision = Number(object(result["header"])["revision"]);
+        yield { revision, events: objects(result["events"]).map(eventOf) };
+      }
+    } finally {
+      clearTimeout(timer);
+      silence.abort();
+    }
+  }
+}
+
+function eventOf(event: Json): WatchEvent {
+  const kv = object(event["kv"]);
+  return { key: decode(kv["key"]), value: event["type"] === "DELETE" ? undefined : decode(kv["value"]) };
+}
+
+/** Whether a member says that it can't answer: codes of gRPC, 14 "unavailable" and 4 "deadline exceeded". */
+function isAway(answer: Json): boolean {
+  return answer["code"] === 14 || answer["code"] === 4;
+}
+
+async function* lines(response: Response): AsyncGenerator<string> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body ?? []) {
+    rest += decoder.decode(chunk, { stream: true });
+    const parts = rest.split("\n");
+    rest = parts.pop() ?? "";
+    for (const part of parts) if (part !== "") yield part;
+  }
+}
