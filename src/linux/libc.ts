@@ -104,6 +104,8 @@ const SYSCALL_SHAPES = {
   ipipi: { syscall: { args: [long, long, pointer, long, pointer, long], returns: long } },
   /** syscall(number, integer, pointer, integer) : open_tree */
   ipi: { syscall: { args: [long, long, pointer, long], returns: long } },
+  /** syscall(number, integer, pointer, integer, integer) : sched_getattr */
+  ipii: { syscall: { args: [long, long, pointer, long, long], returns: long } },
   /** syscall(number, integer, pointer) : io_setup */
   ip: { syscall: { args: [long, long, pointer], returns: long } },
   /** syscall(number, integer, integer, pointer) : io_submit */
@@ -124,6 +126,7 @@ function loadSyscalls() {
     iippi: dlopen("libc.so.6", SYSCALL_SHAPES.iippi).symbols.syscall,
     ipi: dlopen("libc.so.6", SYSCALL_SHAPES.ipi).symbols.syscall,
     ipipi: dlopen("libc.so.6", SYSCALL_SHAPES.ipipi).symbols.syscall,
+    ipii: dlopen("libc.so.6", SYSCALL_SHAPES.ipii).symbols.syscall,
     ip: dlopen("libc.so.6", SYSCALL_SHAPES.ip).symbols.syscall,
     iip: dlopen("libc.so.6", SYSCALL_SHAPES.iip).symbols.syscall,
     iiipp: dlopen("libc.so.6", SYSCALL_SHAPES.iiipp).symbols.syscall,
@@ -176,6 +179,8 @@ export const SYS = {
   setfsuid: isArm64 ? 151 : 122,
   setfsgid: isArm64 ? 152 : 123,
   ioctl: isArm64 ? 29 : 16,
+  sched_setattr: isArm64 ? 274 : 314,
+  sched_getattr: isArm64 ? 275 : 315,
   io_setup: isArm64 ? 0 : 206,
   io_destroy: isArm64 ? 1 : 207,
   io_getevents: isArm64 ? 4 : 208,

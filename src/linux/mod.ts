@@ -21,6 +21,7 @@ export * from "./pidfd.ts";
 export * from "./process.ts";
 export * from "./pty.ts";
 export * from "./reactor.ts";
+export * from "./scheduler.ts";
 export * from "./seccomp.ts";
 export * from "./signals.ts";
 export * from "./stat.ts";
