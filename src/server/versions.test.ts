@@ -190,3 +190,9 @@ test("networkSummary() has no containers since 1.52, and what IPv4 is since 1.48
   expect(versions.networkSummary(network, [1, 51])).toEqual({ ...network, Containers: {} });
   expect(versions.networkSummary(network, [1, 47])).toEqual({ Name: "n", EnableIPv6: false, Containers: {} });
 });
+
+test("containerInspect() shows the MAC address that was asked for before 1.52", () => {
+  const inspect = { Id: "c", Config: { Image: "b", MacAddress: "02:00:00:00:00:01" } };
+  expect(versions.containerInspect(inspect, [1, 51])).toHaveProperty("Config.MacAddress", "02:00:00:00:00:01");
+  expect(versions.containerInspect(inspect, [1, 52])).toEqual({ Id: "c", Config: { Image: "b" } });
+});

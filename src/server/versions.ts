@@ -126,7 +126,10 @@ function withShortIdAlias(
 
 /** GET /containers/{id}/json */
 export function containerInspect(inspect: ContainerInspectResponse, version: ApiVersion): object {
-  if (!olderThan(version, 52)) return inspect;
+  if (!olderThan(version, 52)) {
+    const hasMac = inspect.Config !== undefined && "MacAddress" in inspect.Config;
+    return hasMac ? { ...inspect, Config: without(inspect.Config ?? {}, "MacAddress") } : inspect;
+  }
   const result = olderThan(version, 48) ? without(inspect, "ImageManifestDescriptor") : { ...inspect };
   result["NetworkSettings"] = legacyNetworkSettings(inspect, version);
   if (inspect.Config) result["Config"] = { ...inspect.Config, OnBuild: inspect.Config.OnBuild ?? null };

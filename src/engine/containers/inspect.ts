@@ -1,7 +1,7 @@
 import type { IdMappings } from "../../runtime/mod.ts";
 import type { ContainerInspectResponse, DriverData, HostConfig } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
-import { isUp } from "./container.ts";
+import { isUp, networkMode } from "./container.ts";
 import { healthOf } from "./health.ts";
 import { networksOf } from "./list.ts";
 import type { Container } from "./store.ts";
@@ -33,6 +33,13 @@ function namespaces({ spec }: Container): Pick<HostConfig, "IDMappings" | "TimeO
     ...(userns ? { IDMappings: { UidMap: shown(userns.uids), GidMap: shown(userns.gids) } } : {}),
     ...(timeOffsets ? { TimeOffsets: { Monotonic: timeOffsets.monotonic, Boottime: timeOffsets.boottime } } : {}),
   };
+}
+
+/** The MAC address that was asked for on the container's first network. */
+function desiredMac({ spec }: Container): { readonly MacAddress?: string } {
+  const mode = networkMode(spec.hostConfig);
+  const endpoint = spec.endpoints[mode] ?? Object.values(spec.endpoints).find(({ NetworkID }) => NetworkID?.startsWith(mode));
+  return endpoint?.MacAddress ? { MacAddress: endpoint.MacAddress } : {};
 }
 
 /** GET /containers/{id}/json. */
@@ -84,7 +91,8 @@ export function inspectContainer(
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),
-    Config: spec.config,
+    // before 1.52 with the address that was asked for, which the server drops for later versions
+    Config: { ...spec.config, ...desiredMac(container) },
     NetworkSettings: {
       SandboxID: state.network?.sandboxId ?? "",
       SandboxKey: state.network?.sandboxKey ?? "",
