@@ -46,8 +46,10 @@ import {
   tagImage,
   UsernsMappings,
   type UsernsSettings,
+  VolumeContents,
   VolumesService,
   Waiters,
+  whileWritersPaused,
 } from "./engine/mod.ts";
 import { ImageStore } from "./images/mod.ts";
 import {
@@ -450,6 +452,13 @@ function engineApi(
     images,
     transfer,
     volumes: volumesApi,
+    volumeContents: new VolumeContents({
+      volumes,
+      emit,
+      log: deps.log,
+      whilePaused: (volume, work) => whileWritersPaused(deps, volume, work),
+      checkLabels: deps.checkLabels,
+    }),
     networks: networksApi(deps),
     ports: portsApi(deps),
     conditions: conditionsApi(deps),

@@ -85,6 +85,12 @@ const networkInspect: Load = async () => (await import("./commands/network/inspe
 const networkLs: Load = async () => (await import("./commands/network/ls.ts")).networkLs;
 const networkPrune: Load = async () => (await import("./commands/network/prune.ts")).networkPrune;
 const networkRm: Load = async () => (await import("./commands/network/rm.ts")).networkRm;
+const volumeClone: Load = async () => (await import("./commands/volume/clone.ts")).volumeClone;
+const volumeExport: Load = async () => (await import("./commands/volume/export.ts")).volumeExport;
+const volumeImport: Load = async () => (await import("./commands/volume/import.ts")).volumeImport;
+const volumeRename: Load = async () => (await import("./commands/volume/rename.ts")).volumeRename;
+const volumeResize: Load = async () => (await import("./commands/volume/resize.ts")).volumeResize;
+const volumeSnapshot: Load = async () => (await import("./commands/volume/snapshot.ts")).volumeSnapshot;
 const volumeCreate: Load = async () => (await import("./commands/volume/create.ts")).volumeCreate;
 const volumeInspect: Load = async () => (await import("./commands/volume/inspect.ts")).volumeInspect;
 const volumeLs: Load = async () => (await import("./commands/volume/ls.ts")).volumeLs;
@@ -192,7 +198,19 @@ export const GROUPS: Readonly<Record<string, Group>> = {
   system: { short: "Manage Docker", commands: { check: systemCheck, df, "dial-stdio": dialStdio, events, info, prune: systemPrune } },
   volume: {
     short: "Manage volumes",
-    commands: { create: volumeCreate, inspect: volumeInspect, ls: volumeLs, prune: volumePrune, rm: volumeRm },
+    commands: {
+      clone: volumeClone,
+      create: volumeCreate,
+      export: volumeExport,
+      import: volumeImport,
+      inspect: volumeInspect,
+      ls: volumeLs,
+      prune: volumePrune,
+      rename: volumeRename,
+      resize: volumeResize,
+      rm: volumeRm,
+      snapshot: volumeSnapshot,
+    },
   },
 };
 

@@ -50,6 +50,8 @@ export class VolumesTable {
   readonly #delete: Statement;
   readonly #get: Statement<VolumeRow, [string]>;
   readonly #all: Statement<VolumeRow, []>;
+  readonly #rename: Statement;
+  readonly #setOptions: Statement;
   readonly #insertMount: Statement;
   readonly #deleteMount: Statement;
   readonly #mounts: Statement<VolumeMountRow, []>;
@@ -59,6 +61,8 @@ export class VolumesTable {
     this.#delete = sqlite.prepare("DELETE FROM volumes WHERE name = ?");
     this.#get = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes WHERE name = ?`);
     this.#all = sqlite.prepare(`SELECT ${COLUMNS} FROM volumes ORDER BY name`);
+    this.#rename = sqlite.prepare("UPDATE volumes SET name = ? WHERE name = ?");
+    this.#setOptions = sqlite.prepare("UPDATE volumes SET options = ? WHERE name = ?");
     this.#insertMount = sqlite.prepare("INSERT OR REPLACE INTO volume_mounts (volume, driver, user) VALUES (?, ?, ?)");
     this.#deleteMount = sqlite.prepare("DELETE FROM volume_mounts WHERE volume = ? AND user = ?");
     this.#mounts = sqlite.prepare("SELECT volume, driver, user FROM volume_mounts ORDER BY volume, user");
@@ -75,6 +79,14 @@ export class VolumesTable {
 
   delete(name: string): void {
     this.#delete.run(name);
+  }
+
+  rename(from: string, to: string): void {
+    this.#rename.run(to, from);
+  }
+
+  setOptions(name: string, options: string | null): void {
+    this.#setOptions.run(options, name);
   }
 
   get(name: string): VolumeRow | undefined {

@@ -483,6 +483,30 @@ function transfer(t: Transport): EngineApi["transfer"] {
   };
 }
 
+function volumeContents(t: Transport): EngineApi["volumeContents"] {
+  const at = (name: string, verb: string): string => `/volumes/${segment(name)}/${verb}`;
+  return {
+    clone: async (source, { name, labels, isSnapshot, pause, signal }) => {
+      const query = {
+        name,
+        snapshot: isSnapshot ? "1" : "0",
+        pause: pause ? "1" : "0",
+        labels: labels ? JSON.stringify(labels) : undefined,
+      };
+      return jsonLines((await t.call({ method: "POST", target: target(at(source, "clone"), query), signal })).body);
+    },
+    export: async (name, { compression, signal }) =>
+      (await t.call({ method: "GET", target: target(at(name, "export"), { compression }), signal })).body,
+    import: async (name, archive, { labels, size, signal }) => {
+      const query = { size, labels: labels ? JSON.stringify(labels) : undefined };
+      const headers = { "Content-Type": "application/x-tar" };
+      return t.json({ method: "POST", target: target(at(name, "import"), query), headers, body: archive, signal });
+    },
+    rename: (name, to) => t.post(at(name, "rename"), { name: to }),
+    resize: (name, size) => t.post(at(name, "resize"), { size }),
+  };
+}
+
 function volumes(t: Transport): EngineApi["volumes"] {
   return {
     create: (request) => t.post("/volumes/create", {}, request),
@@ -597,6 +621,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     images: images(t),
     transfer: transfer(t),
     volumes: volumes(t),
+    volumeContents: volumeContents(t),
     networks: networks(t),
     ports: ports(t),
     conditions: conditions(t),

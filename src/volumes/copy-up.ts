@@ -67,9 +67,13 @@ interface Copy {
   readonly links: Map<string, string>;
   readonly volumeFd: number;
   sliceEnd: number;
+  /** Told how many bytes of content, holes left out, are there already. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 async function breathe(copy: Copy): Promise<void> {
+  copy.signal?.throwIfAborted();
   if (performance.now() < copy.sliceEnd) return;
   await new Promise((resolve) => setImmediate(resolve));
   copy.sliceEnd = performance.now() + SLICE_MS;
@@ -117,7 +121,8 @@ function copyChunk(from: number, to: number, offset: number, length: number, buf
 }
 
 async function copyContent(copy: Copy, from: number, to: number, size: number): Promise<void> {
-  if (size === 0 || tryClone(to, from)) return;
+  if (size === 0) return;
+  if (tryClone(to, from)) return copy.onBytes?.(size);
   let scratch: Uint8Array | undefined;
   const buffer = (): Uint8Array => {
     scratch ??= new Uint8Array(256 * 1024);
@@ -131,6 +136,7 @@ async function copyContent(copy: Copy, from: number, to: number, size: number): 
       const got = copyChunk(from, to, offset, Math.min(CHUNK, end - offset), buffer);
       if (got <= 0) return;
       offset += got;
+      copy.onBytes?.(got);
       await breathe(copy);
     }
     offset = nextData(from, offset);
@@ -227,6 +233,16 @@ export async function copyUp(rootfs: string, destination: string, volumePath: st
   if (readDirents(to.fd).length > 0) return;
   const copy: Copy = { links: new Map(), volumeFd: to.fd, sliceEnd: performance.now() + SLICE_MS };
   await copyTree(copy, from, to, "");
+}
+
+/**
+ * Copies everything that is in the directory `from` to the empty directory `to`: content (shared with the original where the file system can),
+ * owners, modes, attributes, times, hard links, holes. Sockets are left out. @throws {SysError}; an abort ends it in the middle
+ */
+export async function copyDirectory(from: string, to: string, options: Pick<Copy, "onBytes" | "signal"> = {}): Promise<void> {
+  using source = open(from, O_RDONLY | O_DIRECTORY);
+  using target = open(to, O_RDONLY | O_DIRECTORY);
+  await copyTree({ ...options, links: new Map(), volumeFd: target.fd, sliceEnd: performance.now() + SLICE_MS }, source, target, "");
 }
 
 /** Fills the container's new volumes from its root file system; once, before its first start. @throws invalid */

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { DhowError, errorMessage } from "../lib/mod.ts";
 import * as linux from "../linux/mod.ts";
 import { callMount, callMountAside, type MountCall, mountError } from "./mount-helper.ts";
+import { isSized, parseVolumeSize } from "./sized-volume.ts";
 
 /** What `docker volume create` names when it names no driver. */
 export const LOCAL_DRIVER = "local";
@@ -31,7 +32,11 @@ export function validateLocalOptions(options: Readonly<Record<string, string>>):
   for (const key of Object.keys(options)) {
     if (!KNOWN_OPTIONS.has(key)) refuse(`invalid option: ${JSON.stringify(key)}`);
   }
-  if (options["size"] !== undefined && options["size"] !== "0") refuse("quota size requested but no quota support");
+  const { size } = options;
+  if (size !== undefined && size !== "0") {
+    if (!isSized(options)) refuse("quota size requested but no quota support");
+    parseVolumeSize(size);
+  }
   for (const [key, required] of Object.entries(REQUIRED)) {
     if (options[key] === undefined) continue;
     for (const other of required) {
@@ -100,7 +105,8 @@ function parseOptions(text: string): MountOptions {
 }
 
 /** Whether a volume with these options has to be mounted before use. */
-export const needsMount = (options: Readonly<Record<string, string>> | null): boolean => Boolean(options?.["device"] || options?.["type"]);
+export const needsMount = (options: Readonly<Record<string, string>> | null): boolean =>
+  Boolean(options?.["device"] || options?.["type"]) || isSized(options);
 
 /** Whether mounting may wait for somebody else, a server mostly. */
 export const isMountedAside = (options: Readonly<Record<string, string>> | null): boolean =>

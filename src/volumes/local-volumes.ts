@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { type Defect, DhowError, errnoCode, errorMessage, type Logger } from "../lib/mod.ts";
 import { readMountInfo } from "../linux/mod.ts";
 import { isMountedAside, mountLocal, mountLocalAside, needsMount } from "./local-driver.ts";
 import { callMount, callMountAside, mountError } from "./mount-helper.ts";
+import { isSized, makeSized, mountSized, parseVolumeSize } from "./sized-volume.ts";
 
 /** A volume of the local driver, as far as its directory is concerned. */
 export interface LocalEntry {
@@ -16,12 +17,26 @@ function fail(message: string, cause: unknown): never {
   throw new DhowError("internal", message, { cause });
 }
 
+/** A volume that is being made. */
+export interface VolumeDraft {
+  /** Where its content goes. */
+  readonly path: string;
+  /** Puts it in its place, then has `write` note it. @throws internal */
+  commit(write: () => void): Promise<void>;
+  discard(): Promise<void>;
+}
+
+const IMAGE = "image.ext4";
+
 /**
  * The directories of local volumes, and what is mounted in them:
  *
  *     <root>/            0701
  *     ├─ <name>/         0701
- *     │  └─ _data/       the volume's content; where options name a device, that is mounted here while it is used
+ *     │  ├─ _data/       the volume's content; where options name a device or a size, that is mounted here while it is used
+ *     │  └─ image.ext4   of a volume with a size: its file system
+ *     ├─ .making/        volumes that are being filled: nobody knows them yet
+ *     ├─ .renaming/      a link `<old name>` → `<new name>` while a volume is being renamed
  *     └─ .removing/      content of removed volumes until it is deleted
  */
 export class LocalVolumes {
@@ -38,6 +53,95 @@ export class LocalVolumes {
 
   path(name: string): string {
     return `${this.#root}/${name}/_data`;
+  }
+
+  /** The file that a volume with a size is in. */
+  imageFile(name: string): string {
+    return `${this.#root}/${name}/${IMAGE}`;
+  }
+
+  /** The options that a directory which no row knows must have had; null for none. */
+  optionsOf(name: string): Readonly<Record<string, string>> | null {
+    const image = statSync(this.imageFile(name), { throwIfNoEntry: false });
+    return image === undefined ? null : { size: String(image.size) };
+  }
+
+  /** Begins a volume that is filled before anybody knows it; one of that name at a time. @throws internal */
+  async draft({ name, options }: LocalEntry): Promise<VolumeDraft> {
+    const directory = `${this.#root}/.making/${name}`;
+    const path = `${directory}/_data`;
+    await this.#discard(directory);
+    mkdirSync(`${this.#root}/.making`, { recursive: true, mode: 0o700 });
+    mkdirSync(directory, 0o701);
+    mkdirSync(path, 0o755);
+    let isMounted = false;
+    const unmount = async (): Promise<void> => {
+      if (isMounted) await callMountAside({ kind: "umount", target: path });
+      isMounted = false;
+    };
+    const draft: VolumeDraft = {
+      path,
+      commit: async (write) => {
+        await unmount();
+        renameSync(directory, `${this.#root}/${name}`);
+        write();
+      },
+      discard: async () => {
+        await unmount();
+        await rm(directory, { recursive: true, force: true });
+      },
+    };
+    if (!isSized(options)) return draft;
+    try {
+      await makeSized(`${directory}/${IMAGE}`, parseVolumeSize(options?.["size"] ?? ""));
+      await mountSized(`${directory}/${IMAGE}`, path);
+      isMounted = true;
+      return draft;
+    } catch (error) {
+      await draft.discard();
+      throw error;
+    }
+  }
+
+  async #discard(directory: string): Promise<void> {
+    const mounted = readMountInfo().some(({ mountPoint }) => mountPoint === `${directory}/_data`);
+    if (mounted) await callMountAside({ kind: "umount", target: `${directory}/_data` });
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  /** Drafts that no work is about. */
+  strayDrafts(isBusy: (name: string) => boolean): Defect[] {
+    const left = this.#entries(`${this.#root}/.making`).filter((name) => !isBusy(name));
+    return left.map((name) => ({
+      what: `volume ${name} was begun and never finished`,
+      mend: () => (isBusy(name) ? undefined : this.#discard(`${this.#root}/.making/${name}`)),
+    }));
+  }
+
+  /** Gives a directory another name and has `write` note it, so that a crash in between leaves it under one of them. @throws internal */
+  rename(from: string, to: string, write: () => void): void {
+    const link = `${this.#root}/.renaming/${from}`;
+    mkdirSync(`${this.#root}/.renaming`, { recursive: true, mode: 0o700 });
+    rmSync(link, { force: true });
+    symlinkSync(to, link);
+    try {
+      renameSync(`${this.#root}/${from}`, `${this.#root}/${to}`);
+    } catch (cause) {
+      rmSync(link);
+      throw new DhowError("internal", `rename volume ${from}: ${errorMessage(cause)}`, { cause });
+    }
+    write();
+    rmSync(link);
+  }
+
+  /** Renames that a crash cut short; `write` notes what has happened on the disk. */
+  finishRenames(write: (from: string, to: string) => void): void {
+    const directory = `${this.#root}/.renaming`;
+    for (const from of existsSync(directory) ? readdirSync(directory) : []) {
+      const to = readlinkSync(`${directory}/${from}`);
+      if (!existsSync(`${this.#root}/${from}`) && existsSync(`${this.#root}/${to}`)) write(from, to);
+      rmSync(`${directory}/${from}`);
+    }
   }
 
   /** The names that have a directory. */
@@ -102,6 +206,7 @@ export class LocalVolumes {
   mount({ name, options }: LocalEntry): void | Promise<void> {
     const path = this.path(name);
     const failed = (cause: unknown): never => fail(`error while mounting volume '${path}': ${errorMessage(cause)}`, cause);
+    if (isSized(options)) return mountSized(this.imageFile(name), path).catch(failed);
     if (isMountedAside(options)) return mountLocalAside(options ?? {}, path).catch(failed);
     try {
       mountLocal(options ?? {}, path);

@@ -1,4 +1,4 @@
-export { copyUp, populateVolumes } from "./copy-up.ts";
+export { copyDirectory, copyUp, populateVolumes } from "./copy-up.ts";
 export { IDMAP_LABEL, idMapsOf, parseIdMapping, parseIdmapLabel } from "./idmap.ts";
 export { LOCAL_DRIVER, needsMount } from "./local-driver.ts";
 export { runMountHelper } from "./mount-helper.ts";
@@ -14,5 +14,6 @@ export {
   planMounts,
 } from "./plan.ts";
 export { adoptMounts, ensureSource, type ResolvedMounts, type ResolveInput, releaseMounts, resolveMounts, useVolumes } from "./resolve.ts";
+export { isSized } from "./sized-volume.ts";
 export { VOLUME_DRIVER } from "./volume-plugin.ts";
 export { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest, Volumes, type VolumesDeps } from "./volumes.ts";

@@ -3,6 +3,7 @@ import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
 import { isMountedAside, LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
 import { LocalVolumes } from "./local-volumes.ts";
+import { isSized, parseVolumeSize, resizeSized } from "./sized-volume.ts";
 import { isAnswer, type PluginVolume, type VolumePlugin, VolumePlugins } from "./volume-plugin.ts";
 
 type StringMap = Readonly<Record<string, string>>;
@@ -74,13 +75,16 @@ export class Volumes {
 
   /** Finishes removals that a crash cut short and takes in directories that no row knows. Call once, before anything else. */
   recover(): void {
+    this.#local.finishRenames((from, to) => this.#deps.table.rename(from, to));
+    for (const { what, mend } of this.#local.strayDrafts(() => false)) this.#mendLater(what, mend);
     for (const { mend } of this.#unfinishedRemovals()) void mend();
     for (const { mend } of this.#unknown()) void mend();
   }
 
   /** Directories without a row, rows without a directory, removals and mounts that nobody is about. */
   defects(): Defect[] {
-    return [...this.#unfinishedRemovals(), ...this.#unknown(), ...this.#lost(), ...this.#unusedMounts()];
+    const drafts = this.#local.strayDrafts((name) => this.#locks.isBusy(name));
+    return [...drafts, ...this.#unfinishedRemovals(), ...this.#unknown(), ...this.#lost(), ...this.#unusedMounts()];
   }
 
   #unfinishedRemovals(): Defect[] {
@@ -96,8 +100,10 @@ export class Volumes {
         what: `volume ${name} is not in the database`,
         mend: () => {
           if (table.get(name) || !this.#local.hasDirectory(name)) return;
+          const found = this.#local.optionsOf(name);
+          const options = found && JSON.stringify(found);
           log.warn("take in a volume that the database does not know", { volume: name });
-          table.insert({ name, driver: LOCAL_DRIVER, createdAt: this.#now().toISOString(), labels: null, options: null });
+          table.insert({ name, driver: LOCAL_DRIVER, createdAt: this.#now().toISOString(), labels: null, options });
         },
       }));
   }
@@ -191,6 +197,10 @@ export class Volumes {
         if (found) return { volume: found, created: false };
       } else if (existing) return { volume: existing, created: false };
       const asked = { ...request, name };
+      if (isSized(request.options ?? null) && (driver === "" || driver === LOCAL_DRIVER)) {
+        onCreate(name);
+        return { volume: await this.make({ ...asked, labels: this.#labelsOf(asked, !request.name) }, async () => {}), created: true };
+      }
       if (driver === "" || driver === LOCAL_DRIVER) return { volume: this.#createLocal(asked, !request.name, onCreate), created: true };
       return await this.#locks.run(name, () => this.#createByPlugin(asked, !request.name, onCreate));
     } catch (error) {
@@ -254,8 +264,12 @@ export class Volumes {
     return { volume: made ? this.#fromPlugin(driver, made, scope) : this.#fromRow(row), created: present === undefined };
   }
 
+  #labelsOf({ labels }: Pick<VolumeRequest, "labels">, isAnonymous: boolean): StringMap | null {
+    return isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: "" } : (labels ?? null);
+  }
+
   #newRow({ name, labels, options }: VolumeRequest & { readonly name: string }, driver: string, isAnonymous: boolean): VolumeRow {
-    const all = isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: "" } : (labels ?? null);
+    const all = this.#labelsOf({ labels }, isAnonymous);
     return {
       name,
       driver,
@@ -406,11 +420,80 @@ export class Volumes {
 
   /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. Nobody waits for it. */
   unmountUnused(): void {
-    for (const { what, mend } of this.#unusedMounts()) {
-      (async () => mend())().catch((error: unknown) =>
-        this.#deps.log.warn("volume could not be unmounted", { what, error: errorMessage(error) }),
-      );
-    }
+    for (const { what, mend } of this.#unusedMounts()) this.#mendLater(what, mend);
+  }
+
+  #mendLater(what: string, mend: Defect["mend"]): void {
+    (async () => mend())().catch((error: unknown) =>
+      this.#deps.log.warn("volume could not be put in order", { what, error: errorMessage(error) }),
+    );
+  }
+
+  /**
+   * Makes a local volume that is filled before anybody knows it; when that fails, there is none. @throws conflict when the name is taken,
+   * invalid, and what `fill` throws
+   */
+  async make(request: VolumeRequest & { readonly name: string }, fill: (path: string) => Promise<void>): Promise<LocalVolume> {
+    const { name, options = null } = request;
+    validateVolumeName(name);
+    validateLocalOptions(options ?? {});
+    const checkFree = (): void => {
+      if (this.tryGet(name)) fail("conflict", `volume ${JSON.stringify(name)} already exists`);
+    };
+    checkFree();
+    return this.#locks.run(name, async () => {
+      checkFree();
+      const draft = await this.#local.draft({ name, options });
+      const row = this.#newRow({ ...request, options: options ?? undefined }, LOCAL_DRIVER, false);
+      try {
+        await fill(draft.path);
+        checkFree();
+        await draft.commit(() => this.#deps.table.insert(row));
+      } catch (error) {
+        await draft.discard();
+        throw error;
+      }
+      return this.#fromRow(row);
+    });
+  }
+
+  /** Gives a local volume another name. @throws notFound, conflict when a container has it or the name is taken, invalid */
+  rename(name: string, to: string): Promise<LocalVolume> {
+    return this.#locks.run(name, async () => {
+      const volume = this.#ownLocal(name, "rename");
+      validateVolumeName(to);
+      if (this.tryGet(to) || this.#locks.isBusy(to)) fail("conflict", `rename ${name}: volume ${JSON.stringify(to)} already exists`);
+      const users = this.references(name);
+      if (users.length > 0) fail("conflict", `rename ${name}: volume is in use - [${users.join(", ")}]`);
+      await this.#local.unmount(volume);
+      if (this.references(name).length > 0 || this.tryGet(to)) fail("conflict", `rename ${name}: volume is in use`);
+      this.#local.rename(name, to, () => this.#deps.table.rename(name, to));
+      return this.tryGet(to) ?? fail("notFound", `get ${to}: no such volume`);
+    });
+  }
+
+  /** Gives a volume with a size another one. @throws notFound, unsupported for one without, conflict, internal */
+  resize(name: string, size: string): Promise<LocalVolume> {
+    return this.#locks.run(name, async () => {
+      const volume = this.#ownLocal(name, "resize");
+      if (!isSized(volume.options)) fail("unsupported", `resize ${name}: the volume has no size: only those made with --opt size= do`);
+      const sizeBytes = parseVolumeSize(size);
+      try {
+        await resizeSized(this.#local.imageFile(name), sizeBytes, this.#local.isMounted(volume) ? volume.path : undefined);
+      } catch (error) {
+        throw new DhowError(error instanceof DhowError ? error.kind : "internal", `resize ${name}: ${errorMessage(error)}`, {
+          cause: error,
+        });
+      }
+      this.#deps.table.setOptions(name, JSON.stringify({ ...volume.options, size }));
+      return this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
+    });
+  }
+
+  #ownLocal(name: string, verb: string): LocalVolume {
+    const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
+    if (volume.driver !== LOCAL_DRIVER) fail("unsupported", `${verb} ${name}: it is a volume of the driver ${volume.driver}`);
+    return volume;
   }
 
   /** What its plug-in says of a volume that is known here; undefined when it has none of that name. @throws internal when it can't say */

@@ -43,6 +43,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
     "images",
     "transfer",
     "volumes",
+    "volumeContents",
     "networks",
     "ports",
     "conditions",

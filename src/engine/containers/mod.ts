@@ -27,3 +27,4 @@ export { RootMounts } from "./root-mounts.ts";
 export { type Container, ContainerStore } from "./store.ts";
 export { UsernsMappings, type UsernsSettings } from "./userns-mappings.ts";
 export { Waiters } from "./wait.ts";
+export { whileWritersPaused } from "./while-paused.ts";

@@ -1,4 +1,5 @@
 import { isKind } from "../../lib/mod.ts";
+import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { pauseContainer, unpauseContainer } from "./stop.ts";
 import type { Container } from "./store.ts";
@@ -14,6 +15,21 @@ export async function whilePaused<T>(deps: ContainerDeps, container: Container, 
   } finally {
     await deps.locks.run(container.id, () => resume(deps, container));
   }
+}
+
+/** The same for every running container that can write to a volume; a commit of one of them comes before or after. */
+export function whileWritersPaused<T>(deps: ContainerDeps, volume: string, work: () => Promise<T>): Promise<T> {
+  const writes = ({ spec }: Container): boolean => spec.mounts.some((m) => m.volume === volume && !m.isReadOnly);
+  const writers = deps.store
+    .list()
+    .filter((container) => isRunning(container.state) && writes(container))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const from = (at: number): Promise<T> => {
+    const container = writers[at];
+    if (container === undefined) return work();
+    return deps.locks.run(`commit ${container.id}`, () => whilePaused(deps, container, () => from(at + 1)));
+  };
+  return from(0);
 }
 
 async function pause(deps: ContainerDeps, container: Container): Promise<void> {

@@ -18,7 +18,7 @@ import { scopedPorts } from "./ports.ts";
 import type { Quota } from "./quota.ts";
 import type { Access } from "./rules.ts";
 import { scopedSystem } from "./system.ts";
-import { scopedVolumes } from "./volumes.ts";
+import { scopedVolumeContents, scopedVolumes } from "./volumes.ts";
 
 /** What the clients of one scoped socket may see and do. */
 export interface Scope {
@@ -46,6 +46,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     images: scopedImages(objects),
     transfer: scopedTransfer(objects),
     volumes: scopedVolumes(objects, quota, checkLease),
+    volumeContents: scopedVolumeContents(objects, quota, checkLease),
     networks: scopedNetworks(objects, checkLease),
     ports: scopedPorts(objects),
     conditions: scopedConditions(objects),

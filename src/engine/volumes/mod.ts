@@ -1,1 +1,2 @@
+export { VolumeContents, type VolumeContentsDeps } from "./volume-contents.ts";
 export { type VolumesApiDeps, VolumesService, volumeDto } from "./volumes-api.ts";

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon, dockerCliMajor } from "../daemon.ts";
+import { Daemon, dockerCliMajor, until } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -34,7 +34,7 @@ test("--mount type=image shows another image's files, read-only, also after the 
   await daemon.restart();
   expect((await daemon.docker("start", "-a", json.Id)).stdout).toBe("of the image\n");
   await daemon.ok("rm", json.Id);
-  expect(readdirSync(join(daemon.dataRoot, "snapshots/active")).length).toBe(0);
+  await until("its snapshots are gone", () => readdirSync(join(daemon.dataRoot, "snapshots/active")).length === 0);
 });
 
 test("image-subpath stays inside of the image; what isn't there is refused", async () => {
