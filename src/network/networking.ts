@@ -146,7 +146,7 @@ export class Networking {
     this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
     this.#publisher = new Publisher({ firewall: this.#firewall, netfilter: this.#netfilter, log: this.#log });
     this.#watch = new CutOffWatch(() => this.#lookAround(), this.#log);
-    this.#reaper = new Reaper({ route: this.#route, log: this.#log });
+    this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
     const lanDeps = { home: this.#home, route: this.#route, table: this.#table, reclaim: () => this.#reaper.reclaim() };
@@ -182,6 +182,7 @@ export class Networking {
       firewall: this.#firewall,
       table: this.#table,
       reclaim: () => this.#reaper.reclaim(),
+      bury: (name) => this.#reaper.bury(name),
       defaultMtu: this.#mtu,
       enableForwarding: (family) => {
         if (this.#o.ipForward ?? true) enableForwarding(family, this.#log);

@@ -1,5 +1,18 @@
+import { randomBytes } from "node:crypto";
 import type { Logger } from "../lib/mod.ts";
-import { deleteLink, type Fd, isErrno, listLinks, type NetlinkSocket } from "../linux/mod.ts";
+import {
+  deleteIpAddress,
+  deleteLink,
+  deleteLinkGroup,
+  type Fd,
+  findLink,
+  isErrno,
+  listIpAddresses,
+  listLinks,
+  type NetlinkSocket,
+  setLink,
+} from "../linux/mod.ts";
+import type { EndpointsTable } from "../metadata/mod.ts";
 import type { DriverNetwork, PluggedEndpoint } from "./drivers/driver.ts";
 
 /** Sandboxes are torn down in batches, so long after the first of a batch was given back. */
@@ -7,6 +20,11 @@ const TEARDOWN_DELAY_MS = 80;
 const REAP_EVERY_MS = 1000;
 /** How long the kernel may take over a dead sandbox before its interface is unplugged by force. */
 const REAP_AFTER_MS = 5000;
+
+/** Bridges of removed networks are deleted together, so long after the first of them. */
+const BURY_DELAY_MS = 250;
+/** Groups of links from here on are daemons', by their process id. */
+const FIRST_GROUP = 0x40000000;
 
 /** An endpoint whose sandbox is given up. */
 export interface LeavingEndpoint {
@@ -21,6 +39,7 @@ interface Dying extends LeavingEndpoint {
 
 export interface ReaperDeps {
   readonly route: NetlinkSocket;
+  readonly table: EndpointsTable;
   readonly log: Logger;
 }
 
@@ -33,6 +52,9 @@ export class Reaper {
   readonly #waste: { readonly netns: Fd | undefined; readonly endpoints: readonly LeavingEndpoint[] }[] = [];
   #dying: Dying[] = [];
   #sweep: ReturnType<typeof setTimeout> | undefined;
+  /** Names of links that wait to be deleted. */
+  readonly #buried: string[] = [];
+  #burial: ReturnType<typeof setTimeout> | undefined;
 
   constructor(deps: ReaperDeps) {
     this.#deps = deps;
@@ -118,6 +140,37 @@ export class Reaper {
     this.#dying.push(...others);
   }
 
+  /**
+   * Takes a link of ours out of use at once, its name free for another, and deletes it a moment later with others: that holds this thread up for
+   * a grace period, tens of milliseconds on a busy machine. One that is gone: nothing. @throws {NetlinkError}
+   */
+  bury(name: string): void {
+    const { route, table } = this.#deps;
+    const link = findLink(route, name);
+    if (link !== undefined) {
+      const grave = `gone${randomBytes(5).toString("hex")}`;
+      // by this row, the next daemon finds it
+      table.putBridge(grave, link.mac);
+      const own = listIpAddresses(route).filter(({ index }) => index === link.index);
+      route.requestAll(own.map(({ index, address, prefixLength }) => deleteIpAddress(index, address, prefixLength)));
+      route.request(setLink(link.index, { up: false }), setLink(link.index, { name: grave, group: FIRST_GROUP + process.pid }));
+      this.#buried.push(grave);
+      this.#burial ??= setTimeout(() => this.#deleteBuried(), BURY_DELAY_MS);
+      this.#burial.unref();
+    }
+    table.removeBridge(name);
+  }
+
+  #deleteBuried(): void {
+    clearTimeout(this.#burial);
+    this.#burial = undefined;
+    if (this.#buried.length === 0) return;
+    const { route, table, log } = this.#deps;
+    const [failed] = route.requestAll([deleteLinkGroup(FIRST_GROUP + process.pid)]);
+    if (failed !== undefined && !isErrno(failed, "ENODEV")) log.warn("links of removed networks could not be deleted", { error: failed });
+    else for (const name of this.#buried.splice(0)) table.removeBridge(name);
+  }
+
   /** What is being torn down. */
   leaving(): PluggedEndpoint[] {
     return [...this.#waste.flatMap(({ endpoints }) => endpoints), ...this.#dying].map(({ endpoint }) => endpoint);
@@ -125,6 +178,7 @@ export class Reaper {
 
   close(): void {
     clearTimeout(this.#sweep);
+    this.#deleteBuried();
     for (const { netns } of this.#waste.splice(0)) netns?.close();
   }
 }

@@ -18,6 +18,7 @@ export const IFLA = {
   PROTINFO: 12,
   LINKINFO: 18,
   STATS64: 23,
+  GROUP: 27,
   NET_NS_FD: 28,
 } as const;
 /** Attributes below IFLA_LINKINFO. */
@@ -36,6 +37,8 @@ export interface LinkSettings {
   /** Index of the bridge; 0 takes the link out of it. */
   readonly master?: number | undefined;
   readonly up?: boolean | undefined;
+  /** Number of a group of links that are treated together; 0 = the usual one. */
+  readonly group?: number | undefined;
   /** Index wanted for a new link. */
   readonly index?: number | undefined;
   /** Descriptor of the network namespace that the link is moved to, or made in. */
@@ -54,6 +57,7 @@ export function linkAttributes(w: MessageWriter, s: LinkSettings): void {
   if (s.mac !== undefined) w.attr(IFLA.ADDRESS, s.mac);
   if (s.mtu !== undefined) w.attrU32(IFLA.MTU, s.mtu);
   if (s.master !== undefined) w.attrU32(IFLA.MASTER, s.master);
+  if (s.group !== undefined) w.attrU32(IFLA.GROUP, s.group);
   if (s.netnsFd !== undefined) w.attrU32(IFLA.NET_NS_FD, s.netnsFd);
 }
 

@@ -188,3 +188,16 @@ export function findLink(socket: NetlinkSocket, name: string): Link | undefined 
   }
   return link;
 }
+
+/** Removes all links of a group in one go: one grace period for all of them. ENODEV when there is none. */
+export function deleteLinkGroup(group: number): Request {
+  return {
+    type: RTM.DELLINK,
+    call: "delete link group",
+    arg: String(group),
+    body: (w) => {
+      ifinfo(w, 0, undefined);
+      w.attrU32(IFLA.GROUP, group);
+    },
+  };
+}

@@ -3,6 +3,7 @@ import { DhowError } from "../../lib/mod.ts";
 import {
   addIpAddress,
   addVeth,
+  createNetnsFd,
   deleteIpNeighbour,
   deleteLink,
   type Fd,
@@ -39,6 +40,8 @@ export interface BridgeDeps {
   readonly defaultMtu: number;
   /** Makes the host forward packets of a family. */
   readonly enableForwarding: (family: Family) => void;
+  /** Takes a link of ours out of use, and deletes it a moment later. */
+  readonly bury: (name: string) => void;
   /** Told when a network is removed. */
   readonly onRemove?: () => void;
 }
@@ -148,8 +151,10 @@ export class BridgeNetwork implements DriverNetwork {
     return link.index;
   }
 
-  unplug({ hostInterface, addresses }: PluggedEndpoint, { isSandboxGone }: { readonly isSandboxGone: boolean }): void {
-    if (!isSandboxGone && hostInterface !== undefined) {
+  unplug(endpoint: PluggedEndpoint, { isSandboxGone, netns }: { readonly isSandboxGone: boolean; readonly netns: Fd | undefined }): void {
+    const { hostInterface, interfaceName, addresses } = endpoint;
+    const isMoved = !isSandboxGone && netns !== undefined && moveAway(this.#deps.home, netns, interfaceName);
+    if (!isSandboxGone && !isMoved && hostInterface !== undefined) {
       const [failed] = this.#deps.route.requestAll([deleteLink(hostInterface)]);
       if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
     }
@@ -174,14 +179,26 @@ export class BridgeNetwork implements DriverNetwork {
   close(): void {}
 
   remove(): void {
-    const { firewall, route, table, onRemove } = this.#deps;
+    const { firewall, bury, onRemove } = this.#deps;
     onRemove?.();
     firewall.removeBridge(this.link.name);
-    if (!this.link.isOwn) return;
-    const [failed] = route.requestAll([deleteLink(this.link.name)]);
-    if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
-    table.removeBridge(this.link.name);
+    if (this.link.isOwn) bury(this.link.name);
   }
+}
+
+/**
+ * Takes an interface out of a sandbox: into a namespace of its own, which the kernel then dismantles on a thread of its own, the other end
+ * with it. To delete it here would hold this thread up for a grace period, tens of milliseconds on a busy machine. False: it is not there.
+ */
+function moveAway(home: Fd, netns: Fd, name: string): boolean {
+  using grave = createNetnsFd(home, () => {});
+  return insideNetns(home, netns.fd, () => {
+    using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+    const link = findLink(inside, name);
+    if (link?.kind !== "veth") return false;
+    inside.request(setLink(link.index, { netnsFd: grave.fd }));
+    return true;
+  });
 }
 
 function bringUp(name: string, wantedIndex: number, addresses: Readonly<Record<Family, InterfaceAddress | undefined>>): void {
