@@ -263,7 +263,7 @@ const INTERVAL = "\t\tflags interval\n";
  * set bridges             our bridges; own: with their subnets; talking: a bridge with itself, where its containers may talk
  * set closed              internal networks; unprotected, routed: gateway modes
  * set masqueraded         bridges that go out with the host's address; map translated: with this one
- * chain guard       what route_localnet on a bridge would open: the host's 127.0.0.0/8
+ * chain guard       what route_localnet on a bridge would open: the host's 127.0.0.0/8; and the host's addresses for internal networks
  * chain prerouting, output   arriving and the host's own connections → container
  * chain postrouting          the host's address where an answer could not come back otherwise
  * chain forward              who reaches a container; says nothing about traffic of other interfaces
@@ -300,6 +300,8 @@ export function renderTable(
   const chain = (chainName: string, hook: string, rules: readonly string[]): string =>
     `\tchain ${chainName} {\n${hook === "" ? "" : `\t\ttype ${hook}; policy accept;\n`}${rules.map((r) => `\t\t${r}\n`).join("")}\t}`;
   const loopback = family === 4 ? "127.0.0.0/8" : "::1";
+  // what neighbours find each other by
+  const linkWide = family === 4 ? "{ 224.0.0.0/4, 255.255.255.255 }" : "{ fe80::/10, ff00::/8 }";
   return [
     `table ${ip} ${name} {\n}`,
     `delete table ${ip} ${name}`,
@@ -321,6 +323,8 @@ export function renderTable(
     chain("guard", "filter hook prerouting priority -300", [
       `iifname @bridges ${ip} daddr ${loopback} drop`,
       `iifname @bridges ${ip} saddr ${loopback} drop`,
+      // an internal network has its gateway and nothing else of the host
+      `iifname @closed ${ip} daddr != ${linkWide} iifname . ${ip} daddr != @own drop`,
     ]),
     // a neighbour on the wire must not get at what is published on the loopback only
     chain("prerouting", "nat hook prerouting priority -100", [`iifname != "lo" ${ip} daddr ${loopback} return`, ...publish]),

@@ -155,6 +155,11 @@ function isBridgeFiltered(): boolean {
   }
 }
 
+/** Bridged IPv6 packets pass the chains of the firewall, too, as those of IPv4 do: else nothing would keep containers apart by it. */
+export function filterBridgedIpv6(): void {
+  writeFileSync("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1");
+}
+
 /** An interface of this thread's namespace has IPv6, or not, and takes no address from a router; "default": those made from now on. */
 export function setIpv6(name: string, isOn: boolean): void {
   const settings: readonly (readonly [string, string])[] =

@@ -23,7 +23,7 @@ import type { Firewall } from "../firewall.ts";
 import type { BridgeRules, FamilyRules } from "../firewall-table.ts";
 import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes } from "../ip.ts";
 import { BRIDGE_DRIVER, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
-import { type BridgeLink, ensureBridge, setIpv6 } from "./bridge-link.ts";
+import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bridge-link.ts";
 import { type BridgeSettings, bridgeSettings } from "./bridge-options.ts";
 import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
 
@@ -71,6 +71,7 @@ export class BridgeNetwork implements DriverNetwork {
       ownMac: deps.table.bridgeMac(name),
       onMake: (mac) => deps.table.putBridge(name, mac),
     });
+    if (!settings.icc && this.link.isFiltered && config.hasIpv6) filterBridgedIpv6();
     deps.firewall.addBridge(this.#rules(name));
   }
 
