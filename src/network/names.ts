@@ -21,6 +21,8 @@ export interface NamedNetwork {
 
 /** What a sandbox looks names up in. */
 export interface NameScope {
+  /** Addresses by which it reaches the host; none: not at all. */
+  readonly host: () => readonly string[];
   /** The networks it is on, in the order in which they are asked. */
   readonly networks: () => readonly NamedNetwork[];
   /** Names that only this container has for others (`--link`): alias → container id, by network id. */
@@ -32,6 +34,9 @@ interface NetworkNames {
   readonly byContainer: Map<string, NamedEndpoint>;
   readonly byAddress: Map<string, NamedEndpoint>;
 }
+
+/** What Docker Desktop calls the host. */
+const HOST_NAMES: ReadonlySet<string> = new Set(["host.docker.internal", "gateway.docker.internal"]);
 
 const key = (address: Uint8Array): string => address.join(".");
 
@@ -77,7 +82,8 @@ export class Names {
           const found = this.#addressesOf(network, scope.links(network.id), name) ?? this.#qualified(network, name);
           if (found !== undefined) return bytesOf(found, family);
         }
-        return undefined;
+        const host = HOST_NAMES.has(name) ? scope.host() : [];
+        return host.length > 0 ? bytesOf(host, family) : undefined;
       },
       reverse: (address) => {
         for (const network of scope.networks()) {

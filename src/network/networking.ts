@@ -248,6 +248,7 @@ export class Networking {
       names: this.#names,
       network: (id) => (id === this.#default?.id ? this.#default.network : this.#networks.open(id)),
       defaultBridge: () => this.#default,
+      hostGatewayIps: this.#o.hostGatewayIps ?? [],
       hostServers: () => this.#hostServers(),
       serveNames: (options) => this.#dnsServer.open(options),
     });

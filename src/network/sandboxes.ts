@@ -68,6 +68,8 @@ export interface SandboxesDeps {
   readonly network: (id: string) => OpenNetwork;
   /** The default bridge: the one that has no names, and sandboxes ready. */
   readonly defaultBridge: () => { readonly id: string; readonly on: BridgeNetwork } | undefined;
+  /** What the daemon was told that the host is called by; empty: the gateway. */
+  readonly hostGatewayIps: readonly string[];
   /** The host's name servers. */
   readonly hostServers: () => readonly string[];
   /** Serves names in a sandbox. */
@@ -350,11 +352,19 @@ export class Sandboxes {
             name: network.config.name,
             remote: () => network.on.remoteEndpoints?.() ?? [],
           })),
+        host: () => this.#hostAddresses(held),
         links: (id) => named().find(({ network }) => network.config.id === id)?.wish.links ?? {},
       }),
       upstreams: () => this.#upstreams(held),
       keepsSingleLabels: () => held.dnsWish.keepsSingleLabels,
     });
+  }
+
+  /** The host is where the default routes lead, unless the daemon was told otherwise. */
+  #hostAddresses({ endpoints }: Held): readonly string[] {
+    const gateways = ([4, 6] as const).flatMap((family) => gatewayEndpoint(endpoints, family)?.network.on.gateway(family) || []);
+    const told = this.#deps.hostGatewayIps;
+    return gateways.length === 0 || told.length === 0 ? gateways : told;
   }
 
   /** Internal networks lead nowhere: neither do their names. */

@@ -142,7 +142,7 @@ describe("containers on networks", () => {
     const id = await idle("web", "--network", "n1", "--network-alias", "www");
     await idle("client", "--network", "n1");
     await idle("other", "--network", "n2");
-    for (const name of ["web", "www", id.slice(0, 12), "web.n1"]) expect(await pings("client", name)).toBe(true);
+    for (const name of ["web", "www", id.slice(0, 12), "web.n1", "host.docker.internal"]) expect(await pings("client", name)).toBe(true);
     expect(await pings("other", "web")).toBe(false);
     expect(await pings("other", (await endpoint("web", "n1")).IPAddress)).toBe(false);
     await daemon.ok("network", "connect", "--alias", "second", "n2", "web");
