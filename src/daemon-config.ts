@@ -1,5 +1,6 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { isIP } from "node:net";
+import { type ClusterConfig, clusterConfig } from "./daemon-cluster.ts";
 import { readConfigFile } from "./daemon-file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
 import { imageGcSettings } from "./daemon-image-gc.ts";
@@ -39,6 +40,8 @@ export interface DaemonConfig {
   readonly isIpForward: boolean;
   readonly defaultAddressPools: readonly { readonly base: string; readonly size: number }[];
   readonly sandboxPool: number;
+  /** The etcd of overlay networks; undefined: there are none. */
+  readonly cluster: ClusterConfig | undefined;
   /** How long a runtime may take for one command. */
   readonly runtimeTimeoutMs: number;
   /** Where plug-ins are described, and where they listen. */
@@ -310,6 +313,11 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     areContainersConnected: isOn("icc", true),
     isIpForward: isOn("ip-forward", true),
     defaultAddressPools: all("default-address-pool").map(parsePool),
+    cluster: clusterConfig(
+      last("cluster-store", ""),
+      last("cluster-advertise", ""),
+      keyValues(all("cluster-store-opt"), "cluster-store-opt"),
+    ),
     sandboxPool: int(last("sandbox-pool", "16"), "sandbox-pool"),
     pluginDirs: all("plugin-dir").length > 0 ? all("plugin-dir") : ["/etc/docker/plugins", "/usr/lib/docker/plugins"],
     pluginSocketDir: last("plugin-socket-dir", "/run/docker/plugins"),

@@ -24,6 +24,13 @@ const FLAGS: readonly Flag[] = [
   { name: "bip", type: "string", help: "IPv4 address for the default bridge" },
   { name: "bridge", short: "b", type: "string", help: "Attach containers to a network bridge" },
   { name: "cgroup-parent", type: "string", help: "Set parent cgroup for all containers" },
+  {
+    name: "cluster-advertise",
+    type: "string",
+    help: "Address or interface that other hosts of the cluster reach this one at",
+  },
+  { name: "cluster-store", type: "string", help: "etcd of the hosts that share overlay networks (etcd://host:port[,host:port…])" },
+  { name: "cluster-store-opt", type: "map", help: "Set cluster store options", key: "cluster-store-opts" },
   { name: "config-file", type: "string", help: "Daemon configuration file" },
   { name: "data-root", type: "string", help: "Root directory of persistent state" },
   { name: "debug", short: "D", type: "bool", help: "Enable debug mode" },

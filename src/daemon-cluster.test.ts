@@ -1,0 +1,79 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { advertisedAddress, type ClusterConfig, clusterConfig, readClusterTls } from "./daemon-cluster.ts";
+
+const config = (store: string, advertise = "", options: Readonly<Record<string, string>> = {}): ClusterConfig => {
+  const read = clusterConfig(store, advertise, options);
+  if (read === undefined) throw new Error("no store");
+  return read;
+};
+
+test("clusterConfig() reads members, path, times and files", () => {
+  expect(clusterConfig("", "", {})).toBeUndefined();
+  expect(config("etcd://10.0.0.9:2379,etcd2,[fd00::9]:99/prod/net/")).toMatchObject({
+    endpoints: ["http://10.0.0.9:2379", "http://etcd2:2379", "http://[fd00::9]:99"],
+    path: "prod/net",
+    heartbeatSeconds: 20,
+    ttlSeconds: 60,
+  });
+  const files = { "kv.cacertfile": "/ca", "kv.certfile": "/cert", "kv.keyfile": "/key", "kv.path": "here", "discovery.ttl": "9" };
+  expect(config("etcd://a:1", "", files)).toMatchObject({
+    endpoints: ["https://a:1"],
+    path: "here",
+    tls: { ca: "/ca", cert: "/cert", key: "/key" },
+    heartbeatSeconds: 3,
+    ttlSeconds: 9,
+  });
+  expect(config("etcd://a:1", "", { "discovery.heartbeat": "5" })).toMatchObject({ heartbeatSeconds: 5, ttlSeconds: 15 });
+});
+
+test("clusterConfig() takes what dockerd takes to be advertised", () => {
+  const advertise = (text: string): string => config("etcd://a:1", text).advertise;
+  expect(["10.0.0.1", "10.0.0.1:2376", "eth0", "eth0:2376", "fd00::1", "[fd00::1]:2376"].map(advertise)).toEqual([
+    "10.0.0.1",
+    "10.0.0.1",
+    "eth0",
+    "eth0",
+    "fd00::1",
+    "fd00::1",
+  ]);
+});
+
+test.each([
+  ["", "eth0", {}, "invalid cluster configuration. --cluster-advertise must be accompanied by --cluster-store configuration"],
+  ["consul://a:1", "", {}, 'invalid cluster configuration. --cluster-store "consul://a:1" is not etcd://host:port[,host:port…][/path]'],
+  ["etcd://a:x", "", {}, 'invalid cluster configuration. --cluster-store has "a:x" where host:port should be'],
+  ["etcd://a:70000", "", {}, 'invalid cluster configuration. --cluster-store has "a:70000" where host:port should be'],
+  ["etcd://a:1", ":99", {}, 'discovery advertise parsing failed (invalid --cluster-advertise configuration: ":99")'],
+  ["etcd://a:1", "", { "kv.x": "1" }, 'invalid cluster configuration. unknown --cluster-store-opt "kv.x"'],
+  ["etcd://a:1", "", { "kv.certfile": "/c" }, "invalid cluster configuration. kv.certfile and kv.keyfile go together"],
+  ["etcd://a:1", "", { "discovery.ttl": "0" }, "discovery.ttl must be positive"],
+  ["etcd://a:1", "", { "discovery.ttl": "x" }, 'strconv.Atoi: parsing "x": invalid syntax'],
+  ["etcd://a:1", "", { "discovery.ttl": "5", "discovery.heartbeat": "5" }, "discovery.ttl timer must be greater than discovery.heartbeat"],
+])("clusterConfig(%p, %p, %p) throws", (store, advertise, options, message) => {
+  expect(() => clusterConfig(store, advertise, options)).toThrow(message);
+});
+
+test("advertisedAddress() finds an interface's, and refuses what only this host reaches", async () => {
+  expect(await advertisedAddress(config("etcd://a:1", "192.0.2.1"))).toBe("192.0.2.1");
+  expect(await advertisedAddress(config("etcd://a:1", "lo"))).toBe("127.0.0.1");
+  await expect(advertisedAddress(config("etcd://a:1", "nope0"))).rejects.toThrow('no up interface "nope0" with an address');
+  await expect(advertisedAddress(config("etcd://127.0.0.1:1"))).rejects.toThrow(
+    "--cluster-store leads to 127.0.0.1: say by --cluster-advertise",
+  );
+});
+
+test("readClusterTls() reads the files, and names the one that it can't", () => {
+  const dir = mkdtempSync(`${tmpdir()}/dhow-cluster-`);
+  try {
+    writeFileSync(`${dir}/ca`, "PEM");
+    expect(readClusterTls(config("etcd://a:1"))).toBeUndefined();
+    expect(readClusterTls(config("etcd://a:1", "", { "kv.cacertfile": `${dir}/ca` }))).toEqual({ ca: "PEM" });
+    expect(() => readClusterTls(config("etcd://a:1", "", { "kv.cacertfile": `${dir}/no` }))).toThrow(
+      "read the cluster store's ca file: ENOENT",
+    );
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
