@@ -46,6 +46,13 @@ function row(network: NetworkSummary, doesTruncate: boolean): Struct {
   );
 }
 
+/** The template of a `--format`. */
+function formatOf(format: string, isQuiet: boolean): string {
+  if (format === "" || format === "table") return isQuiet ? "{{.ID}}" : "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";
+  if (format !== "raw") return format;
+  return isQuiet ? "network_id: {{.ID}}" : "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n";
+}
+
 export const networkLs = command({
   use: "[OPTIONS]",
   short: "List networks",
@@ -59,9 +66,7 @@ export const networkLs = command({
   },
   run: async (ctx, _args, flags) => {
     const networks = [...(await ctx.api.networks.list(flags.filter))].sort((a, b) => naturalCompare(a.Name ?? "", b.Name ?? ""));
-    const isDefault = flags.format === "" || flags.format === "table";
-    const table = flags.quiet ? "{{.ID}}" : "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";
     const rows = networks.map((network) => row(network, !flags["no-trunc"]));
-    ctx.stdout.write(formatRows({ format: isDefault ? table : flags.format, headers: HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf(flags.format, flags.quiet), headers: HEADERS, rows }));
   },
 });
