@@ -125,7 +125,7 @@ function mountCall(options: Readonly<Record<string, string>>, target: string): M
 /** A password is in no error, and so in no log. */
 function described({ source, target, flags, data }: MountCall & { readonly kind: "mount" }): string {
   const shown = data === "" ? "" : `, data: ${data.replace(/password=[^,]*/g, "password=********")}`;
-  return `mount ${source}:${target}, flags: 0x${flags.toString(16)}${shown}`;
+  return `mount ${source}:${target}${flags === 0 ? "" : `, flags: 0x${flags.toString(16)}`}${shown}`;
 }
 
 /** Mounts what a volume's options name at `target`. @throws internal in docker's words; a password in the options is hidden */

@@ -60,6 +60,11 @@ export class LocalVolumes {
     return `${this.#root}/${name}/${IMAGE}`;
   }
 
+  /** What that file takes on the disk. */
+  imageBytes(name: string): number {
+    return (statSync(this.imageFile(name), { throwIfNoEntry: false })?.blocks ?? 0) * 512;
+  }
+
   /** The options that a directory which no row knows must have had; null for none. */
   optionsOf(name: string): Readonly<Record<string, string>> | null {
     const image = statSync(this.imageFile(name), { throwIfNoEntry: false });

@@ -490,6 +490,11 @@ export class Volumes {
     });
   }
 
+  /** What a volume with a size takes on the disk, mounted or not; undefined for others. */
+  imageBytes({ name, options }: LocalVolume): number | undefined {
+    return isSized(options) ? this.#local.imageBytes(name) : undefined;
+  }
+
   #ownLocal(name: string, verb: string): LocalVolume {
     const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
     if (volume.driver !== LOCAL_DRIVER) fail("unsupported", `${verb} ${name}: it is a volume of the driver ${volume.driver}`);

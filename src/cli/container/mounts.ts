@@ -53,6 +53,9 @@ function setFlag(draft: Draft, key: string): boolean {
     case "bind-nonrecursive":
       draft.bind["NonRecursive"] = true;
       return true;
+    case "bind-create-src":
+      draft.bind["CreateMountpoint"] = true;
+      return true;
     case "idmap":
       draft.idmap = "match-user";
       return true;
@@ -120,6 +123,9 @@ function setValue(draft: Draft, key: string, value: string, field: string): void
       break;
     case "bind-nonrecursive":
       draft.bind["NonRecursive"] = bool(key, value);
+      break;
+    case "bind-create-src":
+      draft.bind["CreateMountpoint"] = bool(key, value);
       break;
     case "bind-recursive":
       recursion(draft, value.toLowerCase());

@@ -1,7 +1,7 @@
 import { treeUsage } from "../../files/mod.ts";
 import { DhowError, filterTest } from "../../lib/mod.ts";
 import type { Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
-import { ANONYMOUS_LABEL, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
+import { ANONYMOUS_LABEL, isSized, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
 
 export interface VolumesApiDeps {
@@ -137,11 +137,11 @@ export class VolumesService implements VolumesApi {
   async #prune(filters: Filters, all: boolean): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
     const isUnused = (name: string): boolean => this.#volumes.references(name).length === 0;
     const isCandidate = (v: LocalVolume): boolean =>
-      v.driver === LOCAL_DRIVER && isEmpty(v.options) && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
+      isOwn(v) && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const volume of this.#volumes.known().filter((v) => isCandidate(v) && isUnused(v.name))) {
-      const sizeBytes = (await treeUsage(volume.path)).sizeBytes;
+      const sizeBytes = await this.#sizeBytes(volume);
       // A container may have taken it while its size was counted.
       if (!isUnused(volume.name)) continue;
       const onRemoved = (): void => {
@@ -160,13 +160,17 @@ export class VolumesService implements VolumesApi {
    * somewhere else, and slow to walk: docker leaves them out, too.
    */
   async usage(): Promise<Volume[]> {
-    const volumes = this.#volumes.known().filter((v) => v.driver === LOCAL_DRIVER && isEmpty(v.options));
+    const volumes = this.#volumes.known().filter(isOwn);
     const result: Volume[] = [];
     for (const v of volumes) {
-      const Size = (await treeUsage(v.path)).sizeBytes;
+      const Size = await this.#sizeBytes(v);
       result.push({ ...volumeDto(v), UsageData: { Size, RefCount: this.#volumes.references(v.name).length } });
     }
     return result;
+  }
+
+  async #sizeBytes(volume: LocalVolume): Promise<number> {
+    return this.#volumes.imageBytes(volume) ?? (await treeUsage(volume.path)).sizeBytes;
   }
 
   #event(action: string, id: string, attributes: Readonly<Record<string, string>>): void {
@@ -174,7 +178,12 @@ export class VolumesService implements VolumesApi {
   }
 }
 
-/** Whether a volume is without mount options; a client may have sent none as an empty map. */
+/** Whether a volume's content lies here, and not where mount options say. */
+function isOwn({ driver, options }: LocalVolume): boolean {
+  return driver === LOCAL_DRIVER && (isEmpty(options) || isSized(options));
+}
+
+/** A client may have sent no options as an empty map. */
 function isEmpty(options: Readonly<Record<string, string>> | null): boolean {
   return Object.keys(options ?? {}).length === 0;
 }

@@ -2,7 +2,8 @@ import { DhowError } from "../../lib/mod.ts";
 import { json } from "../reply.ts";
 import { type Handler, type Route, route } from "../router.ts";
 
-const NOT_A_MANAGER =
+/** What docker says of clusters where there is none. */
+export const NOT_A_MANAGER =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
 function unavailable(message: string): Handler {

@@ -5,6 +5,7 @@ import { progressError } from "../errors.ts";
 import { withLease } from "../lease-header.ts";
 import { json, noContent } from "../reply.ts";
 import { type Route, route } from "../router.ts";
+import { NOT_A_MANAGER } from "./absent.ts";
 
 const LIST_FILTERS = new Set(["dangling", "driver", "label", "name"]);
 const PRUNE_FILTERS = new Set(["all", "label", "label!"]);
@@ -19,6 +20,7 @@ export function volumeRoutes({
     route("GET", "/volumes", async (request) => json(await volumes.list(request.query.filters(LIST_FILTERS)))),
     route("POST", "/volumes/create", async (request) => {
       const { value } = await request.json(volumeCreateBody);
+      if (request.atLeast(42) && value.ClusterVolumeSpec) throw new DhowError("unavailable", NOT_A_MANAGER);
       return json(await volumes.create(await withLease(request, value as VolumeCreateRequest, leases)), 201);
     }),
     route("GET", "/volumes/:name", async (request) => json(await volumes.inspect(request.name))),
