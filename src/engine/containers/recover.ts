@@ -33,16 +33,9 @@ const LOST: TaskExit = { exitCode: 255, exitedAt: new Date(0) };
  * What goes wrong with one container is logged and leaves the others alone.
  */
 export async function recoverContainers(deps: ContainerDeps): Promise<void> {
-  const alive = new Map<string, number>();
-  const ended: Container[] = [];
-  for (const container of deps.store.list()) {
-    try {
-      if ((await adopt(deps, container)) === "ended") ended.push(container);
-    } catch (error) {
-      deps.log.error("container could not be taken up", { container: container.id, error });
-    }
-    if (isRunning(container.state)) alive.set(container.id, container.state.pid);
-  }
+  const ended = await adoptAll(deps);
+  const running = deps.store.list().filter(({ state }) => isRunning(state));
+  const alive = new Map(running.map(({ id, state }) => [id, state.pid]));
   for (const container of deps.store.list()) {
     if (container.spec.update) await attempt(deps, "finish an update", () => finishUpdate(deps, container));
   }
@@ -52,6 +45,24 @@ export async function recoverContainers(deps: ContainerDeps): Promise<void> {
   for (const container of deps.store.list()) sendLeftOvers(deps, container);
   const started = new Map<string, Promise<void>>();
   for (const container of deps.store.list()) resume(deps, container, started);
+}
+
+/**
+ * Takes up what runs; returns those whose last run has ended. All at once: what has to be waited for (a runtime that is about to end, a
+ * start that may still succeed) takes as long for many as for one.
+ */
+async function adoptAll(deps: ContainerDeps): Promise<readonly Container[]> {
+  const outcomes = await Promise.all(
+    deps.store.list().map(async (container) => {
+      try {
+        return (await adopt(deps, container)) === "ended" ? [container] : [];
+      } catch (error) {
+        deps.log.error("container could not be taken up", { container: container.id, error });
+        return [];
+      }
+    }),
+  );
+  return outcomes.flat();
 }
 
 /**

@@ -55,6 +55,11 @@ export function logProblem(text: string, options: { readonly isRunning: boolean;
   return undefined;
 }
 
+/** Whether a line names a container by its id or its name. */
+function isAbout(line: string, { Id, Name }: Inspected): boolean {
+  return line.includes(Id) || line.split(/[^\w-]+/).includes(Name.slice(1));
+}
+
 function statusOf({ State }: Inspected): Status {
   return State.Status === "exited" ? `exited:${State.ExitCode}` : (State.Status as Status);
 }
@@ -81,7 +86,16 @@ export class Accountant {
   async account(): Promise<string[]> {
     let found: string[] = [];
     await until("the accounts are right", async () => {
+      const before = await this.#inspectAll();
       found = await this.#account();
+      // a container that ends by itself, or is started again, while it is looked at makes no sense, and is no fault: on a busy machine
+      // one look takes seconds
+      const after = await this.#inspectAll();
+      const state = (one: Inspected | undefined): string => JSON.stringify(one?.State);
+      const moved = [...before.values()].filter((one) => state(one) !== state(after.get(one.Name.slice(1))));
+      found = found.filter((line) => !moved.some((one) => isAbout(line, one)));
+      const named = [...after.values()].filter((one) => found.some((line) => isAbout(line, one)));
+      found.push(...named.map((one) => `state of ${one.Name.slice(1)}: ${state(one)}`));
       return found.length === 0;
     }).catch(() => undefined);
     if (found.length === 0) found.push(...(await this.#goOn()));
