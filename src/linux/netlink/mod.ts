@@ -5,6 +5,7 @@ export { IFF_LOWER_UP, IFF_UP, type LinkSettings } from "./link-message.ts";
 export * from "./message.ts";
 export * from "./neighbours.ts";
 export * from "./netns.ts";
+export * from "./nft-elements.ts";
 export * from "./nft-rules.ts";
 export * from "./nftables.ts";
 export * from "./rtnetlink.ts";

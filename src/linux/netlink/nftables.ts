@@ -13,11 +13,15 @@ const LIST_SET = 2;
 const LIST_ELEMENTS = 3;
 const ELEM_KEY = 1;
 const ELEM_DATA = 2;
+const ELEM_TIMEOUT = 4;
+const ELEM_USERDATA = 6;
 const ELEM_KEY_END = 10;
+/** libnftnl's type of a comment in an element's user data. */
+const UDATA_COMMENT = 0;
 const DATA_VALUE = 1;
 
 /** Table families. */
-export const NFPROTO = { INET: 1, IPV4: 2, IPV6: 10 } as const;
+export const NFPROTO = { INET: 1, IPV4: 2, BRIDGE: 7, IPV6: 10 } as const;
 
 /** An element of a set or map. A concatenation's parts are padded to 4 bytes each; integers in network order. */
 export interface SetElement {
@@ -26,11 +30,15 @@ export interface SetElement {
   readonly keyEnd?: Uint8Array | undefined;
   /** What a map maps to. */
   readonly data?: Uint8Array | undefined;
+  /** How long the kernel keeps it, in sets that let elements go. */
+  readonly timeoutMs?: number | undefined;
+  /** Up to 250 bytes, shown by nft(8). */
+  readonly comment?: string | undefined;
 }
 
-/** A change to one set of one table. */
+/** A change to one set of one table. "put" adds what is not there, and leaves what is as it is. */
 export interface SetChange {
-  readonly verb: "add" | "delete";
+  readonly verb: "add" | "put" | "delete";
   readonly set: string;
   readonly elements: readonly SetElement[];
 }
@@ -51,10 +59,24 @@ export function nfgen(w: MessageWriter, family: number, resource: number): void 
 function writeElement(w: MessageWriter, element: SetElement): void {
   w.nest(1, () => {
     w.nest(ELEM_KEY, () => w.attr(DATA_VALUE, element.key));
-    const { keyEnd, data } = element;
+    const { keyEnd, data, timeoutMs, comment } = element;
     if (keyEnd !== undefined) w.nest(ELEM_KEY_END, () => w.attr(DATA_VALUE, keyEnd));
     if (data !== undefined) w.nest(ELEM_DATA, () => w.attr(DATA_VALUE, data));
+    if (timeoutMs !== undefined) w.attr(ELEM_TIMEOUT, u64be(timeoutMs));
+    if (comment !== undefined) w.attr(ELEM_USERDATA, commentBytes(comment));
   });
+}
+
+function u64be(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(Math.round(value)));
+  return bytes;
+}
+
+/** type, length, text and its NUL: as nft(8) writes and shows it. */
+function commentBytes(text: string): Uint8Array {
+  const bytes = Buffer.from(`${text}\0`);
+  return Uint8Array.of(UDATA_COMMENT, bytes.length, ...bytes);
 }
 
 function* messagesOf(changes: readonly SetChange[]): Generator<SetChange> {
@@ -85,8 +107,8 @@ export function encodeBatch(tables: readonly TableChange[], next: () => number):
 }
 
 function writeChange(w: MessageWriter, table: NftTable, { verb, set, elements }: SetChange, sequence: number): void {
-  const isAdd = verb === "add";
-  const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE | NLM_F.EXCL : 0);
+  const isAdd = verb !== "delete";
+  const flags = NLM_F.REQUEST | NLM_F.ACK | (isAdd ? NLM_F.CREATE : 0) | (verb === "add" ? NLM_F.EXCL : 0);
   w.message((NFNL_SUBSYS_NFTABLES << 8) | (isAdd ? NEWSETELEM : DELSETELEM), flags, sequence, () => {
     nfgen(w, table.family, 0);
     w.attrText(LIST_TABLE, table.name).attrText(LIST_SET, set);
