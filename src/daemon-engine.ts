@@ -26,6 +26,8 @@ import {
   EventHub,
   EventLog,
   Execs,
+  egressApi,
+  emitRefusals,
   engineId,
   type HealthCounts,
   type ImageDeps,
@@ -151,6 +153,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   await stores.images.recover();
   const sockets = new SocketsTable(stores.db);
   await base.beforeContainers?.({ sockets, daemonId: stores.daemonId, facts: base.facts });
+  emitRefusals(deps);
   await recoverContainers(deps);
   base.stack.defer(() => leaveContainers(deps));
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));
@@ -462,6 +465,7 @@ function engineApi(
     networks: networksApi(deps),
     ports: portsApi(deps),
     conditions: conditionsApi(deps),
+    egress: egressApi(deps),
     system,
   };
 }

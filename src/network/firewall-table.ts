@@ -155,7 +155,7 @@ function pushGuards(out: Record<ForwardSet, SetElement[]>, forwards: readonly Po
 }
 
 /** The same addresses without networks that are in others: intervals of a set must not overlap. */
-function disjoint(prefixes: readonly Prefix[]): Prefix[] {
+export function disjoint(prefixes: readonly Prefix[]): Prefix[] {
   const kept: Prefix[] = [];
   for (const prefix of prefixes.toSorted((a, b) => a.length - b.length)) {
     if (!kept.some((wider) => hasIp(wider, { family: prefix.family, value: prefix.network }))) kept.push(prefix);
@@ -163,7 +163,8 @@ function disjoint(prefixes: readonly Prefix[]): Prefix[] {
   return kept;
 }
 
-function nameKey(...names: readonly string[]): Uint8Array {
+/** Names of interfaces as the key of a set has them. */
+export function nameKey(...names: readonly string[]): Uint8Array {
   const bytes = new Uint8Array(IFNAMSIZ * names.length);
   for (const [index, name] of names.entries()) bytes.set(new TextEncoder().encode(name), index * IFNAMSIZ);
   return bytes;

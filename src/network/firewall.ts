@@ -205,7 +205,8 @@ function protocolNames(key: string): string {
   return parts.map((part, index) => (index === at && /^\d+$/.test(part) ? protocolText(Number(part)) : part)).join(" . ");
 }
 
-function runNft(script: string): void {
+/** Loads a script in one transaction. @throws unavailable */
+export function runNft(script: string): void {
   let result: ReturnType<typeof Bun.spawnSync>;
   try {
     result = Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(script), stdout: "ignore", stderr: "pipe" });

@@ -1,5 +1,8 @@
 export * from "./container-files.ts";
 export type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
+export { allowsName } from "./egress/domains.ts";
+export { isMetadata } from "./egress/egress-table.ts";
+export type { EgressReport } from "./egress/report.ts";
 export { isInSubnet } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export { parseMac } from "./mac.ts";

@@ -15,7 +15,7 @@ import {
 } from "../linux/mod.ts";
 import { type Database, EndpointsTable } from "../metadata/mod.ts";
 import type { Plugin } from "../plugins/mod.ts";
-import type { NetConditions } from "../spec/engine/mod.ts";
+import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
@@ -26,6 +26,8 @@ import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
+import { Egress } from "./egress/egress.ts";
+import type { EgressReport } from "./egress/report.ts";
 import { Firewall } from "./firewall.ts";
 import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
@@ -121,6 +123,8 @@ export class Networking {
   readonly #netfilter: NetlinkSocket;
   readonly #firewall: Firewall;
   readonly #publisher: Publisher;
+  readonly #egress: Egress;
+  #onNameRefused: ((containerId: string, name: string) => void) | undefined;
   readonly #reaper: Reaper;
   readonly #names = new Names();
   readonly #dnsServer: DnsServer;
@@ -146,6 +150,12 @@ export class Networking {
     this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
     this.#publisher = new Publisher({ firewall: this.#firewall, netfilter: this.#netfilter, log: this.#log });
     this.#watch = new CutOffWatch(() => this.#lookAround(), this.#log);
+    this.#egress = new Egress({
+      tableName: `${options.tableName}-egress`,
+      netfilter: this.#netfilter,
+      log: this.#log,
+      onRefused: (containerId, name) => this.#onNameRefused?.(containerId, name),
+    });
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
@@ -180,6 +190,7 @@ export class Networking {
       route: this.#route,
       netfilter: this.#netfilter,
       firewall: this.#firewall,
+      egress: this.#egress,
       table: this.#table,
       reclaim: () => this.#reaper.reclaim(),
       bury: (name) => this.#reaper.bury(name),
@@ -215,6 +226,7 @@ export class Networking {
       await this.#networks.start();
       this.#sweepBridges();
       this.#restore();
+      this.#egress.restore(this.#held.policies());
       this.#firewall.install();
       this.#publisher.resume();
     } catch (error) {
@@ -246,6 +258,7 @@ export class Networking {
       publisher: this.#publisher,
       reaper: this.#reaper,
       names: this.#names,
+      egress: this.#egress,
       network: (id) => (id === this.#default?.id ? this.#default.network : this.#networks.open(id)),
       defaultBridge: () => this.#default,
       hostGatewayIps: this.#o.hostGatewayIps ?? [],
@@ -538,6 +551,25 @@ export class Networking {
     this.#held.setConditions(containerId, conditions, also);
   }
 
+  /** What a running container did under its egress policy; undefined: it is under none. @throws {NetlinkError} */
+  egressReport(containerId: string): EgressReport | undefined {
+    return this.#egress.report(containerId);
+  }
+
+  /**
+   * Another egress policy for a running container; `also` writes what else is to change in the transaction that writes it down. What it
+   * has open is judged anew.
+   * @throws conflict when it was started without one
+   */
+  changeEgress(containerId: string, policy: EgressPolicy, also: () => void): void {
+    this.#held.changeEgress(containerId, policy, also);
+  }
+
+  /** `listener` is told when a container under an egress policy asks for a name that it may not reach; once for each name. */
+  watchRefusals(listener: (containerId: string, name: string) => void): void {
+    this.#onNameRefused = listener;
+  }
+
   release(containerId: string): void {
     this.#sandboxes?.release(containerId);
   }
@@ -573,7 +605,8 @@ export class Networking {
       () => firewall.read(),
       () => firewall.install(),
     );
-    return [...networkDefects(look, this.#repairs(), isRun), ...rules];
+    const policies = this.#egress.missing().map((what) => ({ what, mend: () => this.#egress.reinstall() }));
+    return [...networkDefects(look, this.#repairs(), isRun), ...rules, ...policies];
   }
 
   /** The running containers whose interface somebody took away: they are cut off until they are started again. */
@@ -684,6 +717,7 @@ export class Networking {
     this.#dnsServer[Symbol.dispose]();
     if (options.removeAll && isUnused) {
       this.#firewall.uninstall();
+      this.#egress.uninstall();
       for (const { name, mac } of this.#table.bridges()) {
         if (findLink(this.#route, name)?.mac !== mac) continue;
         this.#unplug(name);

@@ -1,5 +1,5 @@
 import type { Fd } from "../linux/mod.ts";
-import type { NetConditions } from "../spec/engine/mod.ts";
+import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
 import type { Family } from "./ip.ts";
 import type { OpenNetwork } from "./networks.ts";
@@ -42,6 +42,8 @@ export interface AcquireRequest {
   readonly dns?: DnsWish | undefined;
   /** How slow and lossy its interfaces are to be. */
   readonly conditions?: NetConditions | undefined;
+  /** What it may reach; undefined: everything. */
+  readonly egress?: EgressPolicy | undefined;
   /** A network namespace that is to be the sandbox's, one of another user namespace; owned from now on. */
   readonly netns?: Fd | undefined;
 }
@@ -92,6 +94,7 @@ export interface StoredSandbox extends Partial<StoredPorts> {
   readonly containerName?: string | undefined;
   readonly dns?: DnsWish | undefined;
   readonly conditions?: NetConditions | undefined;
+  readonly egress?: EgressPolicy | undefined;
 }
 
 /** An endpoint as the daemon has it. */

@@ -14,11 +14,13 @@ import {
   open,
 } from "../linux/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
-import type { NetConditions } from "../spec/engine/mod.ts";
+import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
 import type { SandboxDns, SandboxDnsOptions, Upstream } from "./dns/types.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
+import type { Egress, RestoredPolicy } from "./egress/egress.ts";
+import type { PolicedPlace } from "./egress/egress-table.ts";
 import { type Family, formatIp, ipBytes, parseIp, parsePrefix } from "./ip.ts";
 import { parseMac } from "./mac.ts";
 import type { Names } from "./names.ts";
@@ -53,6 +55,8 @@ interface Held {
   readonly dnsWish: DnsWish;
   conditions: NetConditions | undefined;
   dns: SandboxDns | undefined;
+  /** What it may reach; undefined: everything. */
+  egress: EgressPolicy | undefined;
 }
 
 export interface SandboxesDeps {
@@ -64,6 +68,7 @@ export interface SandboxesDeps {
   readonly publisher: Publisher;
   readonly reaper: Reaper;
   readonly names: Names;
+  readonly egress: Egress;
   /** The network of an id. @throws notFound */
   readonly network: (id: string) => OpenNetwork;
   /** The default bridge: the one that has no names, and sandboxes ready. */
@@ -108,11 +113,15 @@ export class Sandboxes {
       dnsWish: request.dns ?? NO_DNS,
       conditions: request.conditions,
       dns: undefined,
+      egress: request.egress,
     };
     try {
       if (isPooled) {
-        held.endpoints = [this.#pooledEndpoint(containerId, request.endpoints, pooled)];
-        for (const endpoint of held.endpoints) this.#condition(held, endpoint);
+        const endpoint = this.#pooledEndpoint(containerId, request.endpoints, pooled);
+        held.endpoints = [endpoint];
+        if (held.egress !== undefined) this.#deps.egress.prepare();
+        this.#police(held, endpoint.network, endpoint.plugged);
+        this.#condition(held, endpoint);
       }
       for (const wish of request.endpoints.slice(isPooled ? 1 : 0)) {
         const { length } = held.endpoints;
@@ -128,6 +137,7 @@ export class Sandboxes {
       return this.#shown(held);
     } catch (error) {
       held.dns?.close();
+      this.#deps.egress.release(containerId);
       publisher.release(containerId);
       for (const endpoint of held.endpoints) this.#deps.names.remove(endpoint.network.config.id, containerId);
       this.#deps.table.remove(containerId);
@@ -137,6 +147,16 @@ export class Sandboxes {
       );
       throw error;
     }
+  }
+
+  /** Holds a container to its policy on a network, before anything of it passes there. @throws invalid on one where nothing can hold it */
+  #police(
+    { containerId, egress }: Held,
+    network: OpenNetwork,
+    plugged: Pick<PluggedEndpoint, "hostInterface" | "mac" | "addresses">,
+  ): void {
+    if (egress === undefined) return;
+    this.#deps.egress.add(containerId, egress, placeOf(network, plugged));
   }
 
   /** Whether the first endpoint is one of those made ahead. */
@@ -156,6 +176,8 @@ export class Sandboxes {
     const { containerId, netns } = held;
     if (netns === undefined) throw new DhowError("conflict", `connect container ${containerId}: its network namespace is not at hand`);
     const network = this.#deps.network(wish.networkId);
+    checkPoliced(held, network);
+    if (held.egress !== undefined) this.#deps.egress.prepare();
     network.busy++;
     try {
       const addresses = await this.#takeAddresses(network, wish);
@@ -164,7 +186,10 @@ export class Sandboxes {
         const interfaceName = this.#interfaceName(held, network, options);
         const endpointId = randomId();
         const mac = wish.mac ? parseMac(wish.mac) : undefined;
-        const request = { containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options };
+        const request = {
+          ...{ containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options },
+          beforeUp: (made: Plugged) => this.#police(held, network, { ...made, addresses }),
+        };
         const made = network.on.plug(request);
         const plugged: Plugged = made instanceof Promise ? await made : made;
         const endpoint = {
@@ -307,8 +332,8 @@ export class Sandboxes {
   }
 
   /** Writes a container's rows as they are now. */
-  #record({ containerId, sandboxId, containerName, endpoints, dnsWish, conditions }: Held, also?: () => void): void {
-    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish, conditions };
+  #record({ containerId, sandboxId, containerName, endpoints, dnsWish, conditions, egress }: Held, also?: () => void): void {
+    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish, conditions, egress };
     this.#deps.table.put(
       { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
       endpoints.map((endpoint) => ({
@@ -338,10 +363,14 @@ export class Sandboxes {
     }
   }
 
-  /** Serves names in a sandbox that has a network with names, and no longer in one that hasn't. */
+  /** Whether a container asks the daemon for names: on a network with names, and under a policy, which goes by them. */
+  #hasNames({ endpoints, egress }: Held): boolean {
+    return endpoints.some((endpoint) => this.#isNamed(endpoint)) || (egress !== undefined && endpoints.length > 0);
+  }
+
+  /** Serves names in a sandbox that is to have them. */
   #serveNames(held: Held): void {
-    const isWanted = held.endpoints.some((endpoint) => this.#isNamed(endpoint));
-    if (!isWanted || held.netns === undefined || held.dns !== undefined) return;
+    if (!this.#hasNames(held) || held.netns === undefined || held.dns !== undefined) return;
     const named = () => held.endpoints.filter((endpoint) => this.#isNamed(endpoint));
     held.dns = this.#deps.serveNames({
       netns: held.netns,
@@ -357,6 +386,7 @@ export class Sandboxes {
       }),
       upstreams: () => this.#upstreams(held),
       keepsSingleLabels: () => held.dnsWish.keepsSingleLabels,
+      ...(held.egress !== undefined && this.#deps.egress.dnsOptions(held.containerId)),
     });
   }
 
@@ -368,9 +398,11 @@ export class Sandboxes {
   }
 
   /** Internal networks lead nowhere: neither do their names. */
-  #upstreams({ endpoints, dnsWish }: Held): readonly Upstream[] {
+  #upstreams({ endpoints, dnsWish, egress }: Held): readonly Upstream[] {
     const hasWayOut = gatewayEndpoint(endpoints) !== undefined;
-    if (dnsWish.servers.length > 0) return hasWayOut ? dnsWish.servers.map((address) => ({ address, isFromHost: false })) : [];
+    // its policy keeps a container from the servers that are asked for it
+    const isFromHost = egress !== undefined;
+    if (dnsWish.servers.length > 0) return hasWayOut ? dnsWish.servers.map((address) => ({ address, isFromHost })) : [];
     return hasWayOut ? this.#deps.hostServers().map((address) => ({ address, isFromHost: true })) : [];
   }
 
@@ -434,7 +466,7 @@ export class Sandboxes {
     this.#deps.table.removeEndpoint(containerId, networkId);
     await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
     if (before === endpoint) this.#record(held);
-    if (!held.endpoints.some((e) => this.#isNamed(e))) {
+    if (!this.#hasNames(held)) {
       held.dns?.close();
       held.dns = undefined;
     }
@@ -450,6 +482,23 @@ export class Sandboxes {
     const held = this.#of(containerId);
     this.#deps.publisher.change(containerId, change, () => this.#record(held, also));
     return this.#shown(held);
+  }
+
+  /** Another egress policy for a running container, that has one. The kernel first; what `also` writes goes with its row. @throws conflict */
+  changeEgress(containerId: string, policy: EgressPolicy, also: () => void): void {
+    const held = this.#of(containerId);
+    const before = held.egress;
+    if (before === undefined)
+      throw new DhowError("conflict", `container ${containerId} runs without an egress policy: start it again with one`);
+    this.#deps.egress.change(containerId, policy);
+    held.egress = policy;
+    try {
+      this.#record(held, also);
+    } catch (error) {
+      held.egress = before;
+      this.#deps.egress.change(containerId, before);
+      throw error;
+    }
   }
 
   #of(containerId: string): Held {
@@ -469,11 +518,12 @@ export class Sandboxes {
 
   /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */
   release(containerId: string): void {
-    const { publisher, table, reaper, names, pool } = this.#deps;
+    const { publisher, table, reaper, names, pool, egress } = this.#deps;
     const held = this.#held.get(containerId);
     if (held === undefined) return;
     this.#held.delete(containerId);
     held.dns?.close();
+    egress.release(containerId);
     publisher.release(containerId);
     for (const { network } of held.endpoints) names.remove(network.config.id, containerId);
     table.remove(containerId);
@@ -503,6 +553,7 @@ export class Sandboxes {
         dnsWish: details.dns ?? NO_DNS,
         conditions: details.conditions,
         dns: undefined,
+        egress: details.egress,
       };
       this.#held.set(row.container_id, held);
       const gateway = gatewayEndpoint(endpoints);
@@ -510,6 +561,13 @@ export class Sandboxes {
       publisher.restore(row.container_id, storedPorts(details), target);
       this.#name(held);
     }
+  }
+
+  /** The policies of what was restored. */
+  policies(): RestoredPolicy[] {
+    return [...this.#held.values()].flatMap(({ containerId, egress: policy, endpoints }) =>
+      policy === undefined ? [] : { containerId, policy, places: endpoints.map(({ network, plugged }) => placeOf(network, plugged)) },
+    );
   }
 
   #restored(
@@ -599,6 +657,27 @@ export class Sandboxes {
       netns?.close();
     }
   }
+}
+
+function checkPoliced({ egress }: Held, { config, on }: OpenNetwork): void {
+  if (egress === undefined || on.isPoliced) return;
+  throw new DhowError(
+    "invalid",
+    `conflicting options: egress policy and the network ${config.name}: what containers send there does not pass the host's firewall (driver ${config.driver})`,
+  );
+}
+
+function placeOf(
+  { config, on }: OpenNetwork,
+  { hostInterface = "", mac, addresses }: Pick<PluggedEndpoint, "hostInterface" | "mac" | "addresses">,
+): PolicedPlace {
+  return {
+    bridge: on.bridge ?? "",
+    hostInterface,
+    mac,
+    addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
+    subnets: config.pools.map(({ subnet }) => subnet),
+  };
 }
 
 function portTarget({ network, plugged }: HeldEndpoint): PortTarget {

@@ -530,6 +530,13 @@ function conditions(t: Transport): EngineApi["conditions"] {
   };
 }
 
+function egress(t: Transport): EngineApi["egress"] {
+  return {
+    inspect: (ref) => t.get(`/containers/${segment(ref)}/egress`),
+    change: (ref, request) => t.post(`/containers/${segment(ref)}/egress`, {}, request),
+  };
+}
+
 function networks(t: Transport): EngineApi["networks"] {
   return {
     list: (filters) => t.get("/networks", { filters: filtersParameter(filters) }),
@@ -625,6 +632,7 @@ function engineApi(t: Transport, streams: Streams): EngineApi {
     networks: networks(t),
     ports: ports(t),
     conditions: conditions(t),
+    egress: egress(t),
     system: system(t),
     leases: leases(t),
     sockets: sockets(t),

@@ -47,6 +47,7 @@ export function fakeEngine(answers: Answers = {}): FakeEngine {
     "networks",
     "ports",
     "conditions",
+    "egress",
     "system",
     "leases",
     "sockets",

@@ -131,6 +131,21 @@ const pairs: readonly Golden[] = [
     json: { Ports: [], Warnings: ["w"] },
   },
   {
+    request: "GET /containers/web/egress",
+    answer: { Id: "i", Mode: "none" },
+    call: ["egress.inspect", "web"],
+    status: 200,
+    json: { Id: "i", Mode: "none" },
+  },
+  {
+    request: "POST /containers/web/egress",
+    body: { Mode: "enforce", Allow: ["example.org"] },
+    answer: { Id: "i", Mode: "enforce" },
+    call: ["egress.change", "web", { Mode: "enforce", Allow: ["example.org"] }],
+    status: 200,
+    json: { Id: "i", Mode: "enforce" },
+  },
+  {
     request: "POST /auth",
     body: { username: "joe", password: "secret", serveraddress: "registry.test", identitytoken: "" },
     answer: { Status: "Login Succeeded", IdentityToken: "" },

@@ -2,6 +2,7 @@ import { type ChainId, ZERO_TIME } from "../../lib/mod.ts";
 import type { IdMappings, TimeOffsets } from "../../runtime/mod.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig, NetworkExtensions, PortMap } from "../../spec/engine/mod.ts";
 import type { ContainerMount } from "../../volumes/mod.ts";
+import type { EgressRecord } from "./egress.ts";
 import type { HealthState } from "./health.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -86,6 +87,8 @@ export interface ContainerState {
   /** The last signal that was asked for before the process ended. */
   readonly lastSignal?: SentSignal | undefined;
   readonly memoryAtOom?: MemoryAtOom | undefined;
+  /** What its last run did under its egress policy. */
+  readonly egress?: EgressRecord | undefined;
   /** Of a container with a health check, from its first start on. */
   readonly health?: HealthState | undefined;
   /** It is being ended, or has been, to be started again because it was unhealthy. */

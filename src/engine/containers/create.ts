@@ -42,6 +42,7 @@ import {
 import { fillHostConfig, mergeConfig } from "./config.ts";
 import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { checkEgress } from "./egress.ts";
 import { emitContainer } from "./emit.ts";
 import { requestedEndpoints } from "./endpoints.ts";
 import { untilAnswering } from "./hanging.ts";
@@ -84,6 +85,7 @@ export async function createContainer(
     portBindings: hostConfig.PortBindings,
     publishAll: hostConfig.PublishAllPorts,
   });
+  checkEgress(extensions, hostConfig);
   const endpoints = requestedEndpoints(deps, request, hostConfig);
   checkDonors(deps, hostConfig);
   const links = resolveLinks(store, hostConfig);

@@ -3,6 +3,7 @@ import type { Task, TaskExit } from "../../runtime/mod.ts";
 import { releaseMounts } from "../../volumes/mod.ts";
 import type { NetworkState } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { egressRecord } from "./egress.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { emptyEndpoint } from "./endpoints.ts";
 import { unwatchHealth } from "./health-probe.ts";
@@ -89,6 +90,8 @@ export function releaseRun(deps: ContainerDeps, container: Container, live = dep
     live.oom = undefined;
     unwatchHealth(deps, container, live);
   }
+  const egress = container.state.status === "removing" ? undefined : egressRecord(deps, id);
+  if (egress !== undefined) deps.store.update(container, { egress });
   deps.network.release(id);
   // what goes wrong is logged there
   void releaseMounts(spec.mounts, id, deps.volumes);

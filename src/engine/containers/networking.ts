@@ -119,6 +119,7 @@ export async function plugIn(
     endpoints: isNone ? [] : endpointWishes(deps, container),
     dns: { servers: hostConfig.Dns?.length ? hostConfig.Dns : deps.settings.dns, keepsSingleLabels: hasNdots(deps, container) },
     conditions: container.spec.extensions?.conditions,
+    egress: container.spec.extensions?.egress,
     netns: takeNetns(),
   });
   return {

@@ -9,6 +9,7 @@ import {
   scopedLifecycle,
   scopedStreams,
 } from "./containers.ts";
+import { scopedEgress } from "./egress.ts";
 import { scopedImages, scopedTransfer } from "./images.ts";
 import { leaseCheck, scopedLeases } from "./leases.ts";
 import { scopedNetworks } from "./networks.ts";
@@ -50,6 +51,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     networks: scopedNetworks(objects, checkLease),
     ports: scopedPorts(objects),
     conditions: scopedConditions(objects),
+    egress: scopedEgress(objects),
     system: scopedSystem(objects),
     leases: scopedLeases(objects),
     sockets: noSockets(access),

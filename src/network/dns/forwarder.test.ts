@@ -254,7 +254,7 @@ describe("rules", () => {
     const kept = await client.ask(query("db"));
     expect([codeOf(kept), hostsOf(kept)]).toEqual([0, undefined]);
     expect(hostsOf(await client.ask(query("db", { type: 15 })))).toBe(1);
-    expect(codeOf(await client.ask(query("SECRET.example.org")))).toBe(REFUSED);
+    expect(codeOf(await client.ask(query("SECRET.example.org")))).toBe(NXDOMAIN);
     expect(hostsOf(await client.ask(query("example.org")))).toBe(1);
     expect(first.asked.length).toBe(2);
   });

@@ -52,7 +52,8 @@ export class Forwarder implements Disposable {
   /** The code of the answer that a query gets at once; undefined: it is handed on, and counted. */
   #refusal(received: Buffer, query: Query, upstreams: readonly Upstream[]): number | undefined {
     if (received.length > MAX_QUERY_BYTES) return RCODE.FORMERR;
-    if (this.#o.mayForward?.(query.name) === false) return RCODE.REFUSED;
+    // resolvers take REFUSED for a server's fault: they wait, and give up the rest of their search list
+    if (this.#o.mayForward?.(query.name) === false) return RCODE.NXDOMAIN;
     if (this.#staysHere(query)) return RCODE.NOERROR;
     if (upstreams.length === 0) return RCODE.SERVFAIL;
     return this.#take() ? undefined : RCODE.REFUSED;

@@ -40,7 +40,7 @@ export interface SandboxDnsOptions {
   readonly upstreams: () => readonly Upstream[];
   /** Names without a dot stay here, with an empty answer, so that the client goes on with its search domains: docker's rule when `ndots` is set. */
   readonly keepsSingleLabels?: (() => boolean) | undefined;
-  /** Whether a query may be handed on at all; false: REFUSED, and nobody is asked. `name` in lower case without a final dot. */
+  /** Whether a query may be handed on at all; false: NXDOMAIN, and nobody is asked. `name` in lower case without a final dot. */
   readonly mayForward?: ((name: string) => boolean) | undefined;
   /** Told every answer without an error, before the client gets it. False, or a failure: the client gets REFUSED instead. */
   readonly onAnswer?: ((answer: ForwardedAnswer) => boolean | undefined | Promise<boolean | undefined>) | undefined;

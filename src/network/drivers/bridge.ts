@@ -19,6 +19,7 @@ import {
 } from "../../linux/mod.ts";
 import type { EndpointsTable } from "../../metadata/mod.ts";
 import { LocalAddresses } from "../addresses.ts";
+import type { Egress } from "../egress/egress.ts";
 import type { Firewall } from "../firewall.ts";
 import type { BridgeRules, FamilyRules } from "../firewall-table.ts";
 import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes } from "../ip.ts";
@@ -34,6 +35,7 @@ export interface BridgeDeps {
   readonly route: NetlinkSocket;
   readonly netfilter: NetlinkSocket;
   readonly firewall: Firewall;
+  readonly egress: Pick<Egress, "remove">;
   readonly table: EndpointsTable;
   /** Frees addresses that only wait for their interface to go; whether it did. */
   readonly reclaim: () => boolean;
@@ -49,6 +51,7 @@ export interface BridgeDeps {
 /** A bridge on the host, with a veth pair to each container. */
 export class BridgeNetwork implements DriverNetwork {
   readonly publishesPorts: boolean;
+  readonly isPoliced = true;
   readonly addresses: LocalAddresses;
   readonly link: BridgeLink;
   readonly #config: NetworkConfig;
@@ -121,6 +124,7 @@ export class BridgeNetwork implements DriverNetwork {
     index,
     addresses,
     mac = macFor(addresses),
+    beforeUp,
   }: Omit<PlugRequest, "containerId" | "endpointId" | "names" | "options">): Plugged {
     const { route } = this.#deps;
     const { mtu, icc } = this.#settings;
@@ -132,6 +136,7 @@ export class BridgeNetwork implements DriverNetwork {
       setIpv6("default", true);
     }
     try {
+      beforeUp?.({ hostInterface, mac: formatMac(mac) });
       route.request(setLink(0, { name: hostInterface, master: this.link.index, up: true }));
       // br_netfilter carries what it readdresses within the bridge: back out of the same port, when a container asks for itself,
       // and its packets pass the forward chain, which tells published ports from others; without it the bridge must keep ports apart
@@ -141,6 +146,7 @@ export class BridgeNetwork implements DriverNetwork {
       bringUp(interfaceName, index, addresses);
     } catch (error) {
       route.requestAll([deleteLink(hostInterface)]);
+      this.#deps.egress.remove(hostInterface);
       throw error;
     }
     return { mac: formatMac(mac), hostInterface };
@@ -159,6 +165,7 @@ export class BridgeNetwork implements DriverNetwork {
       const [failed] = this.#deps.route.requestAll([deleteLink(hostInterface)]);
       if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
     }
+    if (hostInterface !== undefined) this.#deps.egress.remove(hostInterface);
     for (const address of [addresses[4], addresses[6]]) if (address !== undefined) this.forget(address.address);
   }
 

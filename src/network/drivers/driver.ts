@@ -26,6 +26,8 @@ export interface PlugRequest {
   readonly names: readonly string[];
   /** The endpoint's `DriverOpts`. */
   readonly options: Readonly<Record<string, string>>;
+  /** Told what it is on the host, before anything passes by it; when that throws, there is no interface. Networks that are `isPoliced` do. */
+  readonly beforeUp?: ((made: { readonly hostInterface: string; readonly mac: string }) => void) | undefined;
 }
 
 /** What came of it; kept with the endpoint, and given back to `unplug`. */
@@ -63,6 +65,8 @@ export interface DriverNetwork {
   readonly bridge?: string | undefined;
   /** Names of other links on the host that it stands on. */
   readonly links?: readonly string[] | undefined;
+  /** Whether all that its containers send passes this daemon's firewall, so that an egress policy holds. */
+  readonly isPoliced?: boolean;
 
   /** Makes the interface in the sandbox, up and addressed, without a default route. Nothing is left when it fails. */
   plug(request: PlugRequest): MaybePromise<Plugged>;

@@ -5,6 +5,7 @@ import { checkpointRoutes } from "./checkpoints.ts";
 import { conditionRoutes } from "./conditions.ts";
 import { containerRoutes } from "./containers.ts";
 import { contentsRoutes } from "./contents.ts";
+import { egressRoutes } from "./egress.ts";
 import { execRoutes } from "./exec.ts";
 import { fileRoutes } from "./files.ts";
 import { imageRoutes } from "./images.ts";
@@ -35,6 +36,7 @@ export function routes(api: EngineApi, options: RouteOptions): readonly Route[] 
     ...networkRoutes(api),
     ...portRoutes(api),
     ...conditionRoutes(api),
+    ...egressRoutes(api),
     ...systemRoutes(api, options),
     ...leaseRoutes(api),
     ...socketRoutes(api),

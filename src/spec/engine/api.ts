@@ -40,6 +40,7 @@ import type {
   VolumeCreateRequest,
   VolumeListResponse,
 } from "./dto.ts";
+import type { EgressApi } from "./egress.ts";
 import type { ImageGcOptions, ImageGcReport, KeptImage } from "./image-gc.ts";
 import type { LeasesApi } from "./leases.ts";
 import type { PortsApi } from "./ports.ts";
@@ -494,6 +495,7 @@ export interface EngineApi {
   readonly networks: NetworksApi;
   readonly ports: PortsApi;
   readonly conditions: ConditionsApi;
+  readonly egress: EgressApi;
   readonly system: SystemApi;
   readonly leases: LeasesApi;
   readonly sockets: SocketsApi;

@@ -2,6 +2,7 @@ export * from "./api.ts";
 export type * from "./check.ts";
 export type * from "./conditions.ts";
 export type * from "./dto.ts";
+export * from "./egress.ts";
 export type * from "./image-gc.ts";
 export * from "./leases.ts";
 export * from "./network-extensions.ts";

@@ -124,6 +124,11 @@ export function conditionsText(labels: Labels | null | undefined): ConditionsTex
   return Object.fromEntries(asked);
 }
 
+/** Labels that ask for this policy, and for what else the given ones do. */
+export function withEgress(labels: Labels | null | undefined, { mode, domains, networks }: EgressPolicy): Record<string, string> {
+  return { ...labels, [EGRESS_LABEL]: mode, [EGRESS_ALLOW_LABEL]: [...domains, ...networks].join(",") };
+}
+
 function isPortLabel(key: string): boolean {
   return key.startsWith(PORT_PREFIX) && key.endsWith(ALLOW_SUFFIX);
 }
