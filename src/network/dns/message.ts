@@ -191,7 +191,7 @@ export function writeAnswer(message: Buffer, query: Query, options: AnswerOption
   answer.writeUInt16BE(0, 8);
   answer.writeUInt16BE(optLength === 0 ? 0 : 1, 10);
   let at = query.questionEnd;
-  for (let i = 0; i < count; i++) at = writeRecord(answer, at, records[i] as AnswerRecord);
+  for (const record of records.slice(0, count)) at = writeRecord(answer, at, record);
   if (query.edns !== undefined) writeOpt(answer, at, query.edns.isDnssecOk);
   return answer;
 }

@@ -42,13 +42,9 @@ export function reverseAddress(name: string): Uint8Array | undefined {
   return Uint8Array.from(Buffer.from(digits.reverse().join(""), "hex"));
 }
 
-/** The same in random order (Fisher and Yates'), so that clients, which take the first, spread. */
+/** The same in random order, so that clients, which take the first, spread. */
 function shuffled<T>(list: readonly T[]): readonly T[] {
   if (list.length < 2) return list;
-  const order = [...list];
-  for (let last = order.length - 1; last > 0; last--) {
-    const other = Math.floor(Math.random() * (last + 1));
-    [order[last], order[other]] = [order[other] as T, order[last] as T];
-  }
-  return order;
+  const ranked = list.map((item) => ({ item, rank: Math.random() }));
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ item }) => item);
 }

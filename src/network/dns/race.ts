@@ -61,6 +61,8 @@ export interface RaceOptions {
 
 interface Attempt {
   readonly upstream: Upstream;
+  /** Its place in the order. */
+  readonly index: number;
   asked: Disposable | undefined;
 }
 
@@ -82,7 +84,7 @@ export class Race implements Disposable {
 
   constructor(options: RaceOptions) {
     this.#o = options;
-    this.#attempts = options.upstreams.map((upstream) => ({ upstream, asked: undefined }));
+    this.#attempts = options.upstreams.map((upstream, index) => ({ upstream, index, asked: undefined }));
   }
 
   /** Begins; may end at once. */
@@ -120,18 +122,16 @@ export class Race implements Disposable {
 
   /** Asks until somebody is asked who deserves to be waited for. */
   #askNext(now: number): void {
-    while (this.#next < this.#attempts.length) {
-      const index = this.#next++;
-      const { upstream } = this.#attempts[index] as Attempt;
-      if (this.#ask(index) && !this.#o.health.isLagging(upstream)) break;
+    for (const attempt of this.#attempts.slice(this.#next)) {
+      this.#next++;
+      if (this.#ask(attempt) && !this.#o.health.isLagging(attempt.upstream)) break;
     }
     this.#nextAt = this.#next < this.#attempts.length ? now + HEAD_START_MS : Number.POSITIVE_INFINITY;
   }
 
-  #ask(index: number): boolean {
-    const attempt = this.#attempts[index] as Attempt;
+  #ask(attempt: Attempt): boolean {
     try {
-      attempt.asked = this.#o.ask(attempt.upstream, (answer) => this.#take(index, answer));
+      attempt.asked = this.#o.ask(attempt.upstream, (answer) => this.#take(attempt, answer));
     } catch {
       // not to be reached: the others are asked, and without one the client is told
       return false;
@@ -140,8 +140,8 @@ export class Race implements Disposable {
     return true;
   }
 
-  #take(index: number, answer: Buffer | undefined): void {
-    const attempt = this.#attempts[index] as Attempt;
+  #take(attempt: Attempt, answer: Buffer | undefined): void {
+    const { index } = attempt;
     attempt.asked = undefined;
     this.#pending--;
     if (answer !== undefined) this.#o.health.answered(attempt.upstream);
@@ -168,7 +168,7 @@ export class Race implements Disposable {
   }
 
   #isAnyAwaitedBefore(index: number): boolean {
-    return this.#attempts.some(({ asked, upstream }, i) => i < index && asked !== undefined && !this.#o.health.isLagging(upstream));
+    return this.#attempts.some(({ asked, upstream, index: i }) => i < index && asked !== undefined && !this.#o.health.isLagging(upstream));
   }
 
   #giveUp(): void {
