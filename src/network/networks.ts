@@ -165,13 +165,7 @@ export class Networks {
     if (request.driver === "host" || request.driver === "null") {
       throw new DhowError("forbidden", `only one instance of ${JSON.stringify(request.driver)} network is allowed`);
     }
-    if (request.driver === "host" || request.driver === "null") {
-      throw new DhowError("forbidden", `only one instance of "${request.driver}" network is allowed`);
-    }
-    if (request.ipamDriver !== "default" && request.ipamDriver !== "null") {
-      const cause = noDriver(request.ipamDriver);
-      throw new DhowError("notFound", `failed to retrieve ipam driver: ${cause.message}`, { cause });
-    }
+    if (request.ipamDriver !== "default" && request.ipamDriver !== "null") throw noDriver(request.ipamDriver);
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
     await driver.check(request);
@@ -192,7 +186,6 @@ export class Networks {
   /** Completes what is asked for: a subnet for each family that has none, the first address of each as its gateway. */
   #choosePools({ pools, hasIpv4, hasIpv6, ipamDriver }: NetworkRequest): readonly IpamPool[] {
     if (ipamDriver === "null") return [];
-    if (ipamDriver !== "default") throw noDriver(ipamDriver);
     const others = this.list().flatMap((config) => (config.isConfigOnly ? [] : config.pools.map(({ subnet }) => parsePrefix(subnet))));
     const chosen: IpamPool[] = [];
     for (const family of familiesOf({ hasIpv4, hasIpv6 })) {
