@@ -229,7 +229,9 @@ class HttpApiServer implements ApiServer {
 
   #logFailure(incoming: IncomingMessage, error: unknown): void {
     const fields = { method: incoming.method, path: pathOf(incoming), error: errorMessage(error) };
-    if (errorKind(error) === "internal") this.#log.error("handler returned an error", fields);
+    // a client that has gone away is no fault of anybody's
+    const isGivenUp = error instanceof Error && error.name === "AbortError";
+    if (errorKind(error) === "internal" && !isGivenUp) this.#log.error("handler returned an error", fields);
     else this.#log.debug("handler returned an error", fields);
   }
 }

@@ -109,6 +109,7 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     expect(waiting.exitCode).toBeNull();
     waiting.kill("SIGKILL");
     await until("the helper is gone", () => helpers().length === 0);
+    expect(daemon.log).not.toContain("aborted");
   });
 
   test("a start waits until it is given up", async () => {
