@@ -1,7 +1,7 @@
 /** The statistics of a row, and the table. */
 
 /** What a figure's numbers count. Less is better in all of them. */
-export type Unit = "ms" | "s" | "MiB" | "µs" | "%";
+export type Unit = "ms" | "s" | "MiB" | "µs" | "%" | "processes";
 
 /** One line of the table, before it was measured. */
 export interface Figure {

@@ -8,6 +8,7 @@ import { execRow } from "./exec.ts";
 import { fleetRow } from "./fleet.ts";
 import { logsRows } from "./logs.ts";
 import { networkRows } from "./network.ts";
+import { portsRow } from "./ports.ts";
 import { psRow } from "./ps.ts";
 import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
@@ -28,6 +29,7 @@ export const rows: readonly Row[] = [
   psRow,
   crowdRow,
   ...networkRows,
+  portsRow,
   dnsRow,
   ...throughputRows,
 ];
