@@ -91,7 +91,9 @@ describe("one server", () => {
     upstreams = [{ address: "::1", isFromHost: false }];
     await listen({ address: "::1", isFromHost: false }, (asked) => answer(asked, { hosts: [6] }));
     expect(hostsOf(await client.ask(query("example.org")))).toBe(6);
-    await sandbox.run("ip", "link", "add", "d0", "up", "type", "veth", "peer", "name", "d1");
+    await sandbox.run("ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1");
+    // with an address of its own choice it might answer from that one
+    await sandbox.run("ip", "link", "set", "d0", "addrgenmode", "none", "up");
     await sandbox.run("ip", "address", "add", "fe80::53/64", "dev", "d0", "nodad");
     await listen({ address: "::", isFromHost: false, port: 5353 }, (asked) => answer(asked, { hosts: [7] }));
     const index = (await sandbox.run("ip", "-o", "link", "show", "d0")).split(":")[0];
