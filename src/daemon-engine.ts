@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlobStore } from "./content/mod.ts";
+import { advertisedAddress, type ClusterConfig, readClusterTls } from "./daemon-cluster.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
@@ -70,7 +71,7 @@ import {
 } from "./lib/mod.ts";
 import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "./linux/mod.ts";
 import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, SocketsTable, VolumesTable } from "./metadata/mod.ts";
-import { Networking } from "./network/mod.ts";
+import { type ClusterSettings, Networking } from "./network/mod.ts";
 import { Plugins } from "./plugins/mod.ts";
 import {
   appArmorProfileOf,
@@ -261,6 +262,13 @@ function openSnapshotter(driver: string, root: string, mapped: string, log: Logg
   }
 }
 
+/** @throws invalid */
+async function clusterSettings(config: ClusterConfig, dataRoot: string): Promise<ClusterSettings> {
+  const { endpoints, heartbeatSeconds, ttlSeconds, path: root } = config;
+  const vtep = await advertisedAddress(config);
+  return { endpoints, tls: readClusterTls(config), vtep, hostId: idOf(dataRoot), heartbeatSeconds, ttlSeconds, root };
+}
+
 async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Stores, { log, stack }: EngineBase): Promise<Networking> {
   const network = new Networking({
     db,
@@ -276,6 +284,7 @@ async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Sto
     ulaSeed: daemonId,
     defaultNetworkOptions: config.defaultNetworkOptions,
     plugin: (name) => plugins.get(name, "NetworkDriver"),
+    cluster: config.cluster && (await clusterSettings(config.cluster, config.dataRoot)),
     mtu: config.mtu,
     ipForward: config.isIpForward,
     icc: config.areContainersConnected,

@@ -35,6 +35,7 @@ import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 import { Names } from "./names.ts";
 import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
+import { Cluster, type ClusterSettings, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
 import { type AuditedPort, auditPorts, type BridgePlace, cutOffs, type PublishedPlace } from "./port-audit.ts";
 import { type PortChange, Publisher } from "./publisher.ts";
@@ -79,6 +80,8 @@ export interface NetworkingOptions {
   readonly defaultAddressPools?: readonly PoolSpec[] | undefined;
   /** Where ports are published that name no address (docker's `--ip`); default, as 0.0.0.0, every address, IPv6 too. */
   readonly defaultHostIp?: string | undefined;
+  /** The hosts that networks are shared with; undefined: none. */
+  readonly cluster?: ClusterSettings | undefined;
   /** Sandboxes kept ready on the bridge; default 12 (and a third of it without network). */
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
@@ -135,6 +138,7 @@ export class Networking {
   /** Kept while this daemon lives: no other one uses its bridge. */
   #claim: Fd | undefined;
   #default: DefaultBridge | undefined;
+  #overlay: OverlayDriver | undefined;
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
   #isServingHostNames = false;
@@ -167,13 +171,32 @@ export class Networking {
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
-      driver: (name) => this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name),
+      driver: (name) =>
+        (name === OVERLAY_DRIVER ? this.#overlay : undefined) ?? this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name),
       predefined: ["bridge", "host", "none"],
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
       pools,
       defaultOptions: options.defaultNetworkOptions ?? {},
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
+    });
+  }
+
+  /** The driver of networks of several hosts, where there is an etcd to keep them in. @throws invalid */
+  #makeOverlay(): OverlayDriver | undefined {
+    const settings = this.#o.cluster;
+    if (settings === undefined) return undefined;
+    const log = this.#log.child({ part: "overlay" });
+    const { endpoints, tls, ...member } = settings;
+    const cluster = new Cluster({ ...member, etcd: new Etcd({ endpoints, tls }), log });
+    return new OverlayDriver({
+      home: this.#home,
+      route: this.#route,
+      table: this.#table,
+      log,
+      cluster,
+      reclaim: () => this.#reaper.reclaim(),
+      taken: () => hostNetworks(this.#route),
     });
   }
 
@@ -223,12 +246,18 @@ export class Networking {
       if (bridgeName !== "none") this.#startBridge();
       this.#pool = this.#makePool();
       this.#sandboxes = this.#makeSandboxes(this.#pool);
+      this.#overlay = this.#makeOverlay();
       await this.#networks.start();
       this.#sweepBridges();
       this.#restore();
       this.#egress.restore(this.#held.policies());
       this.#firewall.install();
       this.#publisher.resume();
+      this.#overlay?.start({
+        learn: (config) => this.#networks.learn(config),
+        forget: async (id) => this.#networks.forget(id),
+        known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
+      });
     } catch (error) {
       this.#claim?.close();
       throw error;
@@ -401,7 +430,7 @@ export class Networking {
     const used = new Set([this.#o.bridgeName, ...this.#networks.opened().flatMap(({ on }) => [on.bridge ?? "", ...(on.links ?? [])])]);
     // a network that can't be opened now may be there again at the next start
     for (const { id, options } of this.#networks.list()) {
-      for (const prefix of ["br", "dm"]) used.add(`${prefix}-${id.slice(0, 12)}`);
+      for (const prefix of ["br", "dm", "ov", "vx"]) used.add(`${prefix}-${id.slice(0, 12)}`);
       used.add(options["com.docker.network.bridge.name"] ?? "").add(options["parent"] ?? "");
     }
     for (const { name, mac } of this.#table.bridges()) {
@@ -708,6 +737,7 @@ export class Networking {
    * too, that this daemon made; user networks have theirs again at the next start.
    */
   stop(options: { readonly removeAll?: boolean } = {}): void {
+    void this.#overlay?.stop();
     this.#reaper.close();
     this.#pool?.close();
     const isUnused = this.#sandboxes?.held().length === 0;

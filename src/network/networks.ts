@@ -153,8 +153,7 @@ export class Networks {
 
   /** A configuration for networks to come. */
   #keep(request: NetworkRequest): NetworkConfig {
-    const pools = request.pools.flatMap((pool) => (pool.subnet ? { ...pool, subnet: pool.subnet } : []));
-    const config = { ...asComplete(request), driver: "null", pools };
+    const config = { ...asComplete(request), driver: "null", pools: givenPools(request.pools) };
     this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
     return config;
   }
@@ -169,9 +168,9 @@ export class Networks {
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
     await driver.check(request);
-    const draft = asComplete(request);
-    const pools = await (driver.choosePools?.(draft) ?? this.#choosePools(request));
-    const config: NetworkConfig = { ...draft, scope: driver.scope, pools };
+    const draft: NetworkConfig = { ...asComplete(request), scope: driver.scope, pools: givenPools(request.pools) };
+    const config: NetworkConfig =
+      driver.complete === undefined ? { ...draft, pools: this.#choosePools(request) } : await driver.complete(draft);
     const on = await driver.open(config, { isNew: true });
     try {
       this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
@@ -242,6 +241,25 @@ export class Networks {
     return config;
   }
 
+  /** Takes up a network that another host made. */
+  async learn(config: NetworkConfig): Promise<void> {
+    if (this.#configs.has(config.id) || this.#pending.has(config.name)) return;
+    this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
+    this.#configs.set(config.id, config);
+    try {
+      await this.#openNow(config);
+    } catch (error) {
+      this.#broken.set(config.id, error);
+      throw error;
+    }
+  }
+
+  /** Leaves out a network that another host removed. */
+  forget(id: string): void {
+    this.#deps.table.removeUserNetwork(id);
+    for (const map of [this.#configs, this.#open, this.#broken]) map.delete(id);
+  }
+
   close(): void {
     for (const { on } of this.#open.values()) on.close();
   }
@@ -251,6 +269,11 @@ function asComplete(request: NetworkRequest): NetworkConfig {
   const createdAt = new Date().toISOString().replace("Z", "000000Z");
   const hasOwnSubnets = request.pools.some(({ subnet }) => subnet !== undefined && subnet !== "");
   return { ...request, id: randomId(), createdAt, scope: "local", hasOwnSubnets, pools: [] };
+}
+
+/** The pools that are asked for by their subnets. */
+function givenPools(pools: readonly PoolRequest[]): IpamPool[] {
+  return pools.flatMap((pool) => (pool.subnet ? { ...pool, subnet: pool.subnet } : []));
 }
 
 function withGateway(pool: PoolRequest & { readonly subnet: string }): IpamPool {

@@ -23,6 +23,8 @@ export interface EndpointWish {
   readonly options?: Readonly<Record<string, string>> | undefined;
   /** The highest has the default route. */
   readonly gwPriority?: number | undefined;
+  /** Nobody asked for it: the way out of containers whose networks have none. Not shown. */
+  readonly isOutside?: boolean | undefined;
 }
 
 /** How a container's names are served. */

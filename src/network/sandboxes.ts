@@ -128,6 +128,7 @@ export class Sandboxes {
         const endpoint = await this.#plug(held, wish, { index: ETH0_INDEX + length });
         held.endpoints = [...held.endpoints, endpoint];
       }
+      await this.#settleOutside(held);
       if (!isPooled || held.endpoints.length > 1) this.#route(held);
       this.#publish(held, request);
       this.#record(held);
@@ -412,17 +413,46 @@ export class Sandboxes {
       containerId,
       sandboxId,
       netnsPath: netns === undefined ? "" : `/proc/${process.pid}/fd/${netns.fd}`,
-      endpoints: endpoints.map(shownEndpoint),
+      endpoints: endpoints.filter(({ wish }) => !wish.isOutside).map(shownEndpoint),
       ports: this.#deps.publisher.ports(containerId),
       hasDns: held.dns !== undefined,
     };
+  }
+
+  /**
+   * Gives a container a way out, a second interface on the default bridge, when it is on a network that leads nowhere else and is to, and
+   * on none that does; takes it away when that is no longer so.
+   */
+  async #settleOutside(held: Held): Promise<void> {
+    const asked = held.endpoints.filter(({ wish }) => !wish.isOutside);
+    const outside = held.endpoints.find(({ wish }) => wish.isOutside);
+    const bridge = this.#deps.defaultBridge();
+    const isWanted = bridge !== undefined && asked.some(({ network }) => network.on.needsOutside) && gatewayEndpoint(asked) === undefined;
+    if (isWanted && outside === undefined) {
+      const endpoint = await this.#plug(held, { networkId: bridge.id, names: [], isOutside: true }, { index: 0 });
+      held.endpoints = [...asked, endpoint];
+    } else if (!isWanted && outside !== undefined) await this.#unplugOutside(held, outside);
+  }
+
+  async #unplugOutside(held: Held, outside: HeldEndpoint): Promise<void> {
+    held.endpoints = held.endpoints.filter((e) => e !== outside);
+    this.#deps.table.removeEndpoint(held.containerId, outside.network.config.id);
+    await outside.network.on.unplug(outside.plugged, { isSandboxGone: false, netns: held.netns });
   }
 
   /** Plugs a running container into one more network. @throws conflict, invalid, notFound in docker's words */
   async connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
     const held = this.#of(containerId);
     const before = gatewayEndpoint(held.endpoints);
-    const endpoint = await this.#plug(held, wish, { index: 0 });
+    const outside = held.endpoints.find((e) => e.wish.isOutside && e.wish.networkId === wish.networkId);
+    if (outside !== undefined) await this.#unplugOutside(held, outside);
+    let endpoint: HeldEndpoint;
+    try {
+      endpoint = await this.#plug(held, wish, { index: 0 });
+    } catch (error) {
+      if (outside !== undefined) await this.#settleOutside(held).finally(() => this.#reroute(held, before));
+      throw error;
+    }
     if (this.#held.get(containerId) !== held) {
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
       throw new DhowError("conflict", `container ${containerId} is not running`);
@@ -430,6 +460,7 @@ export class Sandboxes {
     const former = held.endpoints;
     held.endpoints = [...held.endpoints, endpoint];
     try {
+      await this.#settleOutside(held);
       this.#reroute(held, before);
       this.#record(held);
       this.#name(held);
@@ -439,6 +470,7 @@ export class Sandboxes {
       held.endpoints = former;
       this.#deps.names.remove(wish.networkId, containerId);
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
+      await this.#settleOutside(held);
       this.#reroute(held, endpoint);
       this.#record(held);
       throw error;
@@ -461,6 +493,7 @@ export class Sandboxes {
     const before = gatewayEndpoint(held.endpoints);
     held.endpoints = held.endpoints.filter((e) => e !== endpoint);
     this.#deps.names.remove(networkId, containerId);
+    await this.#settleOutside(held);
     this.#reroute(held, before);
     // the row goes first: what a kill leaves plugged in is unplugged at the next start
     this.#deps.table.removeEndpoint(containerId, networkId);
@@ -588,7 +621,7 @@ export class Sandboxes {
         addresses: { 4: withPrefix(network, stored.ipv4), 6: withPrefix(network, stored.ipv6) },
       };
       if (isGone) return [];
-      const adopted = network.on.adopt?.(plugged);
+      const adopted = network.on.adopt?.({ ...plugged, names: stored.wish?.names ?? [] });
       if (adopted instanceof Promise)
         adopted.catch((error: unknown) => this.#deps.log.warn("can't take up an endpoint", { endpoint: row.endpoint_id, error }));
       const wish = stored.wish ?? { networkId: row.network_id, names: [] };
@@ -640,7 +673,7 @@ export class Sandboxes {
   endpointsOn(networkId: string): { readonly containerId: string; readonly containerName: string; readonly endpoint: SandboxEndpoint }[] {
     return [...this.#held.values()].flatMap(({ containerId, containerName, endpoints }) =>
       endpoints
-        .filter(({ network }) => network.config.id === networkId)
+        .filter(({ network, wish }) => network.config.id === networkId && !wish.isOutside)
         .map((endpoint) => ({ containerId, containerName, endpoint: shownEndpoint(endpoint) })),
     );
   }

@@ -1,7 +1,7 @@
 import type { Fd } from "../../linux/mod.ts";
 import type { AddressSource, MaybePromise } from "../addresses.ts";
 import type { Family } from "../ip.ts";
-import type { IpamPool, NetworkConfig, NetworkRequest } from "../network-config.ts";
+import type { NetworkConfig, NetworkRequest } from "../network-config.ts";
 
 /** An address on an interface. */
 export interface InterfaceAddress {
@@ -53,6 +53,11 @@ export interface PluggedEndpoint extends Plugged {
   readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
 }
 
+/** An endpoint with the names that the others on its network know it by. */
+export interface NamedEndpoint extends PluggedEndpoint {
+  readonly names: readonly string[];
+}
+
 /** A network as its driver has it on this host, from `open` to `close`. */
 export interface DriverNetwork {
   /** The addresses of its endpoints; undefined: they have none. */
@@ -76,7 +81,9 @@ export interface DriverNetwork {
    */
   unplug(endpoint: PluggedEndpoint, options: { readonly isSandboxGone: boolean; readonly netns: Fd | undefined }): MaybePromise<void>;
   /** An endpoint that the last daemon plugged in is still there. */
-  adopt?(endpoint: PluggedEndpoint): MaybePromise<void>;
+  adopt?(endpoint: NamedEndpoint): MaybePromise<void>;
+  /** Whether containers reach what is elsewhere by a second interface, on the default bridge. */
+  readonly needsOutside?: boolean | undefined;
   /** Endpoints of other hosts, for the name server. */
   remoteEndpoints?(): readonly RemoteEndpoint[];
   /** Ends this daemon's part; the network stays. */
@@ -90,13 +97,13 @@ export interface NetworkDriver {
   readonly name: string;
   /** `global`: known to other hosts, too. */
   readonly scope: "local" | "global";
-  /**
-   * Completes the subnets of a new network, or refuses what it is asked to be. Without it, the daemon's own IPAM does.
-   * @throws in docker's words
-   */
-  choosePools?(request: NetworkRequest & { readonly id: string }): MaybePromise<readonly IpamPool[]>;
   /** Checks the options of a new network. @throws invalid, forbidden, notFound in docker's words */
   check(request: NetworkRequest): MaybePromise<void>;
+  /**
+   * Completes the subnets and options of a new network, whose pools are those that it asks for. Without it, the daemon's own IPAM does.
+   * @throws in docker's words
+   */
+  complete?(draft: NetworkConfig): MaybePromise<NetworkConfig>;
   /** Makes what the host needs of it, or takes it up: at its creation, and at every start of the daemon. */
   open(config: NetworkConfig, options: { readonly isNew: boolean }): MaybePromise<DriverNetwork>;
 }

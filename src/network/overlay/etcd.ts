@@ -19,7 +19,9 @@ export interface KeyValue {
 
 /** A condition of a transaction. */
 export type Compare =
-  | { readonly key: string; readonly isAbsent: true }
+  /** With `isPrefix`: no key begins with it. */
+  | { readonly key: string; readonly isAbsent: true; readonly isPrefix?: boolean }
+  | { readonly key: string; readonly isPresent: true }
   | { readonly key: string; readonly value: string }
   | { readonly key: string; readonly modRevision: number };
 
@@ -72,7 +74,11 @@ function rangeEnd(prefix: string): string {
 
 function compareOf(compare: Compare): Json {
   const key = encode(compare.key);
-  if ("isAbsent" in compare) return { key, target: "CREATE", result: "EQUAL", create_revision: "0" };
+  if ("isAbsent" in compare) {
+    const range = compare.isPrefix ? { range_end: rangeEnd(compare.key) } : {};
+    return { key, ...range, target: "CREATE", result: "EQUAL", create_revision: "0" };
+  }
+  if ("isPresent" in compare) return { key, target: "CREATE", result: "GREATER", create_revision: "0" };
   if ("value" in compare) return { key, target: "VALUE", result: "EQUAL", value: encode(compare.value) };
   return { key, target: "MOD", result: "EQUAL", mod_revision: String(compare.modRevision) };
 }

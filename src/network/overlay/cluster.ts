@@ -1,0 +1,259 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
+import { CompactedError, type Compare, type Etcd, type Operation } from "./etcd.ts";
+
+/** Where it all is in etcd, unless `kv.path` says otherwise. */
+export const DEFAULT_ROOT = "dhow/overlay";
+
+export interface ClusterOptions {
+  readonly etcd: Etcd;
+  /** What this host is called; the same in every life of its daemon. */
+  readonly hostId: string;
+  /** The address that other hosts send to. */
+  readonly vtep: string;
+  readonly log: Logger;
+  /** How long the others wait for a host that says nothing. */
+  readonly ttlSeconds: number;
+  readonly heartbeatSeconds: number;
+  /** Where in etcd; empty: `DEFAULT_ROOT`. */
+  readonly root: string;
+}
+
+/** Told of every change, of one key at a time; undefined: the key is gone. */
+export type Listener = (key: string, value: string | undefined) => void;
+
+const RETRY_MS = 500;
+const MAX_RETRY_MS = 5000;
+
+/** What a value says of its owner. */
+function ownerOf(value: string): string | undefined {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return typeof parsed === "object" && parsed !== null && "host" in parsed && typeof parsed.host === "string" ? parsed.host : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * What hosts tell each other through etcd. Each host sees a copy of everything, and keeps its own keys there under a lease:
+ *
+ *     <root>/allocation                        names, VNIs and subnets of all networks: {"names", "vnis", "subnets"}
+ *     <root>/networks/<network id>             a network's configuration
+ *     <root>/hosts/<host id>                   {"host", "vtep"}                               leased
+ *     <root>/addresses/<network id>/<ip>       {"host", "endpoint"}                           leased
+ *     <root>/endpoints/<network id>/<id>       {"host", "vtep", "mac", "addresses", "names"}  leased
+ *
+ * While etcd is away the copy stays as it is. When it is back, everything is read anew, and the host's own keys are put right: what it
+ * holds is there again, what it doesn't hold any more goes.
+ */
+export class Cluster {
+  readonly #o: ClusterOptions;
+  readonly #root: string;
+  readonly #copy = new Map<string, string>();
+  /** Keys of this host's, as they are to be. */
+  readonly #held = new Map<string, string>();
+  readonly #listeners = new Set<Listener>();
+  readonly #stopped = new AbortController();
+  #again: AbortController | undefined;
+  #lease: string | undefined;
+  #isReached = false;
+  #onSync: () => void = () => {};
+  #running: Promise<void> | undefined;
+
+  constructor(options: ClusterOptions) {
+    this.#o = options;
+    this.#root = `${options.root || DEFAULT_ROOT}/`;
+    this.hold(`hosts/${options.hostId}`, JSON.stringify({ host: options.hostId, vtep: options.vtep }));
+  }
+
+  get hostId(): string {
+    return this.#o.hostId;
+  }
+
+  get vtep(): string {
+    return this.#o.vtep;
+  }
+
+  /** Whether the copy is what etcd has now. */
+  get isReached(): boolean {
+    return this.#isReached;
+  }
+
+  /** Begins to copy, and to keep this host's keys, until `stop`; calls `onSync` whenever everything was read anew. */
+  start(onSync: () => void = () => {}): void {
+    this.#onSync = onSync;
+    this.#running = this.#run();
+  }
+
+  /** Ends it. The host's keys stay until their lease ends: its containers go on, and a next daemon takes them up. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  /** Calls `listener` with every change from now on. */
+  listen(listener: Listener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** The keys below `prefix`, as far as they are known. */
+  entries(prefix: string): [key: string, value: string][] {
+    return [...this.#copy].filter(([key]) => key.startsWith(prefix));
+  }
+
+  /** One key as etcd has it now. @throws unavailable */
+  async read(key: string): Promise<{ readonly value: string; readonly modRevision: number } | undefined> {
+    return this.#o.etcd.get(this.#root + key);
+  }
+
+  /** @throws unavailable; see `Etcd.transact` */
+  transact(compares: readonly Compare[], operations: readonly Operation[]): Promise<boolean> {
+    const root = this.#root;
+    return this.#o.etcd.transact(
+      compares.map((compare) => ({ ...compare, key: root + compare.key })),
+      operations.map((operation) =>
+        "put" in operation ? { ...operation, put: root + operation.put } : { ...operation, delete: root + operation.delete },
+      ),
+    );
+  }
+
+  /**
+   * Takes a key that nobody has, for as long as this host is there and holds it; whether it got it. `network` must be there still.
+   * @throws unavailable
+   */
+  async claim(key: string, value: string, network: string): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === undefined) throw new DhowError("unavailable", `etcd can't be reached (${this.#o.etcd.place})`);
+    const isThere: Compare = { key: `networks/${network}`, isPresent: true };
+    const operations = [{ put: key, value, lease }];
+    // held first: what comes of a claim whose answer is lost goes when etcd is back
+    this.#held.set(key, value);
+    let isClaimed = false;
+    try {
+      isClaimed = await this.transact([{ key, isAbsent: true }, isThere], operations);
+      if (!isClaimed) isClaimed = (await this.read(key))?.value === value;
+    } finally {
+      if (!isClaimed) this.#held.delete(key);
+    }
+    if (isClaimed) this.#put(key, value);
+    return isClaimed;
+  }
+
+  /** Holds a key that this host had in a former life of its daemon: put again where it is gone, unless somebody else took it. */
+  hold(key: string, value: string): void {
+    this.#held.set(key, value);
+    if (this.#isReached) this.#again?.abort();
+  }
+
+  /** What is held under a key. */
+  heldValue(key: string): string | undefined {
+    return this.#held.get(key);
+  }
+
+  /** Gives a key back, now or as soon as etcd is there again. */
+  async release(key: string): Promise<void> {
+    const value = this.#held.get(key);
+    if (value === undefined) return;
+    this.#held.delete(key);
+    try {
+      await this.transact([{ key, value }], [{ delete: key }]);
+    } catch (error) {
+      this.#o.log.warn("etcd is away: an entry goes when it is back", { key, error: errorMessage(error) });
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#o;
+    const { signal } = this.#stopped;
+    for (let waitMs = RETRY_MS; !signal.aborted; ) {
+      this.#again = new AbortController();
+      try {
+        await this.#follow(AbortSignal.any([signal, this.#again.signal]));
+        waitMs = RETRY_MS;
+        continue;
+      } catch (error) {
+        if (error instanceof CompactedError) continue;
+        if (this.#isReached) {
+          waitMs = RETRY_MS;
+          log.warn("etcd can't be reached: traffic goes on, changes wait", { error: errorMessage(error) });
+        } else log.debug("etcd can't be reached", { error: errorMessage(error) });
+        this.#isReached = false;
+      }
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+      waitMs = Math.min(waitMs * 2, MAX_RETRY_MS);
+    }
+  }
+
+  /** Reads everything, puts right what is this host's, then follows the changes. @throws unavailable */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { etcd } = this.#o;
+    await this.#ensureLease();
+    const { revision, entries } = await etcd.list(this.#root);
+    const found = new Map(entries.map(({ key, value }) => [key.slice(this.#root.length), value]));
+    for (const key of [...this.#copy.keys()]) if (!found.has(key)) this.#put(key, undefined);
+    for (const [key, value] of found) this.#put(key, value);
+    await this.#putRight(found);
+    if (!this.#isReached) this.#o.log.info("etcd is there", { endpoints: etcd.place, host: this.hostId, vtep: this.vtep });
+    this.#isReached = true;
+    this.#onSync();
+    const beat = setInterval(() => void this.#beat(), this.#o.heartbeatSeconds * 1000);
+    beat.unref();
+    try {
+      for await (const { events } of etcd.watch(this.#root, revision + 1, signal)) {
+        for (const { key, value } of events) {
+          const name = key.slice(this.#root.length);
+          this.#put(name, value);
+          // somebody took away what is this host's: its lease has ended, or an operator did
+          if (value === undefined && this.#held.has(name)) this.#again?.abort();
+        }
+      }
+    } finally {
+      clearInterval(beat);
+    }
+  }
+
+  async #ensureLease(): Promise<void> {
+    const { etcd, ttlSeconds } = this.#o;
+    if (this.#lease !== undefined && (await etcd.keepLease(this.#lease))) return;
+    this.#lease = await etcd.grantLease(ttlSeconds);
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      if (this.#lease !== undefined && !(await this.#o.etcd.keepLease(this.#lease))) this.#again?.abort();
+    } catch {
+      // whoever follows the changes notices, too
+      this.#again?.abort();
+    }
+  }
+
+  /** This host's keys in etcd become what it holds. They are put again in any case: they may be under the lease of a former life. */
+  async #putRight(found: ReadonlyMap<string, string>): Promise<void> {
+    const lease = this.#lease;
+    for (const [key, value] of found) {
+      if (ownerOf(value) === this.hostId && !this.#held.has(key)) await this.transact([{ key, value }], [{ delete: key }]);
+    }
+    for (const [key, value] of [...this.#held]) {
+      const present = found.get(key);
+      const condition: Compare = present === undefined ? { key, isAbsent: true } : { key, value: present };
+      const isOwn = present === undefined || ownerOf(present) === this.hostId;
+      if (isOwn && (await this.transact([condition], [{ put: key, value, lease }]))) this.#put(key, value);
+      else if (!isOwn) this.#o.log.error("another host took what was this one's while etcd was away", { key, by: ownerOf(present) });
+    }
+  }
+
+  #put(key: string, value: string | undefined): void {
+    if (this.#copy.get(key) === value) return;
+    if (value === undefined) this.#copy.delete(key);
+    else this.#copy.set(key, value);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(key, value);
+      } catch (error) {
+        this.#o.log.error("can't follow a change of another host", { key, error });
+      }
+    }
+  }
+}

@@ -1,0 +1,274 @@
+import { randomBytes } from "node:crypto";
+import { DhowError, type Logger } from "../../lib/mod.ts";
+import {
+  addBridge,
+  addIpAddress,
+  addIpNeighbour,
+  addVeth,
+  addVxlan,
+  deleteForwarding,
+  deleteIpNeighbour,
+  deleteLink,
+  type Fd,
+  findLink,
+  formatMac,
+  insideNetns,
+  isErrno,
+  listForwarding,
+  listNeighbours,
+  NETLINK,
+  NetlinkSocket,
+  replaceForwarding,
+  setLink,
+} from "../../linux/mod.ts";
+import type { EndpointsTable } from "../../metadata/mod.ts";
+import { setIpv6 } from "../drivers/bridge-link.ts";
+import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint } from "../drivers/driver.ts";
+import { formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import { parseMac } from "../mac.ts";
+import type { NetworkConfig } from "../network-config.ts";
+import { ClusterAddresses } from "./addresses.ts";
+import { freeNetwork, vniOf } from "./allocation.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** IANA's port of VXLAN (RFC 7348). */
+const VXLAN_PORT = 4789;
+/** What 1,500 bytes leave after the headers of Ethernet, VXLAN, UDP and IPv4. */
+const DEFAULT_MTU = 1450;
+
+export interface OverlayDeps {
+  readonly home: Fd;
+  readonly route: NetlinkSocket;
+  readonly log: Logger;
+  readonly cluster: Cluster;
+  readonly table: EndpointsTable;
+  readonly reclaim: () => boolean;
+}
+
+/** An endpoint as its host tells the others. */
+interface Entry {
+  readonly host: string;
+  readonly vtep: string;
+  readonly mac: string;
+  readonly addresses: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** Names of what a network has on each host. */
+export function linkNames(id: string): { readonly bridge: string; readonly vxlan: string } {
+  return { bridge: `ov-${id.slice(0, 12)}`, vxlan: `vx-${id.slice(0, 12)}` };
+}
+
+/**
+ * A network of several hosts, on this one: a bridge without an address, the veth pairs of this host's containers in it, and a VXLAN that
+ * knows where the others are. It learns and floods nothing: each endpoint of another host is a forwarding entry and a neighbour, out of
+ * which the VXLAN answers for it.
+ */
+export class OverlayNetwork implements DriverNetwork {
+  readonly publishesPorts = false;
+  readonly needsOutside: boolean;
+  readonly addresses: ClusterAddresses;
+  readonly bridge: string;
+  readonly links: readonly string[];
+  readonly #config: NetworkConfig;
+  readonly #deps: OverlayDeps;
+  readonly #prefix: string;
+  readonly #mtu: number;
+  readonly #listening: Disposable;
+  readonly #vxlan: number;
+  /** Endpoints of other hosts, by key, as they were programmed. */
+  readonly #remote = new Map<string, Entry>();
+
+  /** @throws {NetlinkError} */
+  constructor(config: NetworkConfig, deps: OverlayDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#prefix = `endpoints/${config.id}/`;
+    this.needsOutside = !config.isInternal;
+    this.#mtu = Number(config.options["com.docker.network.driver.mtu"] || DEFAULT_MTU);
+    this.bridge = linkNames(config.id).bridge;
+    this.links = [linkNames(config.id).vxlan];
+    this.#vxlan = this.#makeLinks();
+    this.addresses = new ClusterAddresses(deps.cluster, config, deps.reclaim);
+    for (const [key, value] of deps.cluster.entries(this.#prefix)) this.#follow(key, value);
+    this.#listening = deps.cluster.listen((key, value) => {
+      if (key.startsWith(this.#prefix)) this.#follow(key, value);
+    });
+    if (deps.cluster.isReached) this.sweep();
+  }
+
+  /** The bridge and the VXLAN in it, new or as the last daemon left them; the VXLAN's index. */
+  #makeLinks(): number {
+    const { route, cluster } = this.#deps;
+    const names = linkNames(this.#config.id);
+    const vni = vniOf(this.#config);
+    if (vni === undefined) throw new DhowError("internal", `open overlay network ${this.#config.name}: it has no VXLAN id`);
+    if (findLink(route, names.bridge) === undefined) {
+      route.request(addBridge({ name: names.bridge, mac: this.#marked(names.bridge), mtu: this.#mtu }));
+      // it only carries: no address of the host's is on it
+      setIpv6(names.bridge, false);
+    }
+    const master = this.#indexOf(names.bridge);
+    const local = ipBytes(parseIp(cluster.vtep));
+    if (findLink(route, names.vxlan) === undefined) {
+      const [failed] = route.requestAll([
+        addVxlan({ name: names.vxlan, mac: this.#marked(names.vxlan), mtu: this.#mtu }, { vni, local, port: VXLAN_PORT, isProxy: true }),
+      ]);
+      if (failed !== undefined) throw isErrno(failed, "EEXIST") ? taken(vni, failed) : failed;
+      setIpv6(names.vxlan, false);
+    }
+    const index = this.#indexOf(names.vxlan);
+    route.request(setLink(index, { master, up: true }), setLink(master, { up: true }));
+    return index;
+  }
+
+  /** A MAC address for a link that is written down before it is made: so that the next daemon knows it for its own. */
+  #marked(name: string): Uint8Array {
+    const mac = Uint8Array.from([2, 0x42, ...randomBytes(4)]);
+    this.#deps.table.putBridge(name, formatMac(mac));
+    return mac;
+  }
+
+  #indexOf(name: string): number {
+    const link = findLink(this.#deps.route, name);
+    if (link === undefined) throw new DhowError("internal", `find interface ${name}: it is gone`);
+    return link.index;
+  }
+
+  /** Another host's endpoint came, changed or went. */
+  #follow(key: string, value: string | undefined): void {
+    const former = this.#remote.get(key);
+    const entry = value === undefined ? undefined : (JSON.parse(value) as Entry);
+    if (former !== undefined) {
+      this.#remote.delete(key);
+      if (entry?.mac !== former.mac || entry.vtep !== former.vtep) this.#withdraw(former);
+    }
+    if (entry === undefined || entry.host === this.#deps.cluster.hostId) return;
+    const mac = parseMac(entry.mac);
+    this.#deps.route.request(
+      replaceForwarding(this.#vxlan, { mac, vtep: ipBytes(parseIp(entry.vtep)) }),
+      ...entry.addresses.map((address) => addIpNeighbour(this.#vxlan, ipBytes(parseIp(address)), mac)),
+    );
+    this.#remote.set(key, entry);
+  }
+
+  #withdraw({ mac, vtep, addresses }: Entry): void {
+    const { route } = this.#deps;
+    const requests = [
+      deleteForwarding(this.#vxlan, { mac: parseMac(mac), vtep: ipBytes(parseIp(vtep)) }),
+      ...addresses.map((address) => deleteIpNeighbour(this.#vxlan, ipBytes(parseIp(address)))),
+    ];
+    for (const failed of route.requestAll(requests)) if (failed !== undefined && !isErrno(failed, "ENOENT", "ENODEV")) throw failed;
+  }
+
+  /** Takes away what the last daemon programmed of endpoints that are gone; only once etcd has said which are there. */
+  sweep(): void {
+    const { route } = this.#deps;
+    const entries = [...this.#remote.values()];
+    const macs = new Set(entries.map(({ mac }) => mac));
+    const ips = new Set(entries.flatMap(({ addresses }) => addresses));
+    const stale = [
+      ...listForwarding(route, this.#vxlan)
+        .filter(({ mac, vtep }) => vtep !== undefined && !macs.has(formatMac(mac)))
+        .map((entry) => deleteForwarding(this.#vxlan, entry)),
+      ...listNeighbours(route, this.#vxlan)
+        .filter(({ address }) => !ips.has(formatIp(ipOfBytes(address))))
+        .map(({ address }) => deleteIpNeighbour(this.#vxlan, address)),
+    ];
+    if (stale.length > 0) route.requestAll(stale);
+  }
+
+  gateway(): undefined {}
+
+  async plug(request: PlugRequest): Promise<Plugged> {
+    const { cluster, home } = this.#deps;
+    const plugged = insideNetns(home, request.netns.fd, () => this.#plugHere(request));
+    const addresses = [request.addresses[4], request.addresses[6]].flatMap((a) => a?.address ?? []);
+    const entry: Entry = { host: cluster.hostId, vtep: cluster.vtep, mac: plugged.mac, addresses, names: request.names };
+    try {
+      if (await cluster.claim(this.#prefix + request.endpointId, JSON.stringify(entry), this.#config.id)) return plugged;
+      throw new DhowError("notFound", `network ${this.#config.name} not found: another host removed it`);
+    } catch (error) {
+      this.#deps.route.requestAll([deleteLink(plugged.hostInterface)]);
+      if (!(error instanceof DhowError) || error.kind !== "unavailable") throw error;
+      throw new DhowError("unavailable", `connect to overlay network ${this.#config.name}: ${error.message}`, { cause: error });
+    }
+  }
+
+  #plugHere({ netns, interfaceName, index, addresses, mac }: PlugRequest): { readonly mac: string; readonly hostInterface: string } {
+    const { route } = this.#deps;
+    const hostInterface = `veth${randomBytes(4).toString("hex").slice(0, 7)}`;
+    const own = [addresses[4], addresses[6]].flatMap((a) =>
+      a === undefined ? [] : { ip: ipBytes(parseIp(a.address)), length: a.prefixLength },
+    );
+    const [first] = own;
+    const address = mac ?? Uint8Array.from([2, 0x42, ...(first?.ip.length === 4 ? first.ip : randomBytes(4))]);
+    const mtu = this.#mtu;
+    setIpv6("default", false);
+    try {
+      route.request(addVeth({ name: hostInterface, mtu }, { name: interfaceName, index, netnsFd: netns.fd, mtu, mac: address }));
+    } finally {
+      setIpv6("default", true);
+    }
+    try {
+      route.request(setLink(0, { name: hostInterface, master: this.#indexOf(this.bridge), up: true }));
+      if (addresses[6] !== undefined) setIpv6(interfaceName, true);
+      using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+      const link = index || (findLink(inside, interfaceName)?.index ?? 0);
+      inside.request(...own.map(({ ip, length }) => addIpAddress(link, ip, length)), setLink(link, { up: true }));
+    } catch (error) {
+      route.requestAll([deleteLink(hostInterface)]);
+      throw error;
+    }
+    return { mac: formatMac(address), hostInterface };
+  }
+
+  async unplug(endpoint: PluggedEndpoint, { isSandboxGone }: { readonly isSandboxGone: boolean }): Promise<void> {
+    const { route, cluster } = this.#deps;
+    if (!isSandboxGone && endpoint.hostInterface !== undefined) {
+      const [failed] = route.requestAll([deleteLink(endpoint.hostInterface)]);
+      if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
+    }
+    await cluster.release(this.#prefix + endpoint.endpointId);
+    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) await this.addresses.free(parseIp(a.address));
+  }
+
+  adopt({ endpointId, mac, addresses, names }: NamedEndpoint): void {
+    const { cluster } = this.#deps;
+    const own = [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []);
+    for (const address of own) this.addresses.mark(parseIp(address));
+    cluster.hold(
+      this.#prefix + endpointId,
+      JSON.stringify({ host: cluster.hostId, vtep: cluster.vtep, mac, addresses: own, names } satisfies Entry),
+    );
+  }
+
+  remoteEndpoints(): readonly RemoteEndpoint[] {
+    return [...this.#remote.values()];
+  }
+
+  close(): void {
+    this.#listening[Symbol.dispose]();
+    this.addresses[Symbol.dispose]();
+  }
+
+  /** For all hosts. @throws forbidden while a container of any host is on it; unavailable */
+  async remove(): Promise<void> {
+    await freeNetwork(this.#deps.cluster, this.#config);
+    this.forget();
+  }
+
+  /** On this host alone: another one removed it. */
+  forget(): void {
+    this.close();
+    const { bridge, vxlan } = linkNames(this.#config.id);
+    for (const failed of this.#deps.route.requestAll([deleteLink(vxlan), deleteLink(bridge)])) {
+      if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
+    }
+    for (const name of [vxlan, bridge]) this.#deps.table.removeBridge(name);
+  }
+}
+
+function taken(vni: number, cause: unknown): DhowError {
+  return new DhowError("conflict", `make the VXLAN ${vni}: another one of this host has that id and port ${VXLAN_PORT}`, { cause });
+}

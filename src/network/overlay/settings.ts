@@ -1,0 +1,13 @@
+import type { EtcdOptions } from "./etcd.ts";
+
+/** What the daemon is told of the hosts that it shares networks with. */
+export interface ClusterSettings extends Pick<EtcdOptions, "endpoints" | "tls"> {
+  /** The address of this host that the others send to. */
+  readonly vtep: string;
+  /** What this host is called; the same in every life of its daemon. */
+  readonly hostId: string;
+  readonly ttlSeconds: number;
+  readonly heartbeatSeconds: number;
+  /** Where in etcd; empty: `DEFAULT_ROOT`. */
+  readonly root: string;
+}
