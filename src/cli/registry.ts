@@ -77,6 +77,7 @@ const socketLs: Load = async () => (await import("./commands/socket/ls.ts")).soc
 const socketRm: Load = async () => (await import("./commands/socket/rm.ts")).socketRm;
 const completion: Load = async () => (await import("./commands/completion.ts")).completion;
 const completeWords: Load = async () => (await import("./commands/complete.ts")).completeWords;
+const egress: Load = async () => (await import("./commands/container/egress.ts")).egress;
 const why: Load = async () => (await import("./commands/container/why.ts")).why;
 const networkConnect: Load = async () => (await import("./commands/network/connect.ts")).networkConnect;
 const networkCreate: Load = async () => (await import("./commands/network/create.ts")).networkCreate;
@@ -116,6 +117,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       cp,
       create,
       diff,
+      egress,
       exec,
       export: containerExport,
       inspect: containerInspect,
@@ -241,6 +243,7 @@ export const COMMANDS: Readonly<Record<string, Load>> = {
   completion,
   create,
   diff,
+  egress,
   events,
   exec,
   export: containerExport,

@@ -3,8 +3,10 @@ import { DhowError, isKind } from "../lib/mod.ts";
 import type {
   AttachSession,
   ConditionsText,
+  ContainerEgress,
   ContainerInspectResponse,
   ContainerStatsResponse,
+  EgressChangeRequest,
   FilesystemChange,
   PortChangeRequest,
   PortChangeResponse,
@@ -216,6 +218,16 @@ export class Container implements AsyncDisposable {
 
   async rename(name: string, { signal }: SignalOption = {}): Promise<void> {
     await this.#access.within(signal).containers.rename(this.id, name);
+  }
+
+  /** Its egress policy, and what it did under it. */
+  async egress({ signal }: SignalOption = {}): Promise<ContainerEgress> {
+    return this.#access.within(signal).egress.inspect(this.id);
+  }
+
+  /** Gives it another egress policy, also while it runs under one. */
+  async changeEgress({ signal, ...change }: EgressChangeRequest & SignalOption): Promise<ContainerEgress> {
+    return this.#access.within(signal).egress.change(this.id, change);
   }
 
   /** Publishes ports of it and takes others back, whether it runs or not: all of it or nothing. */

@@ -68,6 +68,7 @@ function shown(deps: ContainerDeps, container: Container): ContainerEgress {
     Mode: policy?.mode ?? "none",
     Allow: allow,
     ...did,
+    DeniedNames: did.DeniedNames.filter(({ Name }) => policy === undefined || !allowsName(policy, Name)),
     Suggested: policy === undefined ? [] : suggested(policy, did.Denied),
   };
 }

@@ -17,18 +17,18 @@ import {
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
 import type { ForwardedAnswer, SandboxDnsOptions } from "../dns/types.ts";
 import { runNft } from "../firewall.ts";
-import { type Family, formatIp, hasIp, ipBytes, ipOfBytes, parseIp, parsePrefix } from "../ip.ts";
+import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
 import { allowsEverything, allowsName } from "./domains.ts";
 import {
   type EgressElements,
   egressVersion,
-  isMetadata,
   LIVE_SETS,
   type PolicedPlace,
   placeElements,
   RECORD_MS,
   renderEgress,
 } from "./egress-table.ts";
+import { canBeNamed, forgetExpired, type Opened, openedChanges, openedKey, readOpened } from "./opened.ts";
 import { type EgressReport, readReport } from "./report.ts";
 
 /** A name's address stays open for so long at least: clients keep what they have looked up for longer than they are told. */
@@ -37,13 +37,9 @@ const MAX_TTL_MS = 24 * 3600 * 1000;
 /** So many addresses of names, and names that were refused, one container may have. */
 const MAX_NAMED = 4096;
 const MAX_REFUSED = 256;
-const MAX_COMMENT_BYTES = 250;
-const MAX_COMMENT_NAMES = 8;
-
-/** What a name never stands for, whoever says so: the daemon's host and its neighbours on the wire. */
-const NEVER_NAMED = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8", "::ffff:0:0/96"].map(
-  parsePrefix,
-);
+/** So many refused names of one container are told of in a minute: events of others must not be lost for them. */
+const MAX_TOLD = 20;
+const TOLD_MS = 60_000;
 
 /** A name that was refused. */
 export interface RefusedName {
@@ -51,13 +47,6 @@ export interface RefusedName {
   readonly queries: number;
   /** In ms since 1970. */
   readonly lastAt: number;
-}
-
-interface Named {
-  readonly set: "names" | "seen";
-  readonly names: ReadonlySet<string>;
-  /** In ms since 1970. */
-  readonly until: number;
 }
 
 /** A place with what it is held to. */
@@ -69,9 +58,10 @@ interface Policed {
   readonly containerId: string;
   policy: EgressPolicy;
   places: readonly HeldPlace[];
-  /** By address. */
-  readonly named: Map<string, Named>;
+  readonly opened: Map<string, Opened>;
   readonly refused: Map<string, RefusedName>;
+  /** How many refused names were told of since `since`. */
+  told: { readonly since: number; readonly count: number };
 }
 
 export interface EgressDeps {
@@ -91,7 +81,6 @@ export interface RestoredPolicy {
 }
 
 const familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
-const keyOf = (...addresses: readonly string[]): Uint8Array => Uint8Array.from(addresses.flatMap((a) => [...ipBytes(parseIp(a))]));
 
 /** The egress policies of containers: what they say is in the kernel, and holds whether a daemon runs or not. */
 export class Egress {
@@ -119,8 +108,15 @@ export class Egress {
    */
   add(containerId: string, policy: EgressPolicy, place: PolicedPlace): void {
     const known = this.#policed.get(containerId);
-    const policed: Policed = known ?? { containerId, policy, places: [], named: new Map(), refused: new Map() };
-    this.#commit([...this.#changes("put", placeElements(policy, place)), ...this.#namedChanges(policed, place.addresses)]);
+    const policed: Policed = known ?? {
+      containerId,
+      policy,
+      places: [],
+      opened: new Map(),
+      refused: new Map(),
+      told: { since: 0, count: 0 },
+    };
+    this.#commit([...this.#changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
     policed.places = [...policed.places, { ...place, policy }];
     this.#policed.set(containerId, policed);
   }
@@ -168,16 +164,23 @@ export class Egress {
   restore(restored: readonly RestoredPolicy[]): void {
     for (const { containerId, policy, places } of restored) {
       const held = places.map((place) => ({ ...place, policy }));
-      this.#policed.set(containerId, { containerId, policy, places: held, named: new Map(), refused: new Map() });
+      this.#policed.set(containerId, {
+        containerId,
+        policy,
+        places: held,
+        opened: new Map(),
+        refused: new Map(),
+        told: { since: 0, count: 0 },
+      });
     }
     const isThere = this.#isWhole();
     if (restored.length === 0 && !isThere) return;
     // another version's table is replaced
-    for (const policed of this.#policed.values()) this.#readNamed(policed);
+    for (const policed of this.#policed.values()) this.#readOpened(policed);
     if (!isThere) runNft(renderEgress(this.#deps.tableName));
     const wanted = this.#places().map((place) => placeElements(place.policy, place));
     this.#commit([...wanted.flatMap((elements) => this.#changes("put", elements)), ...this.#strays(wanted)]);
-    if (!isThere) for (const policed of this.#policed.values()) this.#commit(this.#namedChanges(policed, addressesOf(policed)));
+    if (!isThere) for (const policed of this.#policed.values()) this.#commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
   /** Whether the kernel has the tables with the rules of this version. */
@@ -193,7 +196,7 @@ export class Egress {
   reinstall(): void {
     runNft(renderEgress(this.#deps.tableName));
     this.#commit(this.#places().flatMap((place) => this.#changes("put", placeElements(place.policy, place))));
-    for (const policed of this.#policed.values()) this.#commit(this.#namedChanges(policed, addressesOf(policed)));
+    for (const policed of this.#policed.values()) this.#commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
   #places(): HeldPlace[] {
@@ -276,7 +279,8 @@ export class Egress {
     return policy.mode === "learn";
   }
 
-  #refuse({ containerId, refused }: Policed, name: string): void {
+  #refuse(policed: Policed, name: string): void {
+    const { containerId, refused } = policed;
     const known = refused.get(name);
     if (known === undefined && refused.size >= MAX_REFUSED) {
       const [oldest] = refused.keys();
@@ -285,7 +289,7 @@ export class Egress {
     // the last ones come last
     refused.delete(name);
     refused.set(name, { name, queries: (known?.queries ?? 0) + 1, lastAt: Date.now() });
-    if (known === undefined) this.#deps.onRefused?.(containerId, name);
+    if (known === undefined && mayTell(policed)) this.#deps.onRefused?.(containerId, name);
   }
 
   /** Opens the addresses of a name for a container, before it hears of them. False: it must not. */
@@ -296,62 +300,39 @@ export class Egress {
     // who may reach everything needs nothing opened
     if (set === "seen" && policed.policy.mode === "enforce") return true;
     const lifeMs = set === "seen" ? RECORD_MS : Math.min(Math.max(ttlSeconds * 1000, MIN_TTL_MS), MAX_TTL_MS);
-    const changed: string[] = [];
-    for (const bytes of addresses) {
-      const ip = ipOfBytes(bytes);
+    const changed: Opened[] = [];
+    for (const ip of addresses.map(ipOfBytes).filter(canBeNamed)) {
       const address = formatIp(ip);
-      if (NEVER_NAMED.some((prefix) => hasIp(prefix, ip)) || isMetadata(address)) continue;
-      const known = policed.named.get(address);
-      if (known === undefined && policed.named.size >= MAX_NAMED && !forgetExpired(policed.named)) return false;
-      const isNew = known === undefined || !known.names.has(name) || (known.set === "seen" && set === "names");
+      const key = openedKey({ set, address });
+      const known = policed.opened.get(key);
+      if (known === undefined && policed.opened.size >= MAX_NAMED && !forgetExpired(policed.opened)) return false;
       const until = Math.max(known?.until ?? 0, Date.now() + lifeMs);
       // one that stays open for most of its time anyway
-      if (!isNew && until - known.until < lifeMs / 2 && known.until - Date.now() >= MIN_TTL_MS / 2) continue;
-      policed.named.set(address, { set: known?.set === "names" ? "names" : set, names: new Set([...(known?.names ?? []), name]), until });
-      changed.push(address);
+      const isKept = known?.names.has(name) && until - known.until < lifeMs / 2 && known.until - Date.now() >= MIN_TTL_MS / 2;
+      if (isKept) continue;
+      const opened = { set, address, names: new Set([...(known?.names ?? []), name]), until } as const;
+      policed.opened.set(key, opened);
+      changed.push(opened);
     }
     if (changed.length === 0) return true;
     this.prepare();
-    this.#commit(this.#openings(policed, changed, addressesOf(policed)));
+    this.#commit([{ table: this.#tables.inet, changes: openedChanges(changed, addressesOf(policed), true) }]);
     return true;
   }
 
-  #openings(policed: Policed, destinations: readonly string[], sources: readonly string[]): TableChange[] {
-    const changes = destinations.flatMap((destination): SetChange[] => {
-      const named = policed.named.get(destination);
-      const family = familyOf(destination);
-      const from = sources.filter((source) => familyOf(source) === family);
-      if (named === undefined || from.length === 0) return [];
-      const timeoutMs = Math.max(named.until - Date.now(), 1000);
-      const comment = commentOf(named.names);
-      const elements = from.map((source) => ({ key: keyOf(source, destination), timeoutMs, comment }));
-      const set = `${named.set}${family}`;
-      // before Linux 6.12 the time of an element that is there can't be changed; what is put first can be deleted, there or not
-      return [
-        { verb: "put", set, elements },
-        { verb: "delete", set, elements },
-        { verb: "put", set, elements },
-      ];
-    });
-    return [{ table: this.#tables.inet, changes }];
-  }
-
   /** The names that a container knows, for one more of its addresses. */
-  #namedChanges(policed: Policed, sources: readonly string[]): TableChange[] {
-    forgetExpired(policed.named);
-    return this.#openings(policed, [...policed.named.keys()], sources);
+  #openedChanges({ opened }: Policed, sources: readonly string[]): TableChange[] {
+    forgetExpired(opened);
+    return [{ table: this.#tables.inet, changes: openedChanges(opened.values(), sources, true) }];
   }
 
   /** What the kernel still has open for a container. */
-  #readNamed(policed: Policed): void {
+  #readOpened(policed: Policed): void {
     const own = new Set(addressesOf(policed));
     for (const set of ["seen", "names"] as const) {
-      for (const family of [4, 6] as const) {
-        for (const { key, expiresMs, comment } of this.#listIfThere(`${set}${family}`)) {
-          const [source, destination] = [key.subarray(0, key.length / 2), key.subarray(key.length / 2)].map((b) => formatIp(ipOfBytes(b)));
-          if (source === undefined || destination === undefined || !own.has(source)) continue;
-          policed.named.set(destination, { set, names: new Set(comment?.split(" ")), until: Date.now() + (expiresMs ?? 0) });
-        }
+      for (const element of [...this.#listIfThere(`${set}4`), ...this.#listIfThere(`${set}6`)]) {
+        const opened = readOpened(set, element, own);
+        if (opened !== undefined) policed.opened.set(openedKey(opened), opened);
       }
     }
   }
@@ -394,23 +375,18 @@ export class Egress {
     const policed = this.#policed.get(containerId);
     if (policed === undefined) throw new DhowError("conflict", `container ${containerId} is under no egress policy`);
     const { places } = policed;
-    const stale = [...policed.named]
-      .filter(([, { names }]) => ![...names].some((name) => allowsName(policy, name)))
-      .map(([address]) => address);
+    const stale = [...policed.opened.values()].filter(
+      ({ set, names }) => set === "names" && ![...names].some((name) => allowsName(policy, name)),
+    );
     this.#commit([
       ...places.flatMap((place) => this.#changes("delete", placeElements(place.policy, place))),
       ...places.flatMap((place) => this.#changes("put", placeElements(policy, place))),
-      ...this.#closings(policed, stale),
+      { table: this.#tables.inet, changes: openedChanges(stale, addressesOf(policed), false) },
     ]);
     policed.policy = policy;
     policed.places = places.map((place) => ({ ...place, policy }));
-    for (const address of stale) policed.named.delete(address);
+    for (const opened of stale) policed.opened.delete(openedKey(opened));
     for (const address of addressesOf(policed)) flushFlowsOf(this.#deps.netfilter, ipBytes(parseIp(address)), "origin");
-  }
-
-  #closings(policed: Policed, destinations: readonly string[]): TableChange[] {
-    const changes = this.#openings(policed, destinations, addressesOf(policed)).flatMap((change) => change.changes.slice());
-    return [{ table: this.#tables.inet, changes: changes.filter((_, at) => at % 3 !== 2) }];
   }
 
   /** Removes the tables. */
@@ -436,19 +412,10 @@ function addressesOf({ places }: Policed): string[] {
   return places.flatMap(({ addresses }) => addresses);
 }
 
-/** As many names as fit. */
-function commentOf(names: ReadonlySet<string>): string {
-  let text = "";
-  for (const name of [...names].slice(-MAX_COMMENT_NAMES)) {
-    const longer = text === "" ? name : `${text} ${name}`;
-    if (Buffer.byteLength(longer) <= MAX_COMMENT_BYTES) text = longer;
-  }
-  return text;
-}
-
-/** Whether anything was. */
-function forgetExpired(named: Map<string, Named>): boolean {
-  const before = named.size;
-  for (const [address, { until }] of named) if (until < Date.now()) named.delete(address);
-  return named.size < before;
+/** Whether one more refused name is told of; counts it. */
+function mayTell(policed: Policed): boolean {
+  const { since, count } = policed.told;
+  const isOver = Date.now() - since > TOLD_MS;
+  policed.told = isOver ? { since: Date.now(), count: 1 } : { since, count: count + 1 };
+  return isOver || count < MAX_TOLD;
 }

@@ -15,6 +15,8 @@ const FLAGS = {
   cpus: { kind: CPUS, help: "Number of CPUs" },
   "cpuset-cpus": { kind: STRING, help: "CPUs in which to allow execution (0-3, 0,1)" },
   "cpuset-mems": { kind: STRING, help: "MEMs in which to allow execution (0-3, 0,1)" },
+  egress: { kind: STRING, isOwn: true, help: "Drop or only record what the container may not reach (enforce|learn)" },
+  "egress-allow": { kind: LIST, isOwn: true, help: "Reach these names, addresses and networks instead of the present ones" },
   memory: { kind: BYTES, short: "m", help: "Memory limit" },
   "memory-reservation": { kind: BYTES, help: "Memory soft limit" },
   "memory-swap": { kind: SWAP_BYTES, help: "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
@@ -56,7 +58,11 @@ export const update = command({
       ...(changed.has("net-jitter") && { Jitter: flags["net-jitter"] }),
       ...(changed.has("net-loss") && { Loss: flags["net-loss"] }),
     };
-    const hasLimits = [...changed].some((flag) => !flag.startsWith("publish-") && !flag.startsWith("net-"));
+    const policy = {
+      ...(changed.has("egress") && { Mode: flags.egress }),
+      ...(changed.has("egress-allow") && { Allow: flags["egress-allow"].filter((text) => text !== "") }),
+    };
+    const hasLimits = [...changed].some((flag) => !/^(publish|net|egress)(-|$)/.test(flag));
     const request = {
       BlkioWeight: flags["blkio-weight"],
       CpuPeriod: flags["cpu-period"],
@@ -78,6 +84,7 @@ export const update = command({
       await forEachArg(args, async (ref) => {
         if (ports !== undefined) await ctx.api.ports.change(ref, ports);
         if (Object.keys(conditions).length > 0) await ctx.api.conditions.change(ref, conditions);
+        if (Object.keys(policy).length > 0) await ctx.api.egress.change(ref, policy);
         if (hasLimits) warnings.push(...((await ctx.api.containers.update(ref, request)).Warnings ?? []));
         ctx.out(ref);
       });
