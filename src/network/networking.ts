@@ -740,6 +740,7 @@ export class Networking {
     void this.#overlay?.stop();
     this.#reaper.close();
     this.#pool?.close();
+    this.#egress.close();
     const isUnused = this.#sandboxes?.held().length === 0;
     this.#sandboxes?.close();
     this.#publisher.close();

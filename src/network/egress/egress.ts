@@ -40,6 +40,8 @@ const MAX_REFUSED = 256;
 /** So many refused names of one container are told of in a minute: events of others must not be lost for them. */
 const MAX_TOLD = 20;
 const TOLD_MS = 60_000;
+/** How often it is looked whether somebody has taken the tables away, as `nft flush ruleset` does. */
+const WATCH_MS = 2000;
 
 /** A name that was refused. */
 export interface RefusedName {
@@ -89,10 +91,13 @@ export class Egress {
   readonly #policed = new Map<string, Policed>();
   /** Places of containers that have ended, until their interface is gone; by that. */
   readonly #leaving = new Map<string, HeldPlace>();
+  readonly #version: string;
+  #watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(deps: EgressDeps) {
     this.#deps = deps;
     const name = deps.tableName;
+    this.#version = egressVersion(name);
     this.#tables = { inet: { family: NFPROTO.INET, name }, bridge: { family: NFPROTO.BRIDGE, name } };
   }
 
@@ -119,6 +124,7 @@ export class Egress {
     this.#commit([...this.#changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
     policed.places = [...policed.places, { ...place, policy }];
     this.#policed.set(containerId, policed);
+    this.#watchTables();
   }
 
   /** A container has ended. Whoever still is in its sandbox is held to its policy until `remove`. */
@@ -180,16 +186,42 @@ export class Egress {
     if (!isThere) runNft(renderEgress(this.#deps.tableName));
     const wanted = this.#places().map((place) => placeElements(place.policy, place));
     this.#commit([...wanted.flatMap((elements) => this.#changes("put", elements)), ...this.#strays(wanted)]);
+    this.#watchTables();
     if (!isThere) for (const policed of this.#policed.values()) this.#commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
   /** Whether the kernel has the tables with the rules of this version. */
   #isWhole(): boolean {
     try {
-      return hasChain(this.#deps.netfilter, this.#tables.inet, egressVersion(this.#deps.tableName));
+      const { netfilter } = this.#deps;
+      return hasChain(netfilter, this.#tables.inet, this.#version) && hasChain(netfilter, this.#tables.bridge, "entering");
     } catch {
       return false;
     }
+  }
+
+  #watchTables(): void {
+    if (this.#watch !== undefined || this.#places().length === 0) return;
+    this.#watch = setInterval(() => {
+      if (this.#places().length === 0) {
+        this.close();
+        return;
+      }
+      if (this.#isWhole()) return;
+      this.#deps.log.warn("somebody took the nft tables of egress policies away; they are made anew");
+      try {
+        this.reinstall();
+      } catch (error) {
+        this.#deps.log.error("the nft tables of egress policies can't be made", { error });
+      }
+    }, WATCH_MS);
+    this.#watch.unref();
+  }
+
+  /** Ends this daemon's part; policies hold. */
+  close(): void {
+    clearInterval(this.#watch);
+    this.#watch = undefined;
   }
 
   /** Makes the tables anew after somebody took them away. */

@@ -248,6 +248,16 @@ describe("a container under a policy", () => {
     await until("nothing is left", async () => !(await host.run("nft", "list", "ruleset")).includes(`${before} .`));
   });
 
+  test("is held to it again after somebody took all tables away", async () => {
+    await run("app", ALLOWED);
+    await host.run("nft", "flush", "ruleset");
+    await until("the policy holds", async () => (await host.run("nft", "list", "ruleset")).includes("@policed4"));
+    expect(await reach("app", FORBIDDEN6, METADATA)).toEqual(["", ""]);
+    expect(daemon.log).toContain("somebody took the nft tables of egress policies away");
+    await daemon.restart();
+    expect(await reach("app", ALLOWED, FORBIDDEN)).toEqual([`outside ${ALLOWED}`, ""]);
+  });
+
   test("is held to it on every network that it is connected to", async () => {
     await daemon.ok("network", "create", "one");
     await daemon.ok("network", "create", "two");
