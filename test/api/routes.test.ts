@@ -415,6 +415,19 @@ describe("a request becomes a call and its result an answer", () => {
   }
 });
 
+test("GET /v1.27/networks shows the containers of each, and none that is removed meanwhile", async () => {
+  const engine = fakeEngine({
+    "networks.list": async () => [{ Id: "1" }, { Id: "2" }],
+    "networks.inspect": async (id: string) => {
+      if (id === "2") throw new DhowError("notFound", "network 2 not found");
+      return { Id: id, EnableIPv4: true, Containers: { c: { Name: "web" } }, Status: {} };
+    },
+  });
+  await using server = await serve(engine.api);
+  const response = await server.fetch("GET", "/v1.27/networks", {});
+  expect(await response.json()).toEqual([{ Id: "1", Containers: { c: { Name: "web" } } }]);
+});
+
 const JSON_TYPE = { "Content-Type": "application/json" };
 const refusals: readonly (readonly [request: string, init: RequestInit, status: number, message: string])[] = [
   ["GET /nothing", {}, 404, "page not found"],

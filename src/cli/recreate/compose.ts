@@ -1,5 +1,5 @@
 import { formatDuration } from "../../lib/mod.ts";
-import type { HealthConfig, HostConfig } from "../../spec/engine/mod.ts";
+import type { EndpointSettings, HealthConfig, HostConfig } from "../../spec/engine/mod.ts";
 import type { Own } from "./own.ts";
 import { publishTexts } from "./run.ts";
 
@@ -142,6 +142,24 @@ function health(check: HealthConfig): Node {
   };
 }
 
+function network({ IPAMConfig, Aliases, DriverOpts, GwPriority }: EndpointSettings): Node {
+  return {
+    ...(Aliases?.length ? { aliases: Aliases } : {}),
+    ...(IPAMConfig?.IPv4Address ? { ipv4_address: IPAMConfig.IPv4Address } : {}),
+    ...(IPAMConfig?.IPv6Address ? { ipv6_address: IPAMConfig.IPv6Address } : {}),
+    ...(IPAMConfig?.LinkLocalIPs?.length ? { link_local_ips: IPAMConfig.LinkLocalIPs } : {}),
+    ...(Object.keys(DriverOpts ?? {}).length > 0 ? { driver_opts: DriverOpts ?? {} } : {}),
+    ...(GwPriority ? { gw_priority: GwPriority } : {}),
+  };
+}
+
+/** Names alone where nothing else is said. */
+function networkList(networks: Own["networks"]): Node {
+  const all = Object.entries(networks).map(([name, settings]) => [name, network(settings)] as const);
+  const isPlain = all.every(([, settings]) => Object.keys(settings as object).length === 0);
+  return isPlain ? all.map(([name]) => name) : Object.fromEntries(all);
+}
+
 function service(own: Own): Service {
   const { host, networks } = own;
   const volumes = mounts(own);
@@ -164,7 +182,7 @@ function service(own: Own): Service {
     ),
     ...(own.exposed.length > 0 ? { expose: own.exposed } : {}),
     ...(volumes.length > 0 ? { volumes } : {}),
-    ...(names.length > 0 ? { networks: names } : host.NetworkMode ? { network_mode: host.NetworkMode } : {}),
+    ...(names.length > 0 ? { networks: networkList(networks) } : host.NetworkMode ? { network_mode: host.NetworkMode } : {}),
     ...hostFields(host),
     ...(own.health === undefined ? {} : { healthcheck: health(own.health) }),
     ...(own.stopTimeout === undefined ? {} : { stop_grace_period: `${own.stopTimeout}s` }),

@@ -1,5 +1,5 @@
 import { formatDuration } from "../../lib/mod.ts";
-import type { HealthConfig, HostConfig, Mount, ThrottleDevice } from "../../spec/engine/mod.ts";
+import type { EndpointSettings, HealthConfig, HostConfig, Mount, ThrottleDevice } from "../../spec/engine/mod.ts";
 import type { Own } from "./own.ts";
 
 const SAFE = /^[\w@%+=:,./-]+$/;
@@ -152,18 +152,43 @@ function health(check: HealthConfig | undefined): Flags {
   ];
 }
 
+/** What flags of their own say of the first network, in every version of docker's command line. */
+function firstNetwork({ IPAMConfig, Aliases }: EndpointSettings): Flags {
+  return [
+    ...(IPAMConfig?.IPv4Address ? ["--ip", IPAMConfig.IPv4Address] : []),
+    ...(IPAMConfig?.IPv6Address ? ["--ip6", IPAMConfig.IPv6Address] : []),
+    ...(IPAMConfig?.LinkLocalIPs ?? []).flatMap((address) => ["--link-local-ip", address]),
+    ...(Aliases ?? []).flatMap((alias) => ["--network-alias", alias]),
+  ];
+}
+
+/** `name`, or `name=…,ip=…` */
+function networkFlag(name: string, fields: readonly string[]): Flags {
+  const quoted = fields.map((field) => (/[,"]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field));
+  return ["--network", fields.length === 0 ? name : [`name=${name}`, ...quoted].join(",")];
+}
+
+function driverFields({ DriverOpts, GwPriority }: EndpointSettings): string[] {
+  const options = Object.entries(DriverOpts ?? {}).map(([key, value]) => `driver-opt=${key}=${value}`);
+  return [...options, ...(GwPriority ? [`gw-priority=${GwPriority}`] : [])];
+}
+
+function addressFields({ IPAMConfig, Aliases }: EndpointSettings): string[] {
+  return [
+    ...(IPAMConfig?.IPv4Address ? [`ip=${IPAMConfig.IPv4Address}`] : []),
+    ...(IPAMConfig?.IPv6Address ? [`ip6=${IPAMConfig.IPv6Address}`] : []),
+    ...(IPAMConfig?.LinkLocalIPs ?? []).map((address) => `link-local-ip=${address}`),
+    ...(Aliases ?? []).map((alias) => `alias=${alias}`),
+  ];
+}
+
 function networkFlags({ host, networks }: Own): Flags {
   const mode = host.NetworkMode ?? "";
-  const names = Object.keys(networks);
-  const others = names.filter((name) => name !== mode);
-  const first = mode === "" ? [] : ["--network", mode];
-  const settings = networks[mode];
+  const { [mode]: first = {}, ...others } = networks;
   return [
-    ...first,
-    ...(settings?.IPAMConfig?.IPv4Address ? ["--ip", settings.IPAMConfig.IPv4Address] : []),
-    ...(settings?.IPAMConfig?.IPv6Address ? ["--ip6", settings.IPAMConfig.IPv6Address] : []),
-    ...(settings?.Aliases ?? []).flatMap((alias) => ["--network-alias", alias]),
-    ...others.flatMap((name) => ["--network", name]),
+    ...(mode === "" ? [] : networkFlag(mode, driverFields(first))),
+    ...firstNetwork(first),
+    ...Object.entries(others).flatMap(([name, settings]) => networkFlag(name, [...addressFields(settings), ...driverFields(settings)])),
   ];
 }
 

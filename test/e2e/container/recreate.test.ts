@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import type { EndpointSettings } from "../../../src/spec/engine/mod.ts";
 import { imageArchive, tar } from "../archive.ts";
-import { Daemon } from "../daemon.ts";
+import { Daemon, dockerCliMajor } from "../daemon.ts";
 
 const ROOT = join(import.meta.dir, "../../..");
 const BUN = [process.execPath, "--no-env-file", "--config=/dev/null", "--no-install"];
@@ -31,6 +32,8 @@ beforeAll(async () => {
   const archive = imageArchive({ name: "app", layers: [tar([{ name: "bin/app", mode: 0o755, data: "x" }])], config });
   await daemon.api("POST", "/images/load?quiet=1", archive, { "Content-Type": "application/x-tar" });
   await daemon.ok("volume", "create", "named");
+  await daemon.ok("network", "create", "--subnet", "10.214.9.0/24", "mine");
+  await daemon.ok("network", "create", "--subnet", "10.215.9.0/24", "more");
   await daemon.ok("create", "--name", "other", "busybox");
 }, 120_000);
 
@@ -48,16 +51,30 @@ function dhow(...args: readonly string[]): { readonly stdout: string; readonly s
 interface Shown {
   readonly Config: Record<string, unknown>;
   readonly HostConfig: Record<string, unknown>;
+  /** What was asked of them. */
+  readonly Networks: Record<string, EndpointSettings>;
 }
 
 /** What makes a container what it is; not its own: id, name, and host name where that is the id. */
 async function shape(name: string): Promise<Shown> {
-  const { Config, HostConfig, Id } = await daemon.inspect<Shown & { readonly Id: string }>(name);
+  const { Config, HostConfig, Id, NetworkSettings } = await daemon.inspect<
+    Shown & { readonly Id: string; readonly NetworkSettings: Shown }
+  >(name);
   const hostname = Config["Hostname"] === Id.slice(0, 12) ? "" : Config["Hostname"];
   const env = [...(Config["Env"] as string[])].sort();
   // docker's command line sends them in one order or another
   const binds = (HostConfig["Binds"] as string[] | null)?.toSorted() ?? null;
-  return { Config: { ...Config, Hostname: hostname, Env: env }, HostConfig: { ...HostConfig, Binds: binds, ContainerIDFile: "" } };
+  const Networks = Object.fromEntries(
+    Object.entries(NetworkSettings.Networks ?? {}).map(([network, { IPAMConfig, Aliases, DriverOpts, GwPriority }]) => [
+      network,
+      { IPAMConfig: IPAMConfig ?? {}, Aliases, DriverOpts, GwPriority },
+    ]),
+  );
+  return {
+    Config: { ...Config, Hostname: hostname, Env: env },
+    HostConfig: { ...HostConfig, Binds: binds, ContainerIDFile: "" },
+    Networks,
+  };
 }
 
 const CASES: readonly (readonly string[])[] = [
@@ -83,6 +100,10 @@ const CASES: readonly (readonly string[])[] = [
   ["--network", "host", "--pid", "host", "--ipc", "host", "--uts", "host", "busybox"],
   ["--network", "none", "--hostname", "box", "--domainname", "example.org", "busybox"],
   ["--network", "container:other", "busybox"],
+  ["--network", "mine", "--ip", "10.214.9.7", "--network-alias", "a", "--network-alias", "b", "busybox"],
+  ...(dockerCliMajor >= 28
+    ? [["--network", "name=mine,gw-priority=3,alias=a", "--network", 'name=more,ip=10.215.9.7,alias=x,"driver-opt=k=v,w"', "busybox"]]
+    : []),
   ["--add-host", "a:10.0.0.1", "--dns", "9.9.9.9", "--dns-search", "example.org", "--dns-option", "ndots:2", "busybox"],
   ["--restart", "on-failure:3", "--stop-signal", "SIGUSR1", "--stop-timeout", "7", "--sysctl", "net.ipv4.ip_forward=1", "busybox"],
   [
@@ -216,4 +237,12 @@ test("mistakes", () => {
     exitCode: 125,
   });
   expect(dhow("inspect", "--as", "run", "nobody").stderr).toContain("No such container: nobody");
+});
+
+test("as compose: networks, with what was asked of them", async () => {
+  await daemon.ok("create", "--name", "first", "--network", "mine", "--ip", "10.214.9.7", "--network-alias", "a", "busybox");
+  await daemon.ok("network", "connect", "more", "first");
+  const { services, networks } = parse(dhow("inspect", "--as", "compose", "first").stdout) as Record<string, Record<string, object>>;
+  expect(services?.["first"]).toMatchObject({ networks: { mine: { aliases: ["a"], ipv4_address: "10.214.9.7" }, more: {} } });
+  expect(networks).toEqual({ mine: { external: true }, more: { external: true } });
 });
