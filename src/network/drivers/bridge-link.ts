@@ -160,11 +160,15 @@ export function filterBridgedIpv6(): void {
   writeFileSync("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1");
 }
 
-/** An interface of this thread's namespace has IPv6, or not, and takes no address from a router; "default": those made from now on. */
-export function setIpv6(name: string, isOn: boolean): void {
+/**
+ * An interface of this thread's namespace has IPv6, or not, and takes no address from a router; "default": those made from now on.
+ * "no address": not even one of its own on the link.
+ */
+export function setIpv6(name: string, isOn: boolean | "no address"): void {
   const settings: readonly (readonly [string, string])[] =
     isOn && name !== "default"
       ? [
+          ...(isOn === "no address" ? ([["addr_gen_mode", "1"]] as const) : []),
           ["disable_ipv6", "0"],
           ["accept_ra", "0"],
           // while its link-local address is being proven unique, a bridge can't ask for whom it forwards to

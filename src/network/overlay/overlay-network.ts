@@ -115,7 +115,8 @@ export class OverlayNetwork implements DriverNetwork {
         addVxlan({ name: names.vxlan, mac: this.#marked(names.vxlan), mtu: this.#mtu }, { vni, local, port: VXLAN_PORT, isProxy: true }),
       ]);
       if (failed !== undefined) throw isErrno(failed, "EEXIST") ? taken(vni, failed) : failed;
-      setIpv6(names.vxlan, false);
+      // where it has no IPv6, it has no IPv6 neighbours to answer for either
+      setIpv6(names.vxlan, this.#config.hasIpv6 ? "no address" : false);
     }
     const index = this.#indexOf(names.vxlan);
     route.request(setLink(index, { master, up: true }), setLink(master, { up: true }));
@@ -144,12 +145,12 @@ export class OverlayNetwork implements DriverNetwork {
       if (entry?.mac !== former.mac || entry.vtep !== former.vtep) this.#withdraw(former);
     }
     if (entry === undefined || entry.host === this.#deps.cluster.hostId) return;
+    this.#remote.set(key, entry);
     const mac = parseMac(entry.mac);
     this.#deps.route.request(
       replaceForwarding(this.#vxlan, { mac, vtep: ipBytes(parseIp(entry.vtep)) }),
       ...entry.addresses.map((address) => addIpNeighbour(this.#vxlan, ipBytes(parseIp(address)), mac)),
     );
-    this.#remote.set(key, entry);
   }
 
   #withdraw({ mac, vtep, addresses }: Entry): void {
