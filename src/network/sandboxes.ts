@@ -547,6 +547,7 @@ export class Sandboxes {
     held.endpoints = held.endpoints.map((e) => ({ ...e, wish: { ...e.wish, names: namesOf(e.network.config.id) } }));
     this.#name(held);
     this.#record(held);
+    for (const { network, plugged, wish } of held.endpoints) network.on.rename?.({ ...plugged, names: wish.names });
   }
 
   /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */

@@ -82,6 +82,8 @@ export interface DriverNetwork {
   unplug(endpoint: PluggedEndpoint, options: { readonly isSandboxGone: boolean; readonly netns: Fd | undefined }): MaybePromise<void>;
   /** An endpoint that the last daemon plugged in is still there. */
   adopt?(endpoint: NamedEndpoint): MaybePromise<void>;
+  /** An endpoint has other names from now on; for drivers that tell other hosts. */
+  rename?(endpoint: NamedEndpoint): void;
   /** Whether containers reach what is elsewhere by a second interface, on the default bridge. */
   readonly needsOutside?: boolean | undefined;
   /** Endpoints of other hosts, for the name server. */

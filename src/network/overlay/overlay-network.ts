@@ -234,14 +234,16 @@ export class OverlayNetwork implements DriverNetwork {
     for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) await this.addresses.free(parseIp(a.address));
   }
 
-  adopt({ endpointId, mac, addresses, names }: NamedEndpoint): void {
+  adopt(endpoint: NamedEndpoint): void {
+    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) this.addresses.mark(parseIp(a.address));
+    this.rename(endpoint);
+  }
+
+  rename({ endpointId, mac, addresses, names }: NamedEndpoint): void {
     const { cluster } = this.#deps;
     const own = [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []);
-    for (const address of own) this.addresses.mark(parseIp(address));
-    cluster.hold(
-      this.#prefix + endpointId,
-      JSON.stringify({ host: cluster.hostId, vtep: cluster.vtep, mac, addresses: own, names } satisfies Entry),
-    );
+    const entry: Entry = { host: cluster.hostId, vtep: cluster.vtep, mac, addresses: own, names };
+    cluster.hold(this.#prefix + endpointId, JSON.stringify(entry));
   }
 
   remoteEndpoints(): readonly RemoteEndpoint[] {

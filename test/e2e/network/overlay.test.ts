@@ -101,10 +101,23 @@ test("a network that one host makes is on the other, and containers reach each o
   // as large as it gets without being cut up: 28 bytes are headers
   expect(await a.ok("exec", "one", "ping", "-c", "1", "-W", "5", "-s", "1422", "two")).toContain("1 packets received");
 
-  await b.ok("rm", "-f", "two");
+  await b.ok("rename", "two", "second-name");
+  await until("its other name", () => pings(a, "one", "second-name"));
+  expect((await a.api("GET", "/system/check")).json).toMatchObject({ Found: 0 });
+  await b.ok("rm", "-f", "second-name");
   await until("the entry goes", async () => !sh(hosts.get(a) ?? "", "bridge fdb show").includes("dst 192.0.2.2"));
   expect((await a.docker("exec", "one", "nslookup", "two")).stdout).not.toContain(`10.`);
   expect((await b.docker("network", "rm", "far")).stderr).toContain("has active endpoints");
+});
+
+test("IPv6, which the VXLAN answers for, too", async () => {
+  await create(a, "six", "--ipv6", "--subnet", "10.78.0.0/24", "--subnet", "fd00:78::/64");
+  await known(b, "six");
+  await sleeper(a, "one", "--network", "six");
+  await sleeper(b, "two", "--network", "six");
+  const address = await b.ok("inspect", "-f", '{{(index .NetworkSettings.Networks "six").GlobalIPv6Address}}', "two");
+  expect(address).toStartWith("fd00:78::");
+  await until("a way", async () => (await a.docker("exec", "one", "ping", "-6", "-c", "1", "-W", "1", address)).exitCode === 0);
 });
 
 test("two hosts never take the same: names, subnets, addresses", async () => {
