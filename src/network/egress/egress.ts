@@ -122,6 +122,8 @@ export class Egress {
       told: { since: 0, count: 0 },
     };
     this.#commit([...this.#changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
+    // what began before it is not to pass as something that it has let pass
+    this.#forgetFlows(place.addresses);
     policed.places = [...policed.places, { ...place, policy }];
     this.#policed.set(containerId, policed);
     this.#watchTables();
@@ -418,7 +420,11 @@ export class Egress {
     policed.policy = policy;
     policed.places = places.map((place) => ({ ...place, policy }));
     for (const opened of stale) policed.opened.delete(openedKey(opened));
-    for (const address of addressesOf(policed)) flushFlowsOf(this.#deps.netfilter, ipBytes(parseIp(address)), "origin");
+    this.#forgetFlows(addressesOf(policed));
+  }
+
+  #forgetFlows(addresses: readonly string[]): void {
+    for (const address of addresses) flushFlowsOf(this.#deps.netfilter, ipBytes(parseIp(address)), "origin");
   }
 
   /** Removes the tables. */
