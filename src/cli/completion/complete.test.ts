@@ -20,7 +20,7 @@ async function words(line: string, isDocker = false): Promise<string[]> {
 test("complete() knows commands, groups and their commands", async () => {
   expect(await words("ex")).toEqual(["exec", "export"]);
   expect(await words("vol")).toEqual(["volume"]);
-  expect(await words("volume r")).toEqual(["rm"]);
+  expect(await words("volume r")).toEqual(["rename", "resize", "rm"]);
   expect(await words("nothing x")).toEqual([]);
   expect(await words("wh")).toEqual(["why"]);
   expect(await words("wh", true)).toEqual([]);
