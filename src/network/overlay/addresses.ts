@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, randomId } from "../../lib/mod.ts";
 import { type AddressSource, LocalAddresses, type SubnetUse, type TakenAddress } from "../addresses.ts";
 import { type Family, formatIp, type Ip, tryParseIp } from "../ip.ts";
 import type { NetworkConfig } from "../network-config.ts";
@@ -34,8 +34,9 @@ export class ClusterAddresses implements AddressSource, Disposable {
     return this.#prefix + formatIp(ip);
   }
 
-  get #value(): string {
-    return JSON.stringify({ host: this.#cluster.hostId });
+  /** Another one each time: an address that is given back and taken again at once is not given back a second time. */
+  #value(): string {
+    return JSON.stringify({ host: this.#cluster.hostId, claim: randomId() });
   }
 
   async take(family: Family, wanted?: string): Promise<TakenAddress> {
@@ -44,7 +45,7 @@ export class ClusterAddresses implements AddressSource, Disposable {
       const taken = this.#local.take(family, wanted);
       let isClaimed = false;
       try {
-        isClaimed = await this.#cluster.claim(this.#key(taken.ip), this.#value, this.#config.id);
+        isClaimed = await this.#cluster.claim(this.#key(taken.ip), this.#value(), this.#config.id);
         if (isClaimed) return taken;
       } catch (error) {
         this.#local.free(taken.ip);
@@ -60,7 +61,7 @@ export class ClusterAddresses implements AddressSource, Disposable {
 
   mark(ip: Ip): void {
     this.#local.mark(ip);
-    this.#cluster.hold(this.#key(ip), this.#value);
+    this.#cluster.hold(this.#key(ip), this.#value());
   }
 
   async free(ip: Ip): Promise<void> {

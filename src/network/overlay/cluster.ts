@@ -41,7 +41,7 @@ function ownerOf(value: string): string | undefined {
  *     <root>/allocation                        names, VNIs and subnets of all networks: {"names", "vnis", "subnets"}
  *     <root>/networks/<network id>             a network's configuration
  *     <root>/hosts/<host id>                   {"host", "vtep"}                               leased
- *     <root>/addresses/<network id>/<ip>       {"host", "endpoint"}                           leased
+ *     <root>/addresses/<network id>/<ip>       {"host", "claim"}                              leased
  *     <root>/endpoints/<network id>/<id>       {"host", "vtep", "mac", "addresses", "names"}  leased
  *
  * While etcd is away the copy stays as it is. When it is back, everything is read anew, and the host's own keys are put right: what it
@@ -128,12 +128,16 @@ export class Cluster {
     if (lease === undefined) throw new DhowError("unavailable", `etcd can't be reached (${this.#o.etcd.place})`);
     const isThere: Compare = { key: `networks/${network}`, isPresent: true };
     const operations = [{ put: key, value, lease }];
-    // held first: what comes of a claim whose answer is lost goes when etcd is back
+    // held first: whoever puts this host's keys right meanwhile must not take it for a leftover
     this.#held.set(key, value);
     let isClaimed = false;
     try {
       isClaimed = await this.transact([{ key, isAbsent: true }, isThere], operations);
       if (!isClaimed) isClaimed = (await this.read(key))?.value === value;
+    } catch (error) {
+      // it may have been done all the same: then what is not held goes
+      this.#again?.abort();
+      throw error;
     } finally {
       if (!isClaimed) this.#held.delete(key);
     }
