@@ -580,10 +580,7 @@ function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, network
     registryMirrors: config.registryMirrors,
     initPath,
     runtimeVersion,
-    // the host's firewall may change
-    get warnings() {
-      return [...openSocketWarnings(config.hosts, config.tls), ...network.warnings];
-    },
+    warnings: [...openSocketWarnings(config.hosts, config.tls), ...network.warnings],
     isUsernsDefault: userns.isDefault,
   });
 }

@@ -53,8 +53,9 @@ export function portSummaries(ports: PortMap | undefined): PortSummary[] {
   for (const [key, bindings] of Object.entries(ports ?? {})) {
     const [port = "0", type = "tcp"] = key.split("/");
     if (!bindings?.length) rows.push({ PrivatePort: Number(port), Type: type });
-    for (const binding of bindings ?? []) {
-      rows.push({ IP: binding.HostIp ?? "", PrivatePort: Number(port), PublicPort: Number(binding.HostPort), Type: type });
+    for (const { HostIp: IP = "", HostPort } of bindings ?? []) {
+      // in gateway mode routed no port of the host leads there
+      rows.push({ IP, PrivatePort: Number(port), ...(HostPort && { PublicPort: Number(HostPort) }), Type: type });
     }
   }
   return rows;
