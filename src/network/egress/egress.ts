@@ -1,33 +1,11 @@
 import { DhowError, type Logger } from "../../lib/mod.ts";
-import {
-  changeTables,
-  deleteTable,
-  flushFlowsOf,
-  hasChain,
-  isErrno,
-  type ListedElement,
-  listElements,
-  type NetlinkSocket,
-  NFPROTO,
-  type NftTable,
-  type SetChange,
-  type SetElement,
-  type TableChange,
-} from "../../linux/mod.ts";
+import { flushFlowsOf, isErrno, type NetlinkSocket, type TableChange } from "../../linux/mod.ts";
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
 import type { ForwardedAnswer, SandboxDnsOptions } from "../dns/types.ts";
-import { runNft } from "../firewall.ts";
 import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
 import { allowsEverything, allowsName } from "./domains.ts";
-import {
-  type EgressElements,
-  egressVersion,
-  LIVE_SETS,
-  type PolicedPlace,
-  placeElements,
-  RECORD_MS,
-  renderEgress,
-} from "./egress-table.ts";
+import { type PolicedPlace, placeElements, RECORD_MS } from "./egress-table.ts";
+import { KernelTables } from "./kernel-tables.ts";
 import { canBeNamed, forgetExpired, type Opened, openedChanges, openedKey, readOpened } from "./opened.ts";
 import { type EgressReport, readReport } from "./report.ts";
 
@@ -82,28 +60,25 @@ export interface RestoredPolicy {
   readonly places: readonly PolicedPlace[];
 }
 
-const familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
+const _familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
 
 /** The egress policies of containers: what they say is in the kernel, and holds whether a daemon runs or not. */
 export class Egress {
   readonly #deps: EgressDeps;
-  readonly #tables: { readonly inet: NftTable; readonly bridge: NftTable };
+  readonly #kernel: KernelTables;
   readonly #policed = new Map<string, Policed>();
   /** Places of containers that have ended, until their interface is gone; by that. */
   readonly #leaving = new Map<string, HeldPlace>();
-  readonly #version: string;
   #watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(deps: EgressDeps) {
     this.#deps = deps;
-    const name = deps.tableName;
-    this.#version = egressVersion(name);
-    this.#tables = { inet: { family: NFPROTO.INET, name }, bridge: { family: NFPROTO.BRIDGE, name } };
+    this.#kernel = new KernelTables(deps.tableName, deps.netfilter);
   }
 
   /** Makes the tables where they are not, in the namespace that this thread is in: the host's. Before `add`. @throws unavailable */
   prepare(): void {
-    if (this.#isWhole()) return;
+    if (this.#kernel.isWhole()) return;
     this.reinstall();
   }
 
@@ -121,7 +96,7 @@ export class Egress {
       refused: new Map(),
       told: { since: 0, count: 0 },
     };
-    this.#commit([...this.#changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
+    this.#kernel.commit([...this.#kernel.changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
     // what began before it is not to pass as something that it has let pass
     this.#forgetFlows(place.addresses);
     policed.places = [...policed.places, { ...place, policy }];
@@ -143,7 +118,11 @@ export class Egress {
     const elements = placeElements(place.policy, place);
     // what is put first can be deleted, there or not
     try {
-      this.#commit([...this.#changes("put", elements), ...this.#changes("delete", elements), ...this.#forgetting(place.addresses)]);
+      this.#kernel.commit([
+        ...this.#kernel.changes("put", elements),
+        ...this.#kernel.changes("delete", elements),
+        ...this.#kernel.forgetting(place.addresses),
+      ]);
     } catch (error) {
       // somebody took the tables away
       if (!isErrno(error, "ENOENT")) throw error;
@@ -181,25 +160,15 @@ export class Egress {
         told: { since: 0, count: 0 },
       });
     }
-    const isThere = this.#isWhole();
+    const isThere = this.#kernel.isWhole();
     if (restored.length === 0 && !isThere) return;
     // another version's table is replaced
     for (const policed of this.#policed.values()) this.#readOpened(policed);
-    if (!isThere) runNft(renderEgress(this.#deps.tableName));
+    if (!isThere) this.#kernel.make();
     const wanted = this.#places().map((place) => placeElements(place.policy, place));
-    this.#commit([...wanted.flatMap((elements) => this.#changes("put", elements)), ...this.#strays(wanted)]);
+    this.#kernel.commit([...wanted.flatMap((elements) => this.#kernel.changes("put", elements)), ...this.#kernel.strays(wanted)]);
     this.#watchTables();
-    if (!isThere) for (const policed of this.#policed.values()) this.#commit(this.#openedChanges(policed, addressesOf(policed)));
-  }
-
-  /** Whether the kernel has the tables with the rules of this version. */
-  #isWhole(): boolean {
-    try {
-      const { netfilter } = this.#deps;
-      return hasChain(netfilter, this.#tables.inet, this.#version) && hasChain(netfilter, this.#tables.bridge, "entering");
-    } catch {
-      return false;
-    }
+    if (!isThere) for (const policed of this.#policed.values()) this.#kernel.commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
   #watchTables(): void {
@@ -209,9 +178,9 @@ export class Egress {
         this.close();
         return;
       }
-      if (this.#isWhole()) return;
-      this.#deps.log.warn("somebody took the nft tables of egress policies away; they are made anew");
       try {
+        if (this.#kernel.isWhole()) return;
+        this.#deps.log.warn("somebody took the nft tables of egress policies away; they are made anew");
         this.reinstall();
       } catch (error) {
         this.#deps.log.error("the nft tables of egress policies can't be made", { error });
@@ -228,9 +197,9 @@ export class Egress {
 
   /** Makes the tables anew after somebody took them away. */
   reinstall(): void {
-    runNft(renderEgress(this.#deps.tableName));
-    this.#commit(this.#places().flatMap((place) => this.#changes("put", placeElements(place.policy, place))));
-    for (const policed of this.#policed.values()) this.#commit(this.#openedChanges(policed, addressesOf(policed)));
+    this.#kernel.make();
+    this.#kernel.commit(this.#places().flatMap((place) => this.#kernel.changes("put", placeElements(place.policy, place))));
+    for (const policed of this.#policed.values()) this.#kernel.commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
   #places(): HeldPlace[] {
@@ -241,59 +210,8 @@ export class Egress {
   missing(): string[] {
     const all = this.#places().map((place) => placeElements(place.policy, place));
     if (all.length === 0) return [];
-    if (!this.#isWhole()) return ["the nft table of egress policies is not whole"];
-    return all.flatMap((elements) => this.#missingOf(elements));
-  }
-
-  #missingOf(elements: EgressElements): string[] {
-    return (["inet", "bridge"] as const).flatMap((table) =>
-      (Object.entries(elements[table]) as [string, SetElement[]][]).flatMap(([set, list]) => {
-        const known = new Set(this.#list(table, set).map(textOf));
-        return list.some((element) => !known.has(textOf(element))) ? [`an nft element of an egress policy is missing (set ${set})`] : [];
-      }),
-    );
-  }
-
-  /** Elements of the kernel that are none of the wanted. */
-  #strays(wanted: readonly EgressElements[]): TableChange[] {
-    const sets = placeElements({ mode: "enforce", domains: [], networks: [] }, { ...NO_PLACE });
-    return (["inet", "bridge"] as const).map((table) => ({
-      table: this.#tables[table],
-      changes: Object.keys(sets[table]).flatMap((set): SetChange[] => {
-        const keep = new Set(wanted.flatMap((e) => (e[table] as Record<string, SetElement[]>)[set]?.map(textOf) ?? []));
-        const elements = this.#list(table, set).filter((element) => !keep.has(textOf(element)));
-        return elements.length === 0 ? [] : [{ verb: "delete", set, elements }];
-      }),
-    }));
-  }
-
-  #list(table: "inet" | "bridge", set: string): ListedElement[] {
-    return listElements(this.#deps.netfilter, this.#tables[table], set);
-  }
-
-  #listIfThere(set: string): ListedElement[] {
-    try {
-      return this.#list("inet", set);
-    } catch (error) {
-      if (isErrno(error, "ENOENT")) return [];
-      throw error;
-    }
-  }
-
-  #changes(verb: "put" | "delete", elements: EgressElements): TableChange[] {
-    return (["inet", "bridge"] as const).map((table) => ({
-      table: this.#tables[table],
-      changes: Object.entries(elements[table]).flatMap(([set, list]): SetChange[] =>
-        list.length === 0 ? [] : [{ verb, set, elements: list }],
-      ),
-    }));
-  }
-
-  #commit(changes: readonly TableChange[]): void {
-    changeTables(
-      this.#deps.netfilter,
-      changes.filter((change) => change.changes.length > 0),
-    );
+    if (!this.#kernel.isWhole()) return ["the nft table of egress policies is not whole"];
+    return this.#kernel.missing(all);
   }
 
   /** How the names of a container under a policy are served: those alone that it may reach. */
@@ -340,56 +258,34 @@ export class Egress {
       const key = openedKey({ set, address });
       const known = policed.opened.get(key);
       if (known === undefined && policed.opened.size >= MAX_NAMED && !forgetExpired(policed.opened)) return false;
-      const until = Math.max(known?.until ?? 0, Date.now() + lifeMs);
-      // one that stays open for most of its time anyway
-      const isKept = known?.names.has(name) && until - known.until < lifeMs / 2 && known.until - Date.now() >= MIN_TTL_MS / 2;
-      if (isKept) continue;
-      const opened = { set, address, names: new Set([...(known?.names ?? []), name]), until } as const;
-      policed.opened.set(key, opened);
-      changed.push(opened);
+      const needed = Date.now() + lifeMs;
+      if (known?.names.has(name) && known.until >= needed) continue;
+      // some more, so that not every answer is a change
+      const until = Math.max(known?.until ?? 0, needed + lifeMs / 2);
+      changed.push({ set, address, names: new Set([...(known?.names ?? []), name]), until });
     }
     if (changed.length === 0) return true;
     this.prepare();
-    this.#commit([{ table: this.#tables.inet, changes: openedChanges(changed, addressesOf(policed), true) }]);
+    this.#kernel.commit([this.#kernel.inet(openedChanges(changed, addressesOf(policed), true))]);
+    for (const opened of changed) policed.opened.set(openedKey(opened), opened);
     return true;
   }
 
   /** The names that a container knows, for one more of its addresses. */
   #openedChanges({ opened }: Policed, sources: readonly string[]): TableChange[] {
     forgetExpired(opened);
-    return [{ table: this.#tables.inet, changes: openedChanges(opened.values(), sources, true) }];
+    return [this.#kernel.inet(openedChanges(opened.values(), sources, true))];
   }
 
   /** What the kernel still has open for a container. */
   #readOpened(policed: Policed): void {
     const own = new Set(addressesOf(policed));
     for (const set of ["seen", "names"] as const) {
-      for (const element of [...this.#listIfThere(`${set}4`), ...this.#listIfThere(`${set}6`)]) {
+      for (const element of [...this.#kernel.listIfThere(`${set}4`), ...this.#kernel.listIfThere(`${set}6`)]) {
         const opened = readOpened(set, element, own);
         if (opened !== undefined) policed.opened.set(openedKey(opened), opened);
       }
     }
-  }
-
-  /** What is remembered of addresses that are given up. */
-  #forgetting(addresses: readonly string[]): TableChange[] {
-    const changes = ([4, 6] as const).flatMap((family) => {
-      const gone = new Set(addresses.filter((a) => familyOf(a) === family));
-      if (gone.size === 0) return [];
-      const size = family === 4 ? 4 : 16;
-      return LIVE_SETS.flatMap((name): SetChange[] => {
-        const set = `${name}${family}`;
-        const elements = this.#list("inet", set).filter(({ key }) => gone.has(formatIp(ipOfBytes(key.subarray(0, size)))));
-        // one may end by itself meanwhile
-        return elements.length === 0
-          ? []
-          : [
-              { verb: "put", set, elements: elements.map(({ key }) => ({ key })) },
-              { verb: "delete", set, elements },
-            ];
-      });
-    });
-    return [{ table: this.#tables.inet, changes }];
   }
 
   /** What a container did under its policy; undefined: it is under none. @throws {NetlinkError} */
@@ -400,7 +296,7 @@ export class Egress {
       policy: policed.policy,
       addresses: addressesOf(policed),
       refused: [...policed.refused.values()],
-      list: (set) => this.#list("inet", set),
+      list: (set) => this.#kernel.list("inet", set),
     });
   }
 
@@ -412,10 +308,11 @@ export class Egress {
     const stale = [...policed.opened.values()].filter(
       ({ set, names }) => set === "names" && ![...names].some((name) => allowsName(policy, name)),
     );
-    this.#commit([
-      ...places.flatMap((place) => this.#changes("delete", placeElements(place.policy, place))),
-      ...places.flatMap((place) => this.#changes("put", placeElements(policy, place))),
-      { table: this.#tables.inet, changes: openedChanges(stale, addressesOf(policed), false) },
+    this.#kernel.commit([
+      ...places.flatMap((place) => this.#kernel.changes("put", placeElements(place.policy, place))),
+      ...places.flatMap((place) => this.#kernel.changes("delete", placeElements(place.policy, place))),
+      ...places.flatMap((place) => this.#kernel.changes("put", placeElements(policy, place))),
+      this.#kernel.inet(openedChanges(stale, addressesOf(policed), false)),
     ]);
     policed.policy = policy;
     policed.places = places.map((place) => ({ ...place, policy }));
@@ -429,21 +326,8 @@ export class Egress {
 
   /** Removes the tables. */
   uninstall(): void {
-    for (const table of [this.#tables.inet, this.#tables.bridge]) {
-      try {
-        deleteTable(this.#deps.netfilter, table);
-      } catch (error) {
-        if (!isErrno(error, "ENOENT", "EOPNOTSUPP", "EAFNOSUPPORT")) throw error;
-      }
-    }
+    this.#kernel.uninstall();
   }
-}
-
-const NO_PLACE: PolicedPlace = { bridge: "", hostInterface: "", mac: "00:00:00:00:00:00", addresses: [], subnets: [] };
-
-function textOf({ key, keyEnd }: { readonly key: Uint8Array; readonly keyEnd?: Uint8Array | undefined }): string {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-  return `${hex(key)}-${hex(keyEnd ?? key)}`;
 }
 
 function addressesOf({ places }: Policed): string[] {
