@@ -22,7 +22,7 @@ export { Exec, ExecError, type ExecEvent, type ExecOptions, type ExecResult } fr
 export { type FileInfo, type FileKind, Files, type WriteOptions } from "./sdk/files.ts";
 export type { FilterOptions, FilterWords } from "./sdk/filters.ts";
 export { Images, type PullOptions } from "./sdk/images.ts";
-export { Networks } from "./sdk/networks.ts";
+export { Network, type NetworkConnectOptions, type NetworkOptions, Networks, type SubnetOptions } from "./sdk/networks.ts";
 export { Output, type OutputEvent } from "./sdk/output.ts";
 export { Stdin } from "./sdk/stdin.ts";
 export type { TlsOptions } from "./sdk/tls.ts";

@@ -239,3 +239,24 @@ test("a container's changes, its file system, and an image of it", async () => {
     await dhow.images.remove(id, { force: true });
   }
 });
+
+test("networks: containers reach each other by name, and come and go while they run", async () => {
+  await using inside = await dhow.networks.create({
+    name: "inside",
+    internal: true,
+    subnets: [{ subnet: "10.216.5.0/24" }],
+    labels: { a: "b" },
+  });
+  expect(await inside.inspect()).toMatchObject({ Internal: true, Labels: { a: "b" }, IPAM: { Config: [{ Subnet: "10.216.5.0/24" }] } });
+  {
+    await using server = await dhow.containers.run({ image: "busybox", command: ["sleep", "1000"] });
+    await using visitor = await dhow.containers.run({ ...idle, network: inside.name });
+    await inside.connect(server, { aliases: ["db"], ipv4: "10.216.5.77" });
+    expect(await visitor.exec(["ping", "-c", "1", "-W", "2", "db"]).text()).toContain("PING db (10.216.5.77)");
+    expect(await failure(inside.remove())).toMatchObject({ kind: "forbidden" });
+    const same = await dhow.networks.get(inside.id);
+    await same.disconnect(server.id);
+    expect(await failure(same.disconnect(server))).toMatchObject({ kind: "forbidden" });
+  }
+  expect((await dhow.networks.list({ filters: { name: "inside" } })).length).toBe(1);
+});
