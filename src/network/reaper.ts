@@ -51,6 +51,8 @@ export class Reaper {
   readonly #deps: ReaperDeps;
   readonly #waste: { readonly netns: Fd | undefined; readonly endpoints: readonly LeavingEndpoint[] }[] = [];
   #dying: Dying[] = [];
+  /** Endpoints that their drivers are giving back. */
+  readonly #leaving = new Set<{ readonly network: DriverNetwork; readonly done: Promise<void> }>();
   #sweep: ReturnType<typeof setTimeout> | undefined;
   /** Names of links that wait to be deleted. */
   readonly #buried: string[] = [];
@@ -121,7 +123,11 @@ export class Reaper {
   #free({ network, endpoint }: LeavingEndpoint): void {
     const pending = network.unplug(endpoint, { isSandboxGone: true, netns: undefined });
     if (!(pending instanceof Promise)) return;
-    pending.catch((error: unknown) => this.#deps.log.warn("can't clean up after an endpoint", { endpoint: endpoint.endpointId, error }));
+    const done = pending
+      .catch((error: unknown) => this.#deps.log.warn("can't clean up after an endpoint", { endpoint: endpoint.endpointId, error }))
+      .finally(() => this.#leaving.delete(leaving));
+    const leaving = { network, done };
+    this.#leaving.add(leaving);
   }
 
   #unplug(hostInterface: string): void {
@@ -130,14 +136,14 @@ export class Reaper {
   }
 
   /** Waits until nothing of a network is left to be torn down, by force where that takes. */
-  finish(network: DriverNetwork): void {
+  async finish(network: DriverNetwork): Promise<void> {
     this.#giveUp();
     const own = this.#dying.filter((dying) => dying.network === network);
-    if (own.length === 0) return;
     const others = this.#dying.filter((dying) => dying.network !== network);
     this.#dying = own;
     this.#reap(0);
     this.#dying.push(...others);
+    await Promise.all([...this.#leaving].map((leaving) => (leaving.network === network ? leaving.done : undefined)));
   }
 
   /**
