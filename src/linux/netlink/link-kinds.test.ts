@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { type Fd, isErrno } from "../mod.ts";
 import { isRoot } from "../test-support.ts";
 import { addIpNeighbour } from "./addresses.ts";
-import { addDummy, addIpvlan, addMacvlan, addVlan, addVxlan, IPVLAN_FLAG, IPVLAN_MODE, MACVLAN_MODE } from "./link-kinds.ts";
+import { addDummy, addIpvlan, addMacvlan, addVlan, addVxlan, IPVLAN_FLAG, IPVLAN_MODE, MACVLAN_MODE, vxlanLocal } from "./link-kinds.ts";
 import { MessageWriter } from "./message.ts";
 import {
   addForwarding,
@@ -162,6 +162,7 @@ describe.skipIf(!isRoot)("in the kernel (skipped without root)", () => {
     const link = sh("ip -d link show x0");
     expect(link).toMatch(/vxlan id 4097 local 192.0.2.1 .*dstport 4789 nolearning proxy/);
     expect(link).not.toContain("l2miss");
+    expect(vxlanLocal(socket, "x0")).toEqual(local);
     const index = indexOf("x0");
     const [first, second] = [Uint8Array.of(192, 0, 2, 2), Uint8Array.of(192, 0, 2, 3)];
     const own = () => listForwarding(socket, index).filter(({ vtep }) => vtep !== undefined);

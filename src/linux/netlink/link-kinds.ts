@@ -1,6 +1,6 @@
-import { addLink, type LinkSettings } from "./link-message.ts";
-import type { MessageWriter } from "./message.ts";
-import type { Request } from "./socket.ts";
+import { addLink, IFLA, IFLA_INFO, ifinfo, type LinkSettings, RTM } from "./link-message.ts";
+import { decodeAttributes, type MessageWriter } from "./message.ts";
+import type { NetlinkSocket, Request } from "./socket.ts";
 
 /** Modes of a macvlan link. @see linux/if_link.h */
 export const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
@@ -80,4 +80,20 @@ export function addVxlan(
       w.attrU16be(IFLA_VXLAN.PORT, port);
     },
   });
+}
+
+/** The address that a VXLAN sends from; undefined: it was given none. ENODEV when there is no such link. @throws {NetlinkError} */
+export function vxlanLocal(socket: NetlinkSocket, name: string): Uint8Array | undefined {
+  let local: Uint8Array | undefined;
+  const body = (w: MessageWriter): void => {
+    ifinfo(w, 0, undefined);
+    w.attrText(IFLA.IFNAME, name);
+  };
+  socket.query({ type: RTM.GETLINK, call: "get link", arg: name, body }, (message) => {
+    const info = decodeAttributes(decodeAttributes(message.body, 16).get(IFLA.LINKINFO) ?? new Uint8Array());
+    const data = decodeAttributes(info.get(IFLA_INFO.DATA) ?? new Uint8Array());
+    // the next datagram overwrites this one
+    local = (data.get(IFLA_VXLAN.LOCAL) ?? data.get(IFLA_VXLAN.LOCAL6))?.slice();
+  });
+  return local;
 }

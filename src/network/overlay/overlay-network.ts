@@ -20,6 +20,7 @@ import {
   NetlinkSocket,
   replaceForwarding,
   setLink,
+  vxlanLocal,
 } from "../../linux/mod.ts";
 import type { EndpointsTable } from "../../metadata/mod.ts";
 import { setIpv6 } from "../drivers/bridge-link.ts";
@@ -33,8 +34,8 @@ import type { Cluster } from "./cluster.ts";
 
 /** IANA's port of VXLAN (RFC 7348). */
 const VXLAN_PORT = 4789;
-/** What 1,500 bytes leave after the headers of Ethernet, VXLAN, UDP and IPv4. */
-const DEFAULT_MTU = 1450;
+/** What 1,500 bytes leave after the headers of Ethernet, VXLAN, UDP and IPv4, or IPv6. */
+const DEFAULT_MTU = { 4: 1450, 6: 1430 } as const;
 
 export interface OverlayDeps {
   readonly home: Fd;
@@ -85,7 +86,7 @@ export class OverlayNetwork implements DriverNetwork {
     this.#deps = deps;
     this.#prefix = `endpoints/${config.id}/`;
     this.needsOutside = !config.isInternal;
-    this.#mtu = Number(config.options["com.docker.network.driver.mtu"] || DEFAULT_MTU);
+    this.#mtu = Number(config.options["com.docker.network.driver.mtu"] || DEFAULT_MTU[parseIp(deps.cluster.vtep).family]);
     this.bridge = linkNames(config.id).bridge;
     this.links = [linkNames(config.id).vxlan];
     this.#vxlan = this.#makeLinks();
@@ -110,6 +111,9 @@ export class OverlayNetwork implements DriverNetwork {
     }
     const master = this.#indexOf(names.bridge);
     const local = ipBytes(parseIp(cluster.vtep));
+    // the host has another address than in the last daemon's life
+    if (findLink(route, names.vxlan) !== undefined && !isSame(vxlanLocal(route, names.vxlan), local))
+      route.request(deleteLink(names.vxlan));
     if (findLink(route, names.vxlan) === undefined) {
       const [failed] = route.requestAll([
         addVxlan({ name: names.vxlan, mac: this.#marked(names.vxlan), mtu: this.#mtu }, { vni, local, port: VXLAN_PORT, isProxy: true }),
@@ -270,6 +274,10 @@ export class OverlayNetwork implements DriverNetwork {
     }
     for (const name of [vxlan, bridge]) this.#deps.table.removeBridge(name);
   }
+}
+
+function isSame(one: Uint8Array | undefined, other: Uint8Array): boolean {
+  return one !== undefined && Buffer.compare(one, other) === 0;
 }
 
 function taken(vni: number, cause: unknown): DhowError {
