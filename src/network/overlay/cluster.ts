@@ -24,6 +24,8 @@ export type Listener = (key: string, value: string | undefined) => void;
 
 const RETRY_MS = 500;
 const MAX_RETRY_MS = 5000;
+/** Containers that start with the daemon may be quicker than its first look at etcd. */
+const FIRST_LOOK_MS = 5000;
 
 /** What a value says of its owner. */
 function ownerOf(value: string): string | undefined {
@@ -58,6 +60,8 @@ export class Cluster {
   #again: AbortController | undefined;
   #lease: string | undefined;
   #isReached = false;
+  /** Resolved once etcd was reached. */
+  readonly #reached = Promise.withResolvers<void>();
   #onSync: () => void = () => {};
   #running: Promise<void> | undefined;
 
@@ -124,6 +128,7 @@ export class Cluster {
    * @throws unavailable
    */
   async claim(key: string, value: string, network: string): Promise<boolean> {
+    if (this.#lease === undefined) await Promise.race([this.#reached.promise, sleep(FIRST_LOOK_MS, undefined, { ref: false })]);
     const lease = this.#lease;
     if (lease === undefined) throw new DhowError("unavailable", `etcd can't be reached (${this.#o.etcd.place})`);
     const isThere: Compare = { key: `networks/${network}`, isPresent: true };
@@ -201,6 +206,7 @@ export class Cluster {
     await this.#putRight(found);
     if (!this.#isReached) this.#o.log.info("etcd is there", { endpoints: etcd.place, host: this.hostId, vtep: this.vtep });
     this.#isReached = true;
+    this.#reached.resolve();
     this.#onSync();
     const beat = setInterval(() => void this.#beat(), this.#o.heartbeatSeconds * 1000);
     beat.unref();
