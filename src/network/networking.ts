@@ -172,7 +172,7 @@ export class Networking {
       table: this.#table,
       log: this.#log,
       driver: (name) =>
-        (name === OVERLAY_DRIVER ? this.#overlay : undefined) ?? this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name),
+        name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name)),
       predefined: ["bridge", "host", "none"],
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
       pools,
@@ -180,6 +180,15 @@ export class Networking {
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
+  }
+
+  /** @throws unavailable without an etcd */
+  #overlayDriver(): OverlayDriver {
+    if (this.#overlay !== undefined) return this.#overlay;
+    throw new DhowError(
+      "unavailable",
+      'datastore for scope "global" is not initialized: overlay networks are kept in an etcd that their hosts share; start each daemon with --cluster-store etcd://host:port',
+    );
   }
 
   /** The driver of networks of several hosts, where there is an etcd to keep them in. @throws invalid */
@@ -255,7 +264,7 @@ export class Networking {
       this.#publisher.resume();
       this.#overlay?.start({
         learn: (config) => this.#networks.learn(config),
-        forget: async (id) => this.#networks.forget(id),
+        forget: (id, takeAway) => this.#networks.forget(id, takeAway),
         known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
       });
     } catch (error) {
@@ -475,7 +484,7 @@ export class Networking {
       if (config.id === id) throw new DhowError("forbidden", `${config.name} is a pre-defined network and cannot be removed`);
     }
     const network = this.#networks.opened().find(({ config }) => config.id === id);
-    if (network !== undefined && this.#held.endpointsOn(id).length === 0) this.#reaper.finish(network.on);
+    if (network !== undefined && this.#held.endpointsOn(id).length === 0) await this.#reaper.finish(network.on);
     await this.#networks.remove(id);
   }
 

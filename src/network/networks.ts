@@ -37,8 +37,8 @@ export class Networks {
   readonly #open = new Map<string, OpenNetwork>();
   /** Why a network could not be opened. */
   readonly #broken = new Map<string, unknown>();
-  /** Names that are being created. */
-  readonly #pending = new Set<string>();
+  /** Names that are being created, each until it is there or was refused. */
+  readonly #pending = new Map<string, Promise<void>>();
 
   constructor(deps: NetworksDeps) {
     this.#deps = deps;
@@ -102,7 +102,8 @@ export class Networks {
   async create(asked: NetworkRequest): Promise<NetworkConfig> {
     const { name } = asked;
     this.#checkName(name);
-    this.#pending.add(name);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#pending.set(name, promise);
     try {
       const request = this.#configured(asked);
       const config = request.isConfigOnly ? this.#keep(request) : await this.#make(request);
@@ -110,6 +111,7 @@ export class Networks {
       return config;
     } finally {
       this.#pending.delete(name);
+      resolve();
     }
   }
 
@@ -238,12 +240,29 @@ export class Networks {
       throw error;
     }
     this.#broken.delete(id);
+    await this.#retry(config.driver);
     return config;
+  }
+
+  /** What was in the way of a network may have gone with another one of its driver. */
+  async #retry(driver: string): Promise<void> {
+    for (const id of [...this.#broken.keys()]) {
+      const config = this.#configs.get(id);
+      if (config?.driver !== driver) continue;
+      try {
+        await this.#openNow(config);
+        this.#broken.delete(id);
+      } catch (error) {
+        this.#broken.set(id, error);
+      }
+    }
   }
 
   /** Takes up a network that another host made. */
   async learn(config: NetworkConfig): Promise<void> {
-    if (this.#configs.has(config.id) || this.#pending.has(config.name)) return;
+    // it may be this host's own, or the one that this host's is refused for
+    await this.#pending.get(config.name);
+    if (this.#configs.has(config.id)) return;
     this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
     this.#configs.set(config.id, config);
     try {
@@ -254,10 +273,20 @@ export class Networks {
     }
   }
 
-  /** Leaves out a network that another host removed. */
-  forget(id: string): void {
+  /**
+   * Leaves out a network that another host removed; `takeAway` is called for what this host has of it.
+   * @throws conflict while containers of this host are on it
+   */
+  async forget(id: string, takeAway: () => void): Promise<void> {
+    const config = this.#configs.get(id);
+    if (config === undefined) return;
+    if (this.#deps.endpoints(id).length > 0 || (this.#open.get(id)?.busy ?? 0) > 0) {
+      throw new DhowError("conflict", `another host removed network ${config.name}, which has active endpoints`);
+    }
     this.#deps.table.removeUserNetwork(id);
     for (const map of [this.#configs, this.#open, this.#broken]) map.delete(id);
+    takeAway();
+    await this.#retry(config.driver);
   }
 
   close(): void {

@@ -12,8 +12,8 @@ export const OVERLAY_DRIVER = "overlay";
 export interface GlobalNetworks {
   /** Another host made it. */
   learn(config: NetworkConfig): Promise<void>;
-  /** Another host removed it. */
-  forget(id: string): Promise<void>;
+  /** Another host removed it: `takeAway` has to be called. @throws conflict while this host's containers are on it */
+  forget(id: string, takeAway: () => void): Promise<void>;
   /** Those of this driver that the list has. */
   known(): readonly string[];
 }
@@ -94,8 +94,7 @@ export class OverlayDriver implements NetworkDriver {
   }
 
   async #forget(networks: GlobalNetworks, id: string): Promise<void> {
-    await networks.forget(id);
-    this.#open.get(id)?.forget();
+    await networks.forget(id, () => this.#open.get(id)?.forget());
     this.#open.delete(id);
   }
 

@@ -127,6 +127,8 @@ test("two hosts never take the same: names, subnets, addresses", async () => {
   ]);
   expect(both.map(({ exitCode }) => exitCode).sort()).toEqual([0, 1]);
   expect(both.map(({ stderr }) => stderr).join("")).toContain("network with name same already exists");
+  // the one that was refused has the other's
+  await Promise.all([known(a, "same"), known(b, "same")]);
   await Promise.all([create(a, "n1"), create(b, "n2"), create(a, "n3"), create(b, "n4")]);
   const subnets = await until("all of them", async () => {
     const found = await a.docker("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}}{{end}}", "n1", "n2", "n3", "n4");
@@ -183,6 +185,41 @@ test("the daemon is killed and comes back: entries are taken up, nothing is doub
   expect(await b.ok("exec", "two", "nslookup", "one")).toContain(await addressOf(a, "one", "far"));
 }, 60_000);
 
+test("a container that died with its daemon is started with the next one, and is found", async () => {
+  await create(a, "far");
+  await known(b, "far");
+  await sleeper(a, "one", "--network", "far", "--restart", "always");
+  await sleeper(b, "two", "--network", "far");
+  const { State } = await a.inspect<{ readonly State: { readonly Pid: number } }>("one");
+  await a.kill9();
+  process.kill(State.Pid, "SIGKILL");
+  await a.launch();
+  await until("a way", () => pings(b, "two", "one"));
+}, 30_000);
+
+test("a network goes as soon as its last container was removed", async () => {
+  await create(a, "brief");
+  await sleeper(a, "one", "--network", "brief");
+  await a.ok("rm", "-f", "one");
+  expect(await a.ok("network", "rm", "brief")).toBe("brief");
+});
+
+test("a network that is removed while a host is cut off stays there until its containers go, and what it stood in the way of works", async () => {
+  const netns = hosts.get(a) ?? "";
+  await create(b, "far", "-o", "com.docker.network.driver.overlay.vxlanid_list=5000");
+  await known(a, "far");
+  await sleeper(a, "one", "--network", "far");
+  sh(netns, "ip link set eth0 down");
+  await until("the host is gone", async () => (await b.docker("network", "rm", "far")).exitCode === 0);
+  sh(netns, "ip link set eth0 up");
+  await create(b, "next", "-o", "com.docker.network.driver.overlay.vxlanid_list=5000");
+  await known(a, "next");
+  expect(await a.ok("exec", "one", "cat", "/sys/class/net/eth0/operstate")).toBe("up");
+  await a.ok("rm", "-f", "one");
+  await a.ok("network", "rm", "far");
+  expect(await a.ok("run", "--rm", "--network", "next", "busybox", "echo", "in")).toBe("in");
+}, 30_000);
+
 test("etcd is away: traffic goes on, what needs it is refused by name; when it is back, what is gone goes", async () => {
   await create(a, "far");
   await known(b, "far");
@@ -223,4 +260,12 @@ test("an etcd of nobody's: the daemon starts all the same", async () => {
   const store = ["--cluster-store", "etcd://127.0.0.1:1", "--cluster-advertise", "127.0.0.1"];
   await using lonely = await Daemon.start({ args: store, withImage: false });
   expect((await lonely.docker("network", "create", "-d", "overlay", "x")).stderr).toContain("etcd can't be reached (http://127.0.0.1:1: ");
+});
+
+test("a daemon that shares no etcd says what to set", async () => {
+  await using alone = await Daemon.start({ withImage: false });
+  const { exitCode, stderr } = await alone.docker("network", "create", "-d", "overlay", "x");
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('datastore for scope "global" is not initialized');
+  expect(stderr).toContain("--cluster-store etcd://host:port");
 });
