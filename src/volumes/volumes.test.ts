@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { silentLogger } from "../lib/mod.ts";
 import { isMountPoint } from "../linux/mod.ts";
@@ -110,4 +110,47 @@ test.skipIf(!isRoot)("use() mounts what the options name at the first use, relea
   expect(() => volumes.use("broken", "c1")).toThrow(
     `error while mounting volume '${root}/volumes/broken/_data': failed to mount local volume: mount ${root}/missing:${root}/volumes/broken/_data, flags: 0x1000: no such file or directory`,
   );
+});
+
+test("recover() finishes a rename that a crash cut short, and forgets one that had not begun", async () => {
+  const volumes = open();
+  await volumes.create({ name: "old", labels: { a: "b" } });
+  await volumes.create({ name: "still" });
+  mkdirSync(`${root}/volumes/.renaming`);
+  for (const [from, to] of [
+    ["old", "new"],
+    ["still", "other"],
+  ] as const)
+    symlinkSync(to, `${root}/volumes/.renaming/${from}`);
+  renameSync(`${root}/volumes/old`, `${root}/volumes/new`);
+  const next = open();
+  next.recover();
+  expect(next.known().map(({ name, labels }) => [name, labels])).toEqual([
+    ["new", { a: "b" }],
+    ["still", null],
+  ]);
+  expect(readdirSync(`${root}/volumes/.renaming`)).toEqual([]);
+});
+
+test("make() fills a volume before anybody knows it, and leaves nothing when that fails", async () => {
+  const volumes = open();
+  const filled = volumes.make({ name: "filled" }, async (path) => {
+    expect(volumes.tryGet("filled")).toBeUndefined();
+    writeFileSync(`${path}/f`, "x");
+  });
+  expect(existsSync(`${(await filled).path}/f`)).toBe(true);
+  await expect(volumes.make({ name: "filled" }, async () => {})).rejects.toThrow('volume "filled" already exists');
+  await expect(volumes.make({ name: "none" }, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+  expect(volumes.known().map(({ name }) => name)).toEqual(["filled"]);
+  expect(readdirSync(`${root}/volumes/.making`)).toEqual([]);
+});
+
+test("rename() refuses names that are taken, volumes in use and what is no name", async () => {
+  const volumes = open();
+  for (const name of ["one", "two"]) await volumes.create({ name });
+  await expect(volumes.rename("one", "two")).rejects.toThrow('rename one: volume "two" already exists');
+  await expect(volumes.rename("one", "../x")).rejects.toThrow("includes invalid characters");
+  await expect(volumes.rename("none", "three")).rejects.toThrow("get none: no such volume");
+  used["one"] = ["c1"];
+  await expect(volumes.rename("one", "three")).rejects.toThrow("rename one: volume is in use - [c1]");
 });

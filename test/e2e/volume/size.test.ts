@@ -1,0 +1,56 @@
+import { afterAll, afterEach, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Daemon, type Finished, until } from "../daemon.ts";
+
+const LAUNCHER = join(import.meta.dir, "../../../dhow");
+const canGrowMounted =
+  ((BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`) >> 24n) & 1n) === 1n;
+const daemon = await Daemon.start();
+afterAll(() => daemon[Symbol.asyncDispose]());
+afterEach(async () => {
+  await daemon.removeContainers();
+  const names = (await daemon.ok("volume", "ls", "-q")).split("\n").filter(Boolean);
+  if (names.length > 0) await daemon.ok("volume", "rm", ...names);
+});
+
+const dhow = (...args: readonly string[]): Promise<Finished> => daemon.dockerWith({ cli: LAUNCHER }, "-H", daemon.host, "volume", ...args);
+async function ok(...args: readonly string[]): Promise<string> {
+  const { stdout, stderr, exitCode } = await dhow(...args);
+  expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+  return stdout.trim();
+}
+const sh = (volume: string, script: string): Promise<string> =>
+  daemon.ok("run", "--rm", "-v", `${volume}:/v`, "busybox", "sh", "-c", script);
+test("a size is a limit, can be changed, and goes with its loop device", async () => {
+  await daemon.ok("volume", "create", "-o", "size=8m", "small");
+  const fill = "dd if=/dev/zero of=/v/f bs=1M count=20 2>&1 || true; ls -A /v";
+  expect(await sh("small", fill)).toMatch(/No space left on device[\s\S]*f$/);
+  expect((await dhow("resize", "small", "4m")).stderr).toContain("resize small: ");
+  const running = await daemon.ok("run", "-d", "-v", "small:/v", "busybox", "sleep", "1000");
+  expect((await dhow("resize", "small", "6m")).stderr).toContain("can't be made smaller while it is in use");
+  // the kernel lets no other grow a file system that is mounted
+  if (canGrowMounted) expect(await ok("resize", "small", "64m")).toBe("small");
+  else
+    expect((await dhow("resize", "small", "64m")).stderr).toContain("resize small: growing it while it is in use needs CAP_SYS_RESOURCE");
+  await daemon.ok("rm", "-f", running);
+  const path = join(daemon.dataRoot, "volumes/small/_data");
+  await until("it is unmounted", () => readdirSync(path).length === 0);
+  if (!canGrowMounted) expect(await ok("resize", "small", "64m")).toBe("small");
+  await sh("small", "rm -f /v/f; dd if=/dev/zero of=/v/f bs=1M count=40 2>/dev/null");
+  await until("it is unmounted", () => readdirSync(path).length === 0);
+  expect(await sh("small", "rm /v/f; touch /v/kept")).toBe("");
+  await until("it is unmounted", () => readdirSync(path).length === 0);
+  expect(await ok("resize", "small", "8m")).toBe("small");
+  expect(await sh("small", "ls -A /v")).toBe("kept");
+  expect(await ok("clone", "small", "twin")).toBe("twin");
+  expect(await daemon.ok("volume", "inspect", "-f", "{{.Options.size}}", "twin")).toBe("8m");
+  await sh("plain", "true");
+  expect((await dhow("resize", "plain", "1g")).stderr).toContain("the volume has no size");
+  for (const [size, words] of [
+    ["x", "invalid size: 'x'"],
+    ["1k", "invalid size: '1k': a volume has 2m at least"],
+  ] as const) {
+    expect((await daemon.docker("volume", "create", "-o", `size=${size}`, "bad")).stderr).toContain(`create bad: ${words}`);
+  }
+});
