@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
 import {
   claimName,
@@ -47,6 +48,8 @@ import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
 
 const ANY_ADDRESS = "0.0.0.0";
 const DEFAULT_MTU = 1500;
+const CLAIM_RETRIES = 10;
+const CLAIM_PAUSE_MS = 20;
 
 export interface NetworkingOptions {
   readonly db: Database;
@@ -250,7 +253,7 @@ export class Networking {
   async start(): Promise<void> {
     const { bridgeName } = this.#o;
     this.#recordPredefined();
-    if (bridgeName !== "none") this.#claim = claimBridge(bridgeName);
+    if (bridgeName !== "none") this.#claim = await claimBridge(bridgeName);
     try {
       if (bridgeName !== "none") this.#startBridge();
       this.#pool = this.#makePool();
@@ -798,11 +801,18 @@ function mirrored(s: LinkStats): InterfaceStats {
   };
 }
 
-function claimBridge(name: string): Fd {
-  try {
-    return claimName(`dhow/bridge/${name}`);
-  } catch (cause) {
-    if (!isErrno(cause, "EADDRINUSE")) throw cause;
-    throw new DhowError("conflict", `bridge ${JSON.stringify(name)} is in use by another daemon; choose another --bridge`, { cause });
+/** A daemon that has just ended may hold its claim for a moment more: by a child between fork and exec. */
+async function claimBridge(name: string): Promise<Fd> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return claimName(`dhow/bridge/${name}`);
+    } catch (cause) {
+      if (!isErrno(cause, "EADDRINUSE")) throw cause;
+      if (attempt < CLAIM_RETRIES) {
+        await sleep(CLAIM_PAUSE_MS);
+        continue;
+      }
+      throw new DhowError("conflict", `bridge ${JSON.stringify(name)} is in use by another daemon; choose another --bridge`, { cause });
+    }
   }
 }
