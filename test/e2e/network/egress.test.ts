@@ -70,12 +70,16 @@ beforeAll(async () => {
   udp.on("message", (text, { address }) => void datagrams.push({ text: text.toString().trim(), from: address }));
   udp.bind({ fd: outside.inside(() => bindInet({ protocol: "udp", address: new Uint8Array(4), port: 90 })).release() });
   udp.unref();
+  await until("addresses are nobody else's", async () => (await isReady(host)) && (await isReady(outside)));
   upstream = await TestUpstream.start(outside, SERVER, zone);
   daemon = await Daemon.start({
     under: ["nsenter", `--net=${host.path}`],
     args: ["--dns", SERVER, "--ipv6", "--fixed-cidr-v6", "fd00:91::/64"],
   });
 });
+
+/** A link whose own address the kernel still looks for elsewhere asks for no neighbours: what is forwarded over it is lost. */
+const isReady = async (lab: typeof host): Promise<boolean> => (await lab.run("ip", "-6", "addr", "show", "tentative")).trim() === "";
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
