@@ -7,7 +7,6 @@ export DHOW_TEST_PATIENCE=20
 tests() { ./bun.exe --no-env-file --config=/dev/null test --only-failures --timeout=1200000 "$@" 2>&1; }
 found=$(
   tests ./test/e2e/container/limits.test.ts ./test/e2e/container/update.test.ts
-  tests ./test/e2e/network/lan.test.ts
   tests ./src/linux/netlink/link-kinds.test.ts ./src/network/conditions.test.ts -t '(in the kernel|delay, jitter)'
   tests ./test/e2e/container/lifecycle.test.ts -t '^(pause|restart policies|health|top|stats)'
 )
@@ -15,7 +14,7 @@ found=$(
 count() { printf '%s\n' "$found" | sed -n "s/^ *\([0-9][0-9]*\) $1\$/\1/p" | awk '{ sum += $1 } END { print sum + 0 }'; }
 passed=$(count pass) failed=$(count fail)
 runs=$(printf '%s\n' "$found" | grep -c '^Ran [0-9]* test')
-if [ "$runs" != 4 ]; then failed=$((failed + 1)); fi
+if [ "$runs" != 3 ]; then failed=$((failed + 1)); fi
 [ "$failed" = 0 ] || printf '%s\n' "$found"
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]
