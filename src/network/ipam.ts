@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { DhowError } from "../lib/mod.ts";
 import { bitsOf, doOverlap, type Family, lastOf, type Prefix, parsePrefix, prefixOf } from "./ip.ts";
 
@@ -66,4 +67,11 @@ export function chooseSubnet(pools: readonly PoolSpec[], taken: readonly Prefix[
     "conflict",
     `all predefined address pools have been fully subnetted: every IPv${family} network of "default-address-pools" is in use or overlaps a route of this host; add one there (--default-address-pool base=CIDR,size=N) or give the network a --subnet`,
   );
+}
+
+/** A unique local IPv6 prefix that follows from a text, cut into networks. @see RFC 4193 */
+export function uniqueLocalPool(seed: string): PoolSpec {
+  const id = createHash("sha256").update(seed).digest();
+  const words = [0xfd00 | (id[0] ?? 0), id.readUInt16BE(1), id.readUInt16BE(3)].map((word) => word.toString(16));
+  return { base: `${words.join(":")}::/48`, size: 64 };
 }

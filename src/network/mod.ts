@@ -3,6 +3,7 @@ export type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 export { allowsName } from "./egress/domains.ts";
 export { isMetadata } from "./egress/egress-table.ts";
 export type { EgressReport } from "./egress/report.ts";
+export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export { parseMac } from "./mac.ts";

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
 import {
@@ -9,7 +8,6 @@ import {
   findLink,
   insideNetns,
   isErrno,
-  type LinkStats,
   listLinks,
   NETLINK,
   NetlinkSocket,
@@ -30,15 +28,17 @@ import { RemoteDriver } from "./drivers/remote.ts";
 import { Egress } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
 import { Firewall } from "./firewall.ts";
+import { type InterfaceStats, interfaceStats, mirroredStats } from "./interface-stats.ts";
 import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
-import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
 import { Names } from "./names.ts";
 import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
 import { Cluster, type ClusterSettings, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
 import { type AuditedPort, auditPorts, type BridgePlace, cutOffs, type PublishedPlace } from "./port-audit.ts";
+import { PREDEFINED, predefinedConfig } from "./predefined.ts";
 import { type PortChange, Publisher } from "./publisher.ts";
 import { Reaper } from "./reaper.ts";
 import { type AcquireRequest, addressesOf, type EndpointWish, gatewayEndpoint, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
@@ -91,20 +91,6 @@ export interface NetworkingOptions {
   readonly hostResolvConf?: string | undefined;
   /** The plug-in of a name, for networks of other drivers than these. @throws notFound in docker's words */
   readonly plugin?: ((name: string) => Promise<Plugin>) | undefined;
-  /** More drivers, by name. */
-  readonly drivers?: ((name: string) => Promise<NetworkDriver | undefined> | NetworkDriver | undefined) | undefined;
-}
-
-/** Docker's counters of one interface, as the container sees it. */
-export interface InterfaceStats {
-  readonly rx_bytes: number;
-  readonly rx_packets: number;
-  readonly rx_errors: number;
-  readonly rx_dropped: number;
-  readonly tx_bytes: number;
-  readonly tx_packets: number;
-  readonly tx_errors: number;
-  readonly tx_dropped: number;
 }
 
 /** A network as `docker network inspect` needs it. */
@@ -174,9 +160,8 @@ export class Networking {
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
-      driver: (name) =>
-        name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? options.drivers?.(name) ?? this.#remote(name)),
-      predefined: ["bridge", "host", "none"],
+      driver: (name) => (name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? this.#remote(name))),
+      predefined: PREDEFINED.map(([name]) => name),
       taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
       pools,
       defaultOptions: options.defaultNetworkOptions ?? {},
@@ -344,13 +329,8 @@ export class Networking {
     }
   }
 
-  /** A unique local prefix (RFC 4193) that is this daemon's alone, cut into networks; the first is the default bridge's. */
   #ownIpv6(): PoolSpec {
-    const id = createHash("sha256")
-      .update(this.#o.ulaSeed ?? this.#o.tableName)
-      .digest();
-    const words = [0xfd00 | (id[0] ?? 0), id.readUInt16BE(1), id.readUInt16BE(3)].map((word) => word.toString(16));
-    return { base: `${words.join(":")}::/48`, size: 64 };
+    return uniqueLocalPool(this.#o.ulaSeed ?? this.#o.tableName);
   }
 
   #bridgeOptions(): Record<string, string> {
@@ -367,34 +347,12 @@ export class Networking {
 
   #recordPredefined(): void {
     const known = new Map(this.#table.networks().map((row) => [row.name, row]));
-    for (const [name, driver] of [
-      ["bridge", "bridge"],
-      ["host", "host"],
-      ["none", "null"],
-    ] as const) {
+    for (const [name, driver] of PREDEFINED) {
       if (name === "bridge" && this.#o.bridgeName === "none") continue;
       const created = { name, id: randomId(), driver, created_at: new Date().toISOString().replace("Z", "000000Z"), subnet: null };
       const row = known.get(name) ?? created;
       if (!known.has(name)) this.#table.putNetwork(row);
-      this.#predefined.set(name, {
-        name,
-        id: row.id,
-        createdAt: row.created_at,
-        driver,
-        scope: "local",
-        isInternal: false,
-        isAttachable: false,
-        isConfigOnly: false,
-        configFrom: "",
-        hasIpv4: true,
-        hasIpv6: false,
-        ipamDriver: "default",
-        ipamOptions: {},
-        pools: [],
-        hasOwnSubnets: false,
-        options: {},
-        labels: {},
-      });
+      this.#predefined.set(name, predefinedConfig(row));
     }
   }
 
@@ -501,6 +459,11 @@ export class Networking {
   network(ref: string): NetworkFacts | undefined {
     const all = this.networks();
     return all.find(({ name }) => name === ref) ?? all.find(({ id }) => id === ref);
+  }
+
+  /** Whether containers can be plugged into a network: it is there, and its driver could open it. */
+  isOpen(name: string): boolean {
+    return this.#predefined.has(name) || this.#networks.opened().some(({ config }) => config.name === name);
   }
 
   /** Name of a network's bridge on this host; undefined for networks without one. */
@@ -713,13 +676,13 @@ export class Networking {
     for (const { interfaceName, plugged } of held?.endpoints ?? []) {
       const { hostInterface } = plugged;
       const outer = hostInterface === undefined ? undefined : findLink(this.#route, hostInterface)?.stats;
-      if (outer !== undefined) all[interfaceName] = mirrored(outer);
+      if (outer !== undefined) all[interfaceName] = mirroredStats(outer);
       if (hostInterface !== undefined || netns === undefined) continue;
       const inner = insideNetns(this.#home, netns.fd, () => {
         using socket = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
         return findLink(socket, interfaceName)?.stats;
       });
-      if (inner !== undefined) all[interfaceName] = counters(inner);
+      if (inner !== undefined) all[interfaceName] = interfaceStats(inner);
     }
     return all;
   }
@@ -772,33 +735,6 @@ export class Networking {
     this.#netfilter[Symbol.dispose]();
     this.#home.close();
   }
-}
-
-function counters(s: LinkStats): InterfaceStats {
-  return {
-    rx_bytes: s.rxBytes,
-    rx_packets: s.rxPackets,
-    rx_errors: s.rxErrors,
-    rx_dropped: s.rxDropped,
-    tx_bytes: s.txBytes,
-    tx_packets: s.txPackets,
-    tx_errors: s.txErrors,
-    tx_dropped: s.txDropped,
-  };
-}
-
-/** What the host's end received, the container sent. */
-function mirrored(s: LinkStats): InterfaceStats {
-  return {
-    rx_bytes: s.txBytes,
-    rx_packets: s.txPackets,
-    rx_errors: s.txErrors,
-    rx_dropped: s.txDropped,
-    tx_bytes: s.rxBytes,
-    tx_packets: s.rxPackets,
-    tx_errors: s.rxErrors,
-    tx_dropped: s.rxDropped,
-  };
 }
 
 /** A daemon that has just ended may hold its claim for a moment more: by a child between fork and exec. */

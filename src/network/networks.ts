@@ -3,7 +3,7 @@ import type { EndpointsTable } from "../metadata/mod.ts";
 import { firstAddress } from "./addresses.ts";
 import type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "./ip.ts";
-import { findSubnet, type PoolSpec } from "./ipam.ts";
+import { chooseSubnet, type PoolSpec } from "./ipam.ts";
 import { checkPools, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest, type PoolRequest } from "./network-config.ts";
 
 /** A network that containers can be plugged into. */
@@ -199,13 +199,7 @@ export class Networks {
         chosen.push(checkAuxAddresses(withGateway({ ...pool, subnet })));
       }
       if (own.length > 0) continue;
-      const found = findSubnet(this.#deps.pools, family, [...others, ...this.#deps.taken()]);
-      if (found === undefined) {
-        throw new DhowError(
-          "conflict",
-          `all predefined address pools have been fully subnetted: every IPv${family} network of "default-address-pools" is in use or overlaps a route of this host; add one there (--default-address-pool base=CIDR,size=N) or give the network a --subnet`,
-        );
-      }
+      const found = chooseSubnet(this.#deps.pools, [...others, ...this.#deps.taken()], family);
       chosen.push(withGateway({ subnet: formatPrefix(found) }));
     }
     return chosen;

@@ -80,7 +80,6 @@ export interface Sandbox {
 /** An endpoint in the form of its row. */
 export interface StoredEndpoint {
   readonly interfaceName: string;
-  readonly index: number;
   /** Its address alone; the prefix length is the network's. */
   readonly ipv4?: string | null | undefined;
   readonly ipv6?: string | null | undefined;
@@ -104,7 +103,6 @@ export interface HeldEndpoint {
   readonly network: OpenNetwork;
   readonly wish: EndpointWish;
   readonly interfaceName: string;
-  readonly index: number;
   readonly plugged: PluggedEndpoint;
 }
 

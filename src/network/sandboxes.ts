@@ -20,13 +20,12 @@ import type { SandboxDns, SandboxDnsOptions, Upstream } from "./dns/types.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
 import type { Egress, RestoredPolicy } from "./egress/egress.ts";
-import type { PolicedPlace } from "./egress/egress-table.ts";
-import { type Family, formatIp, ipBytes, parseIp, parsePrefix } from "./ip.ts";
+import { checkPoliced, endpointSysctls, placeOf, portTarget, shownEndpoint, storedEndpoint, withPrefix } from "./endpoint-forms.ts";
+import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";
 import type { Names } from "./names.ts";
 import { familiesOf } from "./network-config.ts";
 import type { OpenNetwork } from "./networks.ts";
-import type { PortTarget } from "./port-allocator.ts";
 import type { PortChange, Publisher } from "./publisher.ts";
 import type { Reaper } from "./reaper.ts";
 import {
@@ -170,14 +169,14 @@ export class Sandboxes {
   #pooledEndpoint(containerId: string, [wish]: readonly EndpointWish[], { endpoint }: PooledSandbox): HeldEndpoint {
     if (wish === undefined || endpoint === undefined) throw new DhowError("internal", "take a sandbox from the pool: it has no endpoint");
     const plugged = { ...endpoint, containerId, endpointId: randomId(), interfaceName: "eth0" };
-    return { network: this.#deps.network(wish.networkId), wish, interfaceName: "eth0", index: ETH0_INDEX, plugged };
+    return { network: this.#deps.network(wish.networkId), wish, interfaceName: "eth0", plugged };
   }
 
   async #plug(held: Held, wish: EndpointWish, { index }: { readonly index: number }): Promise<HeldEndpoint> {
     const { containerId, netns } = held;
     if (netns === undefined) throw new DhowError("conflict", `connect container ${containerId}: its network namespace is not at hand`);
     const network = this.#deps.network(wish.networkId);
-    checkPoliced(held, network);
+    checkPoliced(held.egress, network);
     if (held.egress !== undefined) this.#deps.egress.prepare();
     network.busy++;
     try {
@@ -197,7 +196,6 @@ export class Sandboxes {
           network,
           wish,
           interfaceName,
-          index,
           plugged: { ...plugged, containerId, endpointId, interfaceName, addresses },
         };
         try {
@@ -626,7 +624,7 @@ export class Sandboxes {
       if (adopted instanceof Promise)
         adopted.catch((error: unknown) => this.#deps.log.warn("can't take up an endpoint", { endpoint: row.endpoint_id, error }));
       const wish = stored.wish ?? { networkId: row.network_id, names: [] };
-      return [{ network, wish, interfaceName: stored.interfaceName, index: stored.index, plugged }];
+      return [{ network, wish, interfaceName: stored.interfaceName, plugged }];
     } catch (error) {
       this.#deps.log.error("an endpoint's network is not there", { container: row.container_id, network: row.network_id, error });
       return [];
@@ -691,86 +689,4 @@ export class Sandboxes {
       netns?.close();
     }
   }
-}
-
-function checkPoliced({ egress }: Held, { config, on }: OpenNetwork): void {
-  if (egress === undefined || on.isPoliced) return;
-  throw new DhowError(
-    "invalid",
-    `conflicting options: egress policy and the network ${config.name}: what containers send there does not pass the host's firewall (driver ${config.driver})`,
-  );
-}
-
-function placeOf(
-  { config, on }: OpenNetwork,
-  { hostInterface = "", mac, addresses }: Pick<PluggedEndpoint, "hostInterface" | "mac" | "addresses">,
-): PolicedPlace {
-  return {
-    bridge: on.bridge ?? "",
-    hostInterface,
-    mac,
-    addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
-    subnets: config.pools.map(({ subnet }) => subnet),
-  };
-}
-
-function portTarget({ network, plugged }: HeldEndpoint): PortTarget {
-  const { options } = network.config;
-  const isRouted = (family: Family): boolean => options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
-  return {
-    ipv4: plugged.addresses[4]?.address,
-    ipv6: plugged.addresses[6]?.address,
-    isDirect: { 4: isRouted(4), 6: isRouted(6) },
-    hostBinding: bindingOf(options["com.docker.network.bridge.host_binding_ipv4"]),
-  };
-}
-
-const bindingOf = (text = ""): string => (text === "0.0.0.0" || text === "::" ? "" : text);
-
-function storedEndpoint({ interfaceName, index, plugged, wish }: HeldEndpoint): StoredEndpoint {
-  const { addresses, mac, hostInterface } = plugged;
-  return { interfaceName, index, ipv4: addresses[4]?.address, ipv6: addresses[6]?.address, mac, hostInterface, wish };
-}
-
-function shownEndpoint({ network, interfaceName, plugged, wish }: HeldEndpoint): SandboxEndpoint {
-  const { config, on } = network;
-  return {
-    networkId: config.id,
-    networkName: config.name,
-    endpointId: plugged.endpointId,
-    interfaceName,
-    macAddress: plugged.mac,
-    ipv4: plugged.addresses[4],
-    ipv6: plugged.addresses[6],
-    gateway: plugged.addresses[4] === undefined ? "" : (on.gateway(4) ?? ""),
-    ipv6Gateway: plugged.addresses[6] === undefined ? "" : (on.gateway(6) ?? ""),
-    names: wish.names,
-  };
-}
-
-function withPrefix({ config }: OpenNetwork, address: string | null | undefined): InterfaceAddress | undefined {
-  if (!address) return undefined;
-  const ip = parseIp(address);
-  const pool = config.pools.map(({ subnet }) => parsePrefix(subnet)).find(({ family }) => family === ip.family);
-  return { address, prefixLength: pool?.length ?? (ip.family === 4 ? 32 : 128) };
-}
-
-/** `net.ipv4.conf.IFNAME.log_martians=1,…` @throws invalid for what is not the interface's own */
-function endpointSysctls(text: string, interfaceName: string): { readonly path: string; readonly value: string }[] {
-  if (text === "") return [];
-  return text.split(",").map((entry) => {
-    const [key = "", value] = entry.split("=");
-    const parts = key.split(".");
-    const isOwn =
-      parts.length === 5 &&
-      parts[0] === "net" &&
-      /^(ipv4|ipv6|mpls)$/.test(parts[1] ?? "") &&
-      /^(conf|neigh)$/.test(parts[2] ?? "") &&
-      parts[3] === "IFNAME" &&
-      /^[a-z0-9_]+$/.test(parts[4] ?? "");
-    if (!isOwn || value === undefined) {
-      throw new DhowError("invalid", `invalid endpoint sysctl setting ${JSON.stringify(entry)}: expected "net.X.Y.IFNAME.Z=value"`);
-    }
-    return { path: `/proc/sys/net/${parts[1]}/${parts[2]}/${interfaceName}/${parts[4]}`, value };
-  });
 }

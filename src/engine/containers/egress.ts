@@ -12,6 +12,7 @@ import {
   parseEgressMode,
   withEgress,
 } from "../../spec/engine/mod.ts";
+import { changeContainer, withSpecKept } from "./change.ts";
 import { isRunning, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
@@ -120,26 +121,17 @@ function suggested(policy: EgressPolicy, denied: readonly EgressDenial[]): strin
 }
 
 /** POST /containers/{id}/egress. @throws invalid, notFound, conflict; nothing is changed then */
-async function changeEgress(deps: ContainerDeps, ref: string, request: EgressChangeRequest): Promise<ContainerEgress> {
-  const container = deps.store.find(ref);
-  return deps.locks.run(container.id, () => {
-    if (deps.store.get(container.id) !== container) throw new DhowError("notFound", `No such container: ${ref}`);
-    try {
-      change(deps, container, request);
-    } catch (error) {
-      if (!(error instanceof DhowError)) throw error;
-      throw new DhowError(error.kind, `Cannot update container ${container.id}: ${error.message}`, { cause: error });
-    }
-    emitContainer(deps.emit, "update", container);
-    return shown(deps, container);
-  });
+function changeEgress(deps: ContainerDeps, ref: string, request: EgressChangeRequest): Promise<ContainerEgress> {
+  return changeContainer(
+    deps,
+    ref,
+    (container) => change(deps, container, request),
+    (container) => shown(deps, container),
+  );
 }
 
 function change(deps: ContainerDeps, container: Container, { Mode, Allow }: EgressChangeRequest): void {
   const { state, spec } = container;
-  if (state.status === "removing" || state.status === "dead") {
-    throw new DhowError("conflict", 'container is marked for removal and cannot be "update"');
-  }
   const before = spec.extensions?.egress ?? { mode: "enforce", domains: [], networks: [] };
   const policy: EgressPolicy = {
     ...before,
@@ -153,10 +145,5 @@ function change(deps: ContainerDeps, container: Container, { Mode, Allow }: Egre
     deps.store.updateSpec(container, specChange);
     return;
   }
-  try {
-    deps.network.changeEgress(container.id, policy, () => deps.store.updateSpec(container, specChange));
-  } catch (error) {
-    container.spec = spec;
-    throw error;
-  }
+  withSpecKept(container, () => deps.network.changeEgress(container.id, policy, () => deps.store.updateSpec(container, specChange)));
 }

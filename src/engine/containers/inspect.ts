@@ -54,7 +54,6 @@ export function inspectContainer(
   const file = (name: string): string => (hasFiles && state.status !== "created" ? `${dir}/${name}` : "");
   const health = state.health && healthOf(state.health);
   const networks = networksOf(container);
-  const bridge = networks["bridge"];
   return {
     Id: id,
     Created: spec.created,
@@ -97,23 +96,6 @@ export function inspectContainer(
       SandboxID: state.network?.sandboxId ?? "",
       SandboxKey: state.network?.sandboxKey ?? "",
       Ports: state.network?.ports ?? {},
-      // Shown for the default bridge by versions before 1.52; the server drops them for later ones.
-      ...{
-        Bridge: "",
-        HairpinMode: false,
-        LinkLocalIPv6Address: "",
-        LinkLocalIPv6PrefixLen: 0,
-        SecondaryIPAddresses: null,
-        SecondaryIPv6Addresses: null,
-        EndpointID: bridge?.EndpointID ?? "",
-        Gateway: bridge?.Gateway ?? "",
-        GlobalIPv6Address: bridge?.GlobalIPv6Address ?? "",
-        GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0,
-        IPAddress: bridge?.IPAddress ?? "",
-        IPPrefixLen: bridge?.IPPrefixLen ?? 0,
-        IPv6Gateway: bridge?.IPv6Gateway ?? "",
-        MacAddress: bridge?.MacAddress ?? "",
-      },
       Networks: networks,
     },
   };

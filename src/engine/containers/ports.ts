@@ -15,9 +15,9 @@ import {
   parseSources,
   withPortAllows,
 } from "../../spec/engine/mod.ts";
+import { changeContainer, withSpecKept } from "./change.ts";
 import { type ContainerSpec, isRunning, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emitContainer } from "./emit.ts";
 import { publishedPorts, sandboxState } from "./networking.ts";
 import type { Container } from "./store.ts";
 
@@ -53,26 +53,17 @@ async function auditPorts({ network, store }: Pick<ContainerDeps, "network" | "s
 }
 
 /** POST /containers/{id}/ports. @throws invalid, notFound, conflict, internal; nothing is changed then */
-async function changePorts(deps: ContainerDeps, ref: string, request: PortChangeRequest): Promise<PortChangeResponse> {
-  const container = deps.store.find(ref);
-  return deps.locks.run(container.id, () => {
-    if (deps.store.get(container.id) !== container) throw new DhowError("notFound", `No such container: ${ref}`);
-    try {
-      change(deps, container, request);
-    } catch (error) {
-      if (!(error instanceof DhowError)) throw error;
-      throw new DhowError(error.kind, `Cannot update container ${container.id}: ${error.message}`, { cause: error });
-    }
-    emitContainer(deps.emit, "update", container);
-    return { Ports: isRunning(container.state) ? { ...container.state.network?.ports } : {} };
-  });
+function changePorts(deps: ContainerDeps, ref: string, request: PortChangeRequest): Promise<PortChangeResponse> {
+  return changeContainer(
+    deps,
+    ref,
+    (container) => change(deps, container, request),
+    ({ state }) => ({ Ports: isRunning(state) ? { ...state.network?.ports } : {} }),
+  );
 }
 
 function change(deps: ContainerDeps, container: Container, { Remove, Add }: PortChangeRequest): void {
   const { state, spec } = container;
-  if (state.status === "removing" || state.status === "dead") {
-    throw new DhowError("conflict", 'container is marked for removal and cannot be "update"');
-  }
   const mode = networkMode(spec.hostConfig);
   if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
     const what = mode.startsWith("container:") ? "container type" : mode;
@@ -89,15 +80,12 @@ function change(deps: ContainerDeps, container: Container, { Remove, Add }: Port
     deps.store.updateSpec(container, specChange);
     return;
   }
-  try {
+  withSpecKept(container, () => {
     const sandbox = deps.network.changePorts(container.id, { remove, add, exposed: specs.exposed }, () =>
       deps.store.updateSpec(container, specChange),
     );
     deps.store.update(container, { network: sandboxState(deps, container, sandbox, state.pid) });
-  } catch (error) {
-    container.spec = spec;
-    throw error;
-  }
+  });
 }
 
 /** What a container publishes: those of a running one with the ports that they got. */

@@ -125,7 +125,9 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
 function settleEndpoints(deps: ContainerDeps, container: Container, sandbox: Sandbox): void {
   const { endpoints } = container.spec;
   const held = new Set(sandbox.endpoints.map(({ networkName }) => networkName));
-  const settled = Object.fromEntries(Object.entries(endpoints).filter(([name]) => name === "none" || held.has(name)));
+  // nobody knows what became of an endpoint on a network that could not be opened
+  const isKept = (name: string): boolean => name === "none" || held.has(name) || !deps.network.isOpen(name);
+  const settled = Object.fromEntries(Object.entries(endpoints).filter(([name]) => isKept(name)));
   if (Object.keys(settled).length < Object.keys(endpoints).length) deps.store.updateSpec(container, { endpoints: settled });
 }
 

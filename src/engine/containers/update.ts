@@ -1,9 +1,9 @@
 import { DhowError } from "../../lib/mod.ts";
 import { type Cgroup, cgroupOf, updateResources, validateHostConfig } from "../../runtime/mod.ts";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, HostConfig, RestartPolicy } from "../../spec/engine/mod.ts";
+import { changeContainer } from "./change.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emitContainer } from "./emit.ts";
 import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
@@ -16,25 +16,16 @@ const NUMBERS = [
 /** POST /containers/{id}/update. @throws invalid, notFound, conflict, internal in docker's words; nothing is changed then */
 export async function updateContainer(deps: ContainerDeps, ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse> {
   const { hostConfig: asked, warnings } = validateHostConfig(request, deps.facts, { isUpdate: true });
-  const container = deps.store.find(ref);
-  await deps.locks.run(container.id, async () => {
-    if (deps.store.get(container.id) !== container) throw new DhowError("notFound", `No such container: ${ref}`);
-    try {
-      await update(deps, container, asked);
-    } catch (error) {
-      if (!(error instanceof DhowError)) throw error;
-      throw new DhowError(error.kind, `Cannot update container ${container.id}: ${error.message}`, { cause: error });
-    }
-    emitContainer(deps.emit, "update", container);
-  });
-  return { Warnings: warnings.length > 0 ? warnings : null };
+  return changeContainer(
+    deps,
+    ref,
+    (container) => update(deps, container, asked),
+    () => ({ Warnings: warnings.length > 0 ? warnings : null }),
+  );
 }
 
 async function update(deps: ContainerDeps, container: Container, asked: HostConfig): Promise<void> {
   const { state, spec } = container;
-  if (state.status === "removing" || state.status === "dead") {
-    throw new DhowError("conflict", 'container is marked for removal and cannot be "update"');
-  }
   const change = { ...resourceChange(spec.hostConfig, asked), ...restartChange(spec.hostConfig, asked.RestartPolicy ?? {}) };
   if (!isRunning(state)) {
     deps.store.updateSpec(container, { hostConfig: { ...spec.hostConfig, ...change } });

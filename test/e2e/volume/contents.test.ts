@@ -2,25 +2,14 @@ import { afterAll, afterEach, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "../../../src/index.ts";
-import { Daemon, type Finished, until } from "../daemon.ts";
+import { Daemon, until } from "../daemon.ts";
+import { LAUNCHER, volumeCommands } from "./commands.ts";
 
-const LAUNCHER = join(import.meta.dir, "../../../dhow");
 const daemon = await Daemon.start();
+const { dhow, ok, sh, removeAll } = volumeCommands(daemon);
 afterAll(() => daemon[Symbol.asyncDispose]());
-afterEach(async () => {
-  await daemon.removeContainers();
-  const names = (await daemon.ok("volume", "ls", "-q")).split("\n").filter(Boolean);
-  if (names.length > 0) await daemon.ok("volume", "rm", ...names);
-});
+afterEach(removeAll);
 
-const dhow = (...args: readonly string[]): Promise<Finished> => daemon.dockerWith({ cli: LAUNCHER }, "-H", daemon.host, "volume", ...args);
-async function ok(...args: readonly string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await dhow(...args);
-  expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
-  return stdout.trim();
-}
-const sh = (volume: string, script: string): Promise<string> =>
-  daemon.ok("run", "--rm", "-v", `${volume}:/v`, "busybox", "sh", "-c", script);
 const FILL =
   "echo one > /v/a; ln /v/a /v/b; ln -s a /v/c; mkdir -m 1770 /v/d; chown 5:6 /v/d; dd if=/dev/zero of=/v/hole bs=1 seek=10M count=0 2>/dev/null";
 const LOOK = "cd /v; cat a b c; stat -c '%h' a; stat -c '%a %u:%g' d; stat -c '%s %b' hole";

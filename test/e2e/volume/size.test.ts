@@ -1,27 +1,16 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon, type Finished, until } from "../daemon.ts";
+import { Daemon, until } from "../daemon.ts";
+import { volumeCommands } from "./commands.ts";
 
-const LAUNCHER = join(import.meta.dir, "../../../dhow");
 const canGrowMounted =
   ((BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`) >> 24n) & 1n) === 1n;
 const daemon = await Daemon.start();
+const { dhow, ok, sh, removeAll } = volumeCommands(daemon);
 afterAll(() => daemon[Symbol.asyncDispose]());
-afterEach(async () => {
-  await daemon.removeContainers();
-  const names = (await daemon.ok("volume", "ls", "-q")).split("\n").filter(Boolean);
-  if (names.length > 0) await daemon.ok("volume", "rm", ...names);
-});
+afterEach(removeAll);
 
-const dhow = (...args: readonly string[]): Promise<Finished> => daemon.dockerWith({ cli: LAUNCHER }, "-H", daemon.host, "volume", ...args);
-async function ok(...args: readonly string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await dhow(...args);
-  expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
-  return stdout.trim();
-}
-const sh = (volume: string, script: string): Promise<string> =>
-  daemon.ok("run", "--rm", "-v", `${volume}:/v`, "busybox", "sh", "-c", script);
 test("a size is a limit, can be changed, and goes with its loop device", async () => {
   await daemon.ok("volume", "create", "-o", "size=8m", "small");
   const fill = "dd if=/dev/zero of=/v/f bs=1M count=20 2>&1 || true; ls -A /v";

@@ -1,0 +1,96 @@
+import { DhowError } from "../lib/mod.ts";
+import type { EgressPolicy } from "../spec/engine/mod.ts";
+import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
+import type { PolicedPlace } from "./egress/egress-table.ts";
+import { type Family, parseIp, parsePrefix } from "./ip.ts";
+import type { OpenNetwork } from "./networks.ts";
+import type { PortTarget } from "./port-allocator.ts";
+import type { HeldEndpoint, SandboxEndpoint, StoredEndpoint } from "./sandbox.ts";
+
+/** @throws invalid when nothing could hold a container to its policy on a network */
+export function checkPoliced(egress: EgressPolicy | undefined, { config, on }: OpenNetwork): void {
+  if (egress === undefined || on.isPoliced) return;
+  throw new DhowError(
+    "invalid",
+    `conflicting options: egress policy and the network ${config.name}: what containers send there does not pass the host's firewall (driver ${config.driver})`,
+  );
+}
+
+/** Where a policy is held to. */
+export function placeOf(
+  { config, on }: OpenNetwork,
+  { hostInterface = "", mac, addresses }: Pick<PluggedEndpoint, "hostInterface" | "mac" | "addresses">,
+): PolicedPlace {
+  return {
+    bridge: on.bridge ?? "",
+    hostInterface,
+    mac,
+    addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
+    subnets: config.pools.map(({ subnet }) => subnet),
+  };
+}
+
+/** Where the ports of a container lead whose way out this endpoint is. */
+export function portTarget({ network, plugged }: HeldEndpoint): PortTarget {
+  const { options } = network.config;
+  const isRouted = (family: Family): boolean => options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
+  return {
+    ipv4: plugged.addresses[4]?.address,
+    ipv6: plugged.addresses[6]?.address,
+    isDirect: { 4: isRouted(4), 6: isRouted(6) },
+    hostBinding: bindingOf(options["com.docker.network.bridge.host_binding_ipv4"]),
+  };
+}
+
+const bindingOf = (text = ""): string => (text === "0.0.0.0" || text === "::" ? "" : text);
+
+/** An endpoint as its row has it. */
+export function storedEndpoint({ interfaceName, plugged, wish }: HeldEndpoint): StoredEndpoint {
+  const { addresses, mac, hostInterface } = plugged;
+  return { interfaceName, ipv4: addresses[4]?.address, ipv6: addresses[6]?.address, mac, hostInterface, wish };
+}
+
+/** An endpoint as others see it. */
+export function shownEndpoint({ network, interfaceName, plugged, wish }: HeldEndpoint): SandboxEndpoint {
+  const { config, on } = network;
+  return {
+    networkId: config.id,
+    networkName: config.name,
+    endpointId: plugged.endpointId,
+    interfaceName,
+    macAddress: plugged.mac,
+    ipv4: plugged.addresses[4],
+    ipv6: plugged.addresses[6],
+    gateway: plugged.addresses[4] === undefined ? "" : (on.gateway(4) ?? ""),
+    ipv6Gateway: plugged.addresses[6] === undefined ? "" : (on.gateway(6) ?? ""),
+    names: wish.names,
+  };
+}
+
+/** An address of a row, with the prefix length of its network. */
+export function withPrefix({ config }: OpenNetwork, address: string | null | undefined): InterfaceAddress | undefined {
+  if (!address) return undefined;
+  const ip = parseIp(address);
+  const pool = config.pools.map(({ subnet }) => parsePrefix(subnet)).find(({ family }) => family === ip.family);
+  return { address, prefixLength: pool?.length ?? (ip.family === 4 ? 32 : 128) };
+}
+
+/** `net.ipv4.conf.IFNAME.log_martians=1,…` @throws invalid for what is not the interface's own */
+export function endpointSysctls(text: string, interfaceName: string): { readonly path: string; readonly value: string }[] {
+  if (text === "") return [];
+  return text.split(",").map((entry) => {
+    const [key = "", value] = entry.split("=");
+    const parts = key.split(".");
+    const isOwn =
+      parts.length === 5 &&
+      parts[0] === "net" &&
+      /^(ipv4|ipv6|mpls)$/.test(parts[1] ?? "") &&
+      /^(conf|neigh)$/.test(parts[2] ?? "") &&
+      parts[3] === "IFNAME" &&
+      /^[a-z0-9_]+$/.test(parts[4] ?? "");
+    if (!isOwn || value === undefined) {
+      throw new DhowError("invalid", `invalid endpoint sysctl setting ${JSON.stringify(entry)}: expected "net.X.Y.IFNAME.Z=value"`);
+    }
+    return { path: `/proc/sys/net/${parts[1]}/${parts[2]}/${interfaceName}/${parts[4]}`, value };
+  });
+}
