@@ -42,7 +42,7 @@ export class ClusterAddresses implements AddressSource, Disposable {
   async take(family: Family, wanted?: string): Promise<TakenAddress> {
     for (;;) {
       // what others took meanwhile stays marked, so that this ends
-      const taken = this.#local.take(family, wanted);
+      const taken = await this.#takeLocal(family, wanted);
       let isClaimed = false;
       try {
         isClaimed = await this.#cluster.claim(this.#key(taken.ip), this.#value(), this.#config.id);
@@ -56,6 +56,16 @@ export class ClusterAddresses implements AddressSource, Disposable {
         throw new DhowError("notFound", `network ${this.#config.name} not found: another host removed it`);
       }
       if (wanted) throw new DhowError("forbidden", "Address already in use");
+    }
+  }
+
+  /** What this host knows to be free; what another one gave back a moment ago counts. */
+  async #takeLocal(family: Family, wanted: string | undefined): Promise<TakenAddress> {
+    try {
+      return this.#local.take(family, wanted);
+    } catch {
+      await this.#cluster.catchUp();
+      return this.#local.take(family, wanted);
     }
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
+import { DhowError, errorMessage, type Logger, randomId } from "../../lib/mod.ts";
 import { CompactedError, type Compare, type Etcd, type Operation } from "./etcd.ts";
 
 /** Where it all is in etcd, unless `kv.path` says otherwise. */
@@ -26,6 +26,7 @@ const RETRY_MS = 500;
 const MAX_RETRY_MS = 5000;
 /** Containers that start with the daemon may be quicker than its first look at etcd. */
 const FIRST_LOOK_MS = 5000;
+const CATCH_UP_MS = 2000;
 
 /** What a value says of its owner. */
 function ownerOf(value: string): string | undefined {
@@ -45,6 +46,7 @@ function ownerOf(value: string): string | undefined {
  *     <root>/hosts/<host id>                   {"host", "vtep"}                               leased
  *     <root>/addresses/<network id>/<ip>       {"host", "claim"}                              leased
  *     <root>/endpoints/<network id>/<id>       {"host", "vtep", "mac", "addresses", "names"}  leased
+ *     <root>/marks/<host id>                   where a host's own copy has to come to         leased
  *
  * While etcd is away the copy stays as it is. When it is back, everything is read anew, and the host's own keys are put right: what it
  * holds is there again, what it doesn't hold any more goes.
@@ -148,6 +150,20 @@ export class Cluster {
     }
     if (isClaimed) this.#put(key, value);
     return isClaimed;
+  }
+
+  /** Waits until the copy has all that was in etcd when this was called; for a moment only, and not at all while etcd is away. */
+  async catchUp(): Promise<void> {
+    if (!this.#isReached) return;
+    const [key, mark] = [`marks/${this.hostId}`, randomId()];
+    const seen = Promise.withResolvers<void>();
+    using _ = this.listen((changed, value) => changed === key && value === mark && seen.resolve());
+    try {
+      await this.transact([], [{ put: key, value: mark, lease: this.#lease }]);
+      await Promise.race([seen.promise, sleep(CATCH_UP_MS, undefined, { ref: false })]);
+    } catch (error) {
+      this.#o.log.debug("etcd is away: its changes come when it is back", { error: errorMessage(error) });
+    }
   }
 
   /** Holds a key that this host had in a former life of its daemon: put again where it is gone, unless somebody else took it. */
