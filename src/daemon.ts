@@ -18,6 +18,7 @@ import { type ApiServer, createServer } from "./server/mod.ts";
 const TRIM_EVERY_MS = 1000;
 /** Below it the daemon did nothing in a second but look at the clock. */
 const TRIM_BUSY_US = 3000;
+const TRIM_BUSY_SECONDS = 30;
 const DRAIN_MS = 2000;
 /** The shortest that Linux has: a DNS answer takes less. */
 const TIME_SLICE_NS = 100_000;
@@ -209,19 +210,20 @@ async function listenAll(server: ApiServer, config: DaemonConfig, log: Logger): 
 }
 
 /**
- * Gives memory back: every second in which the daemon worked, the pages of code that it used once (what is needed again comes from the
- * page cache, in a millisecond altogether); in the first quiet second also garbage. Then nothing more. Returns what ends it.
+ * Gives memory back in the first quiet second: garbage, and the pages of code that it used once (what is needed again comes from the page
+ * cache). Then nothing more. While there is no such second, the pages alone, and not often: 20 ms in which nothing else is done.
+ * Returns what ends it.
  */
 function trimWhenIdle(): () => void {
   let last = process.cpuUsage();
   let hasWorked = true;
+  let busySeconds = 0;
   const timer = setInterval(() => {
     const used = process.cpuUsage(last);
     const isBusy = used.user + used.system > TRIM_BUSY_US;
-    if (isBusy || hasWorked) {
-      if (!isBusy) Bun.gc(true);
-      madviseTrim();
-    }
+    busySeconds = isBusy ? busySeconds + 1 : 0;
+    if (!isBusy && hasWorked) Bun.gc(true);
+    if ((!isBusy && hasWorked) || busySeconds % TRIM_BUSY_SECONDS === TRIM_BUSY_SECONDS - 1) madviseTrim();
     hasWorked = isBusy;
     last = process.cpuUsage();
   }, TRIM_EVERY_MS);

@@ -69,10 +69,15 @@ export function transfer(call: () => number | bigint, name: string, fd: number):
   for (;;) {
     const result = call();
     if (result >= 0) return Number(result);
-    const code = errno();
-    if (code === EAGAIN) return -1;
-    if (code !== EINTR) throw new SysError(name, code, fd);
+    if (!wasInterrupted(name, fd)) return -1;
   }
+}
+
+/** What a call failed with: true for EINTR, false for EAGAIN. @throws {SysError} every other errno */
+export function wasInterrupted(name: string, fd: number): boolean {
+  const code = errno();
+  if (code !== EAGAIN && code !== EINTR) throw new SysError(name, code, fd);
+  return code === EINTR;
 }
 
 /** Reads into `buffer`: the number of bytes, 0 at the end, -1 when a non-blocking descriptor has nothing (EAGAIN). @throws {SysError} */

@@ -1,5 +1,5 @@
 import { check, errno, SysError } from "./errno.ts";
-import { Fd, transfer } from "./fd.ts";
+import { Fd, transfer, wasInterrupted } from "./fd.ts";
 import { libc } from "./libc.ts";
 
 const AF_INET = 2;
@@ -93,14 +93,23 @@ export function copySocketAddress({ bytes, length }: SocketAddress): SocketAddre
 
 /** Takes one datagram and its sender: its length, -1 when none waits. @throws {SysError} */
 export function receiveFrom(fd: number, buffer: Uint8Array, sender: SocketAddress): number {
-  sender.length[0] = sender.bytes.length;
-  return transfer(() => libc.symbols.recvfrom(fd, buffer, buffer.length, 0, sender.bytes, sender.length), "recvfrom", fd);
+  // without a closure, as below: name servers do this for every query
+  for (;;) {
+    sender.length[0] = sender.bytes.length;
+    const length = Number(libc.symbols.recvfrom(fd, buffer, buffer.length, 0, sender.bytes, sender.length));
+    if (length >= 0) return length;
+    if (!wasInterrupted("recvfrom", fd)) return -1;
+  }
 }
 
 /** Sends one datagram; -1 when the socket's buffer is full. @throws {SysError} EPERM when a packet filter drops it */
 export function sendTo(fd: number, data: Uint8Array, receiver: SocketAddress): number {
   const length = receiver.length[0] ?? 0;
-  return transfer(() => libc.symbols.sendto(fd, data, data.length, MSG_NOSIGNAL, receiver.bytes, length), "sendto", fd);
+  for (;;) {
+    const sent = Number(libc.symbols.sendto(fd, data, data.length, MSG_NOSIGNAL, receiver.bytes, length));
+    if (sent >= 0) return sent;
+    if (!wasInterrupted("sendto", fd)) return -1;
+  }
 }
 
 /** Sends on a stream, without a signal when it is closed: the number of bytes taken, -1 when none. @throws {SysError} EPIPE, ECONNRESET */

@@ -110,7 +110,9 @@ export class Reactor implements Disposable {
 
   #control(operation: number, id: number, fd: number, events: number): void {
     this.#event.setUint32(0, events >>> 0, true);
-    this.#event.setBigUint64(DATA_AT, BigInt(id), true);
+    // in two halves: a BigInt would be one more object at each event
+    this.#event.setUint32(DATA_AT, id >>> 0, true);
+    this.#event.setUint32(DATA_AT + 4, Math.floor(id / 2 ** 32), true);
     check(libc.symbols.epoll_ctl(this.#epoll.fd, operation, fd, this.#eventBytes), "epoll_ctl", fd);
   }
 
@@ -143,7 +145,8 @@ export class Reactor implements Disposable {
   }
 
   #call(events: number, index: number): void {
-    const entry = this.#entries.get(Number(this.#ready.getBigUint64(index * EVENT_SIZE + DATA_AT, true)));
+    const at = index * EVENT_SIZE + DATA_AT;
+    const entry = this.#entries.get(this.#ready.getUint32(at, true) + this.#ready.getUint32(at + 4, true) * 2 ** 32);
     if (entry === undefined) return;
     try {
       entry.callback(events);

@@ -29,9 +29,17 @@ export interface NameScope {
   readonly links: (networkId: string) => Readonly<Record<string, string>>;
 }
 
+/** Addresses as an answer has them, by family. */
+type AddressBytes = Readonly<Record<4 | 6, readonly Uint8Array[]>>;
+
+interface Known {
+  readonly endpoint: NamedEndpoint;
+  readonly addresses: AddressBytes;
+}
+
 interface NetworkNames {
-  readonly byName: Map<string, NamedEndpoint[]>;
-  readonly byContainer: Map<string, NamedEndpoint>;
+  readonly byName: Map<string, Known[]>;
+  readonly byContainer: Map<string, Known>;
   readonly byAddress: Map<string, NamedEndpoint>;
 }
 
@@ -49,24 +57,24 @@ export class Names {
     this.remove(networkId, endpoint.containerId);
     const names = this.#networks.get(networkId) ?? { byName: new Map(), byContainer: new Map(), byAddress: new Map() };
     this.#networks.set(networkId, names);
-    names.byContainer.set(endpoint.containerId, endpoint);
+    // parsed once, not at every query
+    const known: Known = { endpoint, addresses: bytesOf(endpoint.addresses) };
+    names.byContainer.set(endpoint.containerId, known);
     for (const name of new Set(endpoint.names.map((n) => n.toLowerCase()))) {
-      names.byName.set(name, [...(names.byName.get(name) ?? []), endpoint]);
+      names.byName.set(name, [...(names.byName.get(name) ?? []), known]);
     }
-    for (const address of endpoint.addresses) {
-      const bytes = tryIpBytes(address);
-      if (bytes !== undefined) names.byAddress.set(key(bytes), endpoint);
-    }
+    for (const bytes of [...known.addresses[4], ...known.addresses[6]]) names.byAddress.set(key(bytes), endpoint);
   }
 
   /** Takes an endpoint out; none: nothing. */
   remove(networkId: string, containerId: string): void {
     const names = this.#networks.get(networkId);
-    const endpoint = names?.byContainer.get(containerId);
-    if (names === undefined || endpoint === undefined) return;
+    const known = names?.byContainer.get(containerId);
+    if (names === undefined || known === undefined) return;
+    const { endpoint } = known;
     names.byContainer.delete(containerId);
     for (const name of endpoint.names.map((n) => n.toLowerCase())) {
-      const rest = names.byName.get(name)?.filter((e) => e !== endpoint) ?? [];
+      const rest = names.byName.get(name)?.filter((k) => k !== known) ?? [];
       if (rest.length > 0) names.byName.set(name, rest);
       else names.byName.delete(name);
     }
@@ -80,10 +88,10 @@ export class Names {
       lookup: (name, family) => {
         for (const network of scope.networks()) {
           const found = this.#addressesOf(network, scope.links(network.id), name) ?? this.#qualified(network, name);
-          if (found !== undefined) return bytesOf(found, family);
+          if (found !== undefined) return found[family];
         }
         const host = HOST_NAMES.has(name) ? scope.host() : [];
-        return host.length > 0 ? bytesOf(host, family) : undefined;
+        return host.length > 0 ? bytesOf(host)[family] : undefined;
       },
       reverse: (address) => {
         for (const network of scope.networks()) {
@@ -96,18 +104,24 @@ export class Names {
   }
 
   /** `web.mynet` is `web` of the network mynet. */
-  #qualified(network: NamedNetwork, name: string): readonly string[] | undefined {
+  #qualified(network: NamedNetwork, name: string): AddressBytes | undefined {
+    if (!name.includes(".")) return undefined;
     const suffix = `.${network.name.toLowerCase()}`;
     return name.endsWith(suffix) ? this.#addressesOf(network, {}, name.slice(0, -suffix.length)) : undefined;
   }
 
-  #addressesOf(network: NamedNetwork, links: Readonly<Record<string, string>>, name: string): readonly string[] | undefined {
+  #addressesOf(network: NamedNetwork, links: Readonly<Record<string, string>>, name: string): AddressBytes | undefined {
     const names = this.#networks.get(network.id);
     const linked = names?.byContainer.get(links[name] ?? "");
     if (linked !== undefined) return linked.addresses;
-    const remote = network.remote().filter((endpoint) => endpoint.names.some((n) => n.toLowerCase() === name));
-    const all = [...(names?.byName.get(name) ?? []), ...remote];
-    return all.length === 0 ? undefined : all.flatMap(({ addresses }) => addresses);
+    const local = names?.byName.get(name) ?? [];
+    const remote = network.remote();
+    // nearly every query: nothing is made for it
+    if (remote.length === 0 && local.length < 2) return local[0]?.addresses;
+    const others = remote.filter((endpoint) => endpoint.names.some((n) => n.toLowerCase() === name));
+    const all = [...local.map(({ addresses }) => addresses), ...others.map(({ addresses }) => bytesOf(addresses))];
+    if (all.length === 0) return undefined;
+    return { 4: all.flatMap((addresses) => addresses[4]), 6: all.flatMap((addresses) => addresses[6]) };
   }
 
   #nameOf(network: NamedNetwork, address: Uint8Array): string | undefined {
@@ -120,10 +134,7 @@ export class Names {
   }
 }
 
-function bytesOf(addresses: readonly string[], family: 4 | 6): Uint8Array[] {
-  const size = family === 4 ? 4 : 16;
-  return addresses.flatMap((address) => {
-    const bytes = tryIpBytes(address);
-    return bytes?.length === size ? bytes : [];
-  });
+function bytesOf(addresses: readonly string[]): AddressBytes {
+  const all = addresses.flatMap((address) => tryIpBytes(address) ?? []);
+  return { 4: all.filter(({ length }) => length === 4), 6: all.filter(({ length }) => length === 16) };
 }

@@ -1,7 +1,7 @@
 import type { Logger } from "../../lib/mod.ts";
 import { DhowError } from "../../lib/mod.ts";
 import { bindInet, emptySocketAddress, type Fd, insideNetns, isErrno, NETLINK, NetlinkSocket, Reactor } from "../../linux/mod.ts";
-import { type DnsContext, Quota, randomIds } from "./context.ts";
+import { type DnsContext, Quota, randomIds, Scratch } from "./context.ts";
 import { type Redirect, redirect, redirectTo, SERVER_ADDRESS } from "./redirect.ts";
 import { SandboxServer, type SandboxSockets } from "./sandbox-server.ts";
 import type { NameSource, SandboxDns, SandboxDnsOptions, Upstream } from "./types.ts";
@@ -35,7 +35,8 @@ export class DnsServer implements Disposable {
     this.#context = {
       home,
       reactor: new Reactor(log),
-      buffer: Buffer.alloc(MAX_MESSAGE_BYTES),
+      received: new Scratch(MAX_MESSAGE_BYTES),
+      sent: new Scratch(MAX_MESSAGE_BYTES),
       sender: emptySocketAddress(),
       sockets: new Quota(MAX_SOCKETS),
       forwards: new Quota(MAX_FORWARDS),

@@ -102,7 +102,7 @@ export class FramedSocket implements Disposable {
 
   #read(): void {
     const { context, socket } = this.#o;
-    const length = read(socket.fd, context.buffer, READ_BYTES);
+    const length = read(socket.fd, context.received.bytes, READ_BYTES);
     if (length < 0) return;
     if (length === 0) {
       this.#hasEnded = true;
@@ -110,7 +110,7 @@ export class FramedSocket implements Disposable {
       this.#o.onEnd();
       return;
     }
-    const fresh = context.buffer.subarray(0, length);
+    const fresh = context.received.first(length);
     // a copy where the rest of a message comes, since the buffer is everybody's
     this.#take(this.#received === undefined ? fresh : Buffer.concat([this.#received, fresh]));
   }

@@ -66,12 +66,16 @@ function skipName(bytes: Buffer, at: number): number {
   return -1;
 }
 
-function escaped(bytes: Buffer, from: number, to: number): string {
-  let text = "";
-  for (let at = from; at < to; at++) {
+const isPlain = (byte: number): boolean => byte > 0x20 && byte < 0x7f && byte !== 0x2e && byte !== 0x5c;
+
+/** A label in lower case, its odd bytes as `\DDD`: RFC 1035 section 5.1. */
+function labelText(bytes: Buffer, from: number, to: number): string {
+  let at = from;
+  while (at < to && isPlain(bytes[at] ?? 0)) at++;
+  let text = bytes.toString("latin1", from, at);
+  for (; at < to; at++) {
     const byte = bytes[at] ?? 0;
-    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x2e && byte !== 0x5c;
-    text += isPlain ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, "0")}`;
+    text += isPlain(byte) ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, "0")}`;
   }
   return text.toLowerCase();
 }
@@ -84,7 +88,8 @@ function readName(bytes: Buffer, at: number): { readonly name: string; readonly 
     if (length === 0) return { name, end: next + 1 };
     const end = next + 1 + length;
     if (length > MAX_LABEL || end - at >= MAX_NAME || end >= bytes.length) return undefined;
-    name += name === "" ? escaped(bytes, next + 1, end) : `.${escaped(bytes, next + 1, end)}`;
+    const label = labelText(bytes, next + 1, end);
+    name = name === "" ? label : `${name}.${label}`;
     next = end;
   }
   return undefined;
@@ -167,6 +172,8 @@ export interface AnswerOptions {
   readonly limitBytes: number;
   /** Marks it as truncated in any case. */
   readonly isTruncated?: boolean;
+  /** Where it is written; left out: into memory of its own. */
+  readonly into?: ((length: number) => Buffer) | undefined;
 }
 
 /** Writes an answer of our own; the question is repeated as it was written, upper case and all. */
@@ -181,8 +188,8 @@ export function writeAnswer(message: Buffer, query: Query, options: AnswerOption
     length = next;
     count++;
   }
-  const answer = Buffer.allocUnsafe(length + optLength);
-  answer.set(message.subarray(0, query.questionEnd));
+  const answer = (options.into ?? Buffer.allocUnsafe)(length + optLength);
+  message.copy(answer, 0, 0, query.questionEnd);
   const isTruncated = options.isTruncated === true || count < records.length;
   const flags = (u16(message, 2) & (FLAG.RD | FLAG.CD)) | FLAG.QR | FLAG.RA | (isTruncated ? FLAG.TC : 0) | rcode;
   answer.writeUInt16BE(query.id, 0);
@@ -191,12 +198,14 @@ export function writeAnswer(message: Buffer, query: Query, options: AnswerOption
   answer.writeUInt16BE(0, 8);
   answer.writeUInt16BE(optLength === 0 ? 0 : 1, 10);
   let at = query.questionEnd;
-  for (const record of records.slice(0, count)) at = writeRecord(answer, at, record);
+  for (let i = 0; i < count; i++) at = writeRecord(answer, at, records[i]);
   if (query.edns !== undefined) writeOpt(answer, at, query.edns.isDnssecOk);
   return answer;
 }
 
-function writeRecord(answer: Buffer, at: number, { type, ttl, data }: AnswerRecord): number {
+function writeRecord(answer: Buffer, at: number, record: AnswerRecord | undefined): number {
+  if (record === undefined) return at;
+  const { type, ttl, data } = record;
   answer.writeUInt16BE(POINTER_TO_QUESTION, at);
   answer.writeUInt16BE(type, at + 2);
   answer.writeUInt16BE(CLASS_IN, at + 4);

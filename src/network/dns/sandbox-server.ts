@@ -3,7 +3,7 @@ import { acceptInet, copySocketAddress, EPOLLIN, type Fd, receiveFrom, type Sock
 import type { DnsContext } from "./context.ts";
 import { Forwarder } from "./forwarder.ts";
 import { FramedSocket } from "./framed-socket.ts";
-import { type Query, RCODE, readQuery, udpLimitOf, writeAnswer } from "./message.ts";
+import { type AnswerOptions, type Query, RCODE, readQuery, udpLimitOf, writeAnswer } from "./message.ts";
 import { ownRecords } from "./own-names.ts";
 import type { SandboxDns, SandboxDnsOptions } from "./types.ts";
 
@@ -34,6 +34,7 @@ export class SandboxServer implements SandboxDns {
   readonly #watches: readonly Watch[];
   readonly #connections = new Set<FramedSocket>();
   readonly #onClose: () => void;
+  readonly #sent: AnswerOptions["into"];
   #isClosed = false;
   #windowStart = 0;
   #served = 0;
@@ -45,6 +46,7 @@ export class SandboxServer implements SandboxDns {
     this.#o = options;
     this.#sockets = sockets;
     this.#onClose = onClose;
+    this.#sent = (length) => context.sent.first(length);
     using stack = new DisposableStack();
     const { reactor } = context;
     const udp = stack.use(reactor.watch(sockets.udp.fd, EPOLLIN, () => this.#receive()));
@@ -70,11 +72,11 @@ export class SandboxServer implements SandboxDns {
   }
 
   #receive(): void {
-    const { buffer, sender } = this.#context;
+    const { received, sender } = this.#context;
     for (let i = 0; i < BATCH && this.#pause === undefined; i++) {
-      const length = receiveFrom(this.#sockets.udp.fd, buffer, sender);
+      const length = receiveFrom(this.#sockets.udp.fd, received.bytes, sender);
       if (length < 0) break;
-      this.#serveUdp(buffer.subarray(0, length), sender);
+      this.#serveUdp(received.first(length), sender);
       if (this.#isClosed) return;
       this.#count();
     }
@@ -88,7 +90,7 @@ export class SandboxServer implements SandboxDns {
       return;
     }
     const { query } = received;
-    const own = this.#ownAnswer(message, query, udpLimitOf(query));
+    const own = this.#ownAnswer(message, query, udpLimitOf(query), this.#sent);
     if (own !== undefined) {
       this.#send(own, sender);
       return;
@@ -108,13 +110,13 @@ export class SandboxServer implements SandboxDns {
   }
 
   /** The answer to a query for a name of ours; undefined: it is none. */
-  #ownAnswer(message: Buffer, query: Query, limitBytes: number): Buffer | undefined {
+  #ownAnswer(message: Buffer, query: Query, limitBytes: number, into: AnswerOptions["into"]): Buffer | undefined {
     try {
       const records = ownRecords(query, this.#o.names);
-      return records && writeAnswer(message, query, { records, limitBytes });
+      return records && writeAnswer(message, query, { records, limitBytes, into });
     } catch (error) {
       this.#context.log.error("dns name can't be looked up", { name: query.name, error });
-      return writeAnswer(message, query, { rcode: RCODE.SERVFAIL, limitBytes });
+      return writeAnswer(message, query, { rcode: RCODE.SERVFAIL, limitBytes, into });
     }
   }
 
@@ -195,7 +197,7 @@ export class SandboxServer implements SandboxDns {
       reply(received.refusal);
       return true;
     }
-    const own = this.#ownAnswer(message, received.query, MAX_TCP_BYTES);
+    const own = this.#ownAnswer(message, received.query, MAX_TCP_BYTES, undefined);
     if (own !== undefined) reply(own);
     else this.#forward(message, received.query, true, reply);
     return true;

@@ -208,7 +208,7 @@ class UdpSocket {
   }
 
   #receive(): void {
-    const { buffer } = this.#context;
+    const { bytes: buffer } = this.#context.received;
     for (let i = 0; i < BATCH && !this.#isClosed; i++) {
       let length: number;
       try {
