@@ -214,6 +214,7 @@ export class Networking {
       table: this.#table,
       reclaim: () => this.#reaper.reclaim(),
       bury: (name) => this.#reaper.bury(name),
+      retire: (endpoint) => this.#reaper.retire(endpoint),
       defaultMtu: this.#mtu,
       enableForwarding: (family) => {
         if (this.#o.ipForward ?? true) enableForwarding(family, this.#log);
@@ -652,6 +653,11 @@ export class Networking {
       reserved: pools.flatMap(({ gateway, auxAddresses = {} }) => [gateway ?? "", ...Object.values(auxAddresses)]),
       ports: this.#publisher.taken(),
     };
+  }
+
+  /** Waits for what containers were disconnected from to be gone from them, before somebody looks inside. Nearly always there is nothing. */
+  settle(): void {
+    this.#reaper.deleteRetired();
   }
 
   #repairs(): NetworkRepairs {

@@ -21,7 +21,7 @@ const REAP_EVERY_MS = 1000;
 /** How long the kernel may take over a dead sandbox before its interface is unplugged by force. */
 const REAP_AFTER_MS = 5000;
 
-/** Bridges of removed networks are deleted together, so long after the first of them. */
+/** Bridges of removed networks, and interfaces that left a container, are deleted together, so long after the first of them. */
 const BURY_DELAY_MS = 250;
 /** Groups of links from here on are daemons', by their process id. */
 const FIRST_GROUP = 0x40000000;
@@ -56,6 +56,8 @@ export class Reaper {
   #sweep: ReturnType<typeof setTimeout> | undefined;
   /** Names of links that wait to be deleted. */
   readonly #buried: string[] = [];
+  /** Endpoints whose interfaces wait to be deleted. */
+  #retired: PluggedEndpoint[] = [];
   #burial: ReturnType<typeof setTimeout> | undefined;
 
   constructor(deps: ReaperDeps) {
@@ -161,25 +163,52 @@ export class Reaper {
       route.requestAll(own.map(({ index, address, prefixLength }) => deleteIpAddress(index, address, prefixLength)));
       route.request(setLink(link.index, { up: false }), setLink(link.index, { name: grave, group: FIRST_GROUP + process.pid }));
       this.#buried.push(grave);
-      this.#burial ??= setTimeout(() => this.#deleteBuried(), BURY_DELAY_MS);
-      this.#burial.unref();
+      this.#planBurial();
     }
     table.removeBridge(name);
+  }
+
+  /**
+   * Deletes the interfaces of an endpoint, which its container can't use any more, a moment later with others. After a kill the next daemon finds
+   * them on their bridge, and nobody's. @throws {NetlinkError}
+   */
+  retire(endpoint: PluggedEndpoint): void {
+    const { hostInterface } = endpoint;
+    if (hostInterface === undefined) return;
+    // down, so that a container with CAP_NET_ADMIN can't bring its end up again
+    this.#deps.route.request(setLink(0, { name: hostInterface, up: false, group: FIRST_GROUP + process.pid }));
+    this.#retired.push(endpoint);
+    this.#planBurial();
+  }
+
+  /** Deletes retired interfaces now: somebody is about to look. */
+  deleteRetired(): void {
+    if (this.#retired.length > 0) this.#deleteBuried();
+  }
+
+  #planBurial(): void {
+    this.#burial ??= setTimeout(() => this.#deleteBuried(), BURY_DELAY_MS);
+    this.#burial.unref();
   }
 
   #deleteBuried(): void {
     clearTimeout(this.#burial);
     this.#burial = undefined;
-    if (this.#buried.length === 0) return;
+    if (this.#buried.length === 0 && this.#retired.length === 0) return;
     const { route, table, log } = this.#deps;
     const [failed] = route.requestAll([deleteLinkGroup(FIRST_GROUP + process.pid)]);
-    if (failed !== undefined && !isErrno(failed, "ENODEV")) log.warn("links of removed networks could not be deleted", { error: failed });
-    else for (const name of this.#buried.splice(0)) table.removeBridge(name);
+    if (failed !== undefined && !isErrno(failed, "ENODEV")) {
+      log.warn("links that are not used any more could not be deleted", { error: failed });
+      return;
+    }
+    for (const name of this.#buried.splice(0)) table.removeBridge(name);
+    this.#retired = [];
   }
 
   /** What is being torn down. */
-  leaving(): PluggedEndpoint[] {
-    return [...this.#waste.flatMap(({ endpoints }) => endpoints), ...this.#dying].map(({ endpoint }) => endpoint);
+  leaving(): Pick<PluggedEndpoint, "hostInterface" | "addresses">[] {
+    const held = [...this.#waste.flatMap(({ endpoints }) => endpoints), ...this.#dying].map(({ endpoint }) => endpoint);
+    return [...held, ...this.#retired.map(({ hostInterface }) => ({ hostInterface, addresses: { 4: undefined, 6: undefined } }))];
   }
 
   close(): void {

@@ -114,6 +114,7 @@ async function write(
   // its end is no reason to start it again
   if (!leaveRunning) deps.store.update(container, { hasBeenManuallyStopped: true });
   try {
+    deps.network.settle();
     await deps.tasks.checkpoint({
       id: container.id,
       pid: task.pid,

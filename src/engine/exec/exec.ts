@@ -127,7 +127,8 @@ export class Execs implements ExecApi {
   }
 
   async #run(exec: Exec, container: Container, request: ExecStartRequest): Promise<void> {
-    const { tasks, snapshots, facts } = this.#deps;
+    const { tasks, snapshots, facts, network } = this.#deps;
+    network.settle();
     const { config, hostConfig } = container.spec;
     const asked = exec.request;
     const user = resolveUser(snapshots.mount(container.id), asked.User || config.User || "", hostConfig.GroupAdd ?? []);

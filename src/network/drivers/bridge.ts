@@ -3,7 +3,7 @@ import { DhowError } from "../../lib/mod.ts";
 import {
   addIpAddress,
   addVeth,
-  createNetnsFd,
+  deleteIpAddress,
   deleteIpNeighbour,
   deleteLink,
   type Fd,
@@ -12,6 +12,7 @@ import {
   formatMac,
   insideNetns,
   isErrno,
+  listIpAddresses,
   NETLINK,
   NetlinkSocket,
   setBridgePort,
@@ -44,6 +45,8 @@ export interface BridgeDeps {
   readonly enableForwarding: (family: Family) => void;
   /** Takes a link of ours out of use, and deletes it a moment later. */
   readonly bury: (name: string) => void;
+  /** Deletes the interfaces of an endpoint a moment later. */
+  readonly retire: (endpoint: PluggedEndpoint) => void;
   /** Told when a network is removed. */
   readonly onRemove?: () => void;
 }
@@ -160,10 +163,12 @@ export class BridgeNetwork implements DriverNetwork {
 
   unplug(endpoint: PluggedEndpoint, { isSandboxGone, netns }: { readonly isSandboxGone: boolean; readonly netns: Fd | undefined }): void {
     const { hostInterface, interfaceName, addresses } = endpoint;
-    const isMoved = !isSandboxGone && netns !== undefined && moveAway(this.#deps.home, netns, interfaceName);
-    if (!isSandboxGone && !isMoved && hostInterface !== undefined) {
-      const [failed] = this.#deps.route.requestAll([deleteLink(hostInterface)]);
-      if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
+    if (!isSandboxGone && hostInterface !== undefined) {
+      if (netns !== undefined && shutDown(this.#deps.home, netns, interfaceName)) this.#deps.retire(endpoint);
+      else {
+        const [failed] = this.#deps.route.requestAll([deleteLink(hostInterface)]);
+        if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
+      }
     }
     if (hostInterface !== undefined) this.#deps.egress.remove(hostInterface);
     for (const address of [addresses[4], addresses[6]]) if (address !== undefined) this.forget(address.address);
@@ -195,16 +200,17 @@ export class BridgeNetwork implements DriverNetwork {
 }
 
 /**
- * Takes an interface out of a sandbox: into a namespace of its own, which the kernel then dismantles on a thread of its own, the other end
- * with it. To delete it here would hold this thread up for a grace period, tens of milliseconds on a busy machine. False: it is not there.
+ * Puts an interface out of use in a sandbox: down, without an address, its name free for another. To take it away takes the kernel a grace
+ * period, tens of milliseconds on a busy machine, and would hold this thread up. False: it is not there.
  */
-function moveAway(home: Fd, netns: Fd, name: string): boolean {
-  using grave = createNetnsFd(home, () => {});
+function shutDown(home: Fd, netns: Fd, name: string): boolean {
   return insideNetns(home, netns.fd, () => {
     using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
     const link = findLink(inside, name);
     if (link?.kind !== "veth") return false;
-    inside.request(setLink(link.index, { netnsFd: grave.fd }));
+    const own = listIpAddresses(inside).filter(({ index }) => index === link.index);
+    inside.requestAll(own.map(({ index, address, prefixLength }) => deleteIpAddress(index, address, prefixLength)));
+    inside.request(setLink(link.index, { up: false }), setLink(link.index, { name: `gone${randomBytes(5).toString("hex")}` }));
     return true;
   });
 }

@@ -239,6 +239,36 @@ describe("containers on networks", () => {
     expect(await answer()).toBe("pong\n");
   });
 
+  test("after disconnect a container can't use the interface, and doesn't have it a moment later, whoever was killed", async () => {
+    await daemon.ok("network", "create", "--subnet", "10.88.2.0/24", "n2");
+    await idle("web");
+    const pid = await daemon.ok("inspect", "-f", "{{.State.Pid}}", "web");
+    const inside = (...command: readonly string[]): string => Bun.spawnSync(["nsenter", "-t", pid, "-n", ...command]).stdout.toString();
+    const links = (): readonly string[] => [...inside("ip", "-o", "link").matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = ""]) => name);
+    for (let round = 0; round < 3; round++) {
+      await daemon.ok("network", "connect", "n2", "web");
+      expect(links()).toContain("eth1");
+      await daemon.ok("network", "disconnect", "n2", "web");
+      expect(links()).not.toContain("eth1");
+      expect(inside("ip", "-o", "addr")).not.toContain("10.88.2.");
+      // a container with CAP_NET_ADMIN can't have it back
+      for (const name of links().filter((link) => link.startsWith("gone"))) {
+        inside("ip", "link", "set", name, "up");
+        inside("ip", "addr", "add", "10.88.2.99/24", "dev", name);
+      }
+      expect(inside("ping", "-c", "1", "-W", "1", "10.88.2.1")).not.toContain(" 0% packet loss");
+    }
+    await daemon.ok("network", "connect", "n2", "web");
+    await daemon.ok("network", "disconnect", "n2", "web");
+    expect(await daemon.ok("exec", "web", "ls", "/sys/class/net")).toBe("eth0\nlo");
+    await daemon.ok("network", "connect", "n2", "web");
+    await daemon.ok("network", "disconnect", "n2", "web");
+    await daemon.kill9();
+    await daemon.launch();
+    await until("the interface to be gone", () => links().length === 2);
+    expect(links()).toEqual(["lo", "eth0"]);
+  });
+
   test("--internal leads nowhere, and knows its own names", async () => {
     await daemon.ok("network", "create", "--internal", "inside");
     await idle("a1", "--network", "inside", "-p", "127.0.0.1::80");
