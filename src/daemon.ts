@@ -15,10 +15,12 @@ import { isAlive, madviseTrim, setTimeSlice } from "./linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
 import { type ApiServer, createServer } from "./server/mod.ts";
 
-const TRIM_EVERY_MS = 1000;
-/** Below it the daemon did nothing in a second but look at the clock. */
-const TRIM_BUSY_US = 3000;
-const TRIM_BUSY_SECONDS = 30;
+const TRIM_LOOK_MS = 1000;
+const TRIM_LOOK_MOST_MS = 8000;
+/** Share of a processor that a daemon with nothing to do stays below. */
+const TRIM_BUSY_SHARE = 0.02;
+const TRIM_BUSY_MS = 30_000;
+const TRIM_GROWTH_BYTES = 4 * 1024 * 1024;
 const DRAIN_MS = 2000;
 /** The shortest that Linux has: a DNS answer takes less. */
 const TIME_SLICE_NS = 100_000;
@@ -210,23 +212,35 @@ async function listenAll(server: ApiServer, config: DaemonConfig, log: Logger): 
 }
 
 /**
- * Gives memory back in the first quiet second: garbage, and the pages of code that it used once (what is needed again comes from the page
- * cache). Then nothing more. While there is no such second, the pages alone, and not often: 20 ms in which nothing else is done.
- * Returns what ends it.
+ * Gives memory back once the daemon has nothing to do and has grown: garbage, and the pages of code that it used once (what is needed again
+ * comes from the page cache). While it always has something to do, the pages alone, and not often: 20 ms in which nothing else is done.
+ * Looks less and less often while nothing happens. Returns what ends it.
  */
 function trimWhenIdle(): () => void {
   let last = process.cpuUsage();
-  let hasWorked = true;
-  let busySeconds = 0;
-  const timer = setInterval(() => {
+  let atRest = 0;
+  let wasTrimmed = false;
+  let busyMs = 0;
+  let waitMs = TRIM_LOOK_MS;
+  const look = (): void => {
     const used = process.cpuUsage(last);
-    const isBusy = used.user + used.system > TRIM_BUSY_US;
-    busySeconds = isBusy ? busySeconds + 1 : 0;
-    if (!isBusy && hasWorked) Bun.gc(true);
-    if ((!isBusy && hasWorked) || busySeconds % TRIM_BUSY_SECONDS === TRIM_BUSY_SECONDS - 1) madviseTrim();
-    hasWorked = isBusy;
+    const isBusy = used.user + used.system > waitMs * TRIM_BUSY_SHARE * 1000;
+    const rss = process.memoryUsage.rss();
+    busyMs = isBusy ? busyMs + waitMs : 0;
+    // only some time after a trim does it show what is needed at rest
+    if (!isBusy && (wasTrimmed || rss < atRest)) atRest = rss;
+    wasTrimmed = !isBusy && rss > atRest + TRIM_GROWTH_BYTES;
+    if (wasTrimmed) Bun.gc(true);
+    if (wasTrimmed || busyMs >= TRIM_BUSY_MS) {
+      madviseTrim();
+      busyMs = 0;
+    }
+    waitMs = isBusy || wasTrimmed ? TRIM_LOOK_MS : Math.min(waitMs * 2, TRIM_LOOK_MOST_MS);
     last = process.cpuUsage();
-  }, TRIM_EVERY_MS);
+    timer = setTimeout(look, waitMs);
+    timer.unref();
+  };
+  let timer = setTimeout(look, waitMs);
   timer.unref();
-  return () => clearInterval(timer);
+  return () => clearTimeout(timer);
 }
