@@ -7,13 +7,12 @@ import {
   digestOf,
   errorMessage,
   formatTime,
-  isKind,
   type Logger,
   nowNs,
   parseTime,
 } from "../lib/mod.ts";
 import { type Database, type ImageRow, ImagesTable } from "../metadata/mod.ts";
-import type { Layer, LayerPlace, LayerStore } from "../snapshots/mod.ts";
+import type { LayerPlace, LayerStore } from "../snapshots/mod.ts";
 import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
 import {
   familiarString,
@@ -25,6 +24,7 @@ import {
   withDefaultTag,
 } from "../spec/reference.ts";
 import { Leases } from "./leases.ts";
+import { UsedLayers } from "./used-layers.ts";
 
 /** An image in the store: an immutable config with its layers, and the names that point to it at the moment of the look-up. */
 export interface Image {
@@ -108,7 +108,7 @@ export class ImageStore {
   readonly #table: ImagesTable;
   readonly #blobs: BlobStore;
   readonly #layers: LayerStore;
-  readonly #layersInUse: () => Iterable<ChainId>;
+  readonly #used: UsedLayers;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #parsed = new Map<Digest, Parsed>();
@@ -123,7 +123,11 @@ export class ImageStore {
     this.#table = new ImagesTable(options.db);
     this.#blobs = options.blobs;
     this.#layers = options.layers;
-    this.#layersInUse = options.layersInUse;
+    this.#used = new UsedLayers({
+      layers: options.layers,
+      isHeld: (id) => this.leases.has(id) || this.#table.layerUseCount(id) > 0,
+      tops: options.layersInUse,
+    });
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
   }
@@ -326,57 +330,13 @@ export class ImageStore {
   }
 
   /** Removes the layers of a chain (base first), from its top down to the first that something else uses. Returns those removed. */
-  async releaseLayers(chain: readonly ChainId[]): Promise<ChainId[]> {
-    const removed: ChainId[] = [];
-    for (const id of chain.toReversed()) {
-      if (!this.#layers.get(id)) continue;
-      if (!(await this.#removeUnused(id))) break;
-      removed.push(id);
-    }
-    return removed;
+  releaseLayers(chain: readonly ChainId[]): Promise<ChainId[]> {
+    return this.#used.release(chain);
   }
 
-  #isContainers(id: ChainId): boolean {
-    for (const top of this.#layersInUse()) {
-      for (let layer = this.#layers.get(top); layer; layer = layer.parent === null ? undefined : this.#layers.get(layer.parent)) {
-        if (layer.chainId === id) return true;
-      }
-    }
-    return false;
-  }
-
-  #isUsed(id: ChainId): boolean {
-    return this.leases.has(id) || this.#table.layerUseCount(id) > 0 || this.#isContainers(id);
-  }
-
-  /** Removes a layer unless an image, work in flight, another layer or a container uses it. Returns whether it went. */
-  async #removeUnused(id: ChainId): Promise<boolean> {
-    // Asked anew before each one: others may have begun to use it while the one above was being removed.
-    if (this.#isUsed(id)) return false;
-    try {
-      await this.#layers.remove(id);
-      return true;
-    } catch (error) {
-      if (isKind(error, "conflict")) return false;
-      throw error;
-    }
-  }
-
-  /**
-   * Removes every layer that nothing uses, for example after a container that outlived its image is removed.
-   */
-  async collectLayers(): Promise<ChainId[]> {
-    const removed: ChainId[] = [];
-    const layers = this.#layers.list();
-    const isParent = new Set(layers.map((layer) => layer.parent));
-    const tops = layers.filter((layer) => !isParent.has(layer.chainId));
-    for (const top of tops) {
-      for (let layer: Layer | undefined = top; layer && (await this.#removeUnused(layer.chainId)); ) {
-        removed.push(layer.chainId);
-        layer = layer.parent === null ? undefined : this.#layers.get(layer.parent);
-      }
-    }
-    return removed;
+  /** Removes every layer that nothing uses, for example after a container that outlived its image is removed. Returns those removed. */
+  collectLayers(): Promise<ChainId[]> {
+    return this.#used.collect();
   }
 
   /**
@@ -445,9 +405,7 @@ export class ImageStore {
 
   /** The layers that nothing uses and nothing stands on. */
   unusedLayers(): ChainId[] {
-    const layers = this.#layers.list();
-    const isParent = new Set(layers.map((layer) => layer.parent));
-    return layers.map((layer) => layer.chainId).filter((id) => !isParent.has(id) && !this.#isUsed(id));
+    return this.#used.unused();
   }
 
   /** Takes away names and layers of images that are not there: rows that only a damaged database has. */

@@ -1,17 +1,15 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Defect, DhowError, errnoCode, type Logger } from "../../lib/mod.ts";
-import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen, type Reactor, read } from "../../linux/mod.ts";
+import { type Defect, DhowError } from "../../lib/mod.ts";
+import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen } from "../../linux/mod.ts";
 import { type CheckpointOptions, linkNetns, prepareRestore, restoreFailure, writeCheckpoint } from "./checkpoint.ts";
-import { openTerminal, openTransit, setFirstSize, startKeeper, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
+import { openTerminal, openTransit, setFirstSize, type Terminal, takeFromHolder, takeFromKeeper } from "./console.ts";
 import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import { openFixedNull } from "./fixed-null.ts";
 import {
   BUNDLE,
-  endGroup,
   endProcess,
   type HolderEnds,
-  isHeld,
   makeBundle,
   openRecorded,
   pollPid,
@@ -22,71 +20,17 @@ import {
   startHolder,
 } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
+import { Keepers } from "./keepers.ts";
+import { exitSoon, findHolder, hasPid, pidFromState, removeLeftOver, strayBundles, strayExecs, strayStates } from "./left-over.ts";
 import { createFailure, readRuntimeErrors } from "./oci-error.ts";
+import type { Adopted, AdoptOptions, RunOptions, TasksOptions } from "./options.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { strayProcesses } from "./stray-processes.ts";
-import { Task, type TaskExit } from "./task.ts";
-import { hasOtherClocks, inTimeNamespaceOf, type TimeOffsets } from "./time-namespace.ts";
+import { Task } from "./task.ts";
 
 const SIGKILL = 9;
-const HOLDER_POLL_MS = 5;
-const HOLDER_WAIT_MS = 2000;
 /** What all starts together that the last daemon was about get to come to their end: nobody waits for them any more. */
 const UNFINISHED_STARTS_MS = 5000;
-
-/** The part of an OCI configuration that a task looks at. */
-export interface TaskSpec {
-  readonly process?:
-    | {
-        readonly args?: readonly string[] | undefined;
-        readonly consoleSize?: { readonly height: number; readonly width: number } | undefined;
-      }
-    | undefined;
-}
-
-export interface RunOptions {
-  readonly id: string;
-  /** The whole OCI configuration; written to the bundle as it is. `process.terminal` must be what `io.options.tty` is. */
-  readonly spec: TaskSpec;
-  readonly io: ContainerIo;
-  readonly runtime: string;
-  /** Gives a start up that has not come to its end; its reason is what `run` throws. */
-  readonly signal?: AbortSignal | undefined;
-  /** Who the process is on the host, when it is in a user namespace. */
-  readonly owner?: Owner | undefined;
-  /** For a time namespace of its own. */
-  readonly timeOffsets?: TimeOffsets | undefined;
-  /** Where the network namespace is that the configuration names as `Tasks.netnsPath`. */
-  readonly netns?: string | undefined;
-  /** The directory of a checkpoint to go on from, in the place of a new process. */
-  readonly checkpoint?: string | undefined;
-}
-
-export interface AdoptOptions {
-  readonly id: string;
-  readonly io: ContainerIo;
-  readonly runtime: string;
-  /** The former daemon noted that the process ran; without it a failed start is told from a run that ended. Default true. */
-  readonly hasRun?: boolean | undefined;
-}
-
-/** What became of a container's process while no daemon was there; `failed`: it never ran, for the error's reason. */
-export type Adopted =
-  | { readonly kind: "running"; readonly task: Task }
-  | { readonly kind: "exited"; readonly exit: TaskExit }
-  | { readonly kind: "failed"; readonly error: unknown };
-
-export interface TasksOptions {
-  readonly runtimes: Readonly<Record<string, OciRuntime>>;
-  /** On tmpfs; gone after a reboot. */
-  readonly execRoot: string;
-  readonly reactor: Reactor;
-  readonly log: Logger;
-  /** How long a runtime may take for one command before it is ended. */
-  readonly timeoutMs: number;
-  /** Called when a runtime that failed may have left a dead process to this one, and the container's end waits for that to be reaped. */
-  readonly onOrphan?: () => void;
-}
 
 /**
  * Runs containers' processes by an OCI runtime, so that they outlive the daemon.
@@ -110,7 +54,7 @@ export interface TasksOptions {
  */
 export class Tasks {
   readonly #options: TasksOptions;
-  readonly #keepers = new Map<string, Fd>();
+  readonly #keepers = new Keepers();
   #null: Fd | undefined;
   /** The last run of each bundle directory. */
   readonly #current = new Map<string, Task>();
@@ -159,7 +103,7 @@ export class Tasks {
     let pipes: HolderEnds["pipes"];
     try {
       // its pid is in the bundle that is about to be emptied
-      if (tty) this.#endKeeper(dir);
+      if (tty) this.#keepers.end(dir);
       makeBundle(dir, JSON.stringify(spec), { tty, openStdin, owner: options.owner });
       if (options.netns !== undefined) linkNetns(dir, options.netns);
       const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
@@ -167,7 +111,7 @@ export class Tasks {
         options.checkpoint === undefined ? undefined : await prepareRestore(options.checkpoint, id, { dir, command, pidFile });
       if (tty)
         terminal = openTerminal(this.#options.reactor, dir, command, (master) => {
-          this.#keep(dir, master);
+          this.#keepers.start(dir, master);
           setFirstSize(master, spec.process);
         });
       const consolePath = command.isCrun && tty ? BUNDLE.console : undefined;
@@ -224,27 +168,27 @@ export class Tasks {
     if (!existsSync(dir)) return undefined;
     const command = this.command(options.runtime);
     const holder = await findHolder(dir);
-    const known = this.#pidFromState(command, id);
+    const known = pidFromState(command, id);
     // a runtime that has removed its state is about to end
     const isEnding = holder !== undefined && known === undefined && options.hasRun === true;
     const exit = isEnding ? await exitSoon(dir) : readExit(dir);
     if (holder === undefined) {
-      if (exit === undefined) await this.#removeLeftOver(command, id);
-      this.#endKeeper(dir);
+      if (exit === undefined) await removeLeftOver(command, id, this.#options.timeoutMs);
+      this.#keepers.end(dir);
       return exit === undefined ? undefined : { kind: "exited", exit };
     }
     using pidfd = holder.pidfd;
     if (exit !== undefined && options.hasRun === false && !hasPid(dir) && readRuntimeErrors(join(dir, BUNDLE.log)).length > 0) {
       // what the runtime said is in its pipes, too, and no concern of the container's log
       endProcess(pidfd.fd);
-      this.#endKeeper(dir);
+      this.#keepers.end(dir);
       return { kind: "failed", error: this.#describe(exit.exitCode, dir, command, []) };
     }
     if (exit !== undefined) {
       this.#resumeIo(dir, io, pidfd.fd);
       await io.drain();
       endProcess(pidfd.fd);
-      this.#endKeeper(dir);
+      this.#keepers.end(dir);
       return { kind: "exited", exit };
     }
     const control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK).release();
@@ -313,7 +257,7 @@ export class Tasks {
   /** Forgets a container's last run: its bundle directory. Its exit must be recorded elsewhere by now. */
   cleanup(id: string): void {
     const dir = this.bundleDir(id);
-    this.#endKeeper(dir);
+    this.#keepers.end(dir);
     rmSync(dir, { recursive: true, force: true });
   }
 
@@ -326,43 +270,16 @@ export class Tasks {
   defects(isKnown: (id: string) => boolean): Defect[] {
     const { execRoot, runtimes } = this.#options;
     const commands = new Map(Object.keys(runtimes).map((name) => [this.command(name).root, this.command(name)]));
-    const states = [...commands.values()].flatMap((command) => {
-      // a runtime that ended well has removed its state
-      const stray = entries(command.root).filter((id) => !existsSync(this.bundleDir(id)) || !isKnown(id));
-      return stray.map((id) => ({
-        what: `state ${join(command.root, id)} of the runtime is of no run`,
-        owner: id,
-        mend: async () => {
-          await this.#removeLeftOver(command, id);
-          rmSync(join(command.root, id), { recursive: true, force: true });
-        },
-      }));
-    });
-    const bundles = entries(join(execRoot, "bundles")).filter((id) => !isKnown(id));
-    const execs = entries(join(execRoot, "execs")).filter((id) => !this.#execs.has(id));
     return [
-      ...states,
-      ...bundles.map((id) => ({ what: `bundle ${this.bundleDir(id)} is of no container`, owner: id, mend: () => this.#discard(id) })),
-      ...execs.map((id) => ({
-        what: `${join(execRoot, "execs", id)} is of no exec`,
-        mend: () => rmSync(join(execRoot, "execs", id), { recursive: true, force: true }),
-      })),
+      ...strayStates([...commands.values()], (id) => isKnown(id) && existsSync(this.bundleDir(id)), this.#options.timeoutMs),
+      ...strayBundles(join(execRoot, "bundles"), isKnown, (id) => this.cleanup(id)),
+      ...strayExecs(join(execRoot, "execs"), (id) => this.#execs.has(id)),
     ];
   }
 
   /** Processes that this program starts for runs, of containers for which `isRun` is false: none of them runs. */
   strayProcesses(isRun: (id: string) => boolean): Defect[] {
     return strayProcesses(join(this.#options.execRoot, "bundles"), isRun);
-  }
-
-  /** What ran is killed already: waits for the runtime's end, so that it leaves nothing, and lets the holder go. */
-  async #discard(id: string): Promise<void> {
-    const dir = this.bundleDir(id);
-    const holder = await findHolder(dir);
-    if (holder) await exitSoon(dir);
-    if (holder) endProcess(holder.pidfd.fd);
-    holder?.pidfd.close();
-    this.cleanup(id);
   }
 
   #task(start: {
@@ -378,7 +295,7 @@ export class Tasks {
     // a runtime that passes a terminal's output on waits for whoever reads it
     const patienceMs = start.command.isCrun || !io.options.tty ? timeoutMs : undefined;
     const pidNow = start.command.isCrun ? undefined : (): number | undefined => readPidFile(join(dir, BUNDLE.pid));
-    const onLeftOver = (): Promise<void> => this.#removeLeftOver(start.command, id);
+    const onLeftOver = (): Promise<void> => removeLeftOver(start.command, id, timeoutMs);
     const task = new Task({
       id,
       io,
@@ -398,7 +315,7 @@ export class Tasks {
         // the next run may have begun: then it has ended this one's keeper, and has one of its own
         if (this.#current.get(dir) !== task) return;
         this.#current.delete(dir);
-        this.#endKeeper(dir);
+        this.#keepers.end(dir);
       });
     return task;
   }
@@ -413,52 +330,10 @@ export class Tasks {
     if (master === undefined) {
       master = takeFromHolder(holder);
       if (master === undefined) return false;
-      this.#keep(dir, master);
+      this.#keepers.start(dir, master);
     }
     io.begin({ kind: "tty", master: master.release(), transit: openTransit(dir)?.release() });
     return true;
-  }
-
-  #keep(dir: string, master: Fd): void {
-    this.#keepers.set(dir, startKeeper(dir, master.fd));
-  }
-
-  #endKeeper(dir: string): void {
-    // one that was started just now has no command line yet by which it could be known
-    const pidfd = this.#keepers.get(dir) ?? openRecorded(dir, BUNDLE.keeper)?.pidfd;
-    this.#keepers.delete(dir);
-    if (pidfd === undefined) return;
-    endProcess(pidfd.fd);
-    pidfd.close();
-  }
-
-  #pidFromState(command: RuntimeCommand, id: string): number | undefined {
-    for (const [file, key] of [
-      ["status", "pid"],
-      ["state.json", "init_process_pid"],
-    ] as const) {
-      try {
-        const state: unknown = JSON.parse(readFileSync(join(command.root, id, file), "utf8"));
-        if (typeof state === "object" && state !== null && key in state) return Number((state as Record<string, unknown>)[key]);
-      } catch {
-        // the runtime has not come so far
-      }
-    }
-    return undefined;
-  }
-
-  /** Kills what is left of a container whose runtime was killed, and removes the runtime's state. */
-  async #removeLeftOver(command: RuntimeCommand, id: string): Promise<void> {
-    const pid = this.#pidFromState(command, id);
-    if (pid === undefined) return;
-    const line = hasOtherClocks(pid) ? inTimeNamespaceOf(pid, command.delete(id)) : command.delete(id);
-    const child = Bun.spawn(line, { stdio: ["ignore", "ignore", "ignore"], env: {}, detached: true });
-    using pidfd = pidfdOpen(child.pid);
-    const timer = setTimeout(() => endGroup({ pid: child.pid, pidfd: pidfd.fd }), this.#options.timeoutMs);
-    await child.exited;
-    clearTimeout(timer);
-    // what it leaves would be in the way of the next start; the processes are in the container's cgroup, and end with that
-    rmSync(join(command.root, id), { recursive: true, force: true });
   }
 
   #describe(error: unknown, dir: string, command: RuntimeCommand, args: readonly string[]): unknown {
@@ -471,40 +346,6 @@ export class Tasks {
 /** The output ends with the process; a runtime that passes it on between two terminals has to end first, and then the task drains. */
 function drainAtEnd(task: Task, io: ContainerIo, command: RuntimeCommand): void {
   if (command.isCrun || !io.options.tty) void task.exited.then(() => io.drain());
-}
-
-/** Whether the runtime wrote a pid to the control FIFO that nobody has read; looks at it without keeping it. */
-function hasPid(dir: string): boolean {
-  using control = open(join(dir, BUNDLE.control), O_RDWR | O_NONBLOCK);
-  const buffer = Buffer.alloc(32);
-  return read(control.fd, buffer) > 0 && /^\d/.test(buffer.toString("latin1"));
-}
-
-/** A holder may be so young that it has not written its pid. */
-async function findHolder(dir: string): Promise<ReturnType<typeof openRecorded>> {
-  for (let waitedMs = 0; ; waitedMs += HOLDER_POLL_MS) {
-    const holder = openRecorded(dir, BUNDLE.holder);
-    if (holder !== undefined || waitedMs >= HOLDER_WAIT_MS || !isHeld(dir)) return holder;
-    await Bun.sleep(HOLDER_POLL_MS);
-  }
-}
-
-/** The exit of a runtime that is about to end; undefined when it takes too long. */
-async function exitSoon(dir: string): Promise<ReturnType<typeof readExit>> {
-  for (let waitedMs = 0; ; waitedMs += HOLDER_POLL_MS) {
-    const exit = readExit(dir);
-    if (exit !== undefined || waitedMs >= HOLDER_WAIT_MS) return exit;
-    await Bun.sleep(HOLDER_POLL_MS);
-  }
-}
-
-function entries(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (error) {
-    if (errnoCode(error) === "ENOENT") return [];
-    throw error;
-  }
 }
 
 function runtimeRoot(runtime: OciRuntime): string {
