@@ -1,11 +1,14 @@
-import { DhowError } from "../lib/mod.ts";
+import { DhowError, type Logger } from "../lib/mod.ts";
 import type { EgressPolicy } from "../spec/engine/mod.ts";
+import type { Place } from "./defects.ts";
 import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
 import type { PolicedPlace } from "./egress/egress-table.ts";
 import { type Family, parseIp, parsePrefix } from "./ip.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortTarget } from "./port-allocator.ts";
-import type { HeldEndpoint, SandboxEndpoint, StoredEndpoint } from "./sandbox.ts";
+import type { PublishedPlace } from "./port-audit.ts";
+import type { Publisher } from "./publisher.ts";
+import { gatewayEndpoint, type HeldEndpoint, type SandboxEndpoint, type StoredEndpoint } from "./sandbox.ts";
 
 /** @throws invalid when nothing could hold a container to its policy on a network */
 export function checkPoliced(egress: EgressPolicy | undefined, { config, on }: OpenNetwork): void {
@@ -68,7 +71,7 @@ export function shownEndpoint({ network, interfaceName, plugged, wish }: HeldEnd
 }
 
 /** An address of a row, with the prefix length of its network. */
-export function withPrefix({ config }: OpenNetwork, address: string | null | undefined): InterfaceAddress | undefined {
+function withPrefix({ config }: OpenNetwork, address: string | null | undefined): InterfaceAddress | undefined {
   if (!address) return undefined;
   const ip = parseIp(address);
   const pool = config.pools.map(({ subnet }) => parsePrefix(subnet)).find(({ family }) => family === ip.family);
@@ -92,5 +95,65 @@ export function endpointSysctls(text: string, interfaceName: string): { readonly
       throw new DhowError("invalid", `invalid endpoint sysctl setting ${JSON.stringify(entry)}: expected "net.X.Y.IFNAME.Z=value"`);
     }
     return { path: `/proc/sys/net/${parts[1]}/${parts[2]}/${interfaceName}/${parts[4]}`, value };
+  });
+}
+
+/** An endpoint that the last daemon wrote down; none when its interface, or its network, is gone. */
+export function restoredEndpoint(
+  deps: { readonly network: (id: string) => OpenNetwork; readonly log: Logger },
+  row: { readonly network_id: string; readonly endpoint_id: string; readonly container_id: string; readonly details: string },
+  present: ReadonlySet<string>,
+): HeldEndpoint[] {
+  const stored = JSON.parse(row.details) as StoredEndpoint;
+  const hostInterface = stored.hostInterface ?? undefined;
+  const isGone = hostInterface !== undefined && !present.has(hostInterface);
+  try {
+    const network = deps.network(row.network_id);
+    const plugged: PluggedEndpoint = {
+      containerId: row.container_id,
+      endpointId: row.endpoint_id,
+      interfaceName: stored.interfaceName,
+      mac: stored.mac ?? "",
+      hostInterface,
+      addresses: { 4: withPrefix(network, stored.ipv4), 6: withPrefix(network, stored.ipv6) },
+    };
+    if (isGone) return [];
+    const adopted = network.on.adopt?.({ ...plugged, names: stored.wish?.names ?? [] });
+    if (adopted instanceof Promise)
+      adopted.catch((error: unknown) => deps.log.warn("can't take up an endpoint", { endpoint: row.endpoint_id, error }));
+    const wish = stored.wish ?? { networkId: row.network_id, names: [] };
+    return [{ network, wish, interfaceName: stored.interfaceName, plugged }];
+  } catch (error) {
+    deps.log.error("an endpoint's network is not there", { container: row.container_id, network: row.network_id, error });
+    return [];
+  }
+}
+
+/** Where endpoints are, as the search for defects compares them. */
+export function placesOf(endpoints: readonly Pick<PluggedEndpoint, "hostInterface" | "addresses">[]): Place[] {
+  return endpoints.map(({ hostInterface, addresses }) => ({
+    hostInterface,
+    addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
+  }));
+}
+
+/** What containers publish, and where it leads. */
+export function publishedPlaces(
+  held: readonly { readonly containerId: string; readonly endpoints: readonly HeldEndpoint[] }[],
+  publisher: Pick<Publisher, "leases">,
+): PublishedPlace[] {
+  return held.flatMap(({ containerId, endpoints }) => {
+    const endpoint = gatewayEndpoint(endpoints);
+    const bridge = endpoint?.network.on.bridge;
+    if (endpoint === undefined || bridge === undefined) return [];
+    const { addresses } = endpoint.plugged;
+    return publisher.leases(containerId).flatMap((lease) => {
+      const { protocol, hostIp, hostPort, containerPort, allow, isV6 } = lease;
+      const containerIp = (isV6 ? addresses[6] : undefined)?.address ?? addresses[4]?.address;
+      if (containerIp === undefined) return [];
+      const place = { containerId, network: endpoint.network.config.name, bridge };
+      const port = { protocol, hostIp, hostPort, containerIp, containerPort, allow };
+      return { ...place, ...port, isByDaemon: isV6 && addresses[6] === undefined };
+    });
   });
 }

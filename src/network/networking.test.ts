@@ -25,7 +25,8 @@ import {
 } from "../linux/mod.ts";
 import { Database, MIGRATIONS } from "../metadata/mod.ts";
 import { ipBytes, parseIp } from "./ip.ts";
-import { Networking, type NetworkingOptions } from "./networking.ts";
+import { Networking } from "./networking.ts";
+import type { NetworkingOptions } from "./networking-options.ts";
 import { type PortSpecs, parsePortSpecs } from "./port-specs.ts";
 
 // This process's main thread moves into a network namespace of its own, which plays the host; another one plays a host outside.

@@ -1,97 +1,41 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
-import {
-  claimName,
-  currentNetns,
-  deleteLink,
-  type Fd,
-  findLink,
-  insideNetns,
-  isErrno,
-  listLinks,
-  NETLINK,
-  NetlinkSocket,
-} from "../linux/mod.ts";
-import { type Database, EndpointsTable } from "../metadata/mod.ts";
-import type { Plugin } from "../plugins/mod.ts";
+import { currentNetns, deleteLink, type Fd, findLink, insideNetns, isErrno, listLinks, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import { EndpointsTable } from "../metadata/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
+import { claimBridge } from "./bridge-claim.ts";
 import { isLoopback, readHostResolvConf } from "./container-files.ts";
+import { defaultBridgeConfig, mtuOf, ownIpv6 } from "./default-bridge.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 import { DnsServer } from "./dns/dns-server.ts";
 import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
-import { defaultSubnet, hostNetworks } from "./drivers/bridge-link.ts";
+import { hostNetworks } from "./drivers/bridge-link.ts";
 import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
 import { Egress } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
+import { placesOf, publishedPlaces } from "./endpoint-forms.ts";
 import { Firewall } from "./firewall.ts";
 import { type InterfaceStats, interfaceStats, mirroredStats } from "./interface-stats.ts";
-import { type Family, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
+import { formatIp, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
-import { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
+import { DEFAULT_POOLS } from "./ipam.ts";
 import { Names } from "./names.ts";
-import { BRIDGE_DRIVER, type IpamPool, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
+import { BRIDGE_DRIVER, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
+import type { NetworkingOptions } from "./networking-options.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
-import { Cluster, type ClusterSettings, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
+import { Cluster, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
-import { type AuditedPort, auditPorts, type BridgePlace, cutOffs, type PublishedPlace } from "./port-audit.ts";
+import { type AuditedPort, auditPorts, type BridgePlace, cutOffs } from "./port-audit.ts";
 import { PREDEFINED, predefinedConfig } from "./predefined.ts";
 import { type PortChange, Publisher } from "./publisher.ts";
 import { Reaper } from "./reaper.ts";
-import { type AcquireRequest, addressesOf, type EndpointWish, gatewayEndpoint, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
+import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
 import { SandboxPool } from "./sandbox-pool.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
-
-const ANY_ADDRESS = "0.0.0.0";
-const DEFAULT_MTU = 1500;
-const CLAIM_RETRIES = 10;
-const CLAIM_PAUSE_MS = 20;
-
-export interface NetworkingOptions {
-  readonly db: Database;
-  readonly log: Logger;
-  /** Name of the default bridge; "none" = no default bridge at all. */
-  readonly bridgeName: string;
-  /** The nft table of this daemon; two daemons of one host need two names. */
-  readonly tableName: string;
-  /** Address and network of the bridge, `10.1.0.1/24`. Empty texts and lists count as not given, here and below. */
-  readonly bip?: string | undefined;
-  /** The part of the bridge's network that containers get addresses of. */
-  readonly fixedCidr?: string | undefined;
-  /** The default bridge has IPv6. */
-  readonly hasIpv6?: boolean | undefined;
-  /** Its IPv6 network; default one of the daemon's own. */
-  readonly fixedCidrV6?: string | undefined;
-  /** What the daemon's own IPv6 networks follow from: the same text, the same networks. */
-  readonly ulaSeed?: string | undefined;
-  /** What `host-gateway` stands for; default the default bridge's addresses. */
-  readonly hostGatewayIps?: readonly string[] | undefined;
-  /** Options that new networks have unless they say otherwise, by driver. */
-  readonly defaultNetworkOptions?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
-  /** Default 1500. */
-  readonly mtu?: number | undefined;
-  /** Switch the host's forwarding on; default true. */
-  readonly ipForward?: boolean | undefined;
-  /** Containers of the bridge reach each other; default true. */
-  readonly icc?: boolean | undefined;
-  /** Containers go out with the host's address; default true. */
-  readonly ipMasq?: boolean | undefined;
-  readonly defaultAddressPools?: readonly PoolSpec[] | undefined;
-  /** Where ports are published that name no address (docker's `--ip`); default, as 0.0.0.0, every address, IPv6 too. */
-  readonly defaultHostIp?: string | undefined;
-  /** The hosts that networks are shared with; undefined: none. */
-  readonly cluster?: ClusterSettings | undefined;
-  /** Sandboxes kept ready on the bridge; default 12 (and a third of it without network). */
-  readonly poolSize?: number | undefined;
-  /** Default /etc/resolv.conf. */
-  readonly hostResolvConf?: string | undefined;
-  /** The plug-in of a name, for networks of other drivers than these. @throws notFound in docker's words */
-  readonly plugin?: ((name: string) => Promise<Plugin>) | undefined;
-}
 
 /** A network as `docker network inspect` needs it. */
 export interface NetworkFacts extends NetworkConfig {
@@ -156,7 +100,7 @@ export class Networking {
     const own = [this.#bridges, new LanDriver("macvlan", lanDeps), new LanDriver("ipvlan", lanDeps)];
     this.#drivers = new Map(own.map((driver) => [driver.name, driver]));
     const given = options.defaultAddressPools ?? [];
-    const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, this.#ownIpv6()];
+    const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, ownIpv6(options)];
     this.#networks = new Networks({
       table: this.#table,
       log: this.#log,
@@ -223,7 +167,7 @@ export class Networking {
   }
 
   get #mtu(): number {
-    return this.#o.mtu ?? DEFAULT_MTU;
+    return mtuOf(this.#o);
   }
 
   get #held(): Sandboxes {
@@ -295,55 +239,23 @@ export class Networking {
   }
 
   #startBridge(): void {
-    const { bridgeName, bip, fixedCidr } = this.#o;
-    const pools = this.#o.defaultAddressPools?.filter(({ base }) => !base.includes(":"));
     const row = this.#table.networks().find((n) => n.name === "bridge");
-    const subnet = defaultSubnet(this.#route, {
-      name: bridgeName,
-      bip: bip || undefined,
+    const config = defaultBridgeConfig(this.#predefinedConfig("bridge"), this.#o, {
+      route: this.#route,
       formerSubnet: row?.subnet ?? undefined,
-      pools: pools?.length ? pools : DEFAULT_BRIDGE_POOLS,
       avoid: [...this.#serverNetworks(), ...this.#userSubnets()],
     });
-    const v4: IpamPool = {
-      subnet: formatPrefix(subnet),
-      ...(fixedCidr && { ipRange: fixedCidr }),
-      gateway: formatIp({ family: 4, value: subnet.address }),
-    };
-    const v6 = this.#o.hasIpv6 ? parsePrefix(this.#o.fixedCidrV6 || this.#ownIpv6().base.replace("/48", "/64")) : undefined;
-    const poolV6 = v6 && { subnet: formatPrefix(v6), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
-    const config: NetworkConfig = {
-      ...this.#predefinedConfig("bridge"),
-      hasIpv6: v6 !== undefined,
-      pools: [v4, ...(poolV6 ? [poolV6] : [])],
-      options: this.#bridgeOptions(),
-    };
+    const [v4] = config.pools;
     const settings = bridgeSettings(config, this.#mtu);
     const deps = this.#bridgeDeps();
     const addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, remedy: 'set a larger "bip" or "fixed-cidr"' });
     const on = new BridgeNetwork(config, settings, deps, addresses);
     this.#default = { id: config.id, on, network: { config, on, busy: 0 } };
     this.#predefined.set("bridge", config);
-    this.#bridges.reserve(config.id, "bridge", bridgeName);
-    if (row?.subnet !== v4.subnet) {
+    this.#bridges.reserve(config.id, "bridge", this.#o.bridgeName);
+    if (v4 !== undefined && row?.subnet !== v4.subnet) {
       this.#table.putNetwork({ name: "bridge", id: config.id, driver: BRIDGE_DRIVER, created_at: config.createdAt, subnet: v4.subnet });
     }
-  }
-
-  #ownIpv6(): PoolSpec {
-    return uniqueLocalPool(this.#o.ulaSeed ?? this.#o.tableName);
-  }
-
-  #bridgeOptions(): Record<string, string> {
-    const { bridgeName, icc = true, ipMasq = true, defaultHostIp } = this.#o;
-    return {
-      "com.docker.network.bridge.default_bridge": "true",
-      "com.docker.network.bridge.enable_icc": String(icc),
-      "com.docker.network.bridge.enable_ip_masquerade": String(ipMasq),
-      "com.docker.network.bridge.host_binding_ipv4": defaultHostIp || ANY_ADDRESS,
-      "com.docker.network.bridge.name": bridgeName,
-      "com.docker.network.driver.mtu": String(this.#mtu),
-    };
   }
 
   #recordPredefined(): void {
@@ -519,33 +431,7 @@ export class Networking {
   /** Who can reach each published port, as far as the rules of the host tell. @throws unavailable */
   async auditPorts(): Promise<{ readonly ports: readonly AuditedPort[]; readonly notes: readonly string[] }> {
     const { host, notes } = await this.#lookAround();
-    return { ports: await auditPorts(this.#publishedPlaces(), host), notes: [...cutOffs(host), ...notes] };
-  }
-
-  #publishedPlaces(): PublishedPlace[] {
-    return this.#held.held().flatMap(({ containerId, endpoints }) => {
-      const endpoint = gatewayEndpoint(endpoints);
-      const bridge = endpoint?.network.on.bridge;
-      if (endpoint === undefined || bridge === undefined) return [];
-      const { addresses } = endpoint.plugged;
-      return this.#publisher.leases(containerId).flatMap((lease) => {
-        const { protocol, hostIp, hostPort, containerPort, allow, isV6 } = lease;
-        const containerIp = (isV6 ? addresses[6] : undefined)?.address ?? addresses[4]?.address;
-        if (containerIp === undefined) return [];
-        const place = {
-          containerId,
-          network: endpoint.network.config.name,
-          bridge,
-          protocol,
-          hostIp,
-          hostPort,
-          containerIp,
-          containerPort,
-          allow,
-        };
-        return { ...place, isByDaemon: isV6 && addresses[6] === undefined };
-      });
-    });
+    return { ports: await auditPorts(publishedPlaces(this.#held.held(), this.#publisher), host), notes: [...cutOffs(host), ...notes] };
   }
 
   changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
@@ -624,19 +510,14 @@ export class Networking {
     return all.filter((source) => source instanceof LocalAddresses);
   }
 
+  /** Waits for what containers were disconnected from to be gone from them, before somebody looks inside. Nearly always there is nothing. */
+  settle(): void {
+    this.#reaper.deleteRetired();
+  }
+
   #view(): NetworkView {
     const links = listLinks(this.#route);
     const pools = [this.#predefined.get("bridge"), ...this.#networks.list()].flatMap((config) => config?.pools ?? []);
-    const places = (
-      list: readonly {
-        readonly hostInterface?: string | undefined;
-        readonly addresses: Readonly<Record<Family, { readonly address: string } | undefined>>;
-      }[],
-    ) =>
-      list.map(({ hostInterface, addresses }) => ({
-        hostInterface,
-        addresses: [addresses[4], addresses[6]].flatMap((a) => a?.address ?? []),
-      }));
     return {
       held: this.#held.held().map(({ containerId, endpoints }) => ({
         containerId,
@@ -644,8 +525,8 @@ export class Networking {
         ports: this.#publisher.leases(containerId),
         forwards: this.#publisher.forwards(containerId),
       })),
-      ready: places(this.#pool?.endpoints() ?? []),
-      leaving: places(this.#reaper.leaving()),
+      ready: placesOf(this.#pool?.endpoints() ?? []),
+      leaving: placesOf(this.#reaper.leaving()),
       rows: this.#table.sandboxes().map((row) => row.container_id),
       interfaces: new Set(links.map(({ name }) => name)),
       plugged: this.#pluggedIn(links),
@@ -653,11 +534,6 @@ export class Networking {
       reserved: pools.flatMap(({ gateway, auxAddresses = {} }) => [gateway ?? "", ...Object.values(auxAddresses)]),
       ports: this.#publisher.taken(),
     };
-  }
-
-  /** Waits for what containers were disconnected from to be gone from them, before somebody looks inside. Nearly always there is nothing. */
-  settle(): void {
-    this.#reaper.deleteRetired();
   }
 
   #repairs(): NetworkRepairs {
@@ -740,21 +616,5 @@ export class Networking {
     this.#route[Symbol.dispose]();
     this.#netfilter[Symbol.dispose]();
     this.#home.close();
-  }
-}
-
-/** A daemon that has just ended may hold its claim for a moment more: by a child between fork and exec. */
-async function claimBridge(name: string): Promise<Fd> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return claimName(`dhow/bridge/${name}`);
-    } catch (cause) {
-      if (!isErrno(cause, "EADDRINUSE")) throw cause;
-      if (attempt < CLAIM_RETRIES) {
-        await sleep(CLAIM_PAUSE_MS);
-        continue;
-      }
-      throw new DhowError("conflict", `bridge ${JSON.stringify(name)} is in use by another daemon; choose another --bridge`, { cause });
-    }
   }
 }

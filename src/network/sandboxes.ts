@@ -1,64 +1,35 @@
 import { writeFileSync } from "node:fs";
 import { DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
-import {
-  addIpAddress,
-  addRoute,
-  deleteRoute,
-  type Fd,
-  findLink,
-  insideNetns,
-  listIpRoutes,
-  NETLINK,
-  NetlinkSocket,
-  O_RDONLY,
-  open,
-} from "../linux/mod.ts";
+import { addIpAddress, type Fd, findLink, insideNetns, NETLINK, NetlinkSocket, O_RDONLY, open } from "../linux/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
-import type { SandboxDns, SandboxDnsOptions, Upstream } from "./dns/types.ts";
+import { routeByGateways } from "./default-routes.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
 import type { Egress, RestoredPolicy } from "./egress/egress.ts";
-import { checkPoliced, endpointSysctls, placeOf, portTarget, shownEndpoint, storedEndpoint, withPrefix } from "./endpoint-forms.ts";
+import { checkPoliced, endpointSysctls, placeOf, portTarget, restoredEndpoint, shownEndpoint, storedEndpoint } from "./endpoint-forms.ts";
+import { type Held, NO_DNS } from "./held.ts";
 import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";
-import type { Names } from "./names.ts";
+import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import { familiesOf } from "./network-config.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortChange, Publisher } from "./publisher.ts";
 import type { Reaper } from "./reaper.ts";
 import {
   type AcquireRequest,
-  addressesOf,
-  type DnsWish,
   type EndpointWish,
   gatewayEndpoint,
   type HeldEndpoint,
   type Sandbox,
   type SandboxEndpoint,
-  type StoredEndpoint,
   type StoredSandbox,
   storedPorts,
 } from "./sandbox.ts";
-import { ETH0_INDEX, type PooledSandbox, type SandboxPool, setDefaultRoutes } from "./sandbox-pool.ts";
+import { ETH0_INDEX, type PooledSandbox, type SandboxPool } from "./sandbox-pool.ts";
 
-/** What is known of one container's sandbox. */
-interface Held {
-  readonly containerId: string;
-  readonly sandboxId: string;
-  readonly containerName: string;
-  /** Undefined after a restart of the daemon, until `adopt` opened it. */
-  netns: Fd | undefined;
-  endpoints: readonly HeldEndpoint[];
-  readonly dnsWish: DnsWish;
-  conditions: NetConditions | undefined;
-  dns: SandboxDns | undefined;
-  /** What it may reach; undefined: everything. */
-  egress: EgressPolicy | undefined;
-}
-
-export interface SandboxesDeps {
+export interface SandboxesDeps extends NamedSandboxesDeps {
   readonly home: Fd;
   readonly route: NetlinkSocket;
   readonly log: Logger;
@@ -66,30 +37,24 @@ export interface SandboxesDeps {
   readonly pool: SandboxPool;
   readonly publisher: Publisher;
   readonly reaper: Reaper;
-  readonly names: Names;
   readonly egress: Egress;
   /** The network of an id. @throws notFound */
   readonly network: (id: string) => OpenNetwork;
-  /** The default bridge: the one that has no names, and sandboxes ready. */
+  /** The default bridge, which has sandboxes ready. */
   readonly defaultBridge: () => { readonly id: string; readonly on: BridgeNetwork } | undefined;
-  /** What the daemon was told that the host is called by; empty: the gateway. */
-  readonly hostGatewayIps: readonly string[];
-  /** The host's name servers. */
-  readonly hostServers: () => readonly string[];
-  /** Serves names in a sandbox. */
-  readonly serveNames: (options: SandboxDnsOptions) => SandboxDns;
 }
 
-const NO_DNS: DnsWish = { servers: [], keepsSingleLabels: false };
 const NO_ADDRESSES: Readonly<Record<Family, InterfaceAddress | undefined>> = { 4: undefined, 6: undefined };
 
 /** The sandboxes of running containers and their endpoints. */
 export class Sandboxes {
   readonly #deps: SandboxesDeps;
   readonly #held = new Map<string, Held>();
+  readonly #named: NamedSandboxes;
 
   constructor(deps: SandboxesDeps) {
     this.#deps = deps;
+    this.#named = new NamedSandboxes(deps);
   }
 
   /**
@@ -128,18 +93,18 @@ export class Sandboxes {
         held.endpoints = [...held.endpoints, endpoint];
       }
       await this.#settleOutside(held);
-      if (!isPooled || held.endpoints.length > 1) this.#route(held);
+      if (!isPooled || held.endpoints.length > 1) routeByGateways(this.#deps.home, held);
       this.#publish(held, request);
       this.#record(held);
-      this.#name(held);
-      this.#serveNames(held);
+      this.#named.add(held);
+      this.#named.serve(held);
       this.#held.set(containerId, held);
       return this.#shown(held);
     } catch (error) {
       held.dns?.close();
       this.#deps.egress.release(containerId);
       publisher.release(containerId);
-      for (const endpoint of held.endpoints) this.#deps.names.remove(endpoint.network.config.id, containerId);
+      this.#named.remove(held);
       this.#deps.table.remove(containerId);
       reaper.discard(
         held.netns,
@@ -292,27 +257,6 @@ export class Sandboxes {
     }
   }
 
-  /** Gives the default routes to the endpoint that is to have them. */
-  #route(held: Held): void {
-    const { netns } = held;
-    if (netns === undefined) return;
-    insideNetns(this.#deps.home, netns.fd, () => {
-      using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 32768 });
-      for (const family of [4, 6] as const) {
-        const endpoint = gatewayEndpoint(held.endpoints, family);
-        const gateway = endpoint?.network.on.gateway(family);
-        const index = endpoint === undefined ? undefined : findLink(inside, endpoint.interfaceName)?.index;
-        for (const route of listIpRoutes(inside)) {
-          const isDefault = route.prefixLength === 0 && route.destination.length === (family === 4 ? 4 : 16) && route.table === 254;
-          if (isDefault) inside.requestAll([deleteRoute({ family, gateway: route.gateway, index: route.index })]);
-        }
-        if (gateway === undefined || index === undefined) continue;
-        if (gateway === "") inside.request(addRoute({ family, index }));
-        else setDefaultRoutes(index, { 4: family === 4 ? gateway : undefined, 6: family === 6 ? gateway : undefined });
-      }
-    });
-  }
-
   #publish(held: Held, { ports, containerName }: AcquireRequest): void {
     const endpoint = gatewayEndpoint(held.endpoints);
     if (endpoint === undefined || !endpoint.network.on.publishesPorts) {
@@ -349,60 +293,6 @@ export class Sandboxes {
   recordAgain(containerId: string): void {
     const held = this.#held.get(containerId);
     if (held !== undefined) this.#record(held);
-  }
-
-  #isNamed({ network }: HeldEndpoint): boolean {
-    return network.config.id !== this.#deps.defaultBridge()?.id;
-  }
-
-  #name({ containerId, endpoints }: Held): void {
-    for (const endpoint of endpoints) {
-      if (!this.#isNamed(endpoint)) continue;
-      this.#deps.names.add(endpoint.network.config.id, { containerId, names: endpoint.wish.names, addresses: addressesOf(endpoint) });
-    }
-  }
-
-  /** Whether a container asks the daemon for names: on a network with names, and under a policy, which goes by them. */
-  #hasNames({ endpoints, egress }: Held): boolean {
-    return endpoints.some((endpoint) => this.#isNamed(endpoint)) || (egress !== undefined && endpoints.length > 0);
-  }
-
-  /** Serves names in a sandbox that is to have them. */
-  #serveNames(held: Held): void {
-    if (!this.#hasNames(held) || held.netns === undefined || held.dns !== undefined) return;
-    const named = () => held.endpoints.filter((endpoint) => this.#isNamed(endpoint));
-    held.dns = this.#deps.serveNames({
-      netns: held.netns,
-      names: this.#deps.names.source({
-        networks: () =>
-          named().map(({ network }) => ({
-            id: network.config.id,
-            name: network.config.name,
-            remote: () => network.on.remoteEndpoints?.() ?? [],
-          })),
-        host: () => this.#hostAddresses(held),
-        links: (id) => named().find(({ network }) => network.config.id === id)?.wish.links ?? {},
-      }),
-      upstreams: () => this.#upstreams(held),
-      keepsSingleLabels: () => held.dnsWish.keepsSingleLabels,
-      ...(held.egress !== undefined && this.#deps.egress.dnsOptions(held.containerId)),
-    });
-  }
-
-  /** The host is where the default routes lead, unless the daemon was told otherwise. */
-  #hostAddresses({ endpoints }: Held): readonly string[] {
-    const gateways = ([4, 6] as const).flatMap((family) => gatewayEndpoint(endpoints, family)?.network.on.gateway(family) || []);
-    const told = this.#deps.hostGatewayIps;
-    return gateways.length === 0 || told.length === 0 ? gateways : told;
-  }
-
-  /** Internal networks lead nowhere: neither do their names. */
-  #upstreams({ endpoints, dnsWish, egress }: Held): readonly Upstream[] {
-    const hasWayOut = gatewayEndpoint(endpoints) !== undefined;
-    // its policy keeps a container from the servers that are asked for it
-    const isFromHost = egress !== undefined;
-    if (dnsWish.servers.length > 0) return hasWayOut ? dnsWish.servers.map((address) => ({ address, isFromHost })) : [];
-    return hasWayOut ? this.#deps.hostServers().map((address) => ({ address, isFromHost: true })) : [];
   }
 
   #shown(held: Held): Sandbox {
@@ -461,12 +351,12 @@ export class Sandboxes {
       await this.#settleOutside(held);
       this.#reroute(held, before);
       this.#record(held);
-      this.#name(held);
-      this.#serveNames(held);
+      this.#named.add(held);
+      this.#named.serve(held);
       return this.#shown(held);
     } catch (error) {
       held.endpoints = former;
-      this.#deps.names.remove(wish.networkId, containerId);
+      this.#named.leave(wish.networkId, containerId);
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
       await this.#settleOutside(held);
       this.#reroute(held, endpoint);
@@ -478,7 +368,7 @@ export class Sandboxes {
   /** Routes and published ports follow the endpoint that leads out. */
   #reroute(held: Held, before: HeldEndpoint | undefined): void {
     const now = gatewayEndpoint(held.endpoints);
-    this.#route(held);
+    routeByGateways(this.#deps.home, held);
     if (now === before) return;
     this.#deps.publisher.retarget(held.containerId, now?.network.on.publishesPorts ? portTarget(now) : undefined);
   }
@@ -490,14 +380,14 @@ export class Sandboxes {
     if (endpoint === undefined) throw new DhowError("notFound", `container ${containerId} is not connected to network ${networkId}`);
     const before = gatewayEndpoint(held.endpoints);
     held.endpoints = held.endpoints.filter((e) => e !== endpoint);
-    this.#deps.names.remove(networkId, containerId);
+    this.#named.leave(networkId, containerId);
     await this.#settleOutside(held);
     this.#reroute(held, before);
     // the row goes first: what a kill leaves plugged in is unplugged at the next start
     this.#deps.table.removeEndpoint(containerId, networkId);
     await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
     if (before === endpoint) this.#record(held);
-    if (!this.#hasNames(held)) {
+    if (!this.#named.asks(held)) {
       held.dns?.close();
       held.dns = undefined;
     }
@@ -543,21 +433,21 @@ export class Sandboxes {
     const held = this.#held.get(containerId);
     if (held === undefined) return;
     held.endpoints = held.endpoints.map((e) => ({ ...e, wish: { ...e.wish, names: namesOf(e.network.config.id) } }));
-    this.#name(held);
+    this.#named.add(held);
     this.#record(held);
     for (const { network, plugged, wish } of held.endpoints) network.on.rename?.({ ...plugged, names: wish.names });
   }
 
   /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */
   release(containerId: string): void {
-    const { publisher, table, reaper, names, pool, egress } = this.#deps;
+    const { publisher, table, reaper, pool, egress } = this.#deps;
     const held = this.#held.get(containerId);
     if (held === undefined) return;
     this.#held.delete(containerId);
     held.dns?.close();
     egress.release(containerId);
     publisher.release(containerId);
-    for (const { network } of held.endpoints) names.remove(network.config.id, containerId);
+    this.#named.remove(held);
     table.remove(containerId);
     reaper.discard(
       held.netns,
@@ -575,7 +465,7 @@ export class Sandboxes {
     const rows = table.endpoints();
     for (const row of table.sandboxes()) {
       const details = JSON.parse(row.details) as StoredSandbox;
-      const endpoints = rows.filter((r) => r.container_id === row.container_id).flatMap((r) => this.#restored(r, present));
+      const endpoints = rows.filter((r) => r.container_id === row.container_id).flatMap((r) => restoredEndpoint(this.#deps, r, present));
       const held: Held = {
         containerId: row.container_id,
         sandboxId: row.sandbox_id,
@@ -591,7 +481,7 @@ export class Sandboxes {
       const gateway = gatewayEndpoint(endpoints);
       const target = gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined;
       publisher.restore(row.container_id, storedPorts(details), target);
-      this.#name(held);
+      this.#named.add(held);
     }
   }
 
@@ -600,35 +490,6 @@ export class Sandboxes {
     return [...this.#held.values()].flatMap(({ containerId, egress: policy, endpoints }) =>
       policy === undefined ? [] : { containerId, policy, places: endpoints.map(({ network, plugged }) => placeOf(network, plugged)) },
     );
-  }
-
-  #restored(
-    row: { readonly network_id: string; readonly endpoint_id: string; readonly container_id: string; readonly details: string },
-    present: ReadonlySet<string>,
-  ): HeldEndpoint[] {
-    const stored = JSON.parse(row.details) as StoredEndpoint;
-    const hostInterface = stored.hostInterface ?? undefined;
-    const isGone = hostInterface !== undefined && !present.has(hostInterface);
-    try {
-      const network = this.#deps.network(row.network_id);
-      const plugged: PluggedEndpoint = {
-        containerId: row.container_id,
-        endpointId: row.endpoint_id,
-        interfaceName: stored.interfaceName,
-        mac: stored.mac ?? "",
-        hostInterface,
-        addresses: { 4: withPrefix(network, stored.ipv4), 6: withPrefix(network, stored.ipv6) },
-      };
-      if (isGone) return [];
-      const adopted = network.on.adopt?.({ ...plugged, names: stored.wish?.names ?? [] });
-      if (adopted instanceof Promise)
-        adopted.catch((error: unknown) => this.#deps.log.warn("can't take up an endpoint", { endpoint: row.endpoint_id, error }));
-      const wish = stored.wish ?? { networkId: row.network_id, names: [] };
-      return [{ network, wish, interfaceName: stored.interfaceName, plugged }];
-    } catch (error) {
-      this.#deps.log.error("an endpoint's network is not there", { container: row.container_id, network: row.network_id, error });
-      return [];
-    }
   }
 
   /**
@@ -645,7 +506,7 @@ export class Sandboxes {
       if (held.netns !== undefined) continue;
       try {
         held.netns = open(`/proc/${pid}/ns/net`, O_RDONLY);
-        this.#serveNames(held);
+        this.#named.serve(held);
       } catch (error) {
         this.#deps.log.warn("can't open a running container's network namespace", { container: containerId, pid, error });
       }

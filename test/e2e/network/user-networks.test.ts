@@ -250,7 +250,7 @@ describe("containers on networks", () => {
       expect(links()).toContain("eth1");
       await daemon.ok("network", "disconnect", "n2", "web");
       expect(links()).not.toContain("eth1");
-      expect(inside("ip", "-o", "addr")).not.toContain("10.88.2.");
+      expect(inside("ip", "-o", "addr")).not.toMatch(/ 10\.88\.2\.\d\//);
       // a container with CAP_NET_ADMIN can't have it back
       for (const name of links().filter((link) => link.startsWith("gone"))) {
         inside("ip", "link", "set", name, "up");

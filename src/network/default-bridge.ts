@@ -1,0 +1,64 @@
+import type { NetlinkSocket } from "../linux/mod.ts";
+import { defaultSubnet } from "./drivers/bridge-link.ts";
+import { formatIp, formatPrefix, type Prefix, parsePrefix } from "./ip.ts";
+import { DEFAULT_BRIDGE_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
+import type { IpamPool, NetworkConfig } from "./network-config.ts";
+import type { NetworkingOptions } from "./networking-options.ts";
+
+const ANY_ADDRESS = "0.0.0.0";
+const DEFAULT_MTU = 1500;
+
+/** What networks have that say nothing else. */
+export function mtuOf({ mtu = DEFAULT_MTU }: Pick<NetworkingOptions, "mtu">): number {
+  return mtu;
+}
+
+/** The daemon's own IPv6 networks. */
+export function ownIpv6({ ulaSeed, tableName }: Pick<NetworkingOptions, "ulaSeed" | "tableName">): PoolSpec {
+  return uniqueLocalPool(ulaSeed ?? tableName);
+}
+
+export interface BridgeSurroundings {
+  readonly route: NetlinkSocket;
+  /** The subnet that it had in a former life of the daemon. */
+  readonly formerSubnet: string | undefined;
+  /** Networks that it must not overlap, besides those of the host's routes. */
+  readonly avoid: readonly Prefix[];
+}
+
+/** The default bridge as the daemon's options want it. @throws invalid, conflict */
+export function defaultBridgeConfig(
+  predefined: NetworkConfig,
+  options: NetworkingOptions,
+  { route, formerSubnet, avoid }: BridgeSurroundings,
+): NetworkConfig {
+  const { bridgeName, bip, fixedCidr, fixedCidrV6, hasIpv6, defaultAddressPools } = options;
+  const pools = defaultAddressPools?.filter(({ base }) => !base.includes(":"));
+  const subnet = defaultSubnet(route, {
+    name: bridgeName,
+    bip: bip || undefined,
+    formerSubnet,
+    pools: pools?.length ? pools : DEFAULT_BRIDGE_POOLS,
+    avoid,
+  });
+  const v4: IpamPool = {
+    subnet: formatPrefix(subnet),
+    ...(fixedCidr && { ipRange: fixedCidr }),
+    gateway: formatIp({ family: 4, value: subnet.address }),
+  };
+  const v6 = hasIpv6 ? parsePrefix(fixedCidrV6 || ownIpv6(options).base.replace("/48", "/64")) : undefined;
+  const poolV6 = v6 && { subnet: formatPrefix(v6), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
+  return { ...predefined, hasIpv6: v6 !== undefined, pools: [v4, ...(poolV6 ? [poolV6] : [])], options: bridgeOptions(options) };
+}
+
+function bridgeOptions(options: NetworkingOptions): Record<string, string> {
+  const { bridgeName, icc = true, ipMasq = true, defaultHostIp } = options;
+  return {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": String(icc),
+    "com.docker.network.bridge.enable_ip_masquerade": String(ipMasq),
+    "com.docker.network.bridge.host_binding_ipv4": defaultHostIp || ANY_ADDRESS,
+    "com.docker.network.bridge.name": bridgeName,
+    "com.docker.network.driver.mtu": String(mtuOf(options)),
+  };
+}
