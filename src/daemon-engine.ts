@@ -28,7 +28,7 @@ import {
   EventLog,
   Execs,
   egressApi,
-  emitRefusals,
+  emitDenials,
   engineId,
   type HealthCounts,
   type ImageDeps,
@@ -154,7 +154,7 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   await stores.images.recover();
   const sockets = new SocketsTable(stores.db);
   await base.beforeContainers?.({ sockets, daemonId: stores.daemonId, facts: base.facts });
-  emitRefusals(deps);
+  emitDenials(deps);
   await recoverContainers(deps);
   base.stack.defer(() => leaveContainers(deps));
   base.stack.defer(() => removeEmptyParent(`${config.cgroupParent || "/dhow"}/${stores.daemonId}`, base.facts));

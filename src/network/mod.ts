@@ -1,7 +1,9 @@
 export * from "./container-files.ts";
 export type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 export { allowsName } from "./egress/domains.ts";
+export type { EgressDenied } from "./egress/egress.ts";
 export { isMetadata } from "./egress/egress-table.ts";
+export { ipProtocolName } from "./egress/protocols.ts";
 export type { EgressReport } from "./egress/report.ts";
 export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet } from "./ip.ts";

@@ -14,7 +14,7 @@ import { bridgeSettings } from "./drivers/bridge-options.ts";
 import type { NetworkDriver } from "./drivers/driver.ts";
 import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
-import { Egress } from "./egress/egress.ts";
+import { Egress, type EgressDenied } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
 import { placesOf, publishedPlaces } from "./endpoint-forms.ts";
 import { Firewall } from "./firewall.ts";
@@ -60,7 +60,7 @@ export class Networking {
   readonly #firewall: Firewall;
   readonly #publisher: Publisher;
   readonly #egress: Egress;
-  #onNameRefused: ((containerId: string, name: string) => void) | undefined;
+  #onDenied: ((containerId: string, denial: EgressDenied) => void) | undefined;
   readonly #reaper: Reaper;
   readonly #names = new Names();
   readonly #dnsServer: DnsServer;
@@ -91,7 +91,9 @@ export class Networking {
       tableName: `${options.tableName}-egress`,
       netfilter: this.#netfilter,
       log: this.#log,
-      onRefused: (containerId, name) => this.#onNameRefused?.(containerId, name),
+      interfaceName: (index) => listLinks(this.#route).find((link) => link.index === index)?.name,
+      onDenied: (containerId, denial) => this.#onDenied?.(containerId, denial),
+      record: (containerId) => this.#sandboxes?.recordAgain(containerId),
     });
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
@@ -456,9 +458,9 @@ export class Networking {
     this.#held.changeEgress(containerId, policy, also);
   }
 
-  /** `listener` is told when a container under an egress policy asks for a name that it may not reach; once for each name. */
-  watchRefusals(listener: (containerId: string, name: string) => void): void {
-    this.#onNameRefused = listener;
+  /** `listener` is told what containers under an egress policy try and may not reach: each name once, destinations at a limited rate. */
+  watchDenials(listener: (containerId: string, denial: EgressDenied) => void): void {
+    this.#onDenied = listener;
   }
 
   release(containerId: string): void {

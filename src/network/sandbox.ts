@@ -1,6 +1,7 @@
 import type { Fd } from "../linux/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
+import type { RefusedName } from "./egress/refused.ts";
 import type { Family } from "./ip.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortSpecs } from "./port-specs.ts";
@@ -96,6 +97,7 @@ export interface StoredSandbox extends Partial<StoredPorts> {
   readonly dns?: DnsWish | undefined;
   readonly conditions?: NetConditions | undefined;
   readonly egress?: EgressPolicy | undefined;
+  readonly refused?: readonly RefusedName[] | undefined;
 }
 
 /** An endpoint as the daemon has it. */

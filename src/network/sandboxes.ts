@@ -276,7 +276,11 @@ export class Sandboxes {
 
   /** Writes a container's rows as they are now. */
   #record({ containerId, sandboxId, containerName, endpoints, dnsWish, conditions, egress }: Held, also?: () => void): void {
-    const details: StoredSandbox = { ...this.#deps.publisher.stored(containerId), containerName, dns: dnsWish, conditions, egress };
+    const details: StoredSandbox = {
+      ...this.#deps.publisher.stored(containerId),
+      ...{ containerName, dns: dnsWish, conditions, egress },
+      ...(egress !== undefined && { refused: this.#deps.egress.refused(containerId) }),
+    };
     this.#deps.table.put(
       { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
       endpoints.map((endpoint) => ({
@@ -476,6 +480,7 @@ export class Sandboxes {
         conditions: details.conditions,
         dns: undefined,
         egress: details.egress,
+        refused: details.refused,
       };
       this.#held.set(row.container_id, held);
       const gateway = gatewayEndpoint(endpoints);
@@ -487,8 +492,10 @@ export class Sandboxes {
 
   /** The policies of what was restored. */
   policies(): RestoredPolicy[] {
-    return [...this.#held.values()].flatMap(({ containerId, egress: policy, endpoints }) =>
-      policy === undefined ? [] : { containerId, policy, places: endpoints.map(({ network, plugged }) => placeOf(network, plugged)) },
+    return [...this.#held.values()].flatMap(({ containerId, egress: policy, endpoints, refused = [] }) =>
+      policy === undefined
+        ? []
+        : { containerId, policy, places: endpoints.map(({ network, plugged }) => placeOf(network, plugged)), refused },
     );
   }
 

@@ -1,5 +1,5 @@
 import { DhowError, formatTime } from "../../lib/mod.ts";
-import { allowsName, type EgressReport, isInSubnet, isMetadata } from "../../network/mod.ts";
+import { allowsName, type EgressDenied, type EgressReport, ipProtocolName, isInSubnet, isMetadata } from "../../network/mod.ts";
 import {
   type ContainerEgress,
   type EgressApi,
@@ -18,16 +18,6 @@ import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import type { Container } from "./store.ts";
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: "icmp",
-  2: "igmp",
-  6: "tcp",
-  17: "udp",
-  47: "gre",
-  50: "esp",
-  58: "icmpv6",
-  132: "sctp",
-};
 /** So many destinations are kept of a container that has ended. */
 const MAX_KEPT = 256;
 
@@ -42,12 +32,23 @@ export function egressApi(deps: ContainerDeps): EgressApi {
   };
 }
 
-/** Tells of names that containers asked for and may not reach, as events of the container. */
-export function emitRefusals(deps: Pick<ContainerDeps, "network" | "store" | "emit">): void {
-  deps.network.watchRefusals((id, name) => {
+/** Tells of what containers try and may not reach, as events of the container. */
+export function emitDenials(deps: Pick<ContainerDeps, "network" | "store" | "emit">): void {
+  deps.network.watchDenials((id, denial) => {
     const container = deps.store.get(id);
-    if (container !== undefined) emitContainer(deps.emit, "egress-denied", container, { "egress.name": name });
+    if (container !== undefined) emitContainer(deps.emit, "egress-denied", container, attributesOf(denial));
   });
+}
+
+function attributesOf(denial: EgressDenied): Readonly<Record<string, string>> {
+  if (denial.kind === "name") return { "egress.name": denial.name };
+  const { address, protocol, port, names } = denial;
+  return {
+    "egress.address": address,
+    "egress.protocol": ipProtocolName(protocol),
+    ...(port !== 0 && { "egress.port": String(port) }),
+    ...(names.length > 0 && { "egress.name": names.join(",") }),
+  };
 }
 
 /** A policy that nothing could hold a container to is refused. @throws invalid */
@@ -96,7 +97,7 @@ function recordOf({ packets, deniedPackets, open, denied, refused }: EgressRepor
     Open: open.map(({ names, address, expiresMs }) => ({ Names: names, Address: address, ExpiresInSeconds: Math.ceil(expiresMs / 1000) })),
     Denied: denied.map((one) => ({
       Address: one.address,
-      Protocol: PROTOCOLS[one.protocol] ?? String(one.protocol),
+      Protocol: ipProtocolName(one.protocol),
       Port: one.port,
       Names: one.names,
       Packets: one.packets,

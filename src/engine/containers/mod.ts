@@ -16,7 +16,7 @@ export {
   snapshotDefects,
 } from "./defects.ts";
 export type { ContainerDeps, ContainerSettings } from "./deps.ts";
-export { egressApi, emitRefusals } from "./egress.ts";
+export { egressApi, emitDenials } from "./egress.ts";
 export { ContainerFiles } from "./files/container-files.ts";
 export type { HealthCounts } from "./health.ts";
 export { leaveContainers } from "./leave.ts";

@@ -8,6 +8,7 @@ export * from "./netns.ts";
 export * from "./nft-elements.ts";
 export * from "./nft-rules.ts";
 export * from "./nftables.ts";
+export * from "./packet-log.ts";
 export * from "./rtnetlink.ts";
 export * from "./socket.ts";
 export * from "./traffic-control.ts";

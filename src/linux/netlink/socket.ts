@@ -53,6 +53,11 @@ export class NetlinkSocket implements Disposable {
     libc.symbols.setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, one, 4);
   }
 
+  /** To be watched, where the kernel sends of itself. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   /** The next free sequence number. */
   sequence(): number {
     this.#sequence = (this.#sequence + 1) >>> 0;

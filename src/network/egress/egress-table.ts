@@ -36,6 +36,18 @@ export const RECORD_MS = 24 * 3600 * 1000;
 /** So many destinations are remembered, of all containers together. */
 const MAX_RECORDS = 16_384;
 
+/** A destination that was logged is not logged again for so long. */
+const QUIET_SECONDS = 10;
+/** What one container may have logged, so that none floods the host; more is only counted. */
+const LOG_RATE = "1/second burst 20 packets";
+const MAX_QUIET = 16_384;
+/** Of a packet's bytes, for the log: its headers. */
+const SNAP_BYTES = 128;
+
+/** Prefixes of frames that are logged: not sent by the container's own address; sent to a neighbour, to be led on. */
+export const FOREIGN_SENDER = "sender";
+export const FOREIGN_ROUTER = "router";
+
 export type InetSet =
   | "policed4"
   | "policed6"
@@ -120,6 +132,7 @@ function familySets(family: Family): string {
   const address = `ipv${family}_addr`;
   const pair = `type ${address} . ${address}`;
   const record = `size ${MAX_RECORDS}; flags dynamic, timeout; timeout ${RECORD_MS / 1000}s; counter;`;
+  const quiet = `size ${MAX_QUIET}; flags dynamic, timeout; timeout ${QUIET_SECONDS}s;`;
   return `
 	set policed${family} { type ${address}; counter; }
 	set learning${family} { type ${address}; }
@@ -130,13 +143,17 @@ function familySets(family: Family): string {
 	set seen${family} { ${pair}; flags timeout; }
 	set denied${family} { ${pair} . inet_proto . inet_service; ${record} }
 	set denied_other${family} { ${pair} . inet_proto; ${record} }
+	set quiet${family} { ${pair} . inet_proto . inet_service; ${quiet} }
+	set quiet_other${family} { ${pair} . inet_proto; ${quiet} }
+	set telling${family} { type ${address}; size ${MAX_QUIET}; flags dynamic, timeout; timeout 60s; }
 	set metadata${family} { type ${address}; elements = { ${METADATA_ADDRESSES[family].join(", ")} }; }`;
 }
 
-function familyChains(family: Family): string {
+function familyChains(family: Family, logGroup: number | undefined): string {
   const ip = family === 4 ? "ip" : "ip6";
   const icmp = family === 4 ? "icmp" : "ipv6-icmp";
   const asked = `${ip} saddr . ct original ${ip} daddr`;
+  const [destination, other] = [`${asked} . meta l4proto . ct original proto-dst`, `${asked} . meta l4proto`];
   const steered = family === 4 ? ["ip option lsrr exists goto deny4", "ip option ssrr exists goto deny4"] : ["exthdr rt exists goto deny6"];
   const answers = [
     ...steered,
@@ -149,11 +166,21 @@ function familyChains(family: Family): string {
   ];
   const chain = (name: string, rules: readonly string[]): string => `\n\tchain ${name} {\n${rules.map((r) => `\t\t${r}\n`).join("")}\t}`;
   const neighbourly = ["icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"];
+  const tell = [
+    `meta l4proto ${TRANSPORTS} ${destination} @quiet${family} return`,
+    `meta l4proto != ${TRANSPORTS} ${other} @quiet_other${family} return`,
+    `update @telling${family} { ${ip} saddr limit rate over ${LOG_RATE} } return`,
+    `meta l4proto ${TRANSPORTS} add @quiet${family} { ${destination} }`,
+    `meta l4proto != ${TRANSPORTS} add @quiet_other${family} { ${other} }`,
+    `log group ${logGroup} snaplen ${SNAP_BYTES}`,
+  ];
   return [
+    ...(logGroup === undefined ? [] : [chain(`tell${family}`, tell)]),
     chain(`deny${family}`, [
       `${ip} saddr @denials${family} continue`,
-      `meta l4proto ${TRANSPORTS} update @denied${family} { ${asked} . meta l4proto . th dport }`,
-      `meta l4proto != ${TRANSPORTS} update @denied_other${family} { ${asked} . meta l4proto }`,
+      `meta l4proto ${TRANSPORTS} update @denied${family} { ${destination} }`,
+      `meta l4proto != ${TRANSPORTS} update @denied_other${family} { ${other} }`,
+      ...(logGroup === undefined ? [] : [`jump tell${family}`]),
       `ct original ${ip} daddr @metadata${family} goto refuse`,
       `${ip} daddr @metadata${family} goto refuse`,
       `${ip} saddr @learning${family} accept`,
@@ -183,9 +210,23 @@ function bridgeChains(family: Family): readonly string[] {
   return [`iifname . ${ip} daddr @near${family} accept`, `${ip} daddr { ${ON_LINK[family]} } accept`];
 }
 
+/** Drops a frame; the first one of a port in a while is logged. */
+function dropTold(prefix: string, logGroup: number | undefined): string {
+  if (logGroup === undefined) return "drop";
+  return [
+    "iifname @quiet drop",
+    // an interface that makes sure of its address
+    "ip6 saddr :: drop",
+    "add @quiet { iifname }",
+    `log group ${logGroup} snaplen ${SNAP_BYTES} prefix "${prefix}"`,
+    "drop",
+  ].join("\n\t\t");
+}
+
 /**
  * The tables of egress policies as an nft script, in place of former ones. They are apart from the daemon's other table, which is made anew
- * at each of its starts: what is in these stays, names with the time that they have left, and what was denied.
+ * at each of its starts: what is in these stays, names with the time that they have left, and what was denied. Denied packets are logged to
+ * `logGroup`; undefined: the kernel can't.
  *
  * ```
  * table inet    who may reach what; `4` and `6` are of the families
@@ -195,20 +236,22 @@ function bridgeChains(family: Family): readonly string[] {
  *   set allowed        address . network of the list
  *   set names          address . address of an allowed name, for as long as the name server said; seen: of a name not allowed, in learn mode
  *   set denied         address . destination . protocol . port; denied_other: of protocols without ports
+ *   set quiet          address . destination . protocol . port that was logged a moment ago; telling: who is held to a rate of that
  *   set metadata       never reached
- *   chain forward, input       → leaving, visiting (a service of the host) → deny
+ *   chain forward, input       → leaving, visiting (a service of the host) → deny → tell (the daemon, by nfnetlink_log)
  * table bridge  what gets in by the port of a container that is held to a policy
  *   set places         port . MAC . address: nobody sends by another's name; near: port . network, for frames that the host doesn't route
+ *   set quiet          ports of which a frame was logged a moment ago
  * ```
  */
-export function renderEgress(table: string): string {
+export function renderEgress(table: string, logGroup: number | undefined): string {
   const body = `
 table inet ${table} {${familySets(4)}${familySets(6)}
 	set linked6 { type ifname . ipv6_addr; }
 	chain refuse {
 		meta l4proto tcp reject with tcp reset
 		reject with icmpx admin-prohibited
-	}${familyChains(4)}${familyChains(6)}
+	}${familyChains(4, logGroup)}${familyChains(6, logGroup)}
 	chain forward {
 		type filter hook forward priority -10; policy accept;
 		ip saddr @policed4 goto leaving4
@@ -229,16 +272,17 @@ table bridge ${table} {
 	set places6 { type ifname . ether_addr . ipv6_addr; }
 	set near4 { type ifname . ipv4_addr; flags interval; }
 	set near6 { type ifname . ipv6_addr; flags interval; }
+	set quiet { type ifname; size ${MAX_QUIET}; flags dynamic, timeout; timeout ${QUIET_SECONDS}s; }
 	chain entering {
 		ether type ip iifname . ether saddr . ip saddr @places4 accept
 		ether type arp iifname . ether saddr . arp saddr ip @places4 accept
 		ether type ip6 iifname . ether saddr . ip6 saddr @places6 accept
-		drop
+		${dropTold(FOREIGN_SENDER, logGroup)}
 	}
 	chain passing {
 		ether type arp accept
 		${[...bridgeChains(4), ...bridgeChains(6)].join("\n\t\t")}
-		drop
+		${dropTold(FOREIGN_ROUTER, logGroup)}
 	}
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
@@ -255,8 +299,14 @@ table bridge ${table} {
 }
 
 /** Name of an empty chain that tells which rules a table has. */
-export function egressVersion(table: string): string {
-  return /chain (version_[0-9a-f]+)/.exec(renderEgress(table))?.[1] ?? "";
+export function egressVersion(table: string, logGroup: number | undefined): string {
+  return /chain (version_[0-9a-f]+)/.exec(renderEgress(table, logGroup))?.[1] ?? "";
+}
+
+/** The group of nfnetlink_log that a table logs to: the same for each daemon of a name, another for each name. */
+export function logGroupOf(table: string): number {
+  const MIN_GROUP = 1024;
+  return MIN_GROUP + (createHash("sha256").update(table).digest().readUInt32BE(0) % (65_536 - MIN_GROUP));
 }
 
 function versionOf(body: string): string {

@@ -2,32 +2,24 @@ import { DhowError, type Logger } from "../../lib/mod.ts";
 import { flushFlowsOf, isErrno, type NetlinkSocket, type TableChange } from "../../linux/mod.ts";
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
 import type { ForwardedAnswer, SandboxDnsOptions } from "../dns/types.ts";
-import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import { formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import { DenialLog, type DeniedFrame, type DeniedPacket } from "./denial-log.ts";
 import { allowsEverything, allowsName } from "./domains.ts";
 import { type PolicedPlace, placeElements, RECORD_MS } from "./egress-table.ts";
 import { KernelTables } from "./kernel-tables.ts";
 import { canBeNamed, forgetExpired, type Opened, openedChanges, openedKey, readOpened } from "./opened.ts";
+import { ipProtocolName } from "./protocols.ts";
+import { type RefusedName, RefusedNames } from "./refused.ts";
 import { type EgressReport, readReport } from "./report.ts";
 
 /** A name's address stays open for so long at least: clients keep what they have looked up for longer than they are told. */
 const MIN_TTL_MS = 60_000;
 const MAX_TTL_MS = 24 * 3600 * 1000;
-/** So many addresses of names, and names that were refused, one container may have. */
+/** So many addresses of names one container may have. */
 const MAX_NAMED = 4096;
-const MAX_REFUSED = 256;
-/** So many refused names of one container are told of in a minute: events of others must not be lost for them. */
-const MAX_TOLD = 20;
-const TOLD_MS = 60_000;
+const DENIED = "denied by the egress policy";
 /** How often it is looked whether somebody has taken the tables away, as `nft flush ruleset` does. */
 const WATCH_MS = 2000;
-
-/** A name that was refused. */
-export interface RefusedName {
-  readonly name: string;
-  readonly queries: number;
-  /** In ms since 1970. */
-  readonly lastAt: number;
-}
 
 /** A place with what it is held to. */
 interface HeldPlace extends PolicedPlace {
@@ -39,18 +31,25 @@ interface Policed {
   policy: EgressPolicy;
   places: readonly HeldPlace[];
   readonly opened: Map<string, Opened>;
-  readonly refused: Map<string, RefusedName>;
-  /** How many refused names were told of since `since`. */
-  told: { readonly since: number; readonly count: number };
+  readonly refused: RefusedNames;
 }
+
+/** What a policy denied, or would have: a name, or a destination with the names by which the container came to it. */
+export type EgressDenied =
+  | { readonly kind: "name"; readonly name: string }
+  | (Omit<DeniedPacket, "source"> & { readonly kind: "packet"; readonly names: readonly string[] });
 
 export interface EgressDeps {
   /** Name of the tables. */
   readonly tableName: string;
   readonly netfilter: NetlinkSocket;
   readonly log: Logger;
-  /** Told when a container asks for a name that it may not reach. */
-  readonly onRefused?: ((containerId: string, name: string) => void) | undefined;
+  /** Name of an interface of the host. */
+  readonly interfaceName: (index: number) => string | undefined;
+  /** Told what a container may not reach, when it tries: each name once, a destination once in a while, all of it at a limited rate. */
+  readonly onDenied?: ((containerId: string, denial: EgressDenied) => void) | undefined;
+  /** Writes down what `refused` tells of a container. */
+  readonly record?: ((containerId: string) => void) | undefined;
 }
 
 /** A container under a policy after a restart of the daemon. */
@@ -58,9 +57,8 @@ export interface RestoredPolicy {
   readonly containerId: string;
   readonly policy: EgressPolicy;
   readonly places: readonly PolicedPlace[];
+  readonly refused: readonly RefusedName[];
 }
-
-const _familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
 
 /** The egress policies of containers: what they say is in the kernel, and holds whether a daemon runs or not. */
 export class Egress {
@@ -70,16 +68,26 @@ export class Egress {
   /** Places of containers that have ended, until their interface is gone; by that. */
   readonly #leaving = new Map<string, HeldPlace>();
   #watch: ReturnType<typeof setInterval> | undefined;
+  readonly #denials: DenialLog;
 
   constructor(deps: EgressDeps) {
     this.#deps = deps;
+    this.#denials = new DenialLog({
+      log: deps.log,
+      onPacket: (packet) => this.#onDenied(packet),
+      onFrame: (frame) => this.#onFrame(frame),
+    });
     this.#kernel = new KernelTables(deps.tableName, deps.netfilter);
   }
 
   /** Makes the tables where they are not, in the namespace that this thread is in: the host's. Before `add`. @throws unavailable */
   prepare(): void {
-    if (this.#kernel.isWhole()) return;
-    this.reinstall();
+    if (!this.#kernel.isWhole()) this.reinstall();
+    this.#readDenials();
+  }
+
+  #readDenials(): void {
+    this.#denials.open(this.#kernel.logGroup, () => this.#kernel.isLogging());
   }
 
   /**
@@ -87,21 +95,27 @@ export class Egress {
    * @throws {NetlinkError} nothing holds then, and the container must not run
    */
   add(containerId: string, policy: EgressPolicy, place: PolicedPlace): void {
-    const known = this.#policed.get(containerId);
-    const policed: Policed = known ?? {
-      containerId,
-      policy,
-      places: [],
-      opened: new Map(),
-      refused: new Map(),
-      told: { since: 0, count: 0 },
-    };
+    const policed = this.#policed.get(containerId) ?? this.#made({ containerId, policy, places: [], refused: [] });
     this.#kernel.commit([...this.#kernel.changes("put", placeElements(policy, place)), ...this.#openedChanges(policed, place.addresses)]);
     // what began before it is not to pass as something that it has let pass
     this.#forgetFlows(place.addresses);
     policed.places = [...policed.places, { ...place, policy }];
     this.#policed.set(containerId, policed);
     this.#watchTables();
+  }
+
+  #made({ containerId, policy, places, refused }: RestoredPolicy): Policed {
+    const held = places.map((place) => ({ ...place, policy }));
+    const names = new RefusedNames(refused, () => this.#record(containerId));
+    return { containerId, policy, places: held, opened: new Map(), refused: names };
+  }
+
+  #record(containerId: string): void {
+    try {
+      this.#deps.record?.(containerId);
+    } catch (error) {
+      this.#deps.log.warn("names that an egress policy refused can't be written down", { container: containerId, error });
+    }
   }
 
   /** A container has ended. Whoever still is in its sandbox is held to its policy until `remove`. */
@@ -149,17 +163,7 @@ export class Egress {
    * @throws {NetlinkError} @throws unavailable
    */
   restore(restored: readonly RestoredPolicy[]): void {
-    for (const { containerId, policy, places } of restored) {
-      const held = places.map((place) => ({ ...place, policy }));
-      this.#policed.set(containerId, {
-        containerId,
-        policy,
-        places: held,
-        opened: new Map(),
-        refused: new Map(),
-        told: { since: 0, count: 0 },
-      });
-    }
+    for (const policed of restored) this.#policed.set(policed.containerId, this.#made(policed));
     const isThere = this.#kernel.isWhole();
     if (restored.length === 0 && !isThere) return;
     // another version's table is replaced
@@ -168,6 +172,7 @@ export class Egress {
     const wanted = this.#places().map((place) => placeElements(place.policy, place));
     this.#kernel.commit([...wanted.flatMap((elements) => this.#kernel.changes("put", elements)), ...this.#kernel.strays(wanted)]);
     this.#watchTables();
+    if (restored.length > 0) this.#readDenials();
     if (!isThere) for (const policed of this.#policed.values()) this.#kernel.commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
@@ -193,6 +198,8 @@ export class Egress {
   close(): void {
     clearInterval(this.#watch);
     this.#watch = undefined;
+    this.#denials.close();
+    for (const { refused } of this.#policed.values()) refused.flush();
   }
 
   /** Makes the tables anew after somebody took them away. */
@@ -232,16 +239,33 @@ export class Egress {
   }
 
   #refuse(policed: Policed, name: string): void {
-    const { containerId, refused } = policed;
-    const known = refused.get(name);
-    if (known === undefined && refused.size >= MAX_REFUSED) {
-      const [oldest] = refused.keys();
-      refused.delete(oldest ?? "");
-    }
-    // the last ones come last
-    refused.delete(name);
-    refused.set(name, { name, queries: (known?.queries ?? 0) + 1, lastAt: Date.now() });
-    if (known === undefined && mayTell(policed)) this.#deps.onRefused?.(containerId, name);
+    if (policed.refused.note(name)) this.#tell(policed, { kind: "name", name });
+  }
+
+  /** The names that a container was refused. */
+  refused(containerId: string): RefusedName[] {
+    return this.#policed.get(containerId)?.refused.list() ?? [];
+  }
+
+  #onDenied({ source, ...packet }: DeniedPacket): void {
+    const policed = [...this.#policed.values()].find((one) => addressesOf(one).includes(source));
+    if (policed === undefined) return;
+    const names = [...policed.opened.values()].flatMap((opened) => (opened.address === packet.address ? [...opened.names] : []));
+    this.#tell(policed, { kind: "packet", ...packet, names: [...new Set(names)] });
+  }
+
+  #onFrame({ port, ...frame }: DeniedFrame): void {
+    const name = this.#deps.interfaceName(port);
+    const policed = [...this.#policed.values()].find(({ places }) => places.some(({ hostInterface }) => hostInterface === name));
+    if (policed !== undefined) this.#deps.log.info(DENIED, { container: policed.containerId, ...frame });
+  }
+
+  #tell({ containerId, policy, refused }: Policed, denial: EgressDenied): void {
+    const { log, onDenied } = this.#deps;
+    const fields = denial.kind === "name" ? { name: denial.name } : packetFields(denial);
+    log.info(policy.mode === "learn" ? "not in the egress policy" : DENIED, { container: containerId, ...fields });
+    // the kernel limits packets by a rate of its own
+    if (denial.kind === "name" || refused.mayTell()) onDenied?.(containerId, denial);
   }
 
   /** Opens the addresses of a name for a container, before it hears of them. False: it must not. */
@@ -295,7 +319,7 @@ export class Egress {
     return readReport({
       policy: policed.policy,
       addresses: addressesOf(policed),
-      refused: [...policed.refused.values()],
+      refused: policed.refused.list(),
       list: (set) => this.#kernel.list("inet", set),
     });
   }
@@ -334,10 +358,6 @@ function addressesOf({ places }: Policed): string[] {
   return places.flatMap(({ addresses }) => addresses);
 }
 
-/** Whether one more refused name is told of; counts it. */
-function mayTell(policed: Policed): boolean {
-  const { since, count } = policed.told;
-  const isOver = Date.now() - since > TOLD_MS;
-  policed.told = isOver ? { since: Date.now(), count: 1 } : { since, count: count + 1 };
-  return isOver || count < MAX_TOLD;
+function packetFields({ address, protocol, port, names }: EgressDenied & { readonly kind: "packet" }): Readonly<Record<string, unknown>> {
+  return { protocol: ipProtocolName(protocol), address, ...(port !== 0 && { port }), ...(names.length > 0 && { names: names.join(" ") }) };
 }

@@ -14,7 +14,15 @@ import {
 } from "../../linux/mod.ts";
 import { runNft } from "../firewall.ts";
 import { type Family, formatIp, ipOfBytes } from "../ip.ts";
-import { type EgressElements, egressVersion, LIVE_SETS, type PolicedPlace, placeElements, renderEgress } from "./egress-table.ts";
+import {
+  type EgressElements,
+  egressVersion,
+  LIVE_SETS,
+  logGroupOf,
+  type PolicedPlace,
+  placeElements,
+  renderEgress,
+} from "./egress-table.ts";
 
 const NO_PLACE: PolicedPlace = { bridge: "", hostInterface: "", mac: "00:00:00:00:00:00", addresses: [], subnets: [] };
 
@@ -23,24 +31,45 @@ export class KernelTables {
   readonly #name: string;
   readonly #netfilter: NetlinkSocket;
   readonly #tables: { readonly inet: NftTable; readonly bridge: NftTable };
-  readonly #version: string;
+  readonly #versions: { readonly logging: string; readonly silent: string };
+
+  /** The group of nfnetlink_log that denied packets are logged to. */
+  readonly logGroup: number;
 
   constructor(name: string, netfilter: NetlinkSocket) {
     this.#name = name;
     this.#netfilter = netfilter;
-    this.#version = egressVersion(name);
+    this.logGroup = logGroupOf(name);
+    this.#versions = { logging: egressVersion(name, this.logGroup), silent: egressVersion(name, undefined) };
     this.#tables = { inet: { family: NFPROTO.INET, name }, bridge: { family: NFPROTO.BRIDGE, name } };
   }
 
-  /** Makes them without any policy, in place of what is there, in the namespace that this thread is in. Spawns nft(8). @throws unavailable */
+  /**
+   * Makes them without any policy, in place of what is there, in the namespace that this thread is in; without rules that log where the
+   * kernel has none. Spawns nft(8). @throws unavailable
+   */
   make(): void {
-    runNft(renderEgress(this.#name));
+    try {
+      runNft(renderEgress(this.#name, this.logGroup));
+    } catch {
+      runNft(renderEgress(this.#name, undefined));
+    }
   }
 
   /** Whether the kernel has the tables with the rules of this version. @throws {NetlinkError} */
   isWhole(): boolean {
+    const { logging, silent } = this.#versions;
+    return (this.#hasChain("inet", logging) || this.#hasChain("inet", silent)) && this.#hasChain("bridge", "entering");
+  }
+
+  /** Whether denied packets are logged. @throws {NetlinkError} */
+  isLogging(): boolean {
+    return this.#hasChain("inet", this.#versions.logging);
+  }
+
+  #hasChain(table: "inet" | "bridge", chain: string): boolean {
     try {
-      return hasChain(this.#netfilter, this.#tables.inet, this.#version) && hasChain(this.#netfilter, this.#tables.bridge, "entering");
+      return hasChain(this.#netfilter, this.#tables[table], chain);
     } catch (error) {
       // a family whose module isn't loaded, or not there: making the tables tells
       if (isErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT")) return false;

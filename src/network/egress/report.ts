@@ -1,8 +1,8 @@
 import type { ListedElement } from "../../linux/mod.ts";
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
 import { type Family, formatIp, ipOfBytes } from "../ip.ts";
-import type { RefusedName } from "./egress.ts";
 import { RECORD_MS } from "./egress-table.ts";
+import type { RefusedName } from "./refused.ts";
 
 /** A destination that a policy denied, or would have. */
 export interface DeniedDestination {

@@ -13,7 +13,7 @@ export interface ContainerEgress {
   readonly Open: readonly EgressName[];
   /** The last one first. Under `learn`: what `enforce` would have denied. */
   readonly Denied: readonly EgressDenial[];
-  /** Names that are not in the list and were asked for; since this daemon started. */
+  /** Names that are not in the list and were asked for; the last one first. */
   readonly DeniedNames: readonly EgressDeniedName[];
   /** What `Allow` would have to be for everything that was seen. */
   readonly Suggested: readonly string[];

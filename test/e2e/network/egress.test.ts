@@ -169,6 +169,52 @@ describe("a container under a policy", () => {
     expect(Packets).toBeGreaterThan(DeniedPackets);
   });
 
+  test("has what it may not reach logged and told as events, each destination once in a while", async () => {
+    await run("app", `${ALLOWED},*.example.net`);
+    const id = await daemon.ok("inspect", "-f", "{{.Id}}", "app");
+    const logged = (): string[] =>
+      daemon.log.split("\n").filter((line) => line.includes("denied by the egress policy") && line.includes(id));
+    const lines = (...fields: readonly string[]): string[] =>
+      logged().filter((line) => fields.every((field) => line.includes(` ${field}`)));
+    await reach("app", FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN6, `${HOST} 8000`, "other.org");
+    await inside("app", `ping -c 2 -i 0.2 -W 1 ${FORBIDDEN}`);
+    await until("the last packet is logged", () => lines("protocol=icmp", `address=${FORBIDDEN}`).length > 0);
+    expect(lines("protocol=tcp", `address=${FORBIDDEN}`, "port=80")).toHaveLength(1);
+    expect(lines("protocol=tcp", `address=${FORBIDDEN6}`, "port=80")).toHaveLength(1);
+    expect(lines("protocol=tcp", `address=${HOST}`, "port=8000")).toHaveLength(1);
+    expect(lines("protocol=icmp")).toHaveLength(1);
+    expect(lines("name=other.org")).toHaveLength(1);
+    expect(logged()).toHaveLength(5);
+    const format = '{{index .Actor.Attributes "egress.protocol"}} {{index .Actor.Attributes "egress.address"}}';
+    const events = await daemon.ok("events", ...["--since", "1m", "--until", "0s", "--filter", "event=egress-denied", "--format", format]);
+    expect(events.split("\n")).toContain(`icmp ${FORBIDDEN}`);
+    // a flood is a bounded number of lines, and others are heard all the same
+    await run("flood", ALLOWED);
+    const flood = await daemon.ok("inspect", "-f", "{{.Id}}", "flood");
+    for (let last = 100; last < 220; last++) await send("flood", `203.0.113.${last}`);
+    await reach("app", "203.0.113.9");
+    await until("the other's packet is logged", () => lines("address=203.0.113.9").length > 0);
+    const count = daemon.log.split("\n").filter((line) => line.includes("denied by") && line.includes(flood)).length;
+    expect(count).toBeGreaterThanOrEqual(20);
+    expect(count).toBeLessThan(60);
+    expect((await report("flood")).Denied).toHaveLength(120);
+  });
+
+  test("has the names that it was refused kept, whatever becomes of the daemon", async () => {
+    await run("app", "example.org");
+    await inside("app", "nslookup one.test; nslookup two.test");
+    await daemon.kill9();
+    await daemon.launch();
+    const refused = async (): Promise<string[]> => (await report("app")).DeniedNames.map(({ Name }) => Name);
+    expect(await refused()).toEqual(["two.test", "one.test"]);
+    await inside("app", "nslookup one.test");
+    await daemon.restart();
+    expect(await refused()).toEqual(["one.test", "two.test"]);
+    await daemon.ok("kill", "app");
+    await daemon.ok("wait", "app");
+    await until("the report is written", async () => (await refused()).length > 0);
+  });
+
   test("is told it at once", async () => {
     await run("app", ALLOWED);
     const { stderr } = await daemon.docker("exec", "app", "nc", FORBIDDEN, "80");
@@ -308,6 +354,7 @@ describe("a container that wants out", () => {
     await send("app", ALLOWED, own);
     await until("a datagram", () => datagrams.length > 0);
     expect(datagrams.splice(0)).toEqual([{ text: "app", from: HOST }]);
+    await until("a frame is logged", () => daemon.log.includes(`reason="not its own address"`));
     await inside("app", "ip link set eth0 address 02:42:00:00:00:99");
     expect(await ask("app", ALLOWED)).toBe("");
   });
@@ -325,6 +372,7 @@ describe("a container that wants out", () => {
     await send("app", FORBIDDEN);
     expect(await ask("app", FORBIDDEN)).toBe("");
     expect(datagrams).toEqual([]);
+    await until("a frame is logged", () => daemon.log.includes(`reason="by a neighbour that routes"`));
     // without the policy it is one
     await daemon.ok("run", "-d", "--name", "free", "--network", "near", "--cap-add", "NET_ADMIN", "busybox", "sleep", "1000");
     await inside("free", `ip route replace default via ${await address("router", "near")}`);
