@@ -283,7 +283,7 @@ async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Sto
     hostGatewayIps: config.hostGatewayIps,
     ulaSeed: daemonId,
     defaultNetworkOptions: config.defaultNetworkOptions,
-    plugin: (name) => plugins.get(name, "NetworkDriver"),
+    plugin: (name, kind) => plugins.get(name, kind),
     cluster: config.cluster && (await clusterSettings(config.cluster, config.dataRoot)),
     mtu: config.mtu,
     ipForward: config.isIpForward,

@@ -2,6 +2,7 @@ import { containerMigrations } from "./containers.ts";
 import type { Migration } from "./database.ts";
 import { endpointMigrations } from "./endpoints.ts";
 import { imageMigrations } from "./images.ts";
+import { ipamGrantMigrations } from "./ipam-grants.ts";
 import { layerMigrations } from "./layers.ts";
 import { leaseMigrations } from "./leases.ts";
 import { socketMigrations } from "./sockets.ts";
@@ -11,6 +12,7 @@ export * from "./containers.ts";
 export * from "./database.ts";
 export * from "./endpoints.ts";
 export * from "./images.ts";
+export * from "./ipam-grants.ts";
 export * from "./layers.ts";
 export * from "./leases.ts";
 export * from "./sockets.ts";
@@ -25,4 +27,5 @@ export const MIGRATIONS: readonly Migration[] = [
   ...endpointMigrations,
   ...leaseMigrations,
   ...socketMigrations,
+  ...ipamGrantMigrations,
 ];

@@ -23,8 +23,13 @@ export interface SubnetUse {
 
 /** The addresses of one network, given out one by one. Each implementation passes `addresses-suite.ts`. */
 export interface AddressSource {
-  /** Takes an address of a family, the one that is asked for or any. @throws conflict, forbidden, invalid in docker's words */
-  take(family: Family, wanted?: string): MaybePromise<TakenAddress>;
+  /**
+   * Takes an address of a family, the one that is asked for or any, for an interface with the MAC address `mac`, if that is known.
+   * @throws conflict, forbidden, invalid in docker's words
+   */
+  take(family: Family, wanted?: string, mac?: Uint8Array): MaybePromise<TakenAddress>;
+  /** The MAC address of an interface that has none yet, where it has to be known first. */
+  chooseMac?(): MaybePromise<Uint8Array | undefined>;
   /** Marks one as in use that a container has from a former life of the daemon. */
   mark(ip: Ip): MaybePromise<void>;
   /** Gives one back. */

@@ -9,6 +9,8 @@ export interface IpamPool {
   readonly gateway?: string | undefined;
   /** Addresses that others have, by name. */
   readonly auxAddresses?: Readonly<Record<string, string>> | undefined;
+  /** What an IPAM plug-in calls the space that the subnet is of. */
+  readonly addressSpace?: string | undefined;
 }
 
 /** A pool that is asked for; without a subnet the IPAM driver chooses one. */

@@ -42,6 +42,6 @@ export interface NetworkingOptions {
   readonly poolSize?: number | undefined;
   /** Default /etc/resolv.conf. */
   readonly hostResolvConf?: string | undefined;
-  /** The plug-in of a name, for networks of other drivers than these. @throws notFound in docker's words */
-  readonly plugin?: ((name: string) => Promise<Plugin>) | undefined;
+  /** The plug-in of a name, for networks of other drivers than these, and addresses of other IPAM drivers. @throws notFound in docker's words */
+  readonly plugin?: ((name: string, kind: "NetworkDriver" | "IpamDriver") => Promise<Plugin>) | undefined;
 }

@@ -1,6 +1,6 @@
 import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
 import { currentNetns, deleteLink, type Fd, findLink, insideNetns, isErrno, listLinks, NETLINK, NetlinkSocket } from "../linux/mod.ts";
-import { EndpointsTable } from "../metadata/mod.ts";
+import { EndpointsTable, type IpamGrantRow, IpamGrantsTable } from "../metadata/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { claimBridge } from "./bridge-claim.ts";
@@ -22,6 +22,8 @@ import { type InterfaceStats, interfaceStats, mirroredStats } from "./interface-
 import { formatIp, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
 import { DEFAULT_POOLS } from "./ipam.ts";
+import { IpamGrants } from "./ipam-grants.ts";
+import { IPAM_DRIVER } from "./ipam-plugin.ts";
 import { Names } from "./names.ts";
 import { BRIDGE_DRIVER, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
@@ -65,6 +67,7 @@ export class Networking {
   readonly #names = new Names();
   readonly #dnsServer: DnsServer;
   readonly #networks: Networks;
+  readonly #grants: IpamGrants;
   readonly #bridges: BridgeDriver;
   readonly #drivers: ReadonlyMap<string, NetworkDriver>;
   readonly #predefined = new Map<string, NetworkConfig>();
@@ -103,7 +106,16 @@ export class Networking {
     this.#drivers = new Map(own.map((driver) => [driver.name, driver]));
     const given = options.defaultAddressPools ?? [];
     const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, ownIpv6(options)];
+    this.#grants = new IpamGrants({
+      table: new IpamGrantsTable(options.db),
+      log: this.#log.child({ part: "ipam" }),
+      plugin: async (name) => {
+        if (options.plugin === undefined) throw new DhowError("notFound", `plugin ${JSON.stringify(name)} not found`);
+        return options.plugin(name, IPAM_DRIVER);
+      },
+    });
     this.#networks = new Networks({
+      grants: this.#grants,
       table: this.#table,
       log: this.#log,
       driver: (name) => (name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? this.#remote(name))),
@@ -147,7 +159,13 @@ export class Networking {
   #remote(name: string): NetworkDriver | undefined {
     const { plugin } = this.#o;
     if (plugin === undefined) return undefined;
-    return new RemoteDriver(name, { home: this.#home, route: this.#route, log: this.#log, reclaim: () => this.#reaper.reclaim(), plugin });
+    return new RemoteDriver(name, {
+      home: this.#home,
+      route: this.#route,
+      log: this.#log,
+      reclaim: () => this.#reaper.reclaim(),
+      plugin: (driver) => plugin(driver, "NetworkDriver"),
+    });
   }
 
   #bridgeDeps(): BridgeDeps {
@@ -194,6 +212,7 @@ export class Networking {
       await this.#networks.start();
       this.#sweepBridges();
       this.#restore();
+      this.#grants.resume((grant) => this.#isUsed(grant));
       this.#egress.restore(this.#held.policies());
       this.#firewall.install();
       this.#publisher.resume();
@@ -333,6 +352,19 @@ export class Networking {
     for (const name of this.#pluggedIn(links)) {
       if (!owned.has(name) && /^veth[0-9a-f]{7}$/.test(name)) this.#unplug(name);
     }
+  }
+
+  /** Whether what an IPAM plug-in gave is a network's, or of an endpoint that was taken up. */
+  #isUsed({ networkId, address }: IpamGrantRow): boolean {
+    const config = this.#networks.config(networkId);
+    if (config === undefined) return false;
+    const reserved = config.pools.flatMap(({ gateway, auxAddresses = {} }) => [gateway, ...Object.values(auxAddresses)]);
+    const isOpen = this.#networks.opened().some((network) => network.config.id === networkId);
+    // those of a network that can't be opened now are not known
+    if (address === "" || !isOpen || reserved.some((text) => text && formatIp(parseIp(text)) === address)) return true;
+    return this.#held
+      .held()
+      .some(({ endpoints }) => endpoints.some((e) => e.network.config.id === networkId && addressesOf(e).includes(address)));
   }
 
   /** The interfaces that are plugged into a bridge of this daemon. */

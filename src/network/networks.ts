@@ -4,7 +4,17 @@ import { firstAddress } from "./addresses.ts";
 import type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { chooseSubnet, type PoolSpec } from "./ipam.ts";
-import { checkPools, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest, type PoolRequest } from "./network-config.ts";
+import type { IpamGrants } from "./ipam-grants.ts";
+import { allocatePools, IpamNetwork, isIpamPlugin } from "./ipam-network.ts";
+import {
+  BRIDGE_DRIVER,
+  checkPools,
+  familiesOf,
+  type IpamPool,
+  type NetworkConfig,
+  type NetworkRequest,
+  type PoolRequest,
+} from "./network-config.ts";
 
 /** A network that containers can be plugged into. */
 export interface OpenNetwork {
@@ -24,6 +34,8 @@ export interface NetworksDeps {
   /** Networks that are in use outside: the host's routes, its name servers, the default bridge. */
   readonly taken: () => readonly Prefix[];
   readonly pools: readonly PoolSpec[];
+  /** What IPAM plug-ins gave. */
+  readonly grants: IpamGrants;
   /** Options that new networks have unless they say otherwise, by driver. */
   readonly defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** The container names and endpoint ids on a network, of running containers. */
@@ -65,11 +77,16 @@ export class Networks {
     const finish = (driver: NetworkDriver | undefined): void | Promise<void> => {
       if (driver === undefined) throw noDriver(config.driver);
       const on = driver.open(config, { isNew: false });
-      const put = (network: DriverNetwork): void => void this.#open.set(config.id, { config, on: network, busy: 0 });
+      const put = (network: DriverNetwork): void => this.#put(config, network);
       return on instanceof Promise ? on.then(put) : put(on);
     };
     const driver = this.#deps.driver(config.driver);
     return driver instanceof Promise ? driver.then(finish) : finish(driver);
+  }
+
+  #put(config: NetworkConfig, network: DriverNetwork): void {
+    const on = isIpamPlugin(config.ipamDriver) ? new IpamNetwork(network, this.#deps.grants, config) : network;
+    this.#open.set(config.id, { config, on, busy: 0 });
   }
 
   list(): NetworkConfig[] {
@@ -166,13 +183,54 @@ export class Networks {
     if (request.driver === "host" || request.driver === "null") {
       throw new DhowError("forbidden", `only one instance of ${JSON.stringify(request.driver)} network is allowed`);
     }
-    if (request.ipamDriver !== "default" && request.ipamDriver !== "null") throw noDriver(request.ipamDriver);
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
     await driver.check(request);
     const draft: NetworkConfig = { ...asComplete(request), scope: driver.scope, pools: givenPools(request.pools) };
+    if (isIpamPlugin(request.ipamDriver)) return this.#makeWithPlugin(draft, request, driver);
     const config: NetworkConfig =
       driver.complete === undefined ? { ...draft, pools: this.#choosePools(request) } : await driver.complete(draft);
+    await this.#openNew(config, driver);
+    return config;
+  }
+
+  /** Makes a network of what an IPAM plug-in gives. */
+  async #makeWithPlugin(draft: NetworkConfig, request: NetworkRequest, driver: NetworkDriver): Promise<NetworkConfig> {
+    if (driver.complete !== undefined) {
+      throw new DhowError(
+        "invalid",
+        `conflicting options: IPAM driver ${draft.ipamDriver} and network driver ${driver.name}, whose hosts share the addresses`,
+      );
+    }
+    const { grants } = this.#deps;
+    const config = { ...draft, pools: await allocatePools(grants, draft, request.pools) };
+    try {
+      this.#checkBridgeOverlap(config);
+      await this.#openNew(config, driver);
+    } catch (error) {
+      await grants.release(grants.of(config.id));
+      throw error;
+    }
+    return config;
+  }
+
+  /** Two bridges can't lead to the same subnet. @throws forbidden in docker's words */
+  #checkBridgeOverlap({ id, driver, pools }: NetworkConfig): void {
+    if (driver !== BRIDGE_DRIVER) return;
+    for (const other of this.list()) {
+      if (other.driver !== BRIDGE_DRIVER || other.isConfigOnly) continue;
+      const both = pools.find(({ subnet }) => other.pools.some((theirs) => doOverlap(parsePrefix(theirs.subnet), parsePrefix(subnet))));
+      if (both === undefined) continue;
+      const named = (network: string): string => `${network} (br-${network.slice(0, 12)})`;
+      const family = both.subnet.includes(":") ? 6 : 4;
+      throw new DhowError(
+        "forbidden",
+        `cannot create network ${named(id)}: conflicts with network ${named(other.id)}: networks have overlapping IPv${family}`,
+      );
+    }
+  }
+
+  async #openNew(config: NetworkConfig, driver: NetworkDriver): Promise<void> {
     const on = await driver.open(config, { isNew: true });
     try {
       this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
@@ -180,8 +238,7 @@ export class Networks {
       await on.remove();
       throw error;
     }
-    this.#open.set(config.id, { config, on, busy: 0 });
-    return config;
+    this.#put(config, on);
   }
 
   /** Completes what is asked for: a subnet for each family that has none, the first address of each as its gateway. */

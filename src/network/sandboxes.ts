@@ -6,7 +6,7 @@ import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
 import { routeByGateways } from "./default-routes.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
-import type { InterfaceAddress, Plugged, PluggedEndpoint } from "./drivers/driver.ts";
+import type { InterfaceAddress, Plugged, PluggedEndpoint, PlugRequest } from "./drivers/driver.ts";
 import type { Egress, RestoredPolicy } from "./egress/egress.ts";
 import { checkPoliced, endpointSysctls, placeOf, portTarget, restoredEndpoint, shownEndpoint, storedEndpoint } from "./endpoint-forms.ts";
 import { type Held, NO_DNS } from "./held.ts";
@@ -145,48 +145,57 @@ export class Sandboxes {
     if (held.egress !== undefined) this.#deps.egress.prepare();
     network.busy++;
     try {
-      const addresses = await this.#takeAddresses(network, wish);
+      const mac = wish.mac ? parseMac(wish.mac) : await network.on.addresses?.chooseMac?.();
+      const addresses = await this.#takeAddresses(network, wish, mac);
+      const endpoint = await this.#plugAddressed(held, { network, wish, addresses, mac, index });
       try {
-        const options = wish.options ?? {};
-        const interfaceName = this.#interfaceName(held, network, options);
-        const endpointId = randomId();
-        const mac = wish.mac ? parseMac(wish.mac) : undefined;
-        const request = {
-          ...{ containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options },
-          beforeUp: (made: Plugged) => this.#police(held, network, { ...made, addresses }),
-        };
-        const made = network.on.plug(request);
-        const plugged: Plugged = made instanceof Promise ? await made : made;
-        const endpoint = {
-          network,
-          wish,
-          interfaceName,
-          plugged: { ...plugged, containerId, endpointId, interfaceName, addresses },
-        };
-        try {
-          this.#finishInterface(held, endpoint);
-          this.#condition(held, endpoint);
-        } catch (error) {
-          await network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns });
-          throw error;
-        }
-        return endpoint;
+        this.#finishInterface(held, endpoint);
+        this.#condition(held, endpoint);
       } catch (error) {
-        for (const a of [addresses[4], addresses[6]]) if (a !== undefined) await network.on.addresses?.free(parseIp(a.address));
+        await network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns });
         throw error;
       }
+      return endpoint;
     } finally {
       network.busy--;
     }
   }
 
-  async #takeAddresses({ config, on }: OpenNetwork, wish: EndpointWish): Promise<Readonly<Record<Family, InterfaceAddress | undefined>>> {
+  /** Plugs in what has its addresses; they are free again when that fails. */
+  async #plugAddressed(
+    held: Held,
+    { network, wish, addresses, mac, index }: Pick<HeldEndpoint, "network" | "wish"> & Pick<PlugRequest, "addresses" | "mac" | "index">,
+  ): Promise<HeldEndpoint> {
+    const { containerId, netns } = held;
+    try {
+      if (netns === undefined) throw new DhowError("conflict", `connect container ${containerId}: its network namespace is not at hand`);
+      const options = wish.options ?? {};
+      const interfaceName = this.#interfaceName(held, network, options);
+      const endpointId = randomId();
+      const request = {
+        ...{ containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options },
+        beforeUp: (made: Plugged) => this.#police(held, network, { ...made, addresses }),
+      };
+      const made = network.on.plug(request);
+      const plugged: Plugged = made instanceof Promise ? await made : made;
+      return { network, wish, interfaceName, plugged: { ...plugged, containerId, endpointId, interfaceName, addresses } };
+    } catch (error) {
+      for (const a of [addresses[4], addresses[6]]) if (a !== undefined) await network.on.addresses?.free(parseIp(a.address));
+      throw error;
+    }
+  }
+
+  async #takeAddresses(
+    { config, on }: OpenNetwork,
+    wish: EndpointWish,
+    mac: Uint8Array | undefined,
+  ): Promise<Readonly<Record<Family, InterfaceAddress | undefined>>> {
     const source = on.addresses;
     if (source === undefined) return NO_ADDRESSES;
     const taken: Record<Family, InterfaceAddress | undefined> = { 4: undefined, 6: undefined };
     try {
       for (const family of familiesOf(config)) {
-        const got = source.take(family, (family === 4 ? wish.ipv4 : wish.ipv6) || undefined);
+        const got = source.take(family, (family === 4 ? wish.ipv4 : wish.ipv6) || undefined, mac);
         const { ip, prefixLength } = got instanceof Promise ? await got : got;
         taken[family] = { address: formatIp(ip), prefixLength };
       }

@@ -241,6 +241,7 @@ export class NetworksService implements NetworksApi {
   #status({ id, pools }: NetworkFacts): { readonly Status?: NetworkStatus } {
     if (pools.length === 0) return {};
     const uses = this.#deps.networking.subnetUses(id);
+    if (uses.length === 0) return {};
     const subnets = uses.map(({ subnet, used, free }) => [subnet, { IPsInUse: used, DynamicIPsAvailable: free }] as const);
     return { Status: { IPAM: { Subnets: Object.fromEntries(subnets) } } };
   }

@@ -76,11 +76,11 @@ export class RemoteDriver implements NetworkDriver {
 function poolsOf({ pools }: NetworkConfig, family: Family): Readonly<Record<string, unknown>>[] {
   return pools
     .filter(({ subnet }) => subnet.includes(":") === (family === 6))
-    .map(({ subnet, gateway, auxAddresses = {} }: IpamPool) => {
+    .map(({ subnet, gateway, auxAddresses = {}, addressSpace = "LocalDefault" }: IpamPool) => {
       const { length } = parsePrefix(subnet);
       const withLength = (address: string): string => `${address}/${length}`;
       return {
-        AddressSpace: "LocalDefault",
+        AddressSpace: addressSpace,
         Pool: subnet,
         Gateway: gateway ? withLength(gateway) : "",
         AuxAddresses: Object.fromEntries(Object.entries(auxAddresses).map(([name, address]) => [name, withLength(address)])),
