@@ -5,22 +5,17 @@ import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./dae
 import { startEngine } from "./daemon-engine.ts";
 import { KeptSockets } from "./daemon-kept-sockets.ts";
 import { listenAddresses } from "./daemon-listen.ts";
+import { MemoryKeeper } from "./daemon-memory.ts";
 import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, selfCommand, takeHostNamespace } from "./daemon-namespace.ts";
 import { LiveConfig, reload } from "./daemon-reload.ts";
 import { findHolder, lockRoot } from "./daemon-roots.ts";
 import { prepareSockets, type SocketStore, startSockets } from "./daemon-sockets.ts";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
-import { isAlive, madviseTrim, setTimeSlice } from "./linux/mod.ts";
+import { isAlive, setTimeSlice } from "./linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
 import { type ApiServer, createServer } from "./server/mod.ts";
 
-const TRIM_LOOK_MS = 1000;
-const TRIM_LOOK_MOST_MS = 8000;
-/** Share of a processor that a daemon with nothing to do stays below. */
-const TRIM_BUSY_SHARE = 0.02;
-const TRIM_BUSY_MS = 30_000;
-const TRIM_GROWTH_BYTES = 4 * 1024 * 1024;
 const DRAIN_MS = 2000;
 /** The shortest that Linux has: a DNS answer takes less. */
 const TIME_SLICE_NS = 100_000;
@@ -137,8 +132,10 @@ class Daemon implements AsyncDisposable {
       fileHelper: [...selfCommand(), "internal-files"],
     });
     const metrics = config.metricsAddress === "" ? undefined : new DaemonMetrics(engine);
+    const memory = stack.use(new MemoryKeeper());
     const onRequest = (): void => {
       warmer.touch();
+      memory.touch();
       metrics?.countRequest();
     };
     const measured = metrics?.measured(engine.api) ?? engine.api;
@@ -161,7 +158,6 @@ class Daemon implements AsyncDisposable {
       hangup.follow = () => {};
     });
     for (const setting of config.ignored) log.warn("a setting of dockerd's has no effect here", { setting });
-    stack.defer(trimWhenIdle());
     log.info("daemon has completed initialization", { version: VERSION });
     return new Daemon(stack.move(), stop.promise);
   }
@@ -209,38 +205,4 @@ async function listenAll(server: ApiServer, config: DaemonConfig, log: Logger): 
     const listener = await server.listen(address);
     log.info("API listen on", { address: listener.address });
   }
-}
-
-/**
- * Gives memory back once the daemon has nothing to do and has grown: garbage, and the pages of code that it used once (what is needed again
- * comes from the page cache). While it always has something to do, the pages alone, and not often: 20 ms in which nothing else is done.
- * Looks less and less often while nothing happens. Returns what ends it.
- */
-function trimWhenIdle(): () => void {
-  let last = process.cpuUsage();
-  let atRest = 0;
-  let wasTrimmed = false;
-  let busyMs = 0;
-  let waitMs = TRIM_LOOK_MS;
-  const look = (): void => {
-    const used = process.cpuUsage(last);
-    const isBusy = used.user + used.system > waitMs * TRIM_BUSY_SHARE * 1000;
-    const rss = process.memoryUsage.rss();
-    busyMs = isBusy ? busyMs + waitMs : 0;
-    // only some time after a trim does it show what is needed at rest
-    if (!isBusy && (wasTrimmed || rss < atRest)) atRest = rss;
-    wasTrimmed = !isBusy && rss > atRest + TRIM_GROWTH_BYTES;
-    if (wasTrimmed) Bun.gc(true);
-    if (wasTrimmed || busyMs >= TRIM_BUSY_MS) {
-      madviseTrim();
-      busyMs = 0;
-    }
-    waitMs = isBusy || wasTrimmed ? TRIM_LOOK_MS : Math.min(waitMs * 2, TRIM_LOOK_MOST_MS);
-    last = process.cpuUsage();
-    timer = setTimeout(look, waitMs);
-    timer.unref();
-  };
-  let timer = setTimeout(look, waitMs);
-  timer.unref();
-  return () => clearTimeout(timer);
 }
