@@ -45,11 +45,7 @@ export class MemoryKeeper implements Disposable {
     const isBusy = this.#isTouched || user + system > this.#waitMs * BUSY_SHARE * 1000;
     this.#isTouched = false;
     if (isBusy) this.#whileBusy();
-    else if (this.#trimsLeft > 0 && process.memoryUsage.rss() > this.#trimmedBytes + GROWTH_BYTES) {
-      Bun.gc(true);
-      this.#trim();
-      this.#trimsLeft--;
-    }
+    else this.#whileQuiet();
     this.#last = process.cpuUsage();
     this.#plan(isBusy ? LOOK_MS : Math.min(this.#waitMs * 2, LOOK_MOST_MS));
   }
@@ -58,6 +54,14 @@ export class MemoryKeeper implements Disposable {
     this.#trimsLeft = TRIMS;
     this.#busyMs += this.#waitMs;
     if (this.#busyMs >= BUSY_MS) this.#trim();
+  }
+
+  #whileQuiet(): void {
+    this.#busyMs = 0;
+    if (this.#trimsLeft === 0 || process.memoryUsage.rss() < this.#trimmedBytes + GROWTH_BYTES) return;
+    Bun.gc(true);
+    this.#trim();
+    this.#trimsLeft--;
   }
 
   #trim(): void {
