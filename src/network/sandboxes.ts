@@ -227,7 +227,7 @@ export class Sandboxes {
     insideNetns(this.#deps.home, netns.fd, () => {
       using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
       const index = findLink(inside, interfaceName)?.index ?? 0;
-      inside.request(...more.map((text) => addIpAddress(index, ipBytes(parseIp(text)), text.includes(":") ? 64 : 16)));
+      if (more.length > 0) inside.request(...more.map((text) => addIpAddress(index, ipBytes(parseIp(text)), text.includes(":") ? 64 : 16)));
       for (const { path, value } of sysctls) {
         try {
           writeFileSync(path, value);

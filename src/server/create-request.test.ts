@@ -46,7 +46,7 @@ describe("createRequest()", () => {
     expect(request.HostConfig?.NetworkMode).toBe("bridge");
     expect(request.NetworkingConfig).toEqual({ EndpointsConfig: { bridge: { Aliases: ["a"] } } });
     const two = { ...value, NetworkingConfig: { EndpointsConfig: { a: {}, b: {} } } };
-    expect(() => createRequest({ value: two, seen }, [1, 43])).toThrow("Container cannot be connected to network endpoints: a, b");
+    expect(() => createRequest({ value: two, seen }, [1, 43])).toThrow("Container cannot be created with multiple network endpoints: a, b");
   });
 
   test("passes several endpoints on, with priorities since 1.48", () => {
@@ -92,5 +92,58 @@ describe("createRequest()", () => {
     expect(() => createRequest({ value: { ...value, HostConfig: { NetworkMode: "host" } }, seen }, [1, 43])).toThrow(
       "conflicting options: mac-address and the network mode",
     );
+  });
+
+  test("moves sysctls of eth0 to the main endpoint before 1.48", () => {
+    const name = "net.ipv4.conf.eth0.rp_filter";
+    const create = (minor: number, sysctls: Record<string, string>, host: object = {}, endpoints: object = {}) =>
+      createRequest(
+        { value: { Image: "b", HostConfig: { Sysctls: sysctls, ...host }, NetworkingConfig: { EndpointsConfig: endpoints } }, seen },
+        [1, minor],
+      );
+    const option = "com.docker.network.endpoint.sysctls";
+    const moved = create(
+      47,
+      { [name]: "1", "net.core.somaxconn": "9" },
+      { NetworkMode: "one" },
+      { one: { DriverOpts: { [option]: "mine" } } },
+    );
+    expect(moved.request.HostConfig?.Sysctls).toEqual({ "net.core.somaxconn": "9" });
+    expect(moved.request.NetworkingConfig?.EndpointsConfig).toEqual({
+      one: { DriverOpts: { [option]: "net.ipv4.conf.IFNAME.rp_filter=1,mine" } },
+    });
+    expect(moved.warnings).toEqual([`Migrated sysctl "${name}" to DriverOpts{"${option}":"net.ipv4.conf.IFNAME.rp_filter=1"}.`]);
+    expect(create(41, { [name]: "1" }).request.NetworkingConfig?.EndpointsConfig).toEqual({
+      bridge: { DriverOpts: { [option]: "net.ipv4.conf.IFNAME.rp_filter=1" } },
+    });
+    expect(create(48, { [name]: "1" }, { NetworkMode: "host" }).request.HostConfig?.Sysctls).toEqual({ [name]: "1" });
+    expect(() => create(48, { [name]: "1" })).toThrow(
+      `interface specific sysctl setting "${name}" must be supplied using driver option '${option}'`,
+    );
+    expect(() => create(47, { "net.ipv4.conf.eth1.rp_filter": "1" })).toThrow(
+      "unable to determine network endpoint for sysctl net.ipv4.conf.eth1.rp_filter",
+    );
+    expect(() => create(47, { [name]: "1" }, { NetworkMode: "one" }, { two: {} })).toThrow(
+      `unable to find a network for sysctl ${name}: HostConfig.NetworkMode must match`,
+    );
+  });
+
+  test("drops empty lists of port bindings since 1.53, and says so in 1.52", () => {
+    const bindings = { "80/tcp": [], "81/tcp": [{ HostPort: "8081" }] };
+    const create = (minor: number) => createRequest({ value: { Image: "b", HostConfig: { PortBindings: bindings } }, seen }, [1, minor]);
+    expect(create(53).request.HostConfig?.PortBindings).toEqual({ "81/tcp": [{ HostPort: "8081" }] });
+    expect(create(52).warnings[0]).toStartWith("Following container port(s) have an empty list of port-bindings: 80/tcp.");
+    expect(create(51).request.HostConfig?.PortBindings).toEqual({
+      "80/tcp": [{ HostIp: "", HostPort: "" }],
+      "81/tcp": [{ HostPort: "8081" }],
+    });
+    expect(create(51).warnings).toEqual([]);
+  });
+
+  test("warns of a volume driver that mounts don't have", () => {
+    const host = { VolumeDriver: "x", Mounts: [{ Type: "volume", Target: "/v" }] };
+    const create = (minor: number) => createRequest({ value: { Image: "b", HostConfig: host }, seen }, [1, minor]).warnings;
+    expect(create(48)).toEqual([expect.stringContaining("the container-wide volume-driver configuration is ignored")]);
+    expect(create(47)).toEqual([]);
   });
 });

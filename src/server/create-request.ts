@@ -1,5 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
-import type { ContainerCreateRequest, EndpointSettings, HostConfig, Mount } from "../spec/engine/mod.ts";
+import type { ContainerCreateRequest, HostConfig, Mount } from "../spec/engine/mod.ts";
+import { type Endpoints, mainEndpoint, migratePortBindings, migrateSysctls, warnOfVolumeDriver } from "./create-legacy.ts";
 import type { Decoded } from "./go-json.ts";
 import { type ApiVersion, olderThan } from "./versions.ts";
 
@@ -9,7 +10,6 @@ export interface CreateRequest {
   readonly warnings: readonly string[];
 }
 
-type Endpoints = Readonly<Record<string, EndpointSettings>>;
 type Body = ContainerCreateRequest & { readonly MacAddress?: string };
 
 /**
@@ -21,19 +21,25 @@ export function createRequest(decoded: Decoded, version: ApiVersion): CreateRequ
   const { MacAddress: mac, ...body } = decoded.value as Body;
   const host = hostConfig(body.HostConfig ?? {}, version);
   const warnings: string[] = [];
-  const networks = endpointsConfig(
-    renameDefault(body.NetworkingConfig?.EndpointsConfig ?? {}, version),
-    host.NetworkMode ?? DEFAULT_NETWORK,
-    mac ?? "",
-    version,
-    warnings,
+  const networkMode = host.NetworkMode ?? DEFAULT_NETWORK;
+  const conversion = { networkMode, version, warnings };
+  warnOfVolumeDriver(host, conversion);
+  const given = renameDefault(body.NetworkingConfig?.EndpointsConfig ?? {}, version);
+  const { sysctls, endpoints } = migrateSysctls(
+    host.Sysctls ?? {},
+    endpointsConfig(given, networkMode, mac ?? "", version, warnings),
+    conversion,
   );
   const healthcheck = body.Healthcheck && olderThan(version, 44) ? { ...body.Healthcheck, StartInterval: 0 } : body.Healthcheck;
   const request: ContainerCreateRequest = {
     ...body,
     ...(healthcheck ? { Healthcheck: healthcheck } : {}),
-    HostConfig: host,
-    NetworkingConfig: { EndpointsConfig: networks },
+    HostConfig: {
+      ...host,
+      ...(host.Sysctls && { Sysctls: sysctls }),
+      ...(host.PortBindings && { PortBindings: migratePortBindings(host.PortBindings, conversion) }),
+    },
+    NetworkingConfig: { EndpointsConfig: endpoints },
   };
   return { request, warnings };
 }
@@ -102,7 +108,7 @@ function renameDefault(given: Endpoints, version: ApiVersion): Endpoints {
  */
 function endpointsConfig(given: Endpoints, networkMode: string, mac: string, version: ApiVersion, warnings: string[]): Endpoints {
   if (olderThan(version, 44) && Object.keys(given).length > 1) {
-    throw new DhowError("invalid", `Container cannot be connected to network endpoints: ${Object.keys(given).join(", ")}`);
+    throw new DhowError("invalid", `Container cannot be created with multiple network endpoints: ${Object.keys(given).join(", ")}`);
   }
   if (!olderThan(version, 52)) return given;
   const hasEndpoint = !["host", "none"].includes(networkMode) && !networkMode.startsWith("container:");
@@ -110,20 +116,16 @@ function endpointsConfig(given: Endpoints, networkMode: string, mac: string, ver
     if (mac === "")
       return Object.fromEntries(Object.entries(given).map(([network, endpoint]) => [network, { ...endpoint, MacAddress: "" }]));
     if (!hasEndpoint) throw new DhowError("invalid", "conflicting options: mac-address and the network mode");
-    // the one that there is counts, whatever it is called
-    const [network = networkMode] = Object.keys(given);
+    const network = mainEndpoint(given, networkMode, version, "");
     return { [network]: { ...given[network], MacAddress: mac } };
   }
   if (mac === "") return given;
   warnings.push("The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.");
-  return hasEndpoint ? withMac(given, networkMode, mac) : given;
+  return hasEndpoint ? withMac(given, networkMode, mac, version) : given;
 }
 
-function withMac(given: Endpoints, network: string, mac: string): Endpoints {
-  if (Object.keys(given).length > 0 && given[network] === undefined) {
-    const why = "HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks";
-    throw new DhowError("invalid", `unable to migrate container-wide MAC address to a specific network: ${why}`);
-  }
+function withMac(given: Endpoints, networkMode: string, mac: string, version: ApiVersion): Endpoints {
+  const network = mainEndpoint(given, networkMode, version, "unable to migrate container-wide MAC address to a specific network");
   const own = given[network]?.MacAddress ?? "";
   if (own !== "" && own.toLowerCase() !== mac.toLowerCase()) {
     throw new DhowError(

@@ -114,7 +114,7 @@ export class NetworksService implements NetworksApi {
   async list(filters: Filters): Promise<NetworkSummary[]> {
     checkKeys(filters, LIST_FILTERS);
     const all = this.#deps.networking.networks().filter((network) => this.#isListed(network, filters));
-    return all.map((network) => ({ ...summary(network), Containers: {} }));
+    return all.map(summary);
   }
 
   #isListed(network: NetworkFacts, filters: Filters): boolean {
