@@ -32,6 +32,8 @@ const CLONE_FS = 0x200;
 const MARK = "DHOW_MOUNT_NAMESPACE";
 /** Names the descriptor of the namespace that the daemon was started in. */
 const HOST_NAMESPACE = "DHOW_HOST_NAMESPACE";
+/** Bun reads it at its start: no collection of garbage each second, 20 ms and more in which nothing else is done. See `MemoryKeeper`. */
+const NO_COLLECTION_TIMER = "BUN_GC_TIMER_DISABLE";
 
 /** What to start again, with which arguments; a compiled binary is its own script. */
 export function selfCommand(): readonly string[] {
@@ -52,6 +54,7 @@ export function takeHostNamespace(): number | undefined {
 export function isInNamespace(): boolean {
   const isInside = process.env[MARK] === readlinkSync("/proc/self/ns/mnt");
   delete process.env[MARK];
+  if (isInside) delete process.env[NO_COLLECTION_TIMER];
   return isInside;
 }
 
@@ -72,7 +75,7 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
   // Bun marks every descriptor that it finds at its start
   for (const fd of handedOverSockets()) setCloexec(fd, false);
   const command = [...selfCommand(), ...argv];
-  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt"), [HOST_NAMESPACE]: String(host) };
+  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt"), [HOST_NAMESPACE]: String(host), [NO_COLLECTION_TIMER]: "1" };
   execve(process.execPath, command, env);
 }
 
