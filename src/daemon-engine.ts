@@ -50,6 +50,7 @@ import {
   UsernsMappings,
   type UsernsSettings,
   VolumeContents,
+  VolumeFiles,
   VolumesService,
   Waiters,
   whileWritersPaused,
@@ -107,6 +108,8 @@ export interface EngineBase {
   readonly stack: AsyncDisposableStack;
   /** Starts a process that works on files which may keep who asks for them waiting; without it all is done in this one. */
   readonly fileHelper?: readonly string[] | undefined;
+  /** The same for the files of volumes. */
+  readonly volumeHelper?: readonly string[] | undefined;
   /** Called before any container is started. */
   readonly beforeContainers?: ((store: SocketStore) => Promise<void>) | undefined;
 }
@@ -297,7 +300,11 @@ async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Sto
 }
 
 /** What the verbs of containers stand on. */
-function containerDeps(config: DaemonConfig, { facts, warmer, log, stack, fileHelper }: EngineBase, parts: Parts): ContainerDeps {
+function containerDeps(
+  config: DaemonConfig,
+  { facts, warmer, log, stack, fileHelper, volumeHelper }: EngineBase,
+  parts: Parts,
+): ContainerDeps {
   const { dataRoot, execRoot } = config;
   const { store, images, snapshots, volumes, network, events, runtimes } = parts;
   const reactor = stack.use(new Reactor(log));
@@ -334,6 +341,7 @@ function containerDeps(config: DaemonConfig, { facts, warmer, log, stack, fileHe
     settings: containerSettings(config, facts, parts),
     emit: events.emit,
     fileHelper,
+    volumeFiles: new VolumeFiles(volumeHelper),
     healthCounts: { checks: 0, failed: 0 },
     checkLabels: (labels) => parts.book.check(labels),
     log,
@@ -427,7 +435,7 @@ function engineApi(
   const imageDeps = { ...common, written: (error?: unknown) => gc.written(error) };
   const images = new Images(imageDeps, gc);
   const containers = containersApi(config, deps, parts);
-  const volumesApi = new VolumesService({ volumes, emit, checkLabels: deps.checkLabels });
+  const volumesApi = new VolumesService({ volumes, files: deps.volumeFiles, emit, checkLabels: deps.checkLabels });
   const transfer = new ImageTransfer(imageDeps);
   const system = new System({
     facts: deps.facts,
@@ -435,7 +443,7 @@ function engineApi(
     images,
     containers,
     volumePlugins: async () => (await parts.plugins.all(VOLUME_DRIVER, { timeoutMs: INFO_PLUGIN_MS })).map(({ name }) => name),
-    volumeUsage: () => volumesApi.usage(),
+    volumeUsage: (signal) => volumesApi.usage(signal),
     layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
     logUsage: () =>
       store.list().flatMap((container) => {
@@ -466,6 +474,7 @@ function engineApi(
     volumes: volumesApi,
     volumeContents: new VolumeContents({
       volumes,
+      files: deps.volumeFiles,
       emit,
       log: deps.log,
       whilePaused: (volume, work) => whileWritersPaused(deps, volume, work),

@@ -130,6 +130,7 @@ class Daemon implements AsyncDisposable {
       stack,
       beforeContainers,
       fileHelper: [...selfCommand(), "internal-files"],
+      volumeHelper: [...selfCommand(), "internal-volume-files"],
     });
     const metrics = config.metricsAddress === "" ? undefined : new DaemonMetrics(engine);
     const memory = stack.use(new MemoryKeeper());

@@ -11,6 +11,7 @@ type Run = (argv: readonly string[]) => Promise<number>;
 /** What dhow starts itself by re-executing its own binary. Not for users; arguments and behaviour may change at any time. */
 const INTERNAL: Readonly<Record<string, () => Promise<Run>>> = {
   "internal-files": async () => (await import("./engine/containers/files/helper.ts")).runFileHelper,
+  "internal-volume-files": async () => (await import("./engine/volumes/volume-helper.ts")).runVolumeHelper,
   "internal-mount": async () => (await import("./volumes/mod.ts")).runMountHelper,
 };
 

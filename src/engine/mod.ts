@@ -7,4 +7,4 @@ export * from "./leases/mod.ts";
 export { NetworksService } from "./networks/mod.ts";
 export * from "./scopes/mod.ts";
 export { engineId, type InfoSettings, System } from "./system/mod.ts";
-export { VolumeContents, VolumesService } from "./volumes/mod.ts";
+export { VolumeContents, VolumeFiles, VolumesService } from "./volumes/mod.ts";

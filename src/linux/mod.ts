@@ -1,3 +1,4 @@
+export * from "./asking.ts";
 export * from "./at.ts";
 export * from "./claim.ts";
 export * from "./cstr.ts";

@@ -1,7 +1,9 @@
+import { removeTree } from "../files/mod.ts";
 import { DhowError, errnoCode, randomId } from "../lib/mod.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   copyFileRange,
   type Fd,
@@ -41,6 +43,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   readDirents,
   readlinkat,
+  renameat,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -53,6 +56,8 @@ import {
   SEEK_SET,
   statx,
   symlinkat,
+  tryStatx,
+  unlinkat,
   utimensat,
 } from "../linux/mod.ts";
 import type { ContainerMount } from "./plan.ts";
@@ -221,38 +226,87 @@ function imageDirectory(rootfs: string, destination: string): Fd | undefined {
   }
 }
 
+/** Where a volume's new content is gathered: in the volume itself, so that it is of the same file system. */
+const FILLING = ".dhow-filling";
+/** Its name from when it is whole. */
+const FILLED = ".dhow-filled";
+
+type CopyOptions = Pick<Copy, "onBytes" | "signal">;
+
+const newCopy = (volumeFd: number, options: CopyOptions): Copy => ({
+  ...options,
+  links: new Map(),
+  volumeFd,
+  sliceEnd: performance.now() + SLICE_MS,
+});
+
 /**
  * Fills an empty volume with what the image has at `destination`: content, owners, modes, attributes, times, hard links. Nothing outside
  * `rootfs` is read, nothing outside `volumePath` written. A missing directory or a volume with content: nothing happens.
- * @throws invalid when the image has a file there
+ * What fails leaves the volume empty; what a crash leaves, `finishCopyUp` puts in order. @throws invalid when the image has a file there
  */
-export async function copyUp(rootfs: string, destination: string, volumePath: string): Promise<void> {
+export async function copyUp(rootfs: string, destination: string, volumePath: string, options: CopyOptions = {}): Promise<void> {
   using from = imageDirectory(rootfs, destination);
   if (!from) return;
   using to = open(volumePath, O_RDONLY | O_DIRECTORY);
   if (readDirents(to.fd).length > 0) return;
-  const copy: Copy = { links: new Map(), volumeFd: to.fd, sliceEnd: performance.now() + SLICE_MS };
-  await copyTree(copy, from, to, "");
+  mkdirat(to.fd, FILLING, 0o700);
+  try {
+    using draft = openat(to.fd, FILLING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    await copyTree(newCopy(draft.fd, options), from, draft, "");
+    renameat({ dirfd: to.fd, path: FILLING }, { dirfd: to.fd, path: FILLED });
+  } catch (error) {
+    removeTree(to.fd, FILLING);
+    throw error;
+  }
+  settle(to);
+}
+
+/** Moves what was gathered to where it belongs. */
+function settle(volume: Fd): void {
+  using filled = openat(volume.fd, FILLED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const stat = fstat(filled.fd);
+  for (const { raw } of readDirents(filled.fd)) {
+    const name = Uint8Array.from(raw);
+    renameat({ dirfd: filled.fd, path: name }, { dirfd: volume.fd, path: name });
+  }
+  unlinkat(volume.fd, FILLED, AT_REMOVEDIR);
+  copyMeta(filled.fd, volume.fd, stat);
+}
+
+/** Finishes a copy that was cut short when it was whole, and takes it back when it was not. */
+export function finishCopyUp(volumePath: string): void {
+  using volume = open(volumePath, O_RDONLY | O_DIRECTORY);
+  const has = (name: string): boolean => tryStatx(volume.fd, name, AT_SYMLINK_NOFOLLOW) !== undefined;
+  if (has(FILLED)) settle(volume);
+  else if (has(FILLING)) removeTree(volume.fd, FILLING);
 }
 
 /**
  * Copies everything that is in the directory `from` to the empty directory `to`: content (shared with the original where the file system can),
  * owners, modes, attributes, times, hard links, holes. Sockets are left out. @throws {SysError}; an abort ends it in the middle
  */
-export async function copyDirectory(from: string, to: string, options: Pick<Copy, "onBytes" | "signal"> = {}): Promise<void> {
+export async function copyDirectory(from: string, to: string, options: CopyOptions = {}): Promise<void> {
   using source = open(from, O_RDONLY | O_DIRECTORY);
   using target = open(to, O_RDONLY | O_DIRECTORY);
-  await copyTree({ ...options, links: new Map(), volumeFd: target.fd, sliceEnd: performance.now() + SLICE_MS }, source, target, "");
+  await copyTree(newCopy(target.fd, options), source, target, "");
 }
 
+/** Fills a volume at `path` with what is at `destination` in a root file system. */
+export type FillVolume = (rootfs: string, destination: string, path: string, volume: string) => Promise<void>;
+
 /** Fills the container's new volumes from its root file system; once, before its first start. @throws invalid */
-export async function populateVolumes(rootfs: string, mounts: readonly ContainerMount[], volumes: Volumes): Promise<void> {
+export async function populateVolumes(
+  rootfs: string,
+  mounts: readonly ContainerMount[],
+  { volumes, fill }: { readonly volumes: Volumes; readonly fill: FillVolume },
+): Promise<void> {
   for (const m of mounts) {
     if (m.kind !== "volume" || !m.copiesUp) continue;
     const user = `copy-up-${randomId()}`;
     const path = await volumes.use(m.volume, user);
     try {
-      await copyUp(rootfs, m.destination, path);
+      await fill(rootfs, m.destination, path, m.volume);
     } finally {
       await volumes.release(m.volume, user);
     }

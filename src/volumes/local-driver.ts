@@ -104,13 +104,21 @@ function parseOptions(text: string): MountOptions {
   return { flags, propagation, data: data.join(",") };
 }
 
-/** Whether a volume with these options has to be mounted before use. */
-export const needsMount = (options: Readonly<Record<string, string>> | null): boolean =>
-  Boolean(options?.["device"] || options?.["type"]) || isSized(options);
+type Options = Readonly<Record<string, string>>;
 
-/** Whether mounting may wait for somebody else, a server mostly. */
-export const isMountedAside = (options: Readonly<Record<string, string>> | null): boolean =>
-  needsMount(options) && options?.["type"] !== "tmpfs" && (parseOptions(options?.["o"] ?? "").flags & linux.MS_BIND) === 0;
+/** Whether a volume with these options has to be mounted before use. */
+export const needsMount = (options: Options | null): boolean => Boolean(options?.["device"] || options?.["type"]) || isSized(options);
+
+/** Whether mounting may wait for somebody else, a server mostly; of a bind, where the host has a file system that asks one. */
+export function isMountedAside(options: Options | null): boolean {
+  if (!needsMount(options) || options?.["type"] === "tmpfs") return false;
+  return (parseOptions(options?.["o"] ?? "").flags & linux.MS_BIND) === 0 || linux.askingMountPoints().length > 0;
+}
+
+/** Whether the volume's files are somewhere else than in the data root: where its options or its plug-in say. */
+export function isElsewhere(volume: { readonly driver: string; readonly options: Options | null } | undefined): boolean {
+  return volume !== undefined && (volume.driver !== LOCAL_DRIVER || (needsMount(volume.options) && !isSized(volume.options)));
+}
 
 const failed = (cause: unknown, message: string): DhowError =>
   new DhowError("internal", `failed to mount local volume: ${message}`, { cause });

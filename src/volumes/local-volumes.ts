@@ -235,7 +235,8 @@ export class LocalVolumes {
 
   #deleteLater(path: string): void {
     this.#deleting.add(path);
-    rm(path, { recursive: true, force: true })
+    unmountBelow(path)
+      .then(() => rm(path, { recursive: true, force: true }))
       .catch((error: unknown) => this.#log.warn("delete a removed volume's content failed", { path, error }))
       .finally(() => this.#deleting.delete(path));
   }
@@ -253,4 +254,10 @@ export class LocalVolumes {
       throw error;
     }
   }
+}
+
+/** What somebody has mounted in a removed volume is none of its content: it is unmounted, not deleted. @throws internal */
+async function unmountBelow(directory: string): Promise<void> {
+  const inside = readMountInfo().filter(({ mountPoint }) => mountPoint.startsWith(`${directory}/`));
+  for (const { mountPoint } of inside.reverse()) await callMountAside({ kind: "umount", target: mountPoint });
 }

@@ -1,6 +1,6 @@
-export { copyDirectory, copyUp, populateVolumes } from "./copy-up.ts";
+export { copyDirectory, copyUp, type FillVolume, finishCopyUp, populateVolumes } from "./copy-up.ts";
 export { IDMAP_LABEL, idMapsOf, parseIdMapping, parseIdmapLabel } from "./idmap.ts";
-export { LOCAL_DRIVER, needsMount } from "./local-driver.ts";
+export { isElsewhere, LOCAL_DRIVER } from "./local-driver.ts";
 export { runMountHelper } from "./mount-helper.ts";
 export { prepareMountPoints } from "./mount-points.ts";
 export { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";

@@ -17,7 +17,6 @@ export type MountCall =
 
 /** How long a server that is asked for its files may take. */
 const TIMEOUT_MS = 120_000;
-const SIGKILL = 9;
 
 /** Does it in this thread, which waits for as long as the kernel does. @throws {SysError} */
 export function callMount(call: MountCall): void {
@@ -48,17 +47,21 @@ function helperCommand(): string[] {
  * else. What is mounted may be secret (passwords) and is passed by a pipe. @throws internal in the kernel's words
  */
 export async function callMountAside(call: MountCall, timeoutMs = TIMEOUT_MS): Promise<void> {
-  const child = Bun.spawn(helperCommand(), {
-    stdin: new Blob([JSON.stringify(call)]),
-    stdout: "pipe",
-    stderr: "ignore",
-    timeout: timeoutMs,
-    killSignal: SIGKILL,
-  });
-  const [text] = await Promise.all([child.stdout.text(), child.exited]);
-  if (child.signalCode !== null) throw new DhowError("internal", `no answer within ${timeoutMs / 1000} s`);
-  const { error } = JSON.parse(text || '{"error":"the helper ended without an answer"}') as { readonly error?: string };
-  if (error !== undefined) throw new DhowError("internal", error);
+  const child = Bun.spawn(helperCommand(), { cwd: "/", stdin: new Blob([JSON.stringify(call)]), stdout: "pipe", stderr: "ignore" });
+  const { promise: givenUp, reject } = Promise.withResolvers<never>();
+  const late = (): void => reject(new DhowError("internal", `no answer within ${timeoutMs / 1000} s`));
+  const timer = setTimeout(late, timeoutMs);
+  try {
+    const text = await Promise.race([child.stdout.text(), givenUp]);
+    const { error } = JSON.parse(text || '{"error":"the helper ended without an answer"}') as { readonly error?: string };
+    if (error !== undefined) throw new DhowError("internal", error);
+    await child.exited;
+  } finally {
+    clearTimeout(timer);
+    // one that waits for a file system may take until that answers: it is not waited for
+    child.kill("SIGKILL");
+    child.unref();
+  }
 }
 
 /** The helper's side: reads a call, makes it, says what became of it. */

@@ -332,7 +332,7 @@ export class Volumes {
   use(name: string, user: string): string | Promise<string> {
     const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
     if (volume.driver !== LOCAL_DRIVER) return this.#locks.run(name, () => this.#useByPlugin(volume, user));
-    if (isMountedAside(volume.options)) return this.#locks.run(name, () => this.#useLocal(volume, user));
+    if (isMountedAside(volume.options) || this.#locks.isBusy(name)) return this.#locks.run(name, () => this.#useLocal(volume, user));
     return this.#useLocal(volume, user);
   }
 
@@ -389,7 +389,7 @@ export class Volumes {
     if (!volume) return void this.#users.delete(name);
     const failed = (error: unknown): void =>
       this.#deps.log.warn("volume could not be unmounted", { volume: name, user, error: errorMessage(error) });
-    if (volume.driver !== LOCAL_DRIVER || isMountedAside(volume.options)) {
+    if (volume.driver !== LOCAL_DRIVER || isMountedAside(volume.options) || this.#locks.isBusy(name)) {
       return this.#locks.run(name, () => this.#release(volume, user)).catch(failed);
     }
     try {

@@ -237,8 +237,8 @@ const pairs: readonly Golden[] = [
   },
   { request: "GET /volumes/v", answer: { Name: "v" }, call: ["volumes.inspect", "v"], status: 200, json: { Name: "v" } },
   { request: "DELETE /volumes/v?force=true", call: ["volumes.remove", "v", { force: true }], status: 204 },
-  { request: "POST /v1.41/volumes/prune", answer: {}, call: ["volumes.prune", { all: ["true"] }], status: 200, json: {} },
-  { request: "POST /v1.42/volumes/prune", answer: {}, call: ["volumes.prune", {}], status: 200, json: {} },
+  { request: "POST /v1.41/volumes/prune", answer: {}, call: ["volumes.prune", { all: ["true"] }, {}], status: 200, json: {} },
+  { request: "POST /v1.42/volumes/prune", answer: {}, call: ["volumes.prune", {}, {}], status: 200, json: {} },
   { request: "GET /networks", answer: [{ Name: "bridge" }], call: ["networks.list", {}], status: 200, json: [{ Name: "bridge" }] },
   {
     request: "GET /v1.51/networks",
@@ -378,7 +378,7 @@ const pairs: readonly Golden[] = [
   {
     request: "GET /v1.51/system/df?type=volume",
     answer: { LayersSize: 0, Images: [], Containers: [], Volumes: [], BuildCache: [] },
-    call: ["system.diskUsage", ["volume"]],
+    call: ["system.diskUsage", ["volume"], {}],
     status: 200,
     json: { LayersSize: 0, Images: null, Containers: null, Volumes: [], BuildCache: null },
   },

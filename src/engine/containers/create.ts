@@ -31,7 +31,9 @@ import {
 } from "../../spec/engine/mod.ts";
 import {
   type ContainerMount,
+  type FillVolume,
   IDMAP_LABEL,
+  isElsewhere,
   type MountedImage,
   parseIdmapLabel,
   parseVolumesFrom,
@@ -48,7 +50,7 @@ import { requestedEndpoints } from "./endpoints.ts";
 import { untilAnswering } from "./hanging.ts";
 import { resolveLinks } from "./links.ts";
 import { generateName, parseName } from "./names.ts";
-import { forgetNoted, noteVolume } from "./new-volumes.ts";
+import { forgetNoted, noteFilling, noteVolume } from "./new-volumes.ts";
 import type { Container } from "./store.ts";
 import { requestedUserns } from "./userns-mappings.ts";
 
@@ -265,7 +267,10 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   });
   undo.defer(plan.undo);
   for (const { name: volume, driver } of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver } });
-  if (plan.mounts.some((m) => m.kind === "volume" && m.copiesUp)) await populate(deps, id, plan.mounts);
+  const filled = plan.mounts.filter((m) => m.kind === "volume" && m.copiesUp);
+  const isNew = (name: string): boolean => plan.created.some((volume) => volume.name === name);
+  for (const { volume } of filled) if (!isNew(volume)) noteFilling(dir, volume);
+  if (filled.length > 0) await populate(deps, id, filled);
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const container: Container = {
     id,
@@ -296,7 +301,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   undo.defer(() => deps.live.forget(id));
   store.add(container);
   undo.move();
-  if (plan.created.length > 0) forgetNoted(dir);
+  if (plan.created.length > 0 || filled.length > 0) forgetNoted(dir);
   return container;
 }
 
@@ -316,8 +321,23 @@ async function openImage(
 async function populate(deps: ContainerDeps, id: string, mounts: readonly ContainerMount[]): Promise<void> {
   const rootfs = deps.snapshots.mount(id);
   try {
-    await populateVolumes(rootfs, mounts, deps.volumes);
+    await populateVolumes(rootfs, mounts, { volumes: deps.volumes, fill: (...asked) => fillVolume(deps, asked) });
   } finally {
     deps.snapshots.unmount(id);
+  }
+}
+
+/** A file system that nobody answers for is given up when nothing has been copied for as long as a runtime may take. */
+async function fillVolume(deps: ContainerDeps, [rootfs, destination, path, volume]: Parameters<FillVolume>): Promise<void> {
+  const { runtimeTimeoutMs: timeoutMs } = deps.settings;
+  const stalled = new AbortController();
+  const words = `the file system of volume ${volume} did not answer within ${Math.round(timeoutMs / 1000)} s (--runtime-timeout)`;
+  const timer = setTimeout(() => stalled.abort(new DhowError("unavailable", words)), timeoutMs);
+  const onBytes = (): void => void timer.refresh();
+  const options = { signal: stalled.signal, onBytes, isElsewhere: isElsewhere(deps.volumes.tryGet(volume)) };
+  try {
+    await deps.volumeFiles.copyUp(rootfs, destination, path, options);
+  } finally {
+    clearTimeout(timer);
   }
 }

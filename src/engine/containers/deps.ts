@@ -7,6 +7,7 @@ import type { LayerStore, Snapshotter } from "../../snapshots/mod.ts";
 import type { Reference } from "../../spec/reference.ts";
 import type { Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
+import type { VolumeFiles } from "../volumes/volume-files.ts";
 import type { Background } from "./background.ts";
 import type { HostDefaults } from "./config.ts";
 import type { HealthCounts } from "./health.ts";
@@ -70,6 +71,7 @@ export interface ContainerDeps {
   readonly emit: Emit;
   /** Starts a process that works on files which may keep who asks for them waiting; without it all is done in this one. */
   readonly fileHelper: readonly string[] | undefined;
+  readonly volumeFiles: VolumeFiles;
   readonly healthCounts: HealthCounts;
   /** Looks at the labels of a container to be: their owner has to be there. @throws invalid */
   readonly checkLabels: (labels: Readonly<Record<string, string>> | null | undefined) => void;

@@ -1,28 +1,17 @@
 import { DhowError } from "../../lib/mod.ts";
-import { readMountInfo } from "../../linux/mod.ts";
-import { needsMount } from "../../volumes/mod.ts";
+import { askingMountPoints } from "../../linux/mod.ts";
+import { isElsewhere, type Volumes } from "../../volumes/mod.ts";
 import type { Container } from "./store.ts";
 
-/** File systems that answer by this kernel alone: their disk may be slow, but nobody has to be asked. */
-const LOCAL = new Set([
-  ..."bcachefs btrfs erofs exfat ext2 ext3 ext4 f2fs hfsplus iso9660 jfs minix msdos nilfs2 ntfs3 overlay squashfs udf ufs vfat xfs zfs".split(
-    " ",
-  ),
-  ..."binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs mqueue nsfs proc pstore".split(" "),
-  ..."ramfs rootfs rpc_pipefs securityfs selinuxfs sysfs tmpfs tracefs".split(" "),
-]);
-
 /** Whether this host has a file system that asks somebody else: a server on the network, the process behind a FUSE. */
-function hasAsking(): boolean {
-  return readMountInfo().some(({ fsType }) => !LOCAL.has(fsType));
-}
+const hasAsking = (): boolean => askingMountPoints().length > 0;
 
 /**
  * Whether a look at the container's files may wait for somebody who doesn't answer. Told without a look at the files: something of the
  * host is mounted in the container, and the host has a file system that asks, for links may lead to it.
  */
-export function mayHang({ spec }: Container, optionsOf: (volume: string) => Readonly<Record<string, string>> | null): boolean {
-  const isForeign = spec.mounts.some((m) => m.kind === "bind" || (m.kind === "volume" && needsMount(optionsOf(m.volume))));
+export function mayHang({ spec }: Container, volumes: Volumes): boolean {
+  const isForeign = spec.mounts.some((m) => m.kind === "bind" || (m.kind === "volume" && isElsewhere(volumes.tryGet(m.volume))));
   return isForeign && hasAsking();
 }
 

@@ -1,30 +1,52 @@
 import { appendFileSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { errnoCode } from "../../lib/mod.ts";
-import type { Volumes } from "../../volumes/mod.ts";
+import { askingMountPoints } from "../../linux/mod.ts";
+import { finishCopyUp, isElsewhere, type Volumes } from "../../volumes/mod.ts";
 
 /** In a container's directory while it is being created: the names of the volumes made for it, one per line. */
 const FILE = "new-volumes";
+/** The same of volumes that were there before and may be filled with the image's content. */
+const FILLED_FILE = "filled-volumes";
 
 /** Notes that a volume is about to be made for a container in the making; a daemon that dies now takes it away at its next start. */
 export function noteVolume(containerDir: string, name: string): void {
   appendFileSync(join(containerDir, FILE), `${name}\n`, { mode: 0o600 });
 }
 
-/** The container exists, or never will: what was noted for it is nobody's concern any longer. */
-export function forgetNoted(containerDir: string): void {
-  rmSync(join(containerDir, FILE), { force: true });
+/** Notes that an image's content may be copied to a volume; a daemon that dies meanwhile finishes it or takes it back at its next start. */
+export function noteFilling(containerDir: string, name: string): void {
+  appendFileSync(join(containerDir, FILLED_FILE), `${name}\n`, { mode: 0o600 });
 }
 
-/** Removes the volumes that were made for a container whose creation never ended, unless others have begun to use them. */
+/** The container exists, or never will: what was noted for it is nobody's concern any longer. */
+export function forgetNoted(containerDir: string): void {
+  for (const file of [FILE, FILLED_FILE]) rmSync(join(containerDir, file), { force: true });
+}
+
+/**
+ * Removes the volumes that were made for a container whose creation never ended, unless others have begun to use them, and finishes or takes
+ * back what was being copied to others.
+ */
 export async function removeNoted(containerDir: string, volumes: Volumes): Promise<void> {
-  let text = "";
+  for (const name of namesIn(join(containerDir, FILE))) {
+    if (volumes.references(name).length === 0) await volumes.remove(name, { force: true });
+  }
+  for (const name of namesIn(join(containerDir, FILLED_FILE))) {
+    // one that is not in the data root may be a server's that is away
+    const volume = volumes.tryGet(name);
+    if (volume === undefined || (isElsewhere(volume) && askingMountPoints().length > 0)) continue;
+    const user = `finish-${name}`;
+    finishCopyUp(await volumes.use(name, user));
+    await volumes.release(name, user);
+  }
+}
+
+function namesIn(file: string): string[] {
   try {
-    text = readFileSync(join(containerDir, FILE), "utf8");
+    return readFileSync(file, "utf8").split("\n").filter(Boolean);
   } catch (error) {
     if (errnoCode(error) !== "ENOENT") throw error;
-  }
-  for (const name of text.split("\n")) {
-    if (name !== "" && volumes.references(name).length === 0) await volumes.remove(name, { force: true });
+    return [];
   }
 }

@@ -17,7 +17,7 @@ import {
   type Task,
   unmountShm,
 } from "../../runtime/mod.ts";
-import { prepareMountPoints, releaseMounts, resolveMounts, useVolumes } from "../../volumes/mod.ts";
+import { isElsewhere, prepareMountPoints, releaseMounts, resolveMounts, useVolumes } from "../../volumes/mod.ts";
 import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
@@ -83,6 +83,8 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
     const using = useVolumes(container.spec.mounts, container.id, deps.volumes);
     const paths = using instanceof Promise ? await using : using;
     undo.defer(() => releaseMounts(container.spec.mounts, container.id, deps.volumes));
+    const volumesAnswer = foreignVolumesAnswer(deps, paths, live);
+    if (volumesAnswer !== undefined) await volumesAnswer;
     const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns, paths });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
@@ -109,9 +111,20 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   }
 }
 
-/** Undefined in most cases, for there is no bind. Who removes the container meanwhile ends the waiting. */
-function sourcesAnswer({ settings }: ContainerDeps, { spec }: Container, live: Live): Promise<void> | undefined {
+/** Undefined in most cases, for there is no bind. */
+function sourcesAnswer(deps: ContainerDeps, { spec }: Container, live: Live): Promise<void> | undefined {
   const sources = spec.mounts.filter(({ kind }) => kind === "bind").map(({ source }) => source);
+  return pathsAnswer(deps, sources, live);
+}
+
+/** The same of volumes whose files are not in the data root. */
+function foreignVolumesAnswer(deps: ContainerDeps, paths: ReadonlyMap<string, string>, live: Live): Promise<void> | undefined {
+  const foreign = [...paths].filter(([name]) => isElsewhere(deps.volumes.tryGet(name))).map(([, path]) => path);
+  return pathsAnswer(deps, foreign, live);
+}
+
+/** Who removes the container meanwhile ends the waiting. */
+function pathsAnswer({ settings }: ContainerDeps, sources: readonly string[], live: Live): Promise<void> | undefined {
   if (sources.length === 0) return undefined;
   live.starting = new AbortController();
   return untilAnswering(sources, { timeoutMs: settings.runtimeTimeoutMs, signal: live.starting.signal });

@@ -14,9 +14,9 @@ export function scopedSystem(objects: Objects): SystemApi {
       access.require("system", "read");
       return ownEvents(objects, options);
     },
-    diskUsage: async (types) => {
+    diskUsage: async (types, options) => {
       access.require("system", "read");
-      return ownUsage(objects, await system.diskUsage(types));
+      return ownUsage(objects, await system.diskUsage(types, options));
     },
     // it is about everybody's objects, and repairs them
     check: async () => {

@@ -35,9 +35,9 @@ export function scopedVolumes(objects: Objects, quota: Quota, checkLease: CheckL
       await objects.volume(name, "remove");
       await objects.withoutIds(volumes.remove(name, options));
     },
-    prune: async (filters) => {
+    prune: async (filters, options) => {
       access.require("volumes", "prune");
-      const results = await perRule(access.labelsFor("volumes", "prune"), filters, (own) => volumes.prune(own));
+      const results = await perRule(access.labelsFor("volumes", "prune"), filters, (own) => volumes.prune(own, options));
       const deleted = results.flatMap(({ VolumesDeleted }) => VolumesDeleted ?? []);
       return { VolumesDeleted: deleted, SpaceReclaimed: sum(results) };
     },

@@ -31,7 +31,7 @@ export interface SystemDeps {
   readonly containers: ContainersApi;
   /** The names of plug-ins that drive volumes. */
   readonly volumePlugins: () => Promise<readonly string[]>;
-  readonly volumeUsage: () => Promise<readonly Volume[]>;
+  readonly volumeUsage: (signal: AbortSignal | undefined) => Promise<readonly Volume[]>;
   readonly layersSizeBytes: () => number;
   readonly logUsage: () => readonly LogUsage[];
   readonly check: CheckDeps;
@@ -71,14 +71,14 @@ export class System implements SystemApi {
     return this.#checking.run("check", () => runChecks(CHECKS, this.#deps.check, options));
   }
 
-  async diskUsage(types: readonly string[]): Promise<DiskUsage> {
+  async diskUsage(types: readonly string[], { signal }: CallOptions = {}): Promise<DiskUsage> {
     const { images, containers, volumeUsage } = this.#deps;
     const wants = (type: string): boolean => types.length === 0 || types.includes(type);
     return {
       LayersSize: wants("image") ? this.#deps.layersSizeBytes() : 0,
       Images: wants("image") ? await images.list({ all: false, digests: false, sharedSize: true, manifests: false, filters: {} }) : [],
       Containers: wants("container") ? await containers.list({ all: true, limit: 0, size: true, filters: {} }) : [],
-      Volumes: wants("volume") ? await volumeUsage() : [],
+      Volumes: wants("volume") ? await volumeUsage(signal) : [],
       BuildCache: [],
       Logs: wants("container") ? this.#deps.logUsage() : [],
     };

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createGzip, createZstdCompress } from "node:zlib";
-import { extract, FileView, pack, treeUsage } from "../../files/mod.ts";
+import { extract, FileView } from "../../files/mod.ts";
 import { unpackStream } from "../../images/mod.ts";
 import { breather, DhowError, type Logger } from "../../lib/mod.ts";
 import { O_DIRECTORY, O_PATH, open } from "../../linux/mod.ts";
@@ -14,12 +14,15 @@ import {
   type VolumeCompression,
   type VolumeContentsApi,
 } from "../../spec/engine/mod.ts";
-import { copyDirectory, isSized, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
+import { isSized, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
+import { closing } from "../aside/mod.ts";
 import type { Emit } from "../events.ts";
+import type { VolumeFiles } from "./volume-files.ts";
 import { volumeDto } from "./volumes-api.ts";
 
 export interface VolumeContentsDeps {
   readonly volumes: Volumes;
+  readonly files: VolumeFiles;
   readonly emit: Emit;
   readonly log: Logger;
   /** Runs `work` while the running containers that can write to the volume stand still. */
@@ -49,7 +52,7 @@ export class VolumeContents implements VolumeContentsApi {
   }
 
   async clone(source: string, options: VolumeCloneOptions): Promise<AsyncIterable<ProgressMessage>> {
-    const { volumes, checkLabels, whilePaused } = this.#deps;
+    const { volumes, files, checkLabels, whilePaused } = this.#deps;
     const volume = await volumes.get(source);
     const name = options.name ?? (options.isSnapshot ? snapshotName(source, new Date()) : "");
     if (name === "") throw new DhowError("invalid", "clone needs a name for the new volume");
@@ -61,13 +64,14 @@ export class VolumeContents implements VolumeContentsApi {
     const signal = AbortSignal.any([gone.signal, options.signal ?? NEVER]);
     const bytes = { current: 0, total: 0 };
     const work = this.#using(source, async (from) => {
-      bytes.total = (await treeUsage(from)).sizeBytes;
-      const copy = (): Promise<LocalVolume> => {
-        const onBytes = (more: number): void => {
-          bytes.current += more;
-        };
-        return this.#make({ name, labels, size: sizeOf(volume) }, (to) => copyDirectory(from, to, { signal, onBytes }));
+      const onTotal = (total: number): void => {
+        bytes.total = total;
       };
+      const onBytes = (more: number): void => {
+        bytes.current += more;
+      };
+      const copy = (): Promise<LocalVolume> =>
+        this.#make({ name, labels, size: sizeOf(volume) }, (to) => files.copy(from, to, { signal, onTotal, onBytes }));
       return options.pause ? whilePaused(source, copy) : copy();
     });
     return progressOf(work, { name, bytes, stop: () => gone.abort() });
@@ -78,20 +82,11 @@ export class VolumeContents implements VolumeContentsApi {
     { compression, signal = NEVER }: { readonly compression: VolumeCompression } & CallOptions,
   ): Promise<AsyncIterable<Uint8Array>> {
     const { path, release } = await this.#use((await this.#deps.volumes.get(name)).name);
-    const tar = this.#tar(name, path, signal, release);
+    const onFault = (file: string, error: unknown): void =>
+      this.#deps.log.warn("file left out of an archive", { volume: name, file, error });
+    const tar = closing(this.#deps.files.pack(path, signal, onFault), release);
     if (compression === "none") return tar;
     return Readable.from(tar, { objectMode: false }).compose(compression === "gzip" ? createGzip() : createZstdCompress());
-  }
-
-  async *#tar(volume: string, path: string, signal: AbortSignal, release: () => void): AsyncGenerator<Uint8Array, void, void> {
-    try {
-      using root = open(path, O_PATH | O_DIRECTORY);
-      using view = new FileView({ root, isReadOnly: true });
-      const onFault = (file: string, error: unknown): void => this.#deps.log.warn("file left out of an archive", { volume, file, error });
-      yield* pack(view, view.locate("/", { followLast: true }), ".", { signal, breathe: breather(), onFault });
-    } finally {
-      release();
-    }
   }
 
   async import(

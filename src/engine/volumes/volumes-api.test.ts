@@ -6,6 +6,7 @@ import { Database, VolumesTable, volumeMigrations } from "../../metadata/mod.ts"
 import { Volumes } from "../../volumes/mod.ts";
 import { noPlugins } from "../../volumes/test-support.ts";
 import type { EngineEvent } from "../events.ts";
+import { VolumeFiles } from "./volume-files.ts";
 import { VolumesService } from "./volumes-api.ts";
 
 let root: string;
@@ -27,7 +28,7 @@ beforeEach(() => {
     plugins: noPlugins,
     pluginTimeoutMs: 1000,
   });
-  api = new VolumesService({ volumes, emit: (event) => events.push(event) });
+  api = new VolumesService({ volumes, files: new VolumeFiles(undefined), emit: (event) => events.push(event) });
 });
 afterEach(async () => {
   db[Symbol.dispose]();

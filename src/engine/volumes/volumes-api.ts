@@ -1,16 +1,18 @@
-import { treeUsage } from "../../files/mod.ts";
 import { DhowError, filterTest } from "../../lib/mod.ts";
-import type { Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
+import type { CallOptions, Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
 import { ANONYMOUS_LABEL, isSized, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
+import type { VolumeFiles } from "./volume-files.ts";
 
 export interface VolumesApiDeps {
   readonly volumes: Volumes;
+  readonly files: VolumeFiles;
   readonly emit: Emit;
   /** Looks at the labels of a volume to be. @throws invalid */
   readonly checkLabels?: ((labels: Readonly<Record<string, string>> | null | undefined) => void) | undefined;
 }
 
+const NEVER = new AbortController().signal;
 const LIST_FILTERS = ["dangling", "name", "driver", "label"];
 const PRUNE_FILTERS = ["label", "label!", "all"];
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "true", "TRUE", "True"]);
@@ -64,12 +66,14 @@ export function volumeDto(volume: LocalVolume): Volume {
 /** Volumes for the front doors. */
 export class VolumesService implements VolumesApi {
   readonly #volumes: Volumes;
+  readonly #files: VolumeFiles;
   readonly #emit: Emit;
   readonly #checkLabels: NonNullable<VolumesApiDeps["checkLabels"]>;
   #isPruning = false;
 
   constructor(deps: VolumesApiDeps) {
     this.#volumes = deps.volumes;
+    this.#files = deps.files;
     this.#emit = deps.emit;
     this.#checkLabels = deps.checkLabels ?? (() => {});
   }
@@ -121,27 +125,34 @@ export class VolumesService implements VolumesApi {
   }
 
   /** Removes unused anonymous volumes; with `all=true` named ones too; never one whose options name a device. */
-  async prune(filters: Filters): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
+  async prune(
+    filters: Filters,
+    { signal = NEVER }: CallOptions = {},
+  ): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
     checkKeys(filters, PRUNE_FILTERS);
     if ((filters["all"]?.length ?? 0) > 1) refuse(`invalid filter 'all=[${filters["all"]?.join(" ")}]': only one value is expected`);
     if (this.#isPruning) throw new DhowError("conflict", "a prune operation is already running");
     const all = flagOf(filters, "all") ?? false;
     this.#isPruning = true;
     try {
-      return await this.#prune(filters, all);
+      return await this.#prune(filters, all, signal);
     } finally {
       this.#isPruning = false;
     }
   }
 
-  async #prune(filters: Filters, all: boolean): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
+  async #prune(
+    filters: Filters,
+    all: boolean,
+    signal: AbortSignal,
+  ): Promise<{ readonly VolumesDeleted: string[]; readonly SpaceReclaimed: number }> {
     const isUnused = (name: string): boolean => this.#volumes.references(name).length === 0;
     const isCandidate = (v: LocalVolume): boolean =>
       isOwn(v) && (all || v.labels?.[ANONYMOUS_LABEL] !== undefined) && hasLabels(v, filters);
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const volume of this.#volumes.known().filter((v) => isCandidate(v) && isUnused(v.name))) {
-      const sizeBytes = await this.#sizeBytes(volume);
+      const sizeBytes = await this.#sizeBytes(volume, signal);
       // A container may have taken it while its size was counted.
       if (!isUnused(volume.name)) continue;
       const onRemoved = (): void => {
@@ -159,18 +170,18 @@ export class VolumesService implements VolumesApi {
    * Every volume with its size and the number of containers that use it, for `docker system df`. With mount options they may be
    * somewhere else, and slow to walk: docker leaves them out, too.
    */
-  async usage(): Promise<Volume[]> {
+  async usage(signal: AbortSignal = NEVER): Promise<Volume[]> {
     const volumes = this.#volumes.known().filter(isOwn);
     const result: Volume[] = [];
     for (const v of volumes) {
-      const Size = await this.#sizeBytes(v);
+      const Size = await this.#sizeBytes(v, signal);
       result.push({ ...volumeDto(v), UsageData: { Size, RefCount: this.#volumes.references(v.name).length } });
     }
     return result;
   }
 
-  async #sizeBytes(volume: LocalVolume): Promise<number> {
-    return this.#volumes.imageBytes(volume) ?? (await treeUsage(volume.path)).sizeBytes;
+  async #sizeBytes(volume: LocalVolume, signal: AbortSignal): Promise<number> {
+    return this.#volumes.imageBytes(volume) ?? this.#files.usageBytes(volume.path, signal);
   }
 
   #event(action: string, id: string, attributes: Readonly<Record<string, string>>): void {

@@ -74,7 +74,8 @@ export function systemRoutes(
         if (!DISK_USAGE_TYPES.some((known) => known === type)) throw new DhowError("invalid", `unknown object type: ${type}`);
       }
       const types = given.length > 0 ? given : DISK_USAGE_TYPES;
-      return json(diskUsage(await system.diskUsage(types), request.version, { types, verbose: request.query.flag("verbose") }));
+      const usage = await system.diskUsage(types, { signal: request.signal });
+      return json(diskUsage(usage, request.version, { types, verbose: request.query.flag("verbose") }));
     }),
     // Not Docker's.
     route("GET", "/system/check", async (request) =>

@@ -32,7 +32,8 @@ export function volumeRoutes({
     route("POST", "/volumes/prune", async (request) => {
       const filters = request.query.filters(PRUNE_FILTERS);
       // named volumes are spared since 1.42
-      return json(await volumes.prune(request.atLeast(42) ? filters : { ...filters, all: ["true"] }));
+      const wanted = request.atLeast(42) ? filters : { ...filters, all: ["true"] };
+      return json(await volumes.prune(wanted, { signal: request.signal }));
     }),
   ];
 }

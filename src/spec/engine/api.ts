@@ -391,7 +391,7 @@ export interface VolumesApi {
   list(filters: Filters): Promise<VolumeListResponse>;
   inspect(name: string): Promise<Volume>;
   remove(name: string, options: { readonly force: boolean }): Promise<void>;
-  prune(filters: Filters): Promise<{ readonly VolumesDeleted: string[] | null; readonly SpaceReclaimed: number }>;
+  prune(filters: Filters, options?: CallOptions): Promise<{ readonly VolumesDeleted: string[] | null; readonly SpaceReclaimed: number }>;
 }
 
 /** How a volume is copied to a new one. */
@@ -472,7 +472,7 @@ export interface SystemApi {
   version(): Promise<SystemVersion>;
   info(): Promise<SystemInfo>;
   events(options: EventsOptions): AsyncIterable<EventMessage>;
-  diskUsage(types: readonly string[]): Promise<DiskUsage>;
+  diskUsage(types: readonly string[], options?: CallOptions): Promise<DiskUsage>;
   /** Looks for damage and for what is left of objects that are gone; repairs it, too. */
   check(options: CheckOptions): Promise<CheckReport>;
   /** Whether a registry lets a user in; the answer may have a token to keep in the place of the password. */

@@ -2,6 +2,7 @@ import { unpackStream } from "../../../images/mod.ts";
 import { DhowError, errnoCode, errorMessage } from "../../../lib/mod.ts";
 import { isErrno, SysError } from "../../../linux/mod.ts";
 import type { CallOptions, ContainerFilesApi, PathArchive, PathStat, PutArchiveOptions } from "../../../spec/engine/mod.ts";
+import { closing } from "../../aside/mod.ts";
 import { isRunning } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
 import { emitContainer } from "../emit.ts";
@@ -65,7 +66,7 @@ export class ContainerFiles implements ContainerFilesApi {
     const held = stack.use(await holdPlan(this.#deps, container));
     const { fileHelper, volumes } = this.#deps;
     const work = stack.use(
-      fileHelper !== undefined && mayHang(container, (name) => volumes.tryGet(name)?.options ?? null)
+      fileHelper !== undefined && mayHang(container, volumes)
         ? await workElsewhere(fileHelper, held, signal)
         : workHere(await openView(held.plan, held.root.fd), container, signal),
     );
@@ -88,25 +89,4 @@ async function saying<T>(ref: string, path: string, work: () => Promise<T>): Pro
     if (error instanceof SysError || errnoCode(error) !== undefined) throw new DhowError("internal", errorMessage(error), { cause: error });
     throw error;
   }
-}
-
-/** The chunks of an archive; `close` is called once, when they end, fail, or are given up, also before the first. */
-function closing(archive: AsyncIterable<Uint8Array>, close: () => void): AsyncIterable<Uint8Array> {
-  const chunks = archive[Symbol.asyncIterator]();
-  const next = async (): Promise<IteratorResult<Uint8Array, void>> => {
-    try {
-      const result = await chunks.next();
-      if (result.done) close();
-      return result;
-    } catch (error) {
-      close();
-      throw error;
-    }
-  };
-  const end = async (): Promise<IteratorResult<Uint8Array, void>> => {
-    await chunks.return?.();
-    close();
-    return { done: true, value: undefined };
-  };
-  return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
 }

@@ -3,6 +3,7 @@ import { breather, DhowError } from "../../../lib/mod.ts";
 import { S_IFDIR, S_IFMT } from "../../../linux/mod.ts";
 import { resolveUser } from "../../../runtime/mod.ts";
 import type { PathArchive, PathStat } from "../../../spec/engine/mod.ts";
+import type { OnFault } from "../../aside/mod.ts";
 import { isRunning } from "../container.ts";
 import type { Container } from "../store.ts";
 import type { ContainerView } from "./open-view.ts";
@@ -14,9 +15,6 @@ export interface UnpackJob {
   readonly noOverwriteDirNonDir: boolean;
   readonly copyUidGid: boolean;
 }
-
-/** Told about a file that is missing in an archive. */
-export type OnFault = (file: string, error: unknown) => void;
 
 /** A container's files, opened for one piece of work, here or in another process. */
 export interface FileWork extends Disposable {

@@ -1,25 +1,18 @@
 /**
- * What the daemon and its file helper say to each other.
+ * What the daemon and a process that works on files for it say to each other.
  *
  * ```
- * to the helper:   message(ViewPlan)  message(Work)  the tar that is to be unpacked, to its end
- * from it:         frame…             opened, then what the work gives
+ * to the helper:   message(work)…     then, where it is to unpack one, a tar to its end
+ * from it:         frame…             what the work gives
  * message:         u32 little endian: length, JSON
  * frame:           u8 kind, u32 little endian: length, payload (JSON, or bytes of an archive)
  * ```
  */
-import { DhowError, type ErrorKind, errnoCode, errorKind, errorMessage } from "../../../lib/mod.ts";
-import { SysError } from "../../../linux/mod.ts";
-import type { UnpackJob } from "./file-work.ts";
-
-/** What the helper is to do with the view. */
-export type Work =
-  | { readonly kind: "stat"; readonly path: string }
-  | { readonly kind: "pack"; readonly path: string }
-  | { readonly kind: "unpack"; readonly job: UnpackJob };
+import { DhowError, type ErrorKind, errnoCode, errorKind, errorMessage } from "../../lib/mod.ts";
+import { SysError } from "../../linux/mod.ts";
 
 /** The kinds of frames. */
-export const FRAME = { opened: 1, stat: 2, bytes: 3, fault: 4, done: 5, failed: 6 } as const;
+export const FRAME = { opened: 1, stat: 2, bytes: 3, fault: 4, done: 5, failed: 6, count: 7 } as const;
 
 /** The length of what comes before a frame's payload. */
 export const FRAME_HEAD_BYTES = 5;

@@ -1,0 +1,108 @@
+/** Volumes with a file system in them that does not answer: who asks for their files waits, and nobody else does. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Daemon, dockerCliMajor, until } from "../daemon.ts";
+import { LAUNCHER, volumeCommands } from "./commands.ts";
+
+const CAN_HANG = existsSync("/dev/fuse");
+const daemon = await Daemon.start();
+const { dhow, ok, sh } = volumeCommands(daemon);
+const hanging = join(daemon.dir, "hanging");
+const inVolume = join(daemon.dataRoot, "volumes/mixed/_data/hanging");
+const servers: Bun.Subprocess<"ignore", "pipe", "inherit">[] = [];
+
+/** The processes with `word` among their arguments that this daemon has started. */
+function children(word: string): string[] {
+  const parentOf = (pid: string): number => Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word) && parentOf(pid) === daemon.pid;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function untilStuck(word: string): Promise<void> {
+  await until("a child of the daemon waits", () =>
+    children(word).some((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/wchan`, "utf8").includes("fuse");
+      } catch {
+        return false;
+      }
+    }),
+  );
+}
+
+/** Mounts a file system that never answers, in the daemon's mount namespace only: nobody else is to meet it. */
+async function mountHanging(path: string): Promise<void> {
+  const fuse = join(import.meta.dir, "../container/hanging-fuse.ts");
+  const command = ["nsenter", "-t", String(daemon.pid), "-m", process.execPath, fuse, path];
+  const server = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  servers.push(server);
+  expect(new TextDecoder().decode((await server.stdout.getReader().read()).value)).toBe("mounted\n");
+}
+
+beforeAll(async () => {
+  if (!CAN_HANG) return;
+  await sh("mixed", "echo hi > /v/f; mkdir /v/hanging");
+  await sh("near", "echo near > /v/f");
+  mkdirSync(hanging);
+  await mountHanging(hanging);
+  await mountHanging(inVolume);
+  await daemon.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${hanging}/x`, "far");
+});
+
+afterAll(async () => {
+  for (const server of servers) server.kill("SIGKILL");
+  for (const server of servers) await server.exited;
+  await daemon[Symbol.asyncDispose]();
+});
+
+describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
+  const all = dockerCliMajor < 23 ? [] : ["-a"];
+
+  test.each([
+    ["clone", "internal-volume-files", () => daemon.spawn({ cli: LAUNCHER }, "volume", "clone", "mixed", "copy")],
+    ["snapshot", "internal-volume-files", () => daemon.spawn({ cli: LAUNCHER }, "volume", "snapshot", "mixed", "kept")],
+    ["export", "internal-volume-files", () => daemon.spawn({ cli: LAUNCHER }, "volume", "export", "-o", `${daemon.dir}/tar`, "mixed")],
+    ["df", "internal-volume-files", () => daemon.spawn({}, "system", "df", "-v")],
+    ["prune", "internal-volume-files", () => daemon.spawn({}, "volume", "prune", "-f", ...all)],
+    ["create", "mount-helper", () => daemon.spawn({}, "create", "--name", "far", "-v", "far:/etc", "busybox", "true")],
+  ])("%s waits, and nobody else does; who goes away leaves nothing", async (verb, helper, begin) => {
+    const waiting = begin();
+    await untilStuck(helper);
+    expect(await daemon.ok("ps", "-q")).toBe("");
+    expect(await sh("near", "cat /v/f")).toBe("near");
+    expect(waiting.exitCode).toBeNull();
+    waiting.kill("SIGKILL");
+    await waiting.exited;
+    // the mount of a volume is everybody's: it goes on until it is given up
+    if (verb === "create") return;
+    await until("the helper is gone", () => children(helper).length === 0);
+    expect(
+      readdirSync(join(daemon.dataRoot, "volumes"))
+        .filter((name) => !name.startsWith("."))
+        .sort(),
+    ).toEqual(["far", "mixed", "near"]);
+    await until("the draft is gone", () => readdirSync(join(daemon.dataRoot, "volumes/.making")).length === 0);
+  });
+
+  test("what doesn't hang is done as elsewhere", async () => {
+    await ok("export", "-o", join(daemon.dir, "near.tar"), "near");
+    await ok("import", "again", join(daemon.dir, "near.tar"));
+    await ok("clone", "near", "twin");
+    expect(await sh("again", "cat /v/f")).toBe("near");
+    expect(await sh("twin", "cat /v/f")).toBe("near");
+    expect((await dhow("export", "nosuch")).stderr).toContain("get nosuch: no such volume");
+    await daemon.ok("volume", "rm", "again", "twin");
+  });
+
+  test("a removal does not wait, and takes nothing of what is mounted in the volume", async () => {
+    await daemon.ok("volume", "rm", "mixed");
+    await until("its content is gone", () => readdirSync(join(daemon.dataRoot, "volumes/.removing")).length === 0);
+    expect(await sh("near", "cat /v/f")).toBe("near");
+  });
+});
