@@ -75,7 +75,12 @@ export function enterNamespace(holderPid: number | undefined, argv: readonly str
   // Bun marks every descriptor that it finds at its start
   for (const fd of handedOverSockets()) setCloexec(fd, false);
   const command = [...selfCommand(), ...argv];
-  const env = { ...process.env, [MARK]: readlinkSync("/proc/thread-self/ns/mnt"), [HOST_NAMESPACE]: String(host), [NO_COLLECTION_TIMER]: "1" };
+  const env = {
+    ...process.env,
+    [MARK]: readlinkSync("/proc/thread-self/ns/mnt"),
+    [HOST_NAMESPACE]: String(host),
+    [NO_COLLECTION_TIMER]: "1",
+  };
   execve(process.execPath, command, env);
 }
 
