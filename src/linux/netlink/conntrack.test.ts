@@ -7,7 +7,10 @@ const SCRIPT = `
   import { createSocket } from "node:dgram";
   const nft = Bun.spawnSync(["nft", "add table ip t; add chain ip t o { type filter hook output priority 0; }; add rule ip t o ct state new accept"]);
   if (nft.exitCode !== 0) throw new Error(nft.stderr.toString());
+  const nft6 = Bun.spawnSync(["nft", "add table ip6 t; add chain ip6 t o { type filter hook output priority 0; }; add rule ip6 t o ct state new accept"]);
+  if (nft6.exitCode !== 0) throw new Error(nft6.stderr.toString());
   Bun.spawnSync(["ip", "link", "set", "lo", "up"]);
+  for (const last of [2, 3]) Bun.spawnSync(["ip", "addr", "add", "fd00::" + last + "/128", "dev", "lo", "nodad"]);
   const flows = () => {
     let count = 0;
     socket.query({ type: 0x101, flags: 0x300, call: "list", body: (w) => w.u8(2).u8(1).u16be(0) }, () => count++);
@@ -40,6 +43,32 @@ const SCRIPT = `
     seen.push(before + ">" + flows());
   }
   for (const each of [client, ...servers]) each.close();
+  // the same with IPv6
+  const servers6 = [7001, 7002].map(() => createSocket("udp6"));
+  await Promise.all(servers6.map((server, index) => new Promise((resolve) => server.bind(7001 + index, "::", resolve))));
+  const six = createSocket("udp6");
+  await new Promise((resolve) => six.bind(0, "::1", resolve));
+  const sendSix = (last, port) => new Promise((resolve) => six.send("x", port, "fd00::" + last, resolve));
+  const atSix = (last) => Uint8Array.from([0xfd, ...new Array(14).fill(0), last]);
+  const flowsSix = () => {
+    let count = 0;
+    socket.query({ type: 0x101, flags: 0x300, call: "list", body: (w) => w.u8(10).u8(1).u16be(0) }, () => count++);
+    return count;
+  };
+  for (const forget of [
+    () => flushFlowsOf(socket, atSix(2), "reply"),
+    () => flushFlowsOf(socket, atSix(9), "reply"),
+    () => flushFlowsOf(socket, Uint8Array.from([...new Array(15).fill(0), 1]), "origin"),
+    () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7001, answeredBy: atSix(3) }),
+    () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7001, answeredBy: atSix(2) }),
+    () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7002 }),
+  ]) {
+    for (const [last, port] of [[2, 7001], [2, 7002], [3, 7002]]) await sendSix(last, port);
+    const before = flowsSix();
+    forget();
+    seen.push(before + ">" + flowsSix());
+  }
+  for (const each of [six, ...servers6]) each.close();
   console.log(seen.join(" "));
 `;
 
@@ -47,5 +76,5 @@ test.skipIf(process.getuid?.() !== 0)("tracked flows are forgotten at once and o
   // a network namespace of its own, with everything that the kernel tracks in it
   const { stdout, stderr } = Bun.spawnSync(["unshare", "-n", process.execPath, "-e", SCRIPT]);
   expect(stderr.toString()).toBe("");
-  expect(stdout.toString()).toBe("2>1 2>0 2>0 2>2 2>1 2>2 2>2 2>1 2>1 2>0\n");
+  expect(stdout.toString()).toBe("2>1 2>0 2>0 2>2 2>1 2>2 2>2 2>1 2>1 2>0 3>1 3>3 3>0 3>3 3>2 3>1\n");
 });

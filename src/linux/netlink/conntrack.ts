@@ -18,6 +18,7 @@ const FILTER = { IP_SRC: 1 << 0, PROTO_NUM: 1 << 3, PROTO_DST_PORT: 1 << 5 } as 
 const EINVAL = 22;
 const ENOENT = 2;
 const NFGEN_LENGTH = 4;
+const IPV6_BYTES = 16;
 
 /** Where flows went: a port by an IP protocol, and who answers there (four or sixteen bytes in network order), if that matters. */
 export interface FlowDestination {
@@ -47,6 +48,10 @@ function familyOf(match: FlowMatch): number {
 
 /** In one message where the kernel can do that (Linux 6.8), else flow by flow. */
 function flush(socket: NetlinkSocket, match: FlowMatch): void {
+  if (addressOf(match)?.length === IPV6_BYTES) {
+    deleteListedFlows(socket, match);
+    return;
+  }
   try {
     socket.request({ type: CT_DELETE, call: "flush conntrack", body: (w) => writeMatch(w, match) });
   } catch (error) {
@@ -55,15 +60,25 @@ function flush(socket: NetlinkSocket, match: FlowMatch): void {
   }
 }
 
+function addressOf(match: FlowMatch): Uint8Array | undefined {
+  return "address" in match ? match.address : match.answeredBy;
+}
+
+/**
+ * Without addresses of IPv6: kernels take those for any but them.
+ * @see ctnetlink_filter_match_tuple() of Linux 5.8 to 6.18, net/netfilter/nf_conntrack_netlink.c
+ */
 function writeMatch(w: MessageWriter, match: FlowMatch): void {
   w.u8(familyOf(match)).u8(1).u16be(0);
+  const isV6 = addressOf(match)?.length === IPV6_BYTES;
+  if ("address" in match && isV6) return;
   if ("address" in match) {
     const isOrigin = match.side === "origin";
     writeSender(w, isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, match.address);
     writeFilter(w, isOrigin ? FILTER.IP_SRC : 0, isOrigin ? 0 : FILTER.IP_SRC);
     return;
   }
-  const { answeredBy } = match;
+  const answeredBy = isV6 ? undefined : match.answeredBy;
   w.nest(CTA.TUPLE_ORIG, () => {
     w.nest(CTA_TUPLE_PROTO, () => w.attrU8(CTA_PROTO_NUM, match.protocol).attrU16be(CTA_PROTO_DST_PORT, match.destinationPort));
   });
