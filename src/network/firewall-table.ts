@@ -26,6 +26,8 @@ export interface PortForward {
   readonly allow?: readonly string[] | undefined;
   /** The container's own address takes connections to the port, and none of the host's does (gateway mode "routed"). */
   readonly isDirect?: boolean | undefined;
+  /** Nothing is published: connections to the port, by TCP, that have been forgotten don't go on in the middle. */
+  readonly isCut?: boolean | undefined;
 }
 
 /** What a network's packets get on their way out and in, by `com.docker.network.bridge.gateway_mode_ipv4` and `_ipv6`. */
@@ -57,7 +59,7 @@ const PROTOCOL_NAME = { 6: "tcp", 17: "udp", 132: "sctp" } as const;
 const RANGE_MIN = 3;
 const IFNAMSIZ = 16;
 
-const FORWARD_SETS = ["ports", "host_ports", "port_ranges", "guarded", "allowed", "direct"] as const;
+const FORWARD_SETS = ["ports", "host_ports", "port_ranges", "guarded", "allowed", "direct", "cut"] as const;
 const BRIDGE_SETS = ["bridges", "own", "talking", "closed", "unprotected", "routed", "masqueraded", "translated"] as const;
 type ForwardSet = (typeof FORWARD_SETS)[number];
 type BridgeSet = (typeof BRIDGE_SETS)[number];
@@ -65,7 +67,7 @@ export type SetName = ForwardSet | BridgeSet;
 export type Elements = Partial<Record<SetName, SetElement[]>>;
 
 /** The chains that a whole table has. */
-export const CHAINS = ["guard", "prerouting", "output", "postrouting", "forward"];
+export const CHAINS = ["guard", "prerouting", "output", "postrouting", "sending", "forward"];
 
 const pad = (value: number, bytes: number): number[] => (bytes === 1 ? [value, 0, 0, 0] : [value >> 8, value & 255, 0, 0]);
 
@@ -88,8 +90,17 @@ const familyOf = (ip: string): Family => (ip.includes(":") ? 6 : 4);
 
 /** Which elements of which sets publish those of `forwards` that are of one family. Runs of ports that keep their number become one interval. */
 export function forwardElements(forwards: readonly PortForward[], family: Family): Elements {
-  const out: Record<ForwardSet, SetElement[]> = { ports: [], host_ports: [], port_ranges: [], guarded: [], allowed: [], direct: [] };
-  const own = forwards.filter((f) => familyOf(f.containerIp) === family);
+  const out: Record<ForwardSet, SetElement[]> = {
+    ports: [],
+    host_ports: [],
+    port_ranges: [],
+    guarded: [],
+    allowed: [],
+    direct: [],
+    cut: [],
+  };
+  const all = forwards.filter((f) => familyOf(f.containerIp) === family);
+  const own = all.filter((f) => !f.isCut);
   const sorted = own
     .filter((f) => !f.isDirect)
     .sort((a, b) => a.protocol.localeCompare(b.protocol) || a.hostIp.localeCompare(b.hostIp) || a.hostPort - b.hostPort);
@@ -102,6 +113,9 @@ export function forwardElements(forwards: readonly PortForward[], family: Family
     i += run;
   }
   pushGuards(out, own);
+  for (const { containerIp, containerPort, isCut } of all) {
+    if (isCut) out.cut.push({ key: Uint8Array.from([...bytesOf(containerIp), ...pad(containerPort, 2)]) });
+  }
   return out;
 }
 
@@ -220,6 +234,8 @@ export function elementText(set: SetName, { key, keyEnd, data = new Uint8Array(2
     case "guarded":
     case "direct":
       return place(0);
+    case "cut":
+      return `${ip(key)} . ${port(key, size)}`;
     case "allowed":
       return `${rangeText(key.subarray(0, size), (keyEnd ?? key).subarray(0, size))} . ${place(size)}`;
     case "own": {
@@ -261,6 +277,7 @@ const INTERVAL = "\t\tflags interval\n";
  * map port_ranges   address . protocol . port  → container          intervals that keep the port's number
  * set guarded, allowed    published ports with a list of sources, and the sources
  * set direct              container ports that are reached without translation (gateway mode routed)
+ * set cut                 container . port that was published once
  * set bridges             our bridges; own: with their subnets; talking: a bridge with itself, where its containers may talk
  * set closed              internal networks; unprotected, routed: gateway modes
  * set masqueraded         bridges that go out with the host's address; map translated: with this one
@@ -268,6 +285,9 @@ const INTERVAL = "\t\tflags interval\n";
  * chain prerouting, output   arriving and the host's own connections → container
  * chain postrouting          the host's address where an answer could not come back otherwise
  * chain forward              who reaches a container; says nothing about traffic of other interfaces
+ * chain sending              what the host itself sends to containers
+ * chain midstream            a packet from the middle of a connection that the kernel doesn't know, or has been told to forget: it would
+ *                            begin to track it again, translations included
  * ```
  */
 export function renderTable(
@@ -301,6 +321,7 @@ export function renderTable(
   const chain = (chainName: string, hook: string, rules: readonly string[]): string =>
     `\tchain ${chainName} {\n${hook === "" ? "" : `\t\ttype ${hook}; policy accept;\n`}${rules.map((r) => `\t\t${r}\n`).join("")}\t}`;
   const loopback = family === 4 ? "127.0.0.0/8" : "::1";
+  const midstream = "ct state new tcp flags & (fin | syn | rst | ack) != syn jump midstream";
   // what neighbours find each other by
   const linkWide = family === 4 ? "{ 224.0.0.0/4, 255.255.255.255 }" : "{ fe80::/10, ff00::/8 }";
   return [
@@ -313,6 +334,7 @@ export function renderTable(
     set("guarded", place),
     set("allowed", `${address} . ${place}`, INTERVAL),
     set("direct", place),
+    set("cut", `${address} . inet_service`),
     set("bridges", "ifname"),
     set("own", `ifname . ${address}`, INTERVAL),
     set("talking", "ifname . ifname"),
@@ -354,7 +376,13 @@ export function renderTable(
       "oifname @routed goto directly",
       "drop",
     ]),
-    chain("forward", "filter hook forward priority 0", ["iifname @closed goto leaving_closed", "oifname @bridges goto entering"]),
+    chain("midstream", "", [`${ip} saddr . tcp sport @cut reject with tcp reset`, `${ip} daddr . tcp dport @cut reject with tcp reset`]),
+    chain("sending", "filter hook output priority 0", [midstream]),
+    chain("forward", "filter hook forward priority 0", [
+      midstream,
+      "iifname @closed goto leaving_closed",
+      "oifname @bridges goto entering",
+    ]),
     "}",
     "",
   ].join("\n");

@@ -125,6 +125,71 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
     }
   });
 
+  /** From outside in both families, from the host, from a container of the same network and of another. */
+  const everywhere = async (n: Awaited<ReturnType<Lab["networking"]>>) => {
+    const six = await bridge(n, "six", { subnets: ["10.94.0.0/24", "fd94::/64"] });
+    const a = await take(n, "a", ports({ "80/tcp": ["8080", "8081"] }), [six]);
+    const near = await take(n, "near", ports({}), [six]);
+    const far = await take(n, "far");
+    const places = [
+      { netns: lab.outside, host: HOST },
+      { netns: lab.outside, host: HOST6 },
+      { netns: undefined, host: HOST },
+      { netns: undefined, host: "127.0.0.1" },
+      { netns: near.netnsPath, host: HOST },
+      { netns: near.netnsPath, host: "fd94::1" },
+      { netns: far.netnsPath, host: HOST },
+    ];
+    return { a, places };
+  };
+
+  test("what is cut stays cut, whoever of the two speaks next, and speaks alone", async () => {
+    const db = lab.database();
+    const n = await lab.networking({ db });
+    const { a, places } = await everywhere(n);
+    const next = await lab.watch(a.netnsPath, 80, true);
+    for (const place of places) await lab.hold({ ...place, port: 8080 }, false);
+    const other = await lab.hold({ netns: lab.outside, host: HOST, port: 8081 }, false);
+    change(n, "a", { remove: [8080] });
+    for (const _ of places) expect(await next()).toBe("ECONNRESET");
+    // by another port of the same: it goes on
+    change(n, "a", { remove: [8081] });
+    expect(await next()).toBe("ECONNRESET");
+    void other;
+    // the next daemon knows it, too
+    const pid = lab.keep(a.netnsPath);
+    await Bun.sleep(20);
+    lab.abandon(n);
+    const later = await lab.networking({ db });
+    later.adopt(new Map([["a", pid]]));
+    expect(table()).toMatch(/set cut \{[^}]*elements = \{ 10\.94\.0\.\d+ \. 80 \}/s);
+    later.release("a");
+    expect(table()).not.toMatch(/set cut \{[^}]*elements/s);
+  });
+
+  test("connections don't go on by a port that is added again in the same call", async () => {
+    const n = await lab.networking();
+    const { a, places } = await everywhere(n);
+    await lab.watch(a.netnsPath, 80, false);
+    const clients = [];
+    for (const place of places) clients.push({ ...place, ended: await lab.hold({ ...place, port: 8080 }, true) });
+    change(n, "a", { remove: [8080], add: { "80/tcp": "8080" } });
+    const acked = (netns: string | undefined): string[] => lab.sh(netns, "ss -tniH state established").match(/bytes_acked:\d+/g) ?? [];
+    for (const { netns, ended } of clients) {
+      if (netns === undefined || netns === lab.outside) {
+        expect(await ended()).toBe("ECONNRESET");
+        continue;
+      }
+      // where the host has br_netfilter, the kernel tells containers by an address that they don't know
+      const before = acked(netns);
+      expect(before).not.toEqual([]);
+      await Bun.sleep(30);
+      expect(acked(netns)).toEqual(before);
+    }
+    const speaking = await lab.hold({ netns: lab.outside, host: HOST, port: 8080 }, true);
+    expect(await Promise.race([speaking(), Bun.sleep(100).then(() => "goes on")])).toBe("goes on");
+  });
+
   test("a change that fails leaves all as it was: a taken port, a record that can't be written", async () => {
     const n = await lab.networking();
     await take(n, "b", ports({ "80/tcp": "8090" }));

@@ -21,11 +21,14 @@ type StoredLease = Omit<PortLease, "socket">;
 export interface StoredPorts {
   readonly published: readonly { readonly request: PortRequest; readonly leases: readonly StoredLease[] }[];
   readonly exposed: readonly string[];
+  readonly cut?: readonly number[] | undefined;
 }
 
 interface Held {
   readonly published: readonly PublishedPort[];
   readonly exposed: readonly string[];
+  /** TCP ports of the container that connections were cut from: none of them goes on, whatever is sent. */
+  readonly cut: readonly number[];
   readonly target: PortTarget | undefined;
 }
 
@@ -59,13 +62,13 @@ export class Publisher {
   /** Publishes a container's ports, all or none; what it had is taken back. @throws internal in docker's words */
   publish(containerId: string, { requests, exposed }: PortSpecs, target: PortTarget): void {
     this.release(containerId);
-    this.#swap(containerId, undefined, { published: this.#allocator.allocate(requests, target), exposed, target });
+    this.#swap(containerId, undefined, { published: this.#allocator.allocate(requests, target), exposed, cut: [], target });
   }
 
   /** Notes what a container without a place for its ports is to publish, once it has one. */
   note(containerId: string, { requests, exposed }: PortSpecs): void {
     this.release(containerId);
-    this.#held.set(containerId, { published: waiting(requests), exposed, target: undefined });
+    this.#held.set(containerId, { published: waiting(requests), exposed, cut: [], target: undefined });
   }
 
   /**
@@ -96,7 +99,7 @@ export class Publisher {
         undo.push(() => this.#free(leasesOf(more)));
         added = [...first, ...more];
       }
-      this.#hold(containerId, before, { ...before, exposed, published: [...kept, ...added] }, commit);
+      this.#hold(containerId, before, { ...before, exposed, published: [...kept, ...added], cut: cutPorts(before, gone) }, commit);
     } catch (error) {
       for (const step of undo.toReversed()) step();
       throw error;
@@ -109,16 +112,17 @@ export class Publisher {
   retarget(containerId: string, target: PortTarget | undefined): void {
     const before = this.#held.get(containerId);
     if (before === undefined) return;
+    const gone = leasesOf(before.published);
+    const cut = cutPorts(before, gone);
     if (target !== undefined && before.target !== undefined && isAlike(target, before.target)) {
-      this.#swap(containerId, before, { ...before, target });
+      this.#swap(containerId, before, { ...before, cut, target });
       return;
     }
     const requests = before.published.map(({ request }) => request);
-    const gone = leasesOf(before.published);
     this.#free(gone);
     try {
       const published = target === undefined ? waiting(requests) : this.#allocator.allocate(requests, target);
-      this.#swap(containerId, before, { ...before, published, target });
+      this.#swap(containerId, before, { ...before, published, cut, target });
     } catch (error) {
       this.#retake(containerId, before, gone);
       throw error;
@@ -210,9 +214,9 @@ export class Publisher {
   }
 
   /** Takes up what a container has published under the last daemon; the table is to be made anew after that. */
-  restore(containerId: string, { published, exposed }: StoredPorts, target: PortTarget | undefined): void {
+  restore(containerId: string, { published, exposed, cut = [] }: StoredPorts, target: PortTarget | undefined): void {
     const restored = published.map(({ request, leases }) => ({ request, leases: leases.map((lease) => this.#allocator.restore(lease)) }));
-    this.#held.set(containerId, { published: restored, exposed, target });
+    this.#held.set(containerId, { published: restored, exposed, cut, target });
   }
 
   /** Serves IPv6 clients of what was taken up. */
@@ -249,10 +253,11 @@ export class Publisher {
   }
 
   stored(containerId: string): StoredPorts {
-    const { published = [], exposed = [] } = this.#held.get(containerId) ?? {};
+    const { published = [], exposed = [], cut = [] } = this.#held.get(containerId) ?? {};
     return {
       published: published.map(({ request, leases }) => ({ request, leases: leases.map(({ socket: _, ...rest }) => rest) })),
       exposed,
+      cut,
     };
   }
 
@@ -294,8 +299,17 @@ function leasesOf(published: readonly PublishedPort[]): PortLease[] {
   return published.flatMap(({ leases }) => leases);
 }
 
-function forwardsOfAll({ published, target }: Held): PortForward[] {
-  return forwardsOf({ leases: leasesOf(published), target });
+/** What was cut, with what is now. */
+function cutPorts({ cut }: Held, gone: readonly PortLease[]): number[] {
+  return [...new Set([...cut, ...gone.flatMap(({ protocol, containerPort }) => (protocol === "tcp" ? containerPort : []))])];
+}
+
+function forwardsOfAll({ published, cut, target }: Held): PortForward[] {
+  const addresses = [target?.ipv4, target?.ipv6].flatMap((address) => address ?? []);
+  const ended = addresses.flatMap((containerIp) =>
+    cut.map((containerPort) => ({ protocol: "tcp", hostIp: "", hostPort: 0, containerIp, containerPort, isCut: true }) as const),
+  );
+  return [...forwardsOf({ leases: leasesOf(published), target }), ...ended];
 }
 
 function forwardsOf({ leases, target }: { readonly leases: readonly PortLease[]; readonly target: PortTarget | undefined }): PortForward[] {

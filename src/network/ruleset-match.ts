@@ -61,6 +61,8 @@ const is = (holds: boolean): Truth => (holds ? "yes" : "no");
 
 /** Whether a `match` of a rule holds for a packet. */
 export function matches({ op, left, right }: NftObject, packet: ProbePacket, place: MatchPlace): Truth {
+  const mask = flagMask(left ?? null);
+  if (mask !== undefined) return flagsMatch({ mask, op: op ?? null, wanted: flagNames(right ?? null) }, packet);
   const holds = compare(left ?? null, right ?? null, packet, place);
   if (op === "==" || op === "in") return holds;
   if (op === "!=") {
@@ -68,6 +70,32 @@ export function matches({ op, left, right }: NftObject, packet: ProbePacket, pla
     return isOfKind(left ?? null, packet) ? not(holds) : "no";
   }
   return isOfKind(left ?? null, packet) ? "maybe" : "no";
+}
+
+/** What is looked at of a TCP header's flags; undefined: it is about something else. */
+function flagMask(left: NftValue): readonly string[] | undefined {
+  if (!isObject(left) || !Array.isArray(left["&"])) return undefined;
+  const [of, mask] = left["&"];
+  if (of === undefined || !isObject(of) || !isObject(of["payload"])) return undefined;
+  const { protocol, field } = of["payload"];
+  return protocol === "tcp" && field === "flags" ? flagNames(mask ?? null) : undefined;
+}
+
+/** `"syn"`, `["syn", "ack"]` or `{"|": ["syn", "ack"]}`, by nft's version. */
+function flagNames(value: NftValue): readonly string[] {
+  if (isObject(value)) return Array.isArray(value["|"]) ? value["|"].flatMap(flagNames) : [];
+  return (Array.isArray(value) ? value : [value]).map(String);
+}
+
+/** The first packet of a connection has SYN, and none of the others but those of ECN, which it may have. */
+function flagsMatch(
+  { mask, op, wanted }: { readonly mask: readonly string[]; readonly op: NftValue; readonly wanted: readonly string[] },
+  { protocol }: ProbePacket,
+): Truth {
+  if (protocol !== "tcp") return "no";
+  if (mask.some((flag) => flag === "ecn" || flag === "cwr") || (op !== "==" && op !== "!=")) return "maybe";
+  const isSame = mask.every((flag) => (flag === "syn") === wanted.includes(flag)) && wanted.every((flag) => mask.includes(flag));
+  return is(op === "==" ? isSame : !isSame);
 }
 
 /** Elements of what the right side of a comparison, or a set of it, stands for. */

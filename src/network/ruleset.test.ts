@@ -68,6 +68,10 @@ describe.skipIf(!isRoot)("RulesetWalk (needs root)", () => {
     ["meta mark 1 drop", "drop f: policy drop"],
     ["limit rate 1/second accept\naccept", "accept f: accept"],
     ["fib saddr . iif oif missing drop\naccept", "accept f: accept"],
+    ["tcp flags & (fin | syn | rst | ack) != syn drop\naccept", "accept f: accept"],
+    ["tcp flags & (fin | syn | rst | ack) == syn accept", "accept f: tcp flags"],
+    ["tcp flags & (syn | ack) == syn | ack accept", "drop f: policy drop"],
+    ["tcp flags & (syn | ecn) == syn | ecn accept", "unknown f: tcp flags"],
     ["reject with icmp type admin-prohibited", "drop f: reject with icmp admin-prohibited"],
   ])("%s: %s", (rules, wanted) => {
     expect(decide(chain(rules)).replace(/ meta mark 0x0+1 /, " meta mark 0x00000001 ")).toStartWith(wanted);

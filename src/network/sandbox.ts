@@ -109,12 +109,12 @@ export interface HeldEndpoint {
 }
 
 /** The ports of a row, of whatever version. */
-export function storedPorts({ published, leases = [], exposed, shown = {} }: StoredSandbox): StoredPorts {
+export function storedPorts({ published, leases = [], exposed, shown = {}, cut }: StoredSandbox): StoredPorts {
   const alone = leases.map((lease) => ({
     request: { ...lease, hostIp: isAny(lease.hostIp) ? "" : lease.hostIp, hostPortEnd: lease.hostPort },
     leases: [lease],
   }));
-  return { published: published ?? alone, exposed: exposed ?? Object.keys(shown) };
+  return { published: published ?? alone, exposed: exposed ?? Object.keys(shown), cut };
 }
 
 const isAny = (ip: string): boolean => ip === "0.0.0.0" || ip === "::";

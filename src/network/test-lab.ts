@@ -200,6 +200,52 @@ export class Lab {
     };
   }
 
+  /** Starts a TCP server of which each connection is told how it ended, by its client's port; one that `speaks` says something all the time. */
+  async watch(netns: string, port: number, speaks: boolean): Promise<() => Promise<string>> {
+    const code = `
+      require("node:net").createServer((s) => {
+        const told = (how) => console.log(how);
+        const timer = ${speaks} ? setInterval(() => s.write("x"), 2) : undefined;
+        s.on("data", () => {}); s.on("error", (e) => told(e.code)); s.on("end", () => told("end")); s.on("close", () => clearInterval(timer));
+      }).listen(${port}, "::", () => console.log("ready"));`;
+    const line = this.#lines([...inside(netns), process.execPath, "-e", code]);
+    expect(await line()).toBe("ready");
+    return line;
+  }
+
+  /** Connects, and says something all the time only if it `speaks`. What it returns tells how the connection ended. */
+  async hold({ netns, host, port }: Question, speaks: boolean): Promise<() => Promise<string>> {
+    const code = `
+      const s = require("node:net").connect({ host: "${host}", port: ${port} }, () => {
+        console.log("open");
+        if (${speaks}) setInterval(() => s.write("x"), 2);
+      });
+      s.on("data", () => {}); s.on("error", (e) => console.log(e.code)); s.on("end", () => console.log("end"));`;
+    const line = this.#lines([...inside(netns), process.execPath, "-e", code]);
+    expect(await line()).toBe("open");
+    return line;
+  }
+
+  /** Starts a program; returns what reads the next line that it prints. */
+  #lines(command: readonly string[]): () => Promise<string> {
+    const child = Bun.spawn([...command], { stdout: "pipe", stderr: "inherit" });
+    this.#children.push(child);
+    const reader = child.stdout.getReader();
+    let text = "";
+    return async () => {
+      for (let at = text.indexOf("\n"); ; at = text.indexOf("\n")) {
+        if (at >= 0) {
+          const found = text.slice(0, at);
+          text = text.slice(at + 1);
+          return found;
+        }
+        const { value, done } = await reader.read();
+        if (done) throw new Error("a program ended without a word");
+        text += Buffer.from(value).toString();
+      }
+    };
+  }
+
   /** How many TCP segments a namespace has sent again. */
   resent(netns: string): number {
     const [names = [], values = []] = this.sh(netns, "grep ^Tcp: /proc/net/snmp")
