@@ -78,25 +78,32 @@ function withPrefix({ config }: OpenNetwork, address: string | null | undefined)
   return { address, prefixLength: pool?.length ?? (ip.family === 4 ? 32 : 128) };
 }
 
-/** `net.ipv4.conf.IFNAME.log_martians=1,…` @throws invalid for what is not the interface's own */
+/** What sets values of an endpoint's interface: `net.ipv4.conf.IFNAME.log_martians=1,…`. */
+export const ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls";
+/** The command line makes small letters of all of a `--network`. */
+const ENDPOINT_SYSCTL = /^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.(?:IFNAME|ifname)\.([a-z0-9_]+)=(.*)$/;
+
+/** What is wrong with settings of an endpoint's interface, in docker's words: each has to be the interface's own. */
+export function endpointSysctlFaults(text: string): string[] {
+  return entriesOf(text)
+    .filter((entry) => !ENDPOINT_SYSCTL.test(entry))
+    .map(
+      (entry) =>
+        `unrecognised network interface sysctl '${entry}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
+    );
+}
+
+/** The files of an interface's settings. @throws invalid for what is not the interface's own */
 export function endpointSysctls(text: string, interfaceName: string): { readonly path: string; readonly value: string }[] {
-  if (text === "") return [];
-  return text.split(",").map((entry) => {
-    const [key = "", value] = entry.split("=");
-    const parts = key.split(".");
-    const isOwn =
-      parts.length === 5 &&
-      parts[0] === "net" &&
-      /^(ipv4|ipv6|mpls)$/.test(parts[1] ?? "") &&
-      /^(conf|neigh)$/.test(parts[2] ?? "") &&
-      parts[3] === "IFNAME" &&
-      /^[a-z0-9_]+$/.test(parts[4] ?? "");
-    if (!isOwn || value === undefined) {
-      throw new DhowError("invalid", `invalid endpoint sysctl setting ${JSON.stringify(entry)}: expected "net.X.Y.IFNAME.Z=value"`);
-    }
-    return { path: `/proc/sys/net/${parts[1]}/${parts[2]}/${interfaceName}/${parts[4]}`, value };
+  const [fault] = endpointSysctlFaults(text);
+  if (fault !== undefined) throw new DhowError("invalid", fault);
+  return entriesOf(text).map((entry) => {
+    const [, family = "", kind = "", name = "", value = ""] = ENDPOINT_SYSCTL.exec(entry) ?? [];
+    return { path: `/proc/sys/net/${family}/${kind}/${interfaceName}/${name}`, value };
   });
 }
+
+const entriesOf = (text: string): string[] => (text === "" ? [] : text.split(","));
 
 /** An endpoint that the last daemon wrote down; none when its interface, or its network, is gone. */
 export function restoredEndpoint(

@@ -4,7 +4,7 @@ import { addIpAddress, type Fd, findLink, insideNetns, NETLINK, NetlinkSocket } 
 import { applyConditions } from "./conditions.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint, PlugRequest } from "./drivers/driver.ts";
 import type { Egress } from "./egress/egress.ts";
-import { checkPoliced, endpointSysctls, placeOf } from "./endpoint-forms.ts";
+import { checkPoliced, ENDPOINT_SYSCTLS, endpointSysctls, placeOf } from "./endpoint-forms.ts";
 import type { Held } from "./held.ts";
 import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";
@@ -127,7 +127,7 @@ export class Plugger {
   /** What an endpoint's own settings ask of its interface. */
   #finishInterface({ netns }: Held, { wish, interfaceName }: HeldEndpoint): void {
     const more = wish.linkLocalIps ?? [];
-    const sysctls = endpointSysctls(wish.options?.["com.docker.network.endpoint.sysctls"] ?? "", interfaceName);
+    const sysctls = endpointSysctls(wish.options?.[ENDPOINT_SYSCTLS] ?? "", interfaceName);
     if ((more.length === 0 && sysctls.length === 0) || netns === undefined) return;
     insideNetns(this.#deps.home, netns.fd, () => {
       using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { DhowError } from "../../lib/mod.ts";
 import type { EndpointWish, Networking, SandboxEndpoint } from "../../network/mod.ts";
-import { isInSubnet, parseMac } from "../../network/mod.ts";
+import { ENDPOINT_SYSCTLS, endpointSysctlFaults, isInSubnet, parseMac } from "../../network/mod.ts";
 import type { ContainerCreateRequest, EndpointSettings, HostConfig } from "../../spec/engine/mod.ts";
 import { networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -58,6 +58,7 @@ export function checkEndpoint(name: string, settings: EndpointSettings, network?
     if (isAddress(IPv4Address, 4)) faults.push(...rangeFaults(IPv4Address, 4, network));
     if (isAddress(IPv6Address, 6)) faults.push(...rangeFaults(IPv6Address, 6, network));
   }
+  faults.push(...endpointSysctlFaults(settings.DriverOpts?.[ENDPOINT_SYSCTLS] ?? ""));
   if (faults.length > 0) throw new DhowError("invalid", `invalid endpoint settings:\n${joinFaults(faults)}`);
   if (settings.MacAddress) parseMac(settings.MacAddress);
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Daemon } from "../daemon.ts";
+import { Daemon, dockerCliMajor } from "../daemon.ts";
 
 type Kind = "string" | "number" | "boolean" | "object" | "array" | "null";
 /** Fields with what they may be; `?`: may be left out. */
@@ -236,4 +236,20 @@ test("sysctls of eth0 become the endpoint's before 1.48, and are refused since",
   ]);
   expect(await daemon.ok("start", "-a", "sys")).toBe("1");
   await daemon.ok("rm", "sys");
+});
+
+test("settings of an endpoint's interface are checked at once, and may be in the small letters that the command line makes", async () => {
+  const option = (value: string): string => `name=plain,driver-opt=com.docker.network.endpoint.sysctls=${value}`;
+  const log = ["busybox", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"];
+  if (dockerCliMajor >= 28) {
+    expect(await daemon.ok("run", "--rm", "--network", option("net.ipv4.conf.IFNAME.log_martians=1"), ...log)).toBe("1");
+    const { stderr } = await daemon.docker("create", "--network", option("net.ipv4.conf.eth0.log_martians=1"), "busybox");
+    expect(stderr).toContain(
+      "invalid endpoint settings:\nunrecognised network interface sysctl 'net.ipv4.conf.eth0.log_martians=1'; represent",
+    );
+  }
+  await daemon.ok("run", "-d", "--name", "later", "busybox", "sleep", "1000");
+  const settings = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+  await daemon.ok("network", "connect", "--driver-opt", settings, "plain", "later");
+  expect(await daemon.ok("exec", "later", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians")).toBe("1");
 });
