@@ -4,9 +4,10 @@ import { perRule } from "./containers.ts";
 import { type CheckLease, withLinkIds } from "./create.ts";
 import { endpointProblem, networkProblem } from "./host-config.ts";
 import { type Objects, PREDEFINED } from "./objects.ts";
+import type { Quota } from "./quota.ts";
 
 /** Networks as far as a socket's clients see them. */
-export function scopedNetworks(objects: Objects, checkLease: CheckLease): NetworksApi {
+export function scopedNetworks(objects: Objects, quota: Quota, checkLease: CheckLease): NetworksApi {
   const { access, engine } = objects;
   const { networks } = engine;
   return {
@@ -33,7 +34,7 @@ export function scopedNetworks(objects: Objects, checkLease: CheckLease): Networ
       const from = request.ConfigFrom?.Network;
       const ConfigFrom = from ? { Network: (await objects.network(from, "read")).Name } : undefined;
       const Labels = { ...request.Labels, ...own, [SOCKET_LABEL]: access.socket };
-      return networks.create({ ...request, Labels, ...(ConfigFrom && { ConfigFrom }) });
+      return quota.make({ networks: 1 }, () => networks.create({ ...request, Labels, ...(ConfigFrom && { ConfigFrom }) }));
     },
     remove: async (ref) => {
       const { Id = "", Name = "", ConfigOnly } = await objects.network(ref, "remove");

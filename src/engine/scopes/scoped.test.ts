@@ -20,7 +20,7 @@ const untouchable = new Proxy(
   },
 ) as Engine;
 
-const NONE = { Containers: 0, Volumes: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
+const NONE = { Containers: 0, Volumes: 0, Networks: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
 /** Arguments that a method may look at before it refuses. */
 const OPTIONS = { filters: {}, changes: [], repo: "", tag: "", stdin: true, force: true, Labels: {} };
 

@@ -48,7 +48,7 @@ export function scopedApi(engine: Engine, { access, quota, isConfined }: Scope):
     transfer: scopedTransfer(objects),
     volumes: scopedVolumes(objects, quota, checkLease),
     volumeContents: scopedVolumeContents(objects, quota, checkLease),
-    networks: scopedNetworks(objects, checkLease),
+    networks: scopedNetworks(objects, quota, checkLease),
     ports: scopedPorts(objects),
     conditions: scopedConditions(objects),
     egress: scopedEgress(objects),

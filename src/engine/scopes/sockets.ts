@@ -20,7 +20,7 @@ import { scopedApi } from "./scoped.ts";
 
 /** Nothing that a path, a cgroup or the name of a lease could be mistaken in. */
 const NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]|\.(?=[a-zA-Z0-9_-])){0,63}$/;
-const QUOTA: SocketQuota = { Containers: 0, Volumes: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
+const QUOTA: SocketQuota = { Containers: 0, Volumes: 0, Networks: 0, Memory: 0, NanoCpus: 0, Pids: 0 };
 /** Below it no container starts: docker's own least. */
 const LEAST_MEMORY = 6 << 20;
 
@@ -62,7 +62,11 @@ export type KeptSettings = Omit<ScopedSocket, "Containers">;
 
 /** The scoped sockets of the metadata, oldest first. */
 export function keptSockets(table: SocketsTable): KeptSettings[] {
-  return table.all().map(({ createdAt, request }) => ({ ...(JSON.parse(request) as Settings), Created: createdAt }));
+  return table.all().map(({ createdAt, request }) => {
+    const settings = JSON.parse(request) as Settings;
+    // one of an earlier version has fewer quotas
+    return { ...settings, Quota: { ...QUOTA, ...settings.Quota }, Created: createdAt };
+  });
 }
 
 /** The scoped sockets that there are. */

@@ -16,7 +16,7 @@ export function scopedVolumes(objects: Objects, quota: Quota, checkLease: CheckL
       if (problem !== undefined) throw access.refusal(problem);
       await checkLease(request.Labels);
       const own = access.labelsOfNew("volumes", request.Labels);
-      return quota.make({ containers: 0, volumes: 1 }, async () => {
+      return quota.make({ volumes: 1 }, async () => {
         const present = request.Name ? await objects.anyVolume(request.Name) : undefined;
         if (present !== undefined && !access.sees("volumes", present.Labels)) throw volumeTaken(request.Name ?? "");
         if (present !== undefined) return volumes.create(request);
@@ -62,7 +62,7 @@ export function scopedVolumeContents(objects: Objects, quota: Quota, checkLease:
       // containers that others may see would stand still
       const pause = options.pause && !objects.isConfined;
       const labels = await ownLabels(options.name, options.labels);
-      return quota.make({ containers: 0, volumes: 1 }, () => volumeContents.clone(source, { ...options, pause, labels }));
+      return quota.make({ volumes: 1 }, () => volumeContents.clone(source, { ...options, pause, labels }));
     },
     export: async (name, options) => {
       await objects.volume(name, "read");
@@ -71,7 +71,7 @@ export function scopedVolumeContents(objects: Objects, quota: Quota, checkLease:
     import: async (name, archive, options) => {
       if (objects.isConfined && options.size !== undefined) throw access.refusal("DriverOpts size");
       const labels = await ownLabels(name, options.labels);
-      return quota.make({ containers: 0, volumes: 1 }, () => volumeContents.import(name, archive, { ...options, labels }));
+      return quota.make({ volumes: 1 }, () => volumeContents.import(name, archive, { ...options, labels }));
     },
     rename: async (name, to) => {
       access.require("volumes", "create");

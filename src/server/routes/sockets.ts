@@ -3,7 +3,7 @@ import { bool, int, slice, string, struct } from "../go-json.ts";
 import { json, noContent, type Reply } from "../reply.ts";
 import { type Route, route } from "../router.ts";
 
-const quota = struct("socket.Quota", { Containers: int, Volumes: int, Memory: int, NanoCpus: int, Pids: int });
+const quota = struct("socket.Quota", { Containers: int, Volumes: int, Networks: int, Memory: int, NanoCpus: int, Pids: int });
 const createBody = struct("socket.CreateRequest", {
   Name: string,
   Path: string,

@@ -11,6 +11,7 @@ export const SOCKET_LABEL = "dhow.socket";
 export interface SocketQuota {
   readonly Containers: number;
   readonly Volumes: number;
+  readonly Networks: number;
   /** Bytes. */
   readonly Memory: number;
   /** In billionths of a processor. */

@@ -66,6 +66,19 @@ test("others' containers are not told of", async () => {
   await scoped.ok("rm", "mine");
 });
 
+test("a quota of networks holds, also by many at once, and what is gone counts no more", async () => {
+  const few = await Scoped.create(daemon, { Name: "few.sock", Allow: ["networks:* label=few"], Quota: { Networks: 2 } });
+  await daemon.ok("network", "create", "others");
+  const made = await Promise.all(["a", "b", "c", "d"].map((name) => few.docker("network", "create", name)));
+  expect(made.filter(({ exitCode }) => exitCode === 0)).toHaveLength(2);
+  for (const { stderr, exitCode } of made) {
+    if (exitCode !== 0) expect(stderr).toContain("quota of socket few.sock exceeded: networks 2 of 2");
+  }
+  await few.ok("network", "prune", "-f");
+  await few.ok("network", "create", "again");
+  await few.ok("network", "rm", "again");
+});
+
 test.each([
   ["network create --subnet 10.9.0.0/16 n", "Network.IPAM Config"],
   ["network create -d macvlan n", 'Network.Driver "macvlan"'],

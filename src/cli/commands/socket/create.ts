@@ -12,7 +12,7 @@ export const socketCreate = command({
     allow: { kind: LIST, word: "rule", help: 'Let its clients do this (e.g. "containers:read,create label=ci")' },
     audit: { kind: BOOLEAN, help: "Record every request" },
     group: { kind: STRING, help: "Group that may connect" },
-    quota: { kind: QUOTA, help: "Limit what is made through it (e.g. containers=20,volumes=5,memory=4g,cpus=2,pids=500)" },
+    quota: { kind: QUOTA, help: "Limit what is made through it (e.g. containers=20,volumes=5,networks=3,memory=4g,cpus=2)" },
     unconfined: { kind: BOOLEAN, help: "Let its containers have what leads to the host, such as --privileged" },
   },
   run: async (ctx, [given = ""], { allow, audit, group, quota, unconfined }) => {

@@ -15,6 +15,7 @@ function nanoCpus(text: string): number | undefined {
 const PARTS: Readonly<Record<string, readonly [keyof SocketQuota, (text: string) => number | undefined]>> = {
   containers: ["Containers", count],
   volumes: ["Volumes", count],
+  networks: ["Networks", count],
   memory: ["Memory", parseBytes],
   cpus: ["NanoCpus", nanoCpus],
   pids: ["Pids", count],
@@ -40,10 +41,11 @@ export const QUOTA: Kind<Quota> = {
 
 /** A quota as `--quota` takes it; empty when there is none. */
 export function quotaText(quota: SocketQuota, bytes: (size: number) => string): string {
-  const { Containers, Volumes, Memory, NanoCpus, Pids } = quota;
+  const { Containers, Volumes, Networks, Memory, NanoCpus, Pids } = quota;
   const parts = [
     Containers > 0 && `containers=${Containers}`,
     Volumes > 0 && `volumes=${Volumes}`,
+    Networks > 0 && `networks=${Networks}`,
     Memory > 0 && `memory=${bytes(Memory)}`,
     NanoCpus > 0 && `cpus=${NanoCpus / 1e9}`,
     Pids > 0 && `pids=${Pids}`,
