@@ -2,6 +2,7 @@ import { DhowError } from "../lib/mod.ts";
 import {
   changeTables,
   deleteTable,
+  hasRules,
   isErrno,
   type NetlinkSocket,
   NFPROTO,
@@ -74,6 +75,11 @@ export class Firewall {
     );
     runNft(script.join(""));
     this.#isInstalled = true;
+  }
+
+  /** Whether the kernel has the tables with their rules, whatever their elements. @throws {NetlinkError} */
+  isWhole(): boolean {
+    return this.#families().every((family) => hasRules(this.#netfilter, this.#table(family), "forward"));
   }
 
   /** Takes a bridge in; one of that name is replaced. Before the first `install`, nothing happens in the kernel. @throws {NetlinkError} */

@@ -38,6 +38,7 @@ import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type
 import { SandboxPool } from "./sandbox-pool.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
+import { TableWatch, type WatchedTables } from "./table-watch.ts";
 
 /** A network as `docker network inspect` needs it. */
 export interface NetworkFacts extends NetworkConfig {
@@ -79,6 +80,7 @@ export class Networking {
   #sandboxes: Sandboxes | undefined;
   #isServingHostNames = false;
   readonly #watch: CutOffWatch;
+  readonly #tables: TableWatch;
 
   constructor(options: NetworkingOptions) {
     this.#o = options;
@@ -98,6 +100,7 @@ export class Networking {
       onDenied: (containerId, denial) => this.#onDenied?.(containerId, denial),
       record: (containerId) => this.#sandboxes?.recordAgain(containerId),
     });
+    this.#tables = new TableWatch([this.#egress, this.#watchedFirewall()], this.#log);
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
@@ -126,6 +129,17 @@ export class Networking {
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
+  }
+
+  /** Networks, ports and what keeps networks apart, which every container depends on. */
+  #watchedFirewall(): WatchedTables {
+    const firewall = this.#firewall;
+    return {
+      purpose: "networks and published ports",
+      isNeeded: () => this.#held.held().length > 0,
+      isWhole: () => firewall.isWhole(),
+      reinstall: () => firewall.install(),
+    };
   }
 
   /** @throws unavailable without an etcd */
@@ -227,6 +241,7 @@ export class Networking {
     }
     if (this.#default !== undefined) this.#startDns(this.#default.on);
     this.#watch.check();
+    this.#tables.start();
     this.#pool.fill();
   }
 
@@ -432,8 +447,10 @@ export class Networking {
     return this.#default.on.addresses.uses().map((use) => ({ ...use, used: use.used - ready, free: use.free + ready }));
   }
 
-  acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
-    return this.#held.acquire(containerId, request);
+  async acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
+    const sandbox = await this.#held.acquire(containerId, request);
+    this.#tables.start();
+    return sandbox;
   }
 
   connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
@@ -631,6 +648,7 @@ export class Networking {
     void this.#overlay?.stop();
     this.#reaper.close();
     this.#pool?.close();
+    this.#tables.close();
     this.#egress.close();
     const isUnused = this.#sandboxes?.held().length === 0;
     this.#sandboxes?.close();

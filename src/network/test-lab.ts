@@ -62,6 +62,8 @@ interface Child {
 
 export class Lab {
   readonly outside: string;
+  /** The namespace that plays the host, as a path. */
+  readonly host: string;
   readonly #origin: Fd;
   readonly #host: Fd;
   readonly #outside: Fd;
@@ -85,6 +87,7 @@ export class Lab {
       up(...[OUTSIDE, OTHER].map((a) => addIpAddress(2, ip(a), 24)), ...[OUTSIDE6, OTHER6].map((a) => addIpAddress(2, ip(a), 64)));
       up(addRoute({ family: 4, gateway: ip(HOST), index: 2 }), addRoute({ family: 6, gateway: ip(HOST6), index: 2 }));
     });
+    this.host = `/proc/${process.pid}/fd/${this.#host.fd}`;
     this.outside = `/proc/${process.pid}/fd/${this.#outside.fd}`;
     setns(this.#host.fd, CLONE_NEWNET);
   }

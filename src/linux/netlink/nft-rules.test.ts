@@ -8,6 +8,7 @@ import {
   addTable,
   encodeTable,
   hasChain,
+  hasRules,
   NF_INET,
   NF_PRIORITY,
   type NftBaseChain,
@@ -83,16 +84,20 @@ test("encodeTable() writes the chains and rules that nft 1.0.6 sends", () => {
   ]);
 });
 
-test("addTable() makes a table once, replaceTable() in any case, hasChain() sees what is there", () => {
+test("addTable() makes a table once, replaceTable() in any case, hasChain() and hasRules() see what is there", () => {
   insideNewNetns((socket) => {
     expect(hasChain(socket, TABLE, "question-61053")).toBe(false);
+    expect(hasRules(socket, TABLE, "question-61053")).toBe(false);
     addTable(socket, TABLE, CHAINS);
+    expect(hasRules(socket, TABLE, "question-61053")).toBe(true);
+    expect(hasRules(socket, TABLE, "nowhere")).toBe(false);
     expect(hasChain(socket, TABLE, "question-61053")).toBe(true);
     expect(hasChain(socket, TABLE, "other")).toBe(false);
     expect(thrownCode(() => addTable(socket, TABLE, CHAINS))).toBe("EEXIST");
     replaceTable(socket, TABLE, [{ name: "other", hook: NF_INET.INPUT, priority: NF_PRIORITY.FILTER, rules: [] }]);
     expect(hasChain(socket, TABLE, "question-61053")).toBe(false);
     expect(hasChain(socket, TABLE, "other")).toBe(true);
+    expect(hasRules(socket, TABLE, "other")).toBe(false);
     replaceTable(socket, { ...TABLE, name: "fresh" }, CHAINS);
     expect(hasChain(socket, { ...TABLE, name: "fresh" }, "answer-61053")).toBe(true);
   });

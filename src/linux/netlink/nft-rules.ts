@@ -8,6 +8,7 @@ const NEWTABLE = 0;
 const NEWCHAIN = 3;
 const GETCHAIN = 4;
 const NEWRULE = 6;
+const GETRULE = 7;
 const TABLE = { NAME: 1, FLAGS: 2 } as const;
 const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 const HOOK = { HOOKNUM: 1, PRIORITY: 2 } as const;
@@ -172,4 +173,21 @@ export function hasChain(socket: NetlinkSocket, table: NftTable, chain: string):
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
+}
+
+/** Whether a chain of a table has rules; one that is not there has none. @throws {NetlinkError} */
+export function hasRules(socket: NetlinkSocket, table: NftTable, chain: string): boolean {
+  let count = 0;
+  const body = (w: MessageWriter): void => {
+    nfgen(w, table.family, 0);
+    w.attrText(RULE.TABLE, table.name).attrText(RULE.CHAIN, chain);
+  };
+  try {
+    socket.query({ type: typeOf(GETRULE), flags: NLM_F.DUMP, call: "nft list rules", arg: chain, body }, () => {
+      count++;
+    });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  return count > 0;
 }

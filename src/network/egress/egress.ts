@@ -3,6 +3,7 @@ import { flushFlowsOf, isErrno, type NetlinkSocket, type TableChange } from "../
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
 import type { ForwardedAnswer, SandboxDnsOptions } from "../dns/types.ts";
 import { formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import type { WatchedTables } from "../table-watch.ts";
 import { DenialLog, type DeniedFrame, type DeniedPacket } from "./denial-log.ts";
 import { allowsEverything, allowsName } from "./domains.ts";
 import { type PolicedPlace, placeElements, RECORD_MS } from "./egress-table.ts";
@@ -18,8 +19,6 @@ const MAX_TTL_MS = 24 * 3600 * 1000;
 /** So many addresses of names one container may have. */
 const MAX_NAMED = 4096;
 const DENIED = "denied by the egress policy";
-/** How often it is looked whether somebody has taken the tables away, as `nft flush ruleset` does. */
-const WATCH_MS = 2000;
 
 /** A place with what it is held to. */
 interface HeldPlace extends PolicedPlace {
@@ -61,13 +60,13 @@ export interface RestoredPolicy {
 }
 
 /** The egress policies of containers: what they say is in the kernel, and holds whether a daemon runs or not. */
-export class Egress {
+export class Egress implements WatchedTables {
+  readonly purpose = "egress policies";
   readonly #deps: EgressDeps;
   readonly #kernel: KernelTables;
   readonly #policed = new Map<string, Policed>();
   /** Places of containers that have ended, until their interface is gone; by that. */
   readonly #leaving = new Map<string, HeldPlace>();
-  #watch: ReturnType<typeof setInterval> | undefined;
   readonly #denials: DenialLog;
 
   constructor(deps: EgressDeps) {
@@ -101,7 +100,6 @@ export class Egress {
     this.#forgetFlows(place.addresses);
     policed.places = [...policed.places, { ...place, policy }];
     this.#policed.set(containerId, policed);
-    this.#watchTables();
   }
 
   #made({ containerId, policy, places, refused }: RestoredPolicy): Policed {
@@ -129,6 +127,7 @@ export class Egress {
     const place = this.#leaving.get(hostInterface) ?? this.#takePlace(hostInterface);
     if (place === undefined) return;
     this.#leaving.delete(hostInterface);
+    if (!this.isNeeded()) this.#denials.close();
     const elements = placeElements(place.policy, place);
     // what is put first can be deleted, there or not
     try {
@@ -171,33 +170,22 @@ export class Egress {
     if (!isThere) this.#kernel.make();
     const wanted = this.#places().map((place) => placeElements(place.policy, place));
     this.#kernel.commit([...wanted.flatMap((elements) => this.#kernel.changes("put", elements)), ...this.#kernel.strays(wanted)]);
-    this.#watchTables();
     if (restored.length > 0) this.#readDenials();
     if (!isThere) for (const policed of this.#policed.values()) this.#kernel.commit(this.#openedChanges(policed, addressesOf(policed)));
   }
 
-  #watchTables(): void {
-    if (this.#watch !== undefined || this.#places().length === 0) return;
-    this.#watch = setInterval(() => {
-      if (this.#places().length === 0) {
-        this.close();
-        return;
-      }
-      try {
-        if (this.#kernel.isWhole()) return;
-        this.#deps.log.warn("somebody took the nft tables of egress policies away; they are made anew");
-        this.reinstall();
-      } catch (error) {
-        this.#deps.log.error("the nft tables of egress policies can't be made", { error });
-      }
-    }, WATCH_MS);
-    this.#watch.unref();
+  /** Whether any container is held to a policy. */
+  isNeeded(): boolean {
+    return this.#places().length > 0;
+  }
+
+  /** Whether the kernel has the tables. @throws {NetlinkError} */
+  isWhole(): boolean {
+    return this.#kernel.isWhole();
   }
 
   /** Ends this daemon's part; policies hold. */
   close(): void {
-    clearInterval(this.#watch);
-    this.#watch = undefined;
     this.#denials.close();
     for (const { refused } of this.#policed.values()) refused.flush();
   }

@@ -2,6 +2,7 @@ import {
   changeTables,
   deleteTable,
   hasChain,
+  hasRules,
   isErrno,
   type ListedElement,
   listElements,
@@ -59,17 +60,26 @@ export class KernelTables {
   /** Whether the kernel has the tables with the rules of this version. @throws {NetlinkError} */
   isWhole(): boolean {
     const { logging, silent } = this.#versions;
-    return (this.#hasChain("inet", logging) || this.#hasChain("inet", silent)) && this.#hasChain("bridge", "entering");
+    const hasVersion = this.#asked(() => this.#hasChain("inet", logging) || this.#hasChain("inet", silent));
+    return hasVersion && this.#asked(() => this.#hasRules("inet", "forward") && this.#hasRules("bridge", "entering"));
   }
 
   /** Whether denied packets are logged. @throws {NetlinkError} */
   isLogging(): boolean {
-    return this.#hasChain("inet", this.#versions.logging);
+    return this.#asked(() => this.#hasChain("inet", this.#versions.logging));
   }
 
   #hasChain(table: "inet" | "bridge", chain: string): boolean {
+    return hasChain(this.#netfilter, this.#tables[table], chain);
+  }
+
+  #hasRules(table: "inet" | "bridge", chain: string): boolean {
+    return hasRules(this.#netfilter, this.#tables[table], chain);
+  }
+
+  #asked(ask: () => boolean): boolean {
     try {
-      return hasChain(this.#netfilter, this.#tables[table], chain);
+      return ask();
     } catch (error) {
       // a family whose module isn't loaded, or not there: making the tables tells
       if (isErrno(error, "EOPNOTSUPP", "EAFNOSUPPORT")) return false;
