@@ -1,5 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { rm } from "node:fs/promises";
 import { type Defect, DhowError, errnoCode, errorMessage, type Logger } from "../lib/mod.ts";
 import { readMountInfo } from "../linux/mod.ts";
@@ -27,6 +40,7 @@ export interface VolumeDraft {
 }
 
 const IMAGE = "image.ext4";
+const RESIZING = "resizing";
 
 /**
  * The directories of local volumes, and what is mounted in them:
@@ -34,7 +48,8 @@ const IMAGE = "image.ext4";
  *     <root>/            0701
  *     ├─ <name>/         0701
  *     │  ├─ _data/       the volume's content; where options name a device or a size, that is mounted here while it is used
- *     │  └─ image.ext4   of a volume with a size: its file system
+ *     │  ├─ image.ext4   of a volume with a size: its file system
+ *     │  └─ resizing     while it is given another size: that size, as it was asked for
  *     ├─ .making/        volumes that are being filled: nobody knows them yet
  *     ├─ .renaming/      a link `<old name>` → `<new name>` while a volume is being renamed
  *     └─ .removing/      content of removed volumes until it is deleted
@@ -58,6 +73,21 @@ export class LocalVolumes {
   /** The file that a volume with a size is in. */
   imageFile(name: string): string {
     return `${this.#root}/${name}/${IMAGE}`;
+  }
+
+  /** Notes that the volume is about to get another size. */
+  noteResize(name: string, size: string): void {
+    writeFileSync(`${this.#root}/${name}/${RESIZING}`, size, { mode: 0o600 });
+  }
+
+  /** The size that a volume was about to get, if any. */
+  notedResize(name: string): string | undefined {
+    const file = `${this.#root}/${name}/${RESIZING}`;
+    return existsSync(file) ? readFileSync(file, "utf8") : undefined;
+  }
+
+  forgetResize(name: string): void {
+    rmSync(`${this.#root}/${name}/${RESIZING}`, { force: true });
   }
 
   /** What that file takes on the disk. */

@@ -26,15 +26,20 @@ export function parseVolumeSize(text: string): number {
   return Math.ceil(bytes / 4096) * 4096;
 }
 
-/** Runs one of the tools of ext4. @throws internal with what it says */
-async function run(command: readonly string[], isFine: (code: number) => boolean = (code) => code === 0): Promise<void> {
+interface RunOptions {
+  /** Locked as long as the tool runs: it outlives a daemon that is killed, and the next one's must not come in between. See flock(1). */
+  readonly lock?: string;
+  readonly isFine?: (code: number) => boolean;
+}
+
+/** Runs one of the tools of ext4. @throws internal with what it says, unsupported when it is missing */
+async function run(command: readonly string[], { lock, isFine = (code) => code === 0 }: RunOptions = {}): Promise<void> {
   const [name = ""] = command;
-  let child: Bun.Subprocess<"ignore", "ignore", "pipe">;
-  try {
-    child = Bun.spawn([...command], { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { PATH: TOOLS_PATH, LC_ALL: "C" } });
-  } catch (cause) {
-    throw new DhowError("unsupported", `volumes with a size need ${name}: it is not installed`, { cause });
+  if (Bun.which(name, { PATH: TOOLS_PATH }) === null) {
+    throw new DhowError("unsupported", `volumes with a size need ${name}: it is not installed`);
   }
+  const held = lock === undefined ? command : ["flock", lock, ...command];
+  const child = Bun.spawn([...held], { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { PATH: TOOLS_PATH, LC_ALL: "C" } });
   const [text, code] = await Promise.all([child.stderr.text(), child.exited]);
   const said = text.split("\n").filter((line) => line.trim() !== "" && !/^(?:e2fsck|mke2fs|resize2fs) \d/.test(line));
   if (!isFine(code)) throw new DhowError("internal", `${name}: ${said.join(" ").trim() || `exit code ${code}`}`);
@@ -83,10 +88,10 @@ export async function resizeSized(file: string, sizeBytes: number, path: string 
     const device = readMountInfo().find(({ mountPoint }) => mountPoint === path)?.source ?? "";
     truncateSync(file, sizeBytes);
     await run(["losetup", "-c", device]);
-    return run(["resize2fs", device]);
+    return run(["resize2fs", device], { lock: file });
   }
   if (grows) truncateSync(file, sizeBytes);
-  await run(["e2fsck", "-f", "-p", file], (code) => code <= MENDED);
-  await run(["resize2fs", file, `${sizeBytes / 1024}K`]);
+  await run(["e2fsck", "-f", "-p", file], { lock: file, isFine: (code) => code <= MENDED });
+  await run(["resize2fs", file, `${sizeBytes / 1024}K`], { lock: file });
   if (!grows) truncateSync(file, sizeBytes);
 }

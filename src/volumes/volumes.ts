@@ -79,12 +79,31 @@ export class Volumes {
     for (const { what, mend } of this.#local.strayDrafts(() => false)) this.#mendLater(what, mend);
     for (const { mend } of this.#unfinishedRemovals()) void mend();
     for (const { mend } of this.#unknown()) void mend();
+    for (const { what, mend } of this.#unfinishedResizes()) this.#mendLater(what, mend);
   }
 
   /** Directories without a row, rows without a directory, removals and mounts that nobody is about. */
   defects(): Defect[] {
     const drafts = this.#local.strayDrafts((name) => this.#locks.isBusy(name));
-    return [...drafts, ...this.#unfinishedRemovals(), ...this.#unknown(), ...this.#lost(), ...this.#unusedMounts()];
+    return [
+      ...drafts,
+      ...this.#unfinishedRemovals(),
+      ...this.#unknown(),
+      ...this.#lost(),
+      ...this.#unusedMounts(),
+      ...this.#unfinishedResizes(),
+    ];
+  }
+
+  #unfinishedResizes(): Defect[] {
+    const left = this.known().filter(({ name, options }) => isSized(options) && this.#local.notedResize(name) && !this.#locks.isBusy(name));
+    return left.map(({ name }) => ({
+      what: `volume ${name} was begun to be resized`,
+      mend: async () => {
+        const size = this.#local.notedResize(name);
+        if (size !== undefined && this.tryGet(name)) await this.resize(name, size);
+      },
+    }));
   }
 
   #unfinishedRemovals(): Defect[] {
@@ -478,14 +497,17 @@ export class Volumes {
       const volume = this.#ownLocal(name, "resize");
       if (!isSized(volume.options)) fail("unsupported", `resize ${name}: the volume has no size: only those made with --opt size= do`);
       const sizeBytes = parseVolumeSize(size);
+      this.#local.noteResize(name, size);
       try {
         await resizeSized(this.#local.imageFile(name), sizeBytes, this.#local.isMounted(volume) ? volume.path : undefined);
       } catch (error) {
+        this.#local.forgetResize(name);
         throw new DhowError(error instanceof DhowError ? error.kind : "internal", `resize ${name}: ${errorMessage(error)}`, {
           cause: error,
         });
       }
       this.#deps.table.setOptions(name, JSON.stringify({ ...volume.options, size }));
+      this.#local.forgetResize(name);
       return this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
     });
   }

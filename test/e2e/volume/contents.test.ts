@@ -1,8 +1,8 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "../../../src/index.ts";
-import { Daemon, until } from "../daemon.ts";
+import { Daemon } from "../daemon.ts";
 import { LAUNCHER, volumeCommands } from "./commands.ts";
 
 const daemon = await Daemon.start();
@@ -79,26 +79,3 @@ test("the SDK: snapshot, export, import, rename", async () => {
   expect(renamed.resize("1g")).rejects.toThrow("the volume has no size");
   expect(data.clone("kept")).rejects.toThrow('volume "kept" already exists');
 });
-
-test("kill -9 in the middle of an import leaves no volume", async () => {
-  const dhow = connect({ host: daemon.host });
-  await sh("data", "for i in 1 2 3; do echo $i > /v/$i; done");
-  const whole = Buffer.concat(await Array.fromAsync(await (await dhow.volumes.get("data")).export()));
-  const stuck = Promise.withResolvers<void>();
-  const lost = dhow.volumes.import("copy", firstOf(whole, stuck.promise)).catch(() => {});
-  const making = join(daemon.dataRoot, "volumes/.making");
-  await until("something is there", () => existsSync(join(making, "copy/_data/1")) || existsSync(join(making, "copy/_data/3")));
-  expect(await daemon.ok("volume", "ls", "-q")).toBe("data");
-  await daemon.kill9();
-  stuck.resolve();
-  await lost;
-  await daemon.restart();
-  expect(await daemon.ok("volume", "ls", "-q")).toBe("data");
-  await until("the draft is gone", () => readdirSync(making).length === 0);
-});
-
-/** All but the end of an archive, which never comes. */
-async function* firstOf(archive: Uint8Array, stuck: Promise<void>): AsyncGenerator<Uint8Array> {
-  yield archive.subarray(0, archive.length - 2048);
-  await stuck;
-}
