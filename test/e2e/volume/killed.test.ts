@@ -17,10 +17,10 @@ let archive: Uint8Array = new Uint8Array();
 
 beforeAll(async () => {
   const fill = `mkdir /many; i=0; while [ $i -lt ${FILES} ]; do echo $i > /many/$i; i=$((i+1)); done`;
-  const maker = await daemon.ok("run", "-d", "-v", "/v", "busybox", "sh", "-c", fill);
+  const maker = await daemon.ok("run", "-d", "busybox", "sh", "-c", fill);
   await daemon.ok("wait", maker);
   await daemon.ok("commit", maker, "many");
-  await daemon.ok("rm", "-v", maker);
+  await daemon.ok("rm", maker);
   await makeData();
   whole = await sh("data", LOOK);
   expect(whole).toStartWith(`${FILES}\n`);
