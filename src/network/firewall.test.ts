@@ -60,6 +60,7 @@ describe("renderTable()", () => {
     forward(53, 53, { protocol: "udp", hostIp: "127.0.0.1" }),
     ...[7000, 7001, 7002].map((p) => forward(p, p)),
     forward(8080, 80, { hostIp: "::", containerIp: "fd00::2", isDirect: true }),
+    ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(2905, 2906, { protocol: "sctp", containerIp })),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(0, 443, { containerIp, isCut: true })),
   ];
 

@@ -147,8 +147,9 @@ export class PortAllocator {
     const { protocol, containerPort, allow } = request;
     const lease = { protocol, containerPort, hostPort: port, hostIp, isV6, ...(allow && { allow }) };
     const containerIp = (isV6 ? target.ipv6 : undefined) ?? target.ipv4;
-    // the daemon passes IPv6 on to IPv4, and nothing the other way round
+    // the daemon passes IPv6 on to IPv4, but no SCTP, and nothing the other way round
     if (containerIp === undefined || (isV6 && isAny && !this.#hasIpv6)) return undefined;
+    if (isAny && isV6 && protocol === "sctp" && target.ipv6 === undefined) return undefined;
     if (target.isDirect[containerIp.includes(":") ? 6 : 4]) {
       return isV6 === containerIp.includes(":") ? { ...lease, hostPort: 0, socket: undefined } : undefined;
     }

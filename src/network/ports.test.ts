@@ -190,6 +190,20 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
     expect(await Promise.race([speaking(), Bun.sleep(100).then(() => "goes on")])).toBe("goes on");
   });
 
+  test("SCTP is led by the kernel alone: to a container without IPv6 no IPv6 is, and nothing says so", async () => {
+    const n = await lab.networking();
+    const six = await bridge(n, "six", { subnets: ["10.94.0.0/24", "fd94::/64"] });
+    const a = await take(n, "a", ports({ "7000/sctp": "2905" }));
+    expect(a.ports).toEqual({ "7000/sctp": [{ HostIp: "0.0.0.0", HostPort: "2905" }] });
+    const b = await take(n, "b", ports({ "7000/sctp": "2906", "7000/tcp": "2906" }), [six]);
+    expect(b.ports["7000/sctp"]).toHaveLength(2);
+    expect(table()).toContain("sctp . 2905 : 10.93.0.2 . 7000");
+    expect(table("ip6")).toContain("sctp . 2906 : fd94::2 . 7000");
+    await expect(take(n, "c", ports({ "80/sctp": "2905" }))).rejects.toThrow("Bind for 0.0.0.0:2905 failed: port is already allocated");
+    change(n, "a", { remove: [2905] });
+    expect(table()).not.toContain("sctp . 2905");
+  });
+
   test("a change that fails leaves all as it was: a taken port, a record that can't be written", async () => {
     const n = await lab.networking();
     await take(n, "b", ports({ "80/tcp": "8090" }));

@@ -6,7 +6,7 @@ import { formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
 import type { WatchedTables } from "../table-watch.ts";
 import { DenialLog, type DeniedFrame, type DeniedPacket } from "./denial-log.ts";
 import { allowsEverything, allowsName } from "./domains.ts";
-import { type PolicedPlace, placeElements, RECORD_MS } from "./egress-table.ts";
+import { isMetadata, type PolicedPlace, placeElements, RECORD_MS } from "./egress-table.ts";
 import { KernelTables } from "./kernel-tables.ts";
 import { canBeNamed, forgetExpired, type Opened, openedChanges, openedKey, readOpened } from "./opened.ts";
 import { ipProtocolName } from "./protocols.ts";
@@ -251,7 +251,8 @@ export class Egress implements WatchedTables {
   #tell({ containerId, policy, refused }: Policed, denial: EgressDenied): void {
     const { log, onDenied } = this.#deps;
     const fields = denial.kind === "name" ? { name: denial.name } : packetFields(denial);
-    log.info(policy.mode === "learn" ? "not in the egress policy" : DENIED, { container: containerId, ...fields });
+    const hasPassed = policy.mode === "learn" && !(denial.kind === "packet" && isMetadata(denial.address));
+    log.info(hasPassed ? "not in the egress policy" : DENIED, { container: containerId, ...fields });
     // the kernel limits packets by a rate of its own
     if (denial.kind === "name" || refused.mayTell()) onDenied?.(containerId, denial);
   }

@@ -124,6 +124,7 @@ async function send(name: string, to: string, from = "0.0.0.0"): Promise<void> {
   });
 }
 interface Report {
+  readonly Id: string;
   readonly Mode: string;
   readonly Packets: number;
   readonly DeniedPackets: number;
@@ -191,7 +192,7 @@ describe("a container under a policy", () => {
     // a flood is a bounded number of lines, and others are heard all the same
     await run("flood", ALLOWED);
     const flood = await daemon.ok("inspect", "-f", "{{.Id}}", "flood");
-    for (let last = 100; last < 220; last++) await send("flood", `203.0.113.${last}`);
+    await inside("flood", "for last in $(seq 100 219); do nc -w 1 203.0.113.$last 80 </dev/null 2>/dev/null; done");
     await reach("app", "203.0.113.9");
     await until("the other's packet is logged", () => lines("address=203.0.113.9").length > 0);
     const count = daemon.log.split("\n").filter((line) => line.includes("denied by") && line.includes(flood)).length;
@@ -410,6 +411,12 @@ describe("a policy that learns", () => {
     expect(await ask("app", "www.example.org")).toBe(`outside ${NAMED}`);
     expect(await ask("app", METADATA)).toBe("");
     const learnt = await report("app");
+    await until("all is logged", () => daemon.log.includes(`address=${METADATA}`));
+    const logged = daemon.log.split("\n").filter((line) => line.includes(learnt.Id));
+    const saying = (text: string): string => logged.filter((line) => line.includes(text)).join("\n");
+    expect(saying("denied by the egress policy")).toContain(METADATA);
+    expect(saying("not in the egress policy")).toContain(`address=${FORBIDDEN}`);
+    expect(saying("not in the egress policy")).toMatch(/address=203\.0\.113\.3 port=80 names=www\.example\.org/);
     expect(learnt.Denied.find(({ Address }) => Address === NAMED)?.Names).toEqual(["www.example.org"]);
     expect(learnt.DeniedNames.map(({ Name }) => Name)).toEqual(["www.example.org"]);
     expect([...learnt.Suggested].sort()).toEqual([`${ALLOWED}/32`, `${FORBIDDEN}/32`, "www.example.org"]);
