@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { DhowError } from "../../lib/mod.ts";
 import {
   addBridge,
@@ -194,12 +195,14 @@ class LanNetwork implements DriverNetwork {
     return settings.isRouted ? "" : pool.gateway || undefined;
   }
 
-  plug({ netns, interfaceName: name, index, addresses, mac }: PlugRequest): Plugged {
+  plug({ netns, interfaceName: name, addresses, mac }: PlugRequest): Plugged {
     const { kind, settings, parent, deps } = this.#parts;
     if (kind === "ipvlan" && mac !== undefined) {
       throw new DhowError("invalid", "ipvlan interfaces do not support custom mac address assignment");
     }
-    const link = { name, parent: parent.index, index, netnsFd: netns.fd, mac: kind === "ipvlan" ? undefined : (mac ?? macFor(addresses)) };
+    // kernels before 6.15 look on the host whether its name and its index are taken: a name of nobody's, and the kernel's index
+    const own = `lan${randomBytes(5).toString("hex")}`;
+    const link = { name: own, parent: parent.index, netnsFd: netns.fd, mac: kind === "ipvlan" ? undefined : (mac ?? macFor(addresses)) };
     const { mode, flag } = settings;
     // the link is made in the sandbox, and by the host's socket: its parent is there
     const request: Request = kind === "macvlan" ? addMacvlan({ ...link, mode }) : addIpvlan({ ...link, mode, flag });
@@ -211,16 +214,19 @@ class LanNetwork implements DriverNetwork {
         setIpv6("default", true);
       }
       using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+      const made = findLink(inside, own);
+      let current = own;
       try {
+        inside.request(setLink(made?.index ?? 0, { name }));
+        current = name;
         if (addresses[6] !== undefined) setIpv6(name, true);
-        const made = findLink(inside, name);
-        const own = [addresses[4], addresses[6]].flatMap((a) =>
+        const places = [addresses[4], addresses[6]].flatMap((a) =>
           a === undefined ? [] : addIpAddress(made?.index ?? 0, ipBytes(parseIp(a.address)), a.prefixLength),
         );
-        inside.request(...own, setLink(made?.index ?? 0, { up: true }));
+        inside.request(...places, setLink(made?.index ?? 0, { up: true }));
         return { mac: kind === "ipvlan" ? "" : (made?.mac ?? "") };
       } catch (error) {
-        inside.requestAll([deleteLink(name)]);
+        inside.requestAll([deleteLink(current)]);
         throw error;
       }
     });
