@@ -66,7 +66,7 @@ export type EgressElements = {
   readonly bridge: Partial<Record<BridgeSet, SetElement[]>>;
 };
 /** The sets that fill while a container runs. */
-export const LIVE_SETS = ["names", "seen", "denied", "denied_other"] as const;
+export const LIVE_SETS = ["names", "seen", "denied", "denied_other", "quiet", "quiet_other", "telling"] as const;
 
 const ETHER_BYTES = 8;
 

@@ -411,9 +411,12 @@ describe("a policy that learns", () => {
     expect(await ask("app", "www.example.org")).toBe(`outside ${NAMED}`);
     expect(await ask("app", METADATA)).toBe("");
     const learnt = await report("app");
-    await until("all is logged", () => daemon.log.includes(`address=${METADATA}`));
-    const logged = daemon.log.split("\n").filter((line) => line.includes(learnt.Id));
-    const saying = (text: string): string => logged.filter((line) => line.includes(text)).join("\n");
+    const logged = (): string[] => daemon.log.split("\n").filter((line) => line.includes(learnt.Id));
+    await until("all is logged", () => logged().some((line) => line.includes(`address=${METADATA}`)));
+    const saying = (text: string): string =>
+      logged()
+        .filter((line) => line.includes(text))
+        .join("\n");
     expect(saying("denied by the egress policy")).toContain(METADATA);
     expect(saying("not in the egress policy")).toContain(`address=${FORBIDDEN}`);
     expect(saying("not in the egress policy")).toMatch(/address=203\.0\.113\.3 port=80 names=www\.example\.org/);
