@@ -269,7 +269,7 @@ describe("a container under a policy", () => {
     );
     await until(
       "an answer",
-      async () => (await outside.spawn("timeout", "2", "sh", "-c", `exec 3<>/dev/tcp/${HOST}/18080`)).exitCode !== 124,
+      async () => (await outside.spawn("timeout", "2", "bash", "-c", `exec 3<>/dev/tcp/${HOST}/18080`)).exitCode === 0,
     );
     const client = Bun.spawn(["nsenter", `--net=${outside.path}`, "bash", "-c", `cat < /dev/tcp/${HOST}/18080`], { stdout: "pipe" });
     expect((await new Response(client.stdout).text()).trim()).toBe("web");
