@@ -29,11 +29,13 @@ export interface FlowDestination {
 }
 
 /** Which flows: what one side of them has as its sender (four or sixteen bytes in network order), or where they went. */
-export type FlowMatch = { readonly side: "origin" | "reply"; readonly address: Uint8Array } | FlowDestination;
+export type FlowMatch = { readonly side: "origin" | "reply" | "either"; readonly address: Uint8Array } | FlowDestination;
 
-/** Forgets tracked flows that `address` answers or, with "origin", has begun. @throws {NetlinkError} */
-export function flushFlowsOf(socket: NetlinkSocket, address: Uint8Array, side: "origin" | "reply"): void {
-  flush(socket, { side, address });
+/** Forgets tracked flows that `address` answers, those that it has begun ("origin"), or both. @throws {NetlinkError} */
+export function flushFlowsOf(socket: NetlinkSocket, address: Uint8Array, side: "origin" | "reply" | "either"): void {
+  const isOneByOne = address.length === IPV6_BYTES;
+  const sides = side === "either" && !isOneByOne ? (["reply", "origin"] as const) : [side];
+  for (const each of sides) flush(socket, { side: each, address });
 }
 
 /** Forgets tracked flows to a destination. @throws {NetlinkError} */
@@ -140,7 +142,10 @@ function isMatch(flow: ReadonlyMap<number, Uint8Array>, match: FlowMatch): boole
     const source = part(tuple, CTA_TUPLE_IP).get(address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC);
     return source?.length === address.length && address.every((byte, at) => source[at] === byte);
   };
-  if ("address" in match) return hasSender(match.side === "origin" ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, match.address);
+  if ("address" in match) {
+    const { side, address } = match;
+    return (side !== "reply" && hasSender(CTA.TUPLE_ORIG, address)) || (side !== "origin" && hasSender(CTA.TUPLE_REPLY, address));
+  }
   const { protocol, destinationPort, answeredBy } = match;
   const proto = part(CTA.TUPLE_ORIG, CTA_TUPLE_PROTO);
   if (readBigEndian(proto.get(CTA_PROTO_NUM)) !== protocol) return false;

@@ -179,7 +179,7 @@ export class BridgeNetwork implements DriverNetwork {
     const { netfilter, route } = this.#deps;
     const bytes = tryIpBytes(address);
     if (bytes === undefined) return;
-    for (const side of ["reply", "origin"] as const) flushFlowsOf(netfilter, bytes, side);
+    flushFlowsOf(netfilter, bytes, "either");
     const [failed] = route.requestAll([deleteIpNeighbour(this.link.index, bytes)]);
     if (failed !== undefined && !isErrno(failed, "ENOENT", "ENODEV")) throw failed;
     this.addresses.free(ipOfBytes(bytes));
