@@ -81,6 +81,25 @@ export function timed(work: () => void): number {
   return (Bun.nanoseconds() - start) / 1e6;
 }
 
+/** Milliseconds that calls of the API take, one after the other. @throws when one is refused */
+export async function callsMs(
+  { socket }: Engine,
+  calls: readonly (readonly [method: string, path: string, body?: object])[],
+): Promise<number> {
+  const start = Bun.nanoseconds();
+  for (const [method, path, body] of calls) {
+    const response = await fetch(`http://localhost/v1.41${path}`, {
+      method,
+      unix: socket,
+      headers: { "Content-Type": "application/json" },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  }
+  return (Bun.nanoseconds() - start) / 1e6;
+}
+
 /** Waits until the engine answers. @throws when it doesn't within 30 s, or `hasEnded` */
 export async function untilReady(socket: string, hasEnded: () => boolean): Promise<void> {
   for (const deadline = Date.now() + READY_MS; Date.now() < deadline && !hasEnded(); await Bun.sleep(50)) {

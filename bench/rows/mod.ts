@@ -13,6 +13,7 @@ import { psRow } from "./ps.ts";
 import { runRows } from "./run.ts";
 import { stdoutRow } from "./stdout.ts";
 import { throughputRows } from "./throughput.ts";
+import { volumeRows } from "./volumes.ts";
 
 /** All rows, in the table's order. */
 export const rows: readonly Row[] = [
@@ -29,6 +30,7 @@ export const rows: readonly Row[] = [
   psRow,
   crowdRow,
   ...networkRows,
+  ...volumeRows,
   portsRow,
   dnsRow,
   ...throughputRows,

@@ -1,26 +1,10 @@
-import { type Engine, timed } from "../engine.ts";
+import { callsMs, timed } from "../engine.ts";
 import type { Row } from "../measure.ts";
 
 const NETWORK = "bench-network";
 const OTHER = "bench-network-2";
 const BOX = "bench-connected";
 const TARGET = { kind: "ratio", max: 0.2 } as const;
-
-/** Milliseconds that calls of the API take, one after the other. @throws when one is refused */
-async function callsMs({ socket }: Engine, calls: readonly (readonly [method: string, path: string, body?: object])[]): Promise<number> {
-  const start = Bun.nanoseconds();
-  for (const [method, path, body] of calls) {
-    const response = await fetch(`http://localhost/v1.41${path}`, {
-      method,
-      unix: socket,
-      headers: { "Content-Type": "application/json" },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  }
-  return (Bun.nanoseconds() - start) / 1e6;
-}
 
 /** A container on a network of its own, from the command's start to its end. */
 const runOnNetwork: Row = {

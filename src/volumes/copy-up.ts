@@ -65,12 +65,18 @@ import type { Volumes } from "./volumes.ts";
 
 const SLICE_MS = 10;
 const CHUNK = 8 * 1024 * 1024;
+const BUFFER_BYTES = 256 * 1024;
+/** A file up to this size is read at once. */
+const SMALL = 64 * 1024;
 
 /** The state of one copy. */
 interface Copy {
   /** Where the first of several names of a file went: its directory's descriptor would close, so the path from the volume's root. */
   readonly links: Map<string, string>;
   readonly volumeFd: number;
+  /** Until a file could not be shared with its original: then no other will. */
+  canClone: boolean;
+  readonly buffer: Uint8Array;
   sliceEnd: number;
   /** Told how many bytes of content, holes left out, are there already. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
@@ -111,34 +117,34 @@ function nextData(fd: number, offset: number): number | undefined {
   return found < 0 ? undefined : found;
 }
 
-function copyChunk(from: number, to: number, offset: number, length: number, buffer: () => Uint8Array): number {
+function copyChunk(from: number, to: number, offset: number, length: number, buffer: Uint8Array): number {
   try {
     lseek(from, offset, SEEK_SET);
     lseek(to, offset, SEEK_SET);
     return copyFileRange(from, to, length);
   } catch (error) {
     if (!["EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errnoCode(error) ?? "")) throw error;
-    const bytes = buffer();
-    const got = pread(from, bytes.subarray(0, Math.min(length, bytes.length)), offset);
-    for (let done = 0; done < got; ) done += pwrite(to, bytes.subarray(done, got), offset + done);
+    const got = pread(from, buffer.subarray(0, Math.min(length, buffer.length)), offset);
+    writeAt(to, buffer.subarray(0, got), offset);
     return got;
   }
 }
 
-async function copyContent(copy: Copy, from: number, to: number, size: number): Promise<void> {
+async function copyContent(copy: Copy, from: number, to: number, { size, blocks }: FileStat): Promise<void> {
   if (size === 0) return;
-  if (tryClone(to, from)) return copy.onBytes?.(size);
-  let scratch: Uint8Array | undefined;
-  const buffer = (): Uint8Array => {
-    scratch ??= new Uint8Array(256 * 1024);
-    return scratch;
-  };
+  copy.canClone &&= tryClone(to, from);
+  if (copy.canClone) return copy.onBytes?.(size);
+  // most files are small and have no holes
+  if (size <= SMALL && blocks * 512 >= size) {
+    const got = copyWhole(copy, from, to, size);
+    return copy.onBytes?.(got);
+  }
   ftruncate(to, size);
   let offset = nextData(from, 0);
   while (offset !== undefined && offset < size) {
     const end = lseek(from, offset, SEEK_HOLE);
     while (offset < end) {
-      const got = copyChunk(from, to, offset, Math.min(CHUNK, end - offset), buffer);
+      const got = copyChunk(from, to, offset, Math.min(CHUNK, end - offset), copy.buffer);
       if (got <= 0) return;
       offset += got;
       copy.onBytes?.(got);
@@ -146,6 +152,22 @@ async function copyContent(copy: Copy, from: number, to: number, size: number): 
     }
     offset = nextData(from, offset);
   }
+}
+
+/** By one read and one write, mostly. Returns how many bytes that were. */
+function copyWhole({ buffer }: Copy, from: number, to: number, size: number): number {
+  let offset = 0;
+  while (offset < size) {
+    const got = pread(from, buffer.subarray(0, size - offset), offset);
+    if (got <= 0) break;
+    writeAt(to, buffer.subarray(0, got), offset);
+    offset += got;
+  }
+  return offset;
+}
+
+function writeAt(to: number, bytes: Uint8Array, offset: number): void {
+  for (let done = 0; done < bytes.length; ) done += pwrite(to, bytes.subarray(done), offset + done);
 }
 
 function tryClone(to: number, from: number): boolean {
@@ -160,7 +182,7 @@ async function copyFile(copy: Copy, from: number, to: number, name: PathArg): Pr
   using source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   using target = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   const stat = fstat(source.fd);
-  await copyContent(copy, source.fd, target.fd, stat.size);
+  await copyContent(copy, source.fd, target.fd, stat);
   copyMeta(source.fd, target.fd, stat);
 }
 
@@ -237,6 +259,8 @@ const newCopy = (volumeFd: number, options: CopyOptions): Copy => ({
   ...options,
   links: new Map(),
   volumeFd,
+  canClone: true,
+  buffer: new Uint8Array(BUFFER_BYTES),
   sliceEnd: performance.now() + SLICE_MS,
 });
 
