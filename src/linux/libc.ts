@@ -176,6 +176,7 @@ export const SYS = {
   pidfd_open: 434,
   pidfd_getfd: 438,
   mount_setattr: 442,
+  quotactl_fd: 443,
   setfsuid: isArm64 ? 151 : 122,
   setfsgid: isArm64 ? 152 : 123,
   ioctl: isArm64 ? 29 : 16,

@@ -20,6 +20,7 @@ export * from "./orphans.ts";
 export * from "./pass-fd.ts";
 export * from "./pidfd.ts";
 export * from "./process.ts";
+export * from "./project-quota.ts";
 export * from "./pty.ts";
 export * from "./reactor.ts";
 export * from "./scheduler.ts";

@@ -18,7 +18,8 @@ import { type Defect, DhowError, errnoCode, errorMessage, type Logger } from "..
 import { readMountInfo } from "../linux/mod.ts";
 import { isMountedAside, mountLocal, mountLocalAside, needsMount } from "./local-driver.ts";
 import { callMount, callMountAside, mountError } from "./mount-helper.ts";
-import { isSized, makeSized, mountSized, parseVolumeSize } from "./sized-volume.ts";
+import { QuotaVolumes } from "./quota-volume.ts";
+import { isSized, makeSized, mountSized, parseVolumeSize, resizeSized } from "./sized-volume.ts";
 
 /** A volume of the local driver, as far as its directory is concerned. */
 export interface LocalEntry {
@@ -48,7 +49,7 @@ const RESIZING = "resizing";
  *     <root>/            0701
  *     ├─ <name>/         0701
  *     │  ├─ _data/       the volume's content; where options name a device or a size, that is mounted here while it is used
- *     │  ├─ image.ext4   of a volume with a size: its file system
+ *     │  ├─ image.ext4   of a volume with a size, where the file system has no project quotas: one of its own
  *     │  └─ resizing     while it is given another size: that size, as it was asked for
  *     ├─ .making/        volumes that are being filled: nobody knows them yet
  *     ├─ .renaming/      a link `<old name>` → `<new name>` while a volume is being renamed
@@ -57,12 +58,14 @@ const RESIZING = "resizing";
 export class LocalVolumes {
   readonly #root: string;
   readonly #log: Logger;
+  readonly #quotas: QuotaVolumes;
   /** Content that is being deleted, by its path. */
   readonly #deleting = new Set<string>();
 
   constructor(root: string, log: Logger) {
     this.#root = root;
     this.#log = log;
+    this.#quotas = new QuotaVolumes(root);
     mkdirSync(root, { recursive: true, mode: 0o701 });
   }
 
@@ -90,15 +93,27 @@ export class LocalVolumes {
     rmSync(`${this.#root}/${name}/${RESIZING}`, { force: true });
   }
 
-  /** What that file takes on the disk. */
-  imageBytes(name: string): number {
-    return (statSync(this.imageFile(name), { throwIfNoEntry: false })?.blocks ?? 0) * 512;
+  /** What that file takes on the disk; undefined for a volume without one. */
+  imageBytes(name: string): number | undefined {
+    const image = statSync(this.imageFile(name), { throwIfNoEntry: false });
+    return image && image.blocks * 512;
+  }
+
+  /** Gives a volume another size, or one. @throws conflict, internal, unsupported for one without a file where there are no quotas */
+  async resize(name: string, sizeBytes: number, path: string | undefined): Promise<void> {
+    if (existsSync(this.imageFile(name))) return resizeSized(this.imageFile(name), sizeBytes, path);
+    await this.#quotas.limit(this.path(name), sizeBytes);
+  }
+
+  /** Whether volumes that were made without a size can be given one. */
+  hasQuotas(): boolean {
+    return this.#quotas.isSupported();
   }
 
   /** The options that a directory which no row knows must have had; null for none. */
   optionsOf(name: string): Readonly<Record<string, string>> | null {
-    const image = statSync(this.imageFile(name), { throwIfNoEntry: false });
-    return image === undefined ? null : { size: String(image.size) };
+    const size = statSync(this.imageFile(name), { throwIfNoEntry: false })?.size ?? this.#quotas.limitBytes(this.path(name));
+    return size === undefined ? null : { size: String(size) };
   }
 
   /** Begins a volume that is filled before anybody knows it; one of that name at a time. @throws internal */
@@ -127,8 +142,10 @@ export class LocalVolumes {
       },
     };
     if (!isSized(options)) return draft;
+    const sizeBytes = parseVolumeSize(options?.["size"] ?? "");
     try {
-      await makeSized(`${directory}/${IMAGE}`, parseVolumeSize(options?.["size"] ?? ""));
+      if (this.#quotas.isSupported()) return await this.#limited(draft, sizeBytes);
+      await makeSized(`${directory}/${IMAGE}`, sizeBytes);
       await mountSized(`${directory}/${IMAGE}`, path);
       isMounted = true;
       return draft;
@@ -138,9 +155,26 @@ export class LocalVolumes {
     }
   }
 
+  /** No limit holds for who fills it, if that has CAP_SYS_RESOURCE: it is looked at in the end. */
+  async #limited(draft: VolumeDraft, sizeBytes: number): Promise<VolumeDraft> {
+    await this.#quotas.limit(draft.path, sizeBytes);
+    return {
+      ...draft,
+      commit: async (write) => {
+        if (this.#quotas.usedBytes(draft.path) > sizeBytes) throw new DhowError("internal", "no space left on device");
+        await draft.commit(write);
+      },
+      discard: async () => {
+        this.#quotas.release(draft.path);
+        await draft.discard();
+      },
+    };
+  }
+
   async #discard(directory: string): Promise<void> {
     const mounted = readMountInfo().some(({ mountPoint }) => mountPoint === `${directory}/_data`);
     if (mounted) await callMountAside({ kind: "umount", target: `${directory}/_data` });
+    this.#quotas.release(`${directory}/_data`);
     await rm(directory, { recursive: true, force: true });
   }
 
@@ -241,6 +275,7 @@ export class LocalVolumes {
   mount({ name, options }: LocalEntry): void | Promise<void> {
     const path = this.path(name);
     const failed = (cause: unknown): never => fail(`error while mounting volume '${path}': ${errorMessage(cause)}`, cause);
+    if (isSized(options) && !existsSync(this.imageFile(name))) return;
     if (isSized(options)) return mountSized(this.imageFile(name), path).catch(failed);
     if (isMountedAside(options)) return mountLocalAside(options ?? {}, path).catch(failed);
     try {
@@ -266,6 +301,7 @@ export class LocalVolumes {
   #deleteLater(path: string): void {
     this.#deleting.add(path);
     unmountBelow(path)
+      .then(() => this.#quotas.release(`${path}/_data`))
       .then(() => rm(path, { recursive: true, force: true }))
       .catch((error: unknown) => this.#log.warn("delete a removed volume's content failed", { path, error }))
       .finally(() => this.#deleting.delete(path));

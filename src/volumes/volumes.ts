@@ -3,7 +3,7 @@ import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
 import { isMountedAside, LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
 import { LocalVolumes } from "./local-volumes.ts";
-import { isSized, parseVolumeSize, resizeSized } from "./sized-volume.ts";
+import { isSized, parseVolumeSize } from "./sized-volume.ts";
 import { isAnswer, type PluginVolume, type VolumePlugin, VolumePlugins } from "./volume-plugin.ts";
 
 type StringMap = Readonly<Record<string, string>>;
@@ -96,12 +96,18 @@ export class Volumes {
   }
 
   #unfinishedResizes(): Defect[] {
-    const left = this.known().filter(({ name, options }) => isSized(options) && this.#local.notedResize(name) && !this.#locks.isBusy(name));
+    const left = this.known().filter(
+      ({ name, driver }) => driver === LOCAL_DRIVER && this.#local.notedResize(name) && !this.#locks.isBusy(name),
+    );
     return left.map(({ name }) => ({
       what: `volume ${name} was begun to be resized`,
       mend: async () => {
         const size = this.#local.notedResize(name);
-        if (size !== undefined && this.tryGet(name)) await this.resize(name, size);
+        if (size === undefined) return;
+        await this.resize(name, size).catch((error: unknown) => {
+          this.#local.forgetResize(name);
+          throw error;
+        });
       },
     }));
   }
@@ -491,15 +497,15 @@ export class Volumes {
     });
   }
 
-  /** Gives a volume with a size another one. @throws notFound, unsupported for one without, conflict, internal */
+  /** Gives a volume another size. @throws notFound, unsupported for one without, where the file system has no quotas, conflict, internal */
   resize(name: string, size: string): Promise<LocalVolume> {
     return this.#locks.run(name, async () => {
       const volume = this.#ownLocal(name, "resize");
-      if (!isSized(volume.options)) fail("unsupported", `resize ${name}: the volume has no size: only those made with --opt size= do`);
+      if (!isSized(volume.options)) this.#checkCanBeLimited(volume);
       const sizeBytes = parseVolumeSize(size);
       this.#local.noteResize(name, size);
       try {
-        await resizeSized(this.#local.imageFile(name), sizeBytes, this.#local.isMounted(volume) ? volume.path : undefined);
+        await this.#local.resize(name, sizeBytes, this.#local.isMounted(volume) ? volume.path : undefined);
       } catch (error) {
         this.#local.forgetResize(name);
         throw new DhowError(error instanceof DhowError ? error.kind : "internal", `resize ${name}: ${errorMessage(error)}`, {
@@ -512,7 +518,14 @@ export class Volumes {
     });
   }
 
-  /** What a volume with a size takes on the disk, mounted or not; undefined for others. */
+  #checkCanBeLimited({ name, options }: LocalVolume): void {
+    if (needsMount(options)) fail("unsupported", `resize ${name}: its content is where its options say`);
+    if (this.#local.hasQuotas()) return;
+    const reason = "only those made with --opt size= do, where the file system of the data root has no project quotas";
+    fail("unsupported", `resize ${name}: the volume has no size: ${reason}`);
+  }
+
+  /** What the file of a volume with a size takes on the disk, mounted or not; undefined for others. */
   imageBytes({ name, options }: LocalVolume): number | undefined {
     return isSized(options) ? this.#local.imageBytes(name) : undefined;
   }

@@ -1,0 +1,68 @@
+# Runs in the virtual machine: sizes of volumes by project quotas of the file system that the data root is on (ext4 here).
+failed=0 passed=0
+# check NAME WANTED FOUND: WANTED is a pattern of the shell
+check() {
+  case $3 in
+    $2) passed=$((passed + 1)) ;;
+    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
+  esac
+}
+install -m 0755 dhow docker /usr/local/bin/
+modprobe -a loop quota_v2
+truncate -s 400M /root/disk
+mkfs.ext4 -q -O project,quota -E quotatype=prjquota /root/disk
+mkdir /data
+mount -o loop,prjquota /root/disk /data
+export DOCKER_HOST=unix:///run/q.sock
+start() {
+  dhow daemon -H "$DOCKER_HOST" --data-root /data/root --exec-root /run/q -p /run/q.pid --bridge none >>/root/log 2>&1 &
+  until docker version >/dev/null 2>&1; do sleep 1; done
+}
+start
+docker load -q -i busybox.tar >/dev/null
+docker tag "$(docker images -q | head -n 1)" busybox
+in_volume() { docker run --rm --net none -v "$1:/v" busybox sh -c "$2" 2>&1; }
+volumes=/data/root/volumes
+project() { lsattr -pd "$volumes/$1/_data" | awk '{ print $1 }'; }
+fill='dd if=/dev/zero of=/v/f bs=1M count=20 2>&1; du -m /v/f | cut -f1'
+
+docker volume create -o size=8m small >/dev/null
+check "a size is a limit of the project, and no file" "_data" "$(ls "$volumes/small")"
+check "a write beyond it fails" "*Disk quota exceeded*[78]" "$(in_volume small "$fill")"
+check "df shows the size" "8192" "$(in_volume small 'df -k /v' | awk 'END { print $2 }')"
+check "larger while it is in use" small "$(docker run -d --net none --name user -v small:/v busybox sleep 100000 >/dev/null; dhow volume resize small 32m)"
+check "what it holds then" "20" "$(docker exec user sh -c "$fill" | tail -n 1)"
+check "not smaller than what it holds" "*resize small: it holds 2* bytes, more than 4194304*" "$(dhow volume resize small 4m 2>&1)"
+check "the size is told" 32m "$(docker volume inspect -f '{{.Options.size}}' small)"
+docker rm -f user >/dev/null
+
+docker volume create plain >/dev/null
+in_volume plain 'mkdir /v/d; dd if=/dev/urandom of=/v/d/f bs=1M count=3 2>/dev/null; ln -s f /v/d/l; mkfifo /v/p' >/dev/null
+check "a volume without a size gets one" plain "$(dhow volume resize plain 6m)"
+check "which is a limit" "*Disk quota exceeded*[23]" "$(in_volume plain "$fill")"
+check "its own project" yes "$([ "$(project plain)" != "$(project small)" ] && [ "$(project plain)" != 0 ] && echo yes)"
+in_volume plain 'rm /v/f' >/dev/null
+
+check "a clone has the size" 6m "$(dhow volume clone -q plain twin >/dev/null; docker volume inspect -f '{{.Options.size}}' twin)"
+check "and its content" "3072 d p" "$(echo $(in_volume twin 'du -k /v/d/f | cut -f1; ls /v'))"
+dhow volume export -o /root/tar plain
+check "an import that doesn't fit leaves nothing" "*no space left on device*" "$(dhow volume import --size 2m little /root/tar 2>&1; docker volume ls -q -f name=little)"
+check "no draft" "" "$(ls "$volumes/.making")"
+
+was=$(project plain)
+mkdir "$volumes/lost" "$volumes/lost/_data"
+echo 9m >"$volumes/plain/resizing"
+kill -9 "$(cat /run/q.pid)"
+start
+until [ ! -e "$volumes/plain/resizing" ]; do sleep 1; done
+check "a resize that was cut short is finished" 9m "$(docker volume inspect -f '{{.Options.size}}' plain)"
+check "in the same project" "$was" "$(project plain)"
+check "and the check finds nothing wrong" "*all is well" "$(dhow system check 2>&1 | tail -n 1)"
+docker volume rm small plain twin >/dev/null
+until [ -z "$(ls "$volumes/.removing")" ]; do sleep 1; done
+docker volume create -o size=2m again >/dev/null
+check "the limit of a removed volume is of none" "*[12]" "$(in_volume again "$fill")"
+kill "$(cat /run/q.pid)"
+[ "$failed" = 0 ] || tail -n 20 /root/log
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" = 0 ]
