@@ -15,5 +15,6 @@ export {
 } from "./plan.ts";
 export { adoptMounts, ensureSource, type ResolvedMounts, type ResolveInput, releaseMounts, resolveMounts, useVolumes } from "./resolve.ts";
 export { isSized } from "./sized-volume.ts";
+export { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest } from "./volume.ts";
 export { VOLUME_DRIVER } from "./volume-plugin.ts";
-export { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest, Volumes, type VolumesDeps } from "./volumes.ts";
+export { Volumes, type VolumesDeps } from "./volumes.ts";

@@ -5,7 +5,8 @@ import { silentLogger } from "../lib/mod.ts";
 import { isMountPoint } from "../linux/mod.ts";
 import { Database, VolumesTable, volumeMigrations } from "../metadata/mod.ts";
 import { noPlugins } from "./test-support.ts";
-import { ANONYMOUS_LABEL, Volumes } from "./volumes.ts";
+import { ANONYMOUS_LABEL } from "./volume.ts";
+import { Volumes } from "./volumes.ts";
 
 let root: string;
 let db: Database;

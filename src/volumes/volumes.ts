@@ -1,37 +1,13 @@
 import { type Defect, DhowError, errorMessage, KeyedMutex, type Logger, randomId } from "../lib/mod.ts";
 import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
-import { isMountedAside, LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
+import { LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
 import { LocalVolumes } from "./local-volumes.ts";
 import { isSized, parseVolumeSize } from "./sized-volume.ts";
-import { isAnswer, type PluginVolume, type VolumePlugin, VolumePlugins } from "./volume-plugin.ts";
-
-type StringMap = Readonly<Record<string, string>>;
-
-/** The label of a volume that was made without a name. */
-export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
-
-/** A named piece of disk that outlives containers. */
-export interface LocalVolume {
-  readonly name: string;
-  readonly driver: string;
-  /** RFC 3339. */
-  readonly createdAt: string;
-  readonly labels: StringMap | null;
-  readonly options: StringMap | null;
-  /** Absolute path of its content; of a plug-in's volume what it says, empty when it wasn't asked. */
-  readonly path: string;
-  readonly scope: "local" | "global";
-  /** What a plug-in tells of it. */
-  readonly status?: Readonly<Record<string, unknown>> | undefined;
-}
-
-export interface VolumeRequest {
-  readonly name?: string | undefined;
-  readonly driver?: string | undefined;
-  readonly options?: StringMap | null | undefined;
-  readonly labels?: StringMap | null | undefined;
-}
+import { ANONYMOUS_LABEL, type LocalVolume, type StringMap, type VolumeRequest } from "./volume.ts";
+import { type DefectsDeps, lostDirectories, unfinishedResizes, unknownDirectories, unusedMounts } from "./volume-defects.ts";
+import { isAnswer, type PluginVolume, VolumePlugins } from "./volume-plugin.ts";
+import { VolumeUsers } from "./volume-users.ts";
 
 export interface VolumesDeps {
   readonly table: VolumesTable;
@@ -62,8 +38,9 @@ export class Volumes {
   readonly #deps: VolumesDeps;
   readonly #local: LocalVolumes;
   readonly #plugins: VolumePlugins;
-  /** Who uses a volume that has to be mounted, and where it is. */
-  readonly #users = new Map<string, { path: string; readonly ids: Set<string> }>();
+  readonly #users: VolumeUsers;
+  /** What puts volumes in order. */
+  readonly #order: DefectsDeps;
   /** One at a time waits for the mounting of a volume. */
   readonly #locks = new KeyedMutex();
 
@@ -71,6 +48,16 @@ export class Volumes {
     this.#deps = deps;
     this.#local = new LocalVolumes(deps.root, deps.log);
     this.#plugins = new VolumePlugins(deps.plugins, deps.pluginTimeoutMs);
+    const { table, log } = deps;
+    const parts = { table, log, local: this.#local, plugins: this.#plugins, locks: this.#locks };
+    this.#users = new VolumeUsers({ ...parts, find: (name) => this.tryGet(name) });
+    this.#order = {
+      ...parts,
+      users: this.#users,
+      now: () => this.#now(),
+      known: () => this.known(),
+      resize: (name, size) => this.resize(name, size),
+    };
   }
 
   /** Finishes removals that a crash cut short and takes in directories that no row knows. Call once, before anything else. */
@@ -78,8 +65,8 @@ export class Volumes {
     this.#local.finishRenames((from, to) => this.#deps.table.rename(from, to));
     for (const { what, mend } of this.#local.strayDrafts(() => false)) this.#mendLater(what, mend);
     for (const { mend } of this.#unfinishedRemovals()) void mend();
-    for (const { mend } of this.#unknown()) void mend();
-    for (const { what, mend } of this.#unfinishedResizes()) this.#mendLater(what, mend);
+    for (const { mend } of unknownDirectories(this.#order)) void mend();
+    for (const { what, mend } of unfinishedResizes(this.#order)) this.#mendLater(what, mend);
   }
 
   /** Directories without a row, rows without a directory, removals and mounts that nobody is about. */
@@ -88,77 +75,15 @@ export class Volumes {
     return [
       ...drafts,
       ...this.#unfinishedRemovals(),
-      ...this.#unknown(),
-      ...this.#lost(),
-      ...this.#unusedMounts(),
-      ...this.#unfinishedResizes(),
+      ...unknownDirectories(this.#order),
+      ...lostDirectories(this.#order),
+      ...unusedMounts(this.#order),
+      ...unfinishedResizes(this.#order),
     ];
-  }
-
-  #unfinishedResizes(): Defect[] {
-    const left = this.known().filter(
-      ({ name, driver }) => driver === LOCAL_DRIVER && this.#local.notedResize(name) && !this.#locks.isBusy(name),
-    );
-    return left.map(({ name }) => ({
-      what: `volume ${name} was begun to be resized`,
-      mend: async () => {
-        const size = this.#local.notedResize(name);
-        if (size === undefined) return;
-        await this.resize(name, size).catch((error: unknown) => {
-          this.#local.forgetResize(name);
-          throw error;
-        });
-      },
-    }));
   }
 
   #unfinishedRemovals(): Defect[] {
     return this.#local.unfinishedRemovals((name) => this.#deps.table.delete(name));
-  }
-
-  #unknown(): Defect[] {
-    const { table, log } = this.#deps;
-    return this.#local
-      .names()
-      .filter((name) => !table.get(name))
-      .map((name) => ({
-        what: `volume ${name} is not in the database`,
-        mend: () => {
-          if (table.get(name) || !this.#local.hasDirectory(name)) return;
-          const found = this.#local.optionsOf(name);
-          const options = found && JSON.stringify(found);
-          log.warn("take in a volume that the database does not know", { volume: name });
-          table.insert({ name, driver: LOCAL_DRIVER, createdAt: this.#now().toISOString(), labels: null, options });
-        },
-      }));
-  }
-
-  #lost(): Defect[] {
-    const lost = this.known().filter(({ name, driver }) => driver === LOCAL_DRIVER && !this.#local.hasDirectory(name));
-    return lost.map(({ name }) => ({
-      what: `volume ${name} has lost its directory, with its content`,
-      mend: () => this.#local.makeDirectory(name),
-    }));
-  }
-
-  #unusedMounts(): Defect[] {
-    const isUnused = (name: string, user?: string): boolean =>
-      user === undefined ? !this.#users.has(name) : !this.#users.get(name)?.ids.has(user);
-    const unused = this.known().filter((v) => v.driver === LOCAL_DRIVER && isUnused(v.name) && this.#local.isMounted(v));
-    const asked = this.#deps.table.listMounts().filter(({ volume, user }) => isUnused(volume, user) && !this.#locks.isBusy(volume));
-    return [
-      ...unused.map((volume) => ({
-        what: `volume ${volume.name} is mounted for no container`,
-        mend: () => (isUnused(volume.name) ? (this.#local.unmount(volume) ?? undefined) : undefined),
-      })),
-      ...asked.map(({ volume, driver, user }) => ({
-        what: `volume ${volume} of plugin ${driver} is mounted for ${user}, which doesn't use it`,
-        mend: () =>
-          this.#locks.run(volume, async () => {
-            if (isUnused(volume, user)) await this.#unmountByPlugin(await this.#plugins.get(driver), volume, user);
-          }),
-      })),
-    ];
   }
 
   /** What is known of the volume here, or undefined; no plug-in is asked. */
@@ -324,7 +249,7 @@ export class Volumes {
       await this.#locks.run(name, () => this.#local.unmount(volume));
       this.#checkUnused(name);
     }
-    this.#users.delete(name);
+    this.#users.forget(name);
     const moved = this.#local.moveAway(name);
     this.#deps.table.delete(name);
     moved?.delete();
@@ -340,13 +265,13 @@ export class Volumes {
     try {
       const plugin = await this.#plugins.get(driver);
       // of a container that is being removed
-      for (const user of this.#users.get(name)?.ids ?? []) await this.#unmountByPlugin(plugin, name, user);
+      for (const user of this.#users.of(name)) await this.#users.unmountByPlugin(plugin, name, user);
       await plugin.remove(name);
     } catch (cause) {
       if (!force) throw new DhowError("internal", `remove ${name}: ${errorMessage(cause)}`, { cause });
       this.#deps.log.warn("forget a volume that its plugin did not remove", { volume: name, driver, error: errorMessage(cause) });
     }
-    this.#users.delete(name);
+    this.#users.forget(name);
     this.#deps.table.delete(name);
   }
 
@@ -355,97 +280,22 @@ export class Volumes {
    * mount it. A promise where that has to be waited for. @throws internal in docker's words
    */
   use(name: string, user: string): string | Promise<string> {
-    const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
-    if (volume.driver !== LOCAL_DRIVER) return this.#locks.run(name, () => this.#useByPlugin(volume, user));
-    if (isMountedAside(volume.options) || this.#locks.isBusy(name)) return this.#locks.run(name, () => this.#useLocal(volume, user));
-    return this.#useLocal(volume, user);
-  }
-
-  #useLocal(volume: LocalVolume, user: string): string | Promise<string> {
-    const { name, path } = volume;
-    const known = this.#users.get(name);
-    const taken = (): string => {
-      if (needsMount(volume.options)) this.#addUser(name, user, path);
-      return path;
-    };
-    if (known) return taken();
-    this.#local.makeDirectory(name);
-    if (!needsMount(volume.options) || this.#local.isMounted(volume)) return taken();
-    const pending = this.#local.mount(volume);
-    return pending ? pending.then(taken) : taken();
-  }
-
-  async #useByPlugin({ name, driver }: LocalVolume, user: string): Promise<string> {
-    const known = this.#users.get(name);
-    if (known?.ids.has(user) && known.path !== "") return known.path;
-    const plugin = await this.#plugins.get(driver);
-    this.#deps.table.insertMount({ volume: name, driver, user });
-    let path: string;
-    try {
-      path = await plugin.mount(name, user);
-    } catch (error) {
-      // one that said no has mounted nothing; of any other answer nobody knows
-      if (isAnswer(error)) this.#deps.table.deleteMount(name, user);
-      else await this.#unmountByPlugin(plugin, name, user).catch(() => {});
-      return fail("internal", `error while mounting volume '${name}': ${errorMessage(error)}`);
-    }
-    this.#addUser(name, user, path);
-    return path;
-  }
-
-  #addUser(name: string, user: string, path: string): void {
-    const known = this.#users.get(name) ?? { path, ids: new Set() };
-    known.path = path;
-    known.ids.add(user);
-    this.#users.set(name, known);
+    return this.#users.use(name, user);
   }
 
   /** Notes that a container, found running at start, uses the volume. */
   adopt(name: string, user: string): void {
-    const volume = this.tryGet(name);
-    if (!volume) return;
-    if (volume.driver !== LOCAL_DRIVER || needsMount(volume.options)) this.#addUser(name, user, volume.path);
+    this.#users.adopt(name, user);
   }
 
   /** Ends a use; after the last one what was mounted is unmounted, a plug-in is told of each. What goes wrong is logged. */
   release(name: string, user: string): void | Promise<void> {
-    if (!this.#users.get(name)?.ids.has(user) && !this.#locks.isBusy(name)) return;
-    const volume = this.tryGet(name);
-    if (!volume) return void this.#users.delete(name);
-    const failed = (error: unknown): void =>
-      this.#deps.log.warn("volume could not be unmounted", { volume: name, user, error: errorMessage(error) });
-    if (volume.driver !== LOCAL_DRIVER || isMountedAside(volume.options) || this.#locks.isBusy(name)) {
-      return this.#locks.run(name, () => this.#release(volume, user)).catch(failed);
-    }
-    try {
-      return this.#release(volume, user);
-    } catch (error) {
-      failed(error);
-    }
-  }
-
-  #release(volume: LocalVolume, user: string): void | Promise<void> {
-    const { name, driver } = volume;
-    const known = this.#users.get(name);
-    if (!known?.ids.delete(user)) return;
-    if (known.ids.size === 0) this.#users.delete(name);
-    if (driver !== LOCAL_DRIVER) return this.#plugins.get(driver).then((plugin) => this.#unmountByPlugin(plugin, name, user));
-    if (known.ids.size === 0) return this.#local.unmount(volume);
-  }
-
-  async #unmountByPlugin(plugin: VolumePlugin, name: string, user: string): Promise<void> {
-    try {
-      await plugin.unmount(name, user);
-    } catch (error) {
-      if (!isAnswer(error)) throw error;
-      this.#deps.log.warn("a plugin refused to unmount a volume", { volume: name, driver: plugin.name, error: errorMessage(error) });
-    }
-    this.#deps.table.deleteMount(name, user);
+    return this.#users.release(name, user);
   }
 
   /** After every `adopt` at the daemon's start: unmounts what was mounted for containers that are gone. Nobody waits for it. */
   unmountUnused(): void {
-    for (const { what, mend } of this.#unusedMounts()) this.#mendLater(what, mend);
+    for (const { what, mend } of unusedMounts(this.#order)) this.#mendLater(what, mend);
   }
 
   #mendLater(what: string, mend: Defect["mend"]): void {
