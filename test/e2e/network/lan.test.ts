@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Daemon } from "../daemon.ts";
 
-const daemon = await Daemon.start();
+// nothing here is on the default bridge
+const daemon = await Daemon.start({ args: ["--sandbox-pool", "0"] });
 const tag = process.pid.toString(36);
 const [wire, far, outside] = [`dl${tag}a`, `dl${tag}b`, `dhow-lan-${tag}`];
 
