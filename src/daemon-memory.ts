@@ -1,16 +1,18 @@
 import { madviseTrim } from "./linux/mod.ts";
 
-const LOOK_MS = 400;
+const LOOK_MS = 1000;
 const LOOK_MOST_MS = 8000;
 /** Share of a processor that means work even without a request; a collection and compilers of hot code come to less. */
 const BUSY_SHARE = 0.25;
 const BUSY_MS = 30_000;
+/** Who works by hand, or runs one test after the other, finds the daemon's code in memory. */
+const QUIET_MS = 3000;
 /** What goes on for a while after the last request, such as making sandboxes ahead, brings pages back. */
 const TRIMS = 3;
 const GROWTH_BYTES = 4 * 1024 * 1024;
 
 /**
- * Gives memory back once the daemon has nothing to do and has grown: garbage, and the pages of code that it used once (what is needed again
+ * Gives memory back once the daemon has had nothing to do for a while and has grown: garbage, and the pages of code that it used once (what is needed again
  * comes from the page cache). While it always has something to do, the pages alone, and not often: 20 ms in which nothing else is done.
  * Looks less and less often while nothing happens.
  */
@@ -18,6 +20,7 @@ export class MemoryKeeper implements Disposable {
   #last = process.cpuUsage();
   #isTouched = true;
   #busyMs = 0;
+  #quietMs = 0;
   #trimmedBytes = 0;
   #trimsLeft = TRIMS;
   #waitMs = LOOK_MS;
@@ -52,13 +55,15 @@ export class MemoryKeeper implements Disposable {
 
   #whileBusy(): void {
     this.#trimsLeft = TRIMS;
+    this.#quietMs = 0;
     this.#busyMs += this.#waitMs;
     if (this.#busyMs >= BUSY_MS) this.#trim();
   }
 
   #whileQuiet(): void {
     this.#busyMs = 0;
-    if (this.#trimsLeft === 0 || process.memoryUsage.rss() < this.#trimmedBytes + GROWTH_BYTES) return;
+    this.#quietMs += this.#waitMs;
+    if (this.#quietMs < QUIET_MS || this.#trimsLeft === 0 || process.memoryUsage.rss() < this.#trimmedBytes + GROWTH_BYTES) return;
     Bun.gc(true);
     this.#trim();
     this.#trimsLeft--;
