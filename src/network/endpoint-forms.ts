@@ -78,8 +78,6 @@ function withPrefix({ config }: OpenNetwork, address: string | null | undefined)
   return { address, prefixLength: pool?.length ?? (ip.family === 4 ? 32 : 128) };
 }
 
-/** What sets values of an endpoint's interface: `net.ipv4.conf.IFNAME.log_martians=1,…`. */
-export const ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls";
 /** The command line makes small letters of all of a `--network`. */
 const ENDPOINT_SYSCTL = /^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.(?:IFNAME|ifname)\.([a-z0-9_]+)=(.*)$/;
 

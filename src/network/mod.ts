@@ -5,7 +5,7 @@ export type { EgressDenied } from "./egress/egress.ts";
 export { isMetadata } from "./egress/egress-table.ts";
 export { ipProtocolName } from "./egress/protocols.ts";
 export type { EgressReport } from "./egress/report.ts";
-export { ENDPOINT_SYSCTLS, endpointSysctlFaults } from "./endpoint-forms.ts";
+export { endpointSysctlFaults } from "./endpoint-forms.ts";
 export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";

@@ -1,10 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { DhowError, errorMessage, randomId } from "../lib/mod.ts";
 import { addIpAddress, type Fd, findLink, insideNetns, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import { ENDPOINT_SYSCTLS } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint, PlugRequest } from "./drivers/driver.ts";
 import type { Egress } from "./egress/egress.ts";
-import { checkPoliced, ENDPOINT_SYSCTLS, endpointSysctls, placeOf } from "./endpoint-forms.ts";
+import { checkPoliced, endpointSysctls, placeOf } from "./endpoint-forms.ts";
 import type { Held } from "./held.ts";
 import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";

@@ -1,12 +1,12 @@
-import { DhowError } from "../lib/mod.ts";
-import type { EndpointSettings, HostConfig } from "../spec/engine/mod.ts";
-import { type ApiVersion, olderThan } from "./versions.ts";
-
 /**
  * What stood in the container's configuration in older versions and is an endpoint's, or gone, since then. Each returns its part anew, and says in
  * `warnings` what the user should change.
  * @see daemon/server/router/container/container_routes.go of moby v29
  */
+import { DhowError } from "../lib/mod.ts";
+import { ENDPOINT_SYSCTLS, type EndpointSettings, type HostConfig } from "../spec/engine/mod.ts";
+import { type ApiVersion, olderThan } from "./versions.ts";
+
 export type Endpoints = Readonly<Record<string, EndpointSettings>>;
 
 /** What the conversion of one request goes by. */
@@ -15,8 +15,6 @@ export interface Conversion {
   readonly version: ApiVersion;
   readonly warnings: string[];
 }
-
-const ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls";
 
 /**
  * Settings of `eth0` among the container's sysctls become its main endpoint's before 1.48.

@@ -295,6 +295,18 @@ export class Daemon implements AsyncDisposable {
     });
   }
 
+  /** The processes with `word` among their arguments that this daemon has started. */
+  children(word: string): string[] {
+    const parentOf = (pid: string): number => Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+    return readdirSync("/proc").filter((pid) => {
+      try {
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word) && parentOf(pid) === this.pid;
+      } catch {
+        return false;
+      }
+    });
+  }
+
   /** Kills the daemon, and nothing else. */
   async kill9(): Promise<void> {
     this.#process?.kill("SIGKILL");

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { DhowError } from "../../lib/mod.ts";
 import type { EndpointWish, Networking, SandboxEndpoint } from "../../network/mod.ts";
-import { ENDPOINT_SYSCTLS, endpointSysctlFaults, isInSubnet, parseMac } from "../../network/mod.ts";
-import type { ContainerCreateRequest, EndpointSettings, HostConfig } from "../../spec/engine/mod.ts";
+import { endpointSysctlFaults, isInSubnet, parseMac } from "../../network/mod.ts";
+import { type ContainerCreateRequest, ENDPOINT_SYSCTLS, type EndpointSettings, type HostConfig } from "../../spec/engine/mod.ts";
 import { networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { parseLink } from "./links.ts";

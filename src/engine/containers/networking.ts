@@ -97,6 +97,7 @@ export async function plugIn(
   const mode = networkMode(hostConfig);
   if (mode.startsWith("container:")) {
     const joined = runningDonor(deps, mode.slice("container:".length), "network");
+    deps.network.settle();
     const path = namespacePath(deps, joined, "net", held);
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });
     return { network: { kind: "join", path }, state, sandbox: undefined, joined };

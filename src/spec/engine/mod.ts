@@ -1,6 +1,7 @@
 export * from "./api.ts";
 export type * from "./check.ts";
 export type * from "./conditions.ts";
+export * from "./driver-options.ts";
 export type * from "./dto.ts";
 export * from "./egress.ts";
 export type * from "./image-gc.ts";

@@ -1,6 +1,6 @@
 /** Containers with a file system of the host that does not answer, and others beside them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, until } from "../daemon.ts";
 
@@ -12,18 +12,6 @@ const bound = join(daemon.dir, "bound");
 const hanging = join(daemon.dir, "hanging");
 let server: Bun.Subprocess<"ignore", "pipe", "inherit"> | undefined;
 
-/** The processes with `word` among their arguments that this daemon has started. */
-function children(word: string): string[] {
-  const parentOf = (pid: string): number => Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word) && parentOf(pid) === daemon.pid;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** Also one that its new parent has not reaped yet: where the first process is none that does, never. */
 function hasEnded(pid: string): boolean {
   try {
@@ -33,10 +21,10 @@ function hasEnded(pid: string): boolean {
   }
 }
 
-const helpers = (): string[] => children("internal-files");
+const helpers = (): string[] => daemon.children("internal-files");
 /** Waits until a child of the daemon waits for the file system. */
 async function untilStuck(word: string): Promise<void> {
-  const [pid = ""] = await until("a child of the daemon", () => (children(word).length > 0 ? children(word) : undefined));
+  const [pid = ""] = await until("a child of the daemon", () => (daemon.children(word).length > 0 ? daemon.children(word) : undefined));
   await until("it waits", () => readFileSync(`/proc/${pid}/wchan`, "utf8").includes("fuse"));
 }
 
@@ -133,7 +121,7 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     await daemon.ok("rm", "-f", "never");
     expect(await waiting.exited).toBe(1);
     expect(await new Response(waiting.stderr).text()).toContain("was removed while it started");
-    await until("nobody looks any more", () => children(hanging).length === 0);
+    await until("nobody looks any more", () => daemon.children(hanging).length === 0);
   });
 
   test("a create that has to look waits, and nobody else does", async () => {

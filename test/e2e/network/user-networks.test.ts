@@ -263,6 +263,9 @@ describe("containers on networks", () => {
     expect(await daemon.ok("exec", "web", "ls", "/sys/class/net")).toBe("eth0\nlo");
     await daemon.ok("network", "connect", "n2", "web");
     await daemon.ok("network", "disconnect", "n2", "web");
+    expect(await daemon.ok("run", "--rm", "--network", "container:web", "busybox", "ls", "/sys/class/net")).toBe("eth0\nlo");
+    await daemon.ok("network", "connect", "n2", "web");
+    await daemon.ok("network", "disconnect", "n2", "web");
     await daemon.kill9();
     await daemon.launch();
     await until("the interface to be gone", () => links().length === 2);

@@ -12,21 +12,9 @@ const hanging = join(daemon.dir, "hanging");
 const inVolume = join(daemon.dataRoot, "volumes/mixed/_data/hanging");
 const servers: Bun.Subprocess<"ignore", "pipe", "inherit">[] = [];
 
-/** The processes with `word` among their arguments that this daemon has started. */
-function children(word: string): string[] {
-  const parentOf = (pid: string): number => Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word) && parentOf(pid) === daemon.pid;
-    } catch {
-      return false;
-    }
-  });
-}
-
 async function untilStuck(word: string): Promise<void> {
   await until("a child of the daemon waits", () =>
-    children(word).some((pid) => {
+    daemon.children(word).some((pid) => {
       try {
         return readFileSync(`/proc/${pid}/wchan`, "utf8").includes("fuse");
       } catch {
@@ -81,7 +69,7 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     await waiting.exited;
     // the mount of a volume is everybody's: it goes on until it is given up
     if (verb === "create") return;
-    await until("the helper is gone", () => children(helper).length === 0);
+    await until("the helper is gone", () => daemon.children(helper).length === 0);
     expect(
       readdirSync(join(daemon.dataRoot, "volumes"))
         .filter((name) => !name.startsWith("."))
