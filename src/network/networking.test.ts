@@ -19,6 +19,8 @@ import {
   listLinks,
   NETLINK,
   NetlinkSocket,
+  O_RDONLY,
+  open,
   type Request,
   setLink,
   setns,
@@ -414,6 +416,17 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(listLinks(socket).filter((l) => l.name.startsWith("veth"))).toEqual([]);
     expect(db.sqlite.query("SELECT container_id FROM sandboxes UNION SELECT container_id FROM plugs").all()).toEqual([]);
   }, 60_000);
+
+  test("an interface whose namespace somebody still holds goes with the daemon", async () => {
+    const n = await networking({ poolSize: 0 });
+    const s = await take(n, "a");
+    using _held = open(s.netnsPath, O_RDONLY);
+    n.release("a");
+    n.stop({ removeAll: true });
+    opened.splice(opened.indexOf(n), 1);
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    expect(listLinks(socket).map(({ name }) => name)).toEqual(["lo", "wan0"]);
+  });
 
   test("a small network is used to its last address, then says which setting to change; released ones come back", async () => {
     const n = await networking({ bip: "10.95.0.1/29", poolSize: 0 });

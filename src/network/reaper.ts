@@ -211,9 +211,14 @@ export class Reaper {
     return [...held, ...this.#retired.map(({ hostInterface }) => ({ hostInterface, addresses: { 4: undefined, 6: undefined } }))];
   }
 
+  /** Nobody is there to wait for what is being torn down: its interfaces are deleted with the rest. */
   close(): void {
     clearTimeout(this.#sweep);
+    this.#giveUp();
+    const group = FIRST_GROUP + process.pid;
+    const names = this.#dying.splice(0).flatMap(({ endpoint }) => endpoint.hostInterface ?? []);
+    this.#deps.route.requestAll(names.map((name) => setLink(0, { name, group })));
+    this.#buried.push(...names);
     this.#deleteBuried();
-    for (const { netns } of this.#waste.splice(0)) netns?.close();
   }
 }

@@ -182,6 +182,10 @@ describe.skipIf(!isRoot)("in the kernel (skipped without root)", () => {
     expect(listNeighbours(socket, index)).toEqual([{ address, mac: MAC }]);
   });
 
+  test("no request is nothing sent", () => {
+    expect(socket.requestAll([])).toEqual([]);
+  });
+
   test("a link answers for somebody else's address", () => {
     const address = Uint8Array.of(10, 9, 9, 9);
     socket.request(addProxyNeighbour(5, address));

@@ -86,10 +86,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends several requests in one datagram; the kernel works off all of them in turn, also after one failed.
+   * Sends several requests in one datagram; the kernel works off all of them in turn, also after one failed. None: nothing is sent.
    * @returns one error or undefined per request
    */
   requestAll(requests: readonly Request[]): (NetlinkError | undefined)[] {
+    if (requests.length === 0) return [];
     const writer = new MessageWriter(256 * requests.length);
     const first = this.#sequence + 1;
     for (const r of requests) writer.message(r.type, (r.flags ?? 0) | NLM_F.REQUEST | NLM_F.ACK, this.sequence(), r.body);
