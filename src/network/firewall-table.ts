@@ -66,8 +66,11 @@ type BridgeSet = (typeof BRIDGE_SETS)[number];
 export type SetName = ForwardSet | BridgeSet;
 export type Elements = Partial<Record<SetName, SetElement[]>>;
 
-/** The chains that a whole table has. */
-export const CHAINS = ["guard", "prerouting", "output", "postrouting", "sending", "forward"];
+/** The chains that a whole table has, each with rules. */
+export const CHAINS = [
+  ...["guard", "prerouting", "output", "postrouting", "sending", "forward"],
+  ...["only_allowed", "published", "directly", "leaving_closed", "entering", "midstream"],
+];
 
 const pad = (value: number, bytes: number): number[] => (bytes === 1 ? [value, 0, 0, 0] : [value >> 8, value & 255, 0, 0]);
 

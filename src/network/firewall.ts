@@ -23,6 +23,7 @@ import {
   type SetName,
 } from "./firewall-table.ts";
 import type { Family } from "./ip.ts";
+import type { WatchedTables } from "./table-watch.ts";
 
 function changesOf(verb: "add" | "delete", part: Elements): SetChange[] {
   return Object.entries(part).flatMap(([set, elements]) => (elements.length > 0 ? { verb, set, elements } : []));
@@ -45,8 +46,10 @@ function without(elements: Elements, others: Elements): Elements {
  * The nft tables of one daemon, `ip` and, from the first IPv6 network on, `ip6` of the same name: whole at its start, then element by
  * element over netlink.
  */
-export class Firewall {
-  readonly #tableName: string;
+export class Firewall implements WatchedTables {
+  readonly purpose = "networks and published ports";
+  /** Name of the tables. */
+  readonly name: string;
   readonly #netfilter: NetlinkSocket;
   readonly #bridges = new Map<string, BridgeRules>();
   readonly #forwards: () => readonly PortForward[];
@@ -54,8 +57,8 @@ export class Firewall {
   #isInstalled = false;
 
   /** `forwards` tells everything that is published, for a table that has to be made anew. */
-  constructor(tableName: string, netfilter: NetlinkSocket, forwards: () => readonly PortForward[]) {
-    this.#tableName = tableName;
+  constructor(name: string, netfilter: NetlinkSocket, forwards: () => readonly PortForward[]) {
+    this.name = name;
     this.#netfilter = netfilter;
     this.#forwards = forwards;
   }
@@ -65,13 +68,13 @@ export class Firewall {
   }
 
   #table(family: Family): NftTable {
-    return { family: family === 4 ? NFPROTO.IPV4 : NFPROTO.IPV6, name: this.#tableName };
+    return { family: family === 4 ? NFPROTO.IPV4 : NFPROTO.IPV6, name: this.name };
   }
 
   /** Makes the tables, or replaces them in one transaction. Spawns nft(8). @throws unavailable */
   install(): void {
     const script = this.#families().map((family) =>
-      renderTable({ name: this.#tableName, family }, [...this.#bridges.values()], this.#forwards()),
+      renderTable({ name: this.name, family }, [...this.#bridges.values()], this.#forwards()),
     );
     runNft(script.join(""));
     this.#isInstalled = true;
@@ -79,7 +82,7 @@ export class Firewall {
 
   /** Whether the kernel has the tables with their rules, whatever their elements. @throws {NetlinkError} */
   isWhole(): boolean {
-    return this.#families().every((family) => hasRules(this.#netfilter, this.#table(family), "forward"));
+    return this.#families().every((family) => CHAINS.every((chain) => hasRules(this.#netfilter, this.#table(family), chain)));
   }
 
   /** Takes a bridge in; one of that name is replaced. Before the first `install`, nothing happens in the kernel. @throws {NetlinkError} */
@@ -140,7 +143,7 @@ export class Firewall {
   async read(): Promise<ReadonlySet<string> | undefined> {
     const found = new Set<string>();
     for (const family of this.#families()) {
-      const elements = await readElements(this.#tableName, family);
+      const elements = await readElements(this.name, family);
       if (elements === undefined) return undefined;
       for (const element of elements) found.add(element);
     }

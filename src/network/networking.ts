@@ -38,7 +38,7 @@ import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type
 import { SandboxPool } from "./sandbox-pool.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
-import { TableWatch, type WatchedTables } from "./table-watch.ts";
+import { TableWatch } from "./table-watch.ts";
 
 /** A network as `docker network inspect` needs it. */
 export interface NetworkFacts extends NetworkConfig {
@@ -100,7 +100,7 @@ export class Networking {
       onDenied: (containerId, denial) => this.#onDenied?.(containerId, denial),
       record: (containerId) => this.#sandboxes?.recordAgain(containerId),
     });
-    this.#tables = new TableWatch([this.#egress, this.#watchedFirewall()], this.#log);
+    this.#tables = new TableWatch([this.#egress, this.#firewall], this.#log);
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
@@ -129,17 +129,6 @@ export class Networking {
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
-  }
-
-  /** Networks, ports and what keeps networks apart, which every container depends on. */
-  #watchedFirewall(): WatchedTables {
-    const firewall = this.#firewall;
-    return {
-      purpose: "networks and published ports",
-      isNeeded: () => this.#held.held().length > 0,
-      isWhole: () => firewall.isWhole(),
-      reinstall: () => firewall.install(),
-    };
   }
 
   /** @throws unavailable without an etcd */
@@ -447,10 +436,8 @@ export class Networking {
     return this.#default.on.addresses.uses().map((use) => ({ ...use, used: use.used - ready, free: use.free + ready }));
   }
 
-  async acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
-    const sandbox = await this.#held.acquire(containerId, request);
-    this.#tables.start();
-    return sandbox;
+  acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
+    return this.#held.acquire(containerId, request);
   }
 
   connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
@@ -547,7 +534,7 @@ export class Networking {
       () => firewall.read(),
       () => firewall.install(),
     );
-    const policies = this.#egress.missing().map((what) => ({ what, mend: () => this.#egress.reinstall() }));
+    const policies = this.#egress.missing().map((what) => ({ what, mend: () => this.#egress.install() }));
     return [...networkDefects(look, this.#repairs(), isRun), ...rules, ...policies];
   }
 

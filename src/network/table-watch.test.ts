@@ -22,6 +22,7 @@ describe.skipIf(!isRoot)("TableWatch (needs root)", () => {
     "nft -f - <<X\nflush ruleset\ntable inet own { chain c { type filter hook input priority 0; }; }\nX",
     "nft delete table ip6 dhowtest0",
     "nft flush table ip dhowtest0",
+    "nft flush chain ip6 dhowtest0 entering",
   ])("ports, networks and what keeps them apart come back after %j", async (command) => {
     const lines: string[] = [];
     const log = createLogger({ level: "warn", format: "json", write: (line) => lines.push(line) });

@@ -6,6 +6,7 @@ export * from "./message.ts";
 export * from "./neighbours.ts";
 export * from "./netns.ts";
 export * from "./nft-elements.ts";
+export * from "./nft-removals.ts";
 export * from "./nft-rules.ts";
 export * from "./nftables.ts";
 export * from "./packet-log.ts";

@@ -62,6 +62,8 @@ export interface RestoredPolicy {
 /** The egress policies of containers: what they say is in the kernel, and holds whether a daemon runs or not. */
 export class Egress implements WatchedTables {
   readonly purpose = "egress policies";
+  /** Name of the tables. */
+  readonly name: string;
   readonly #deps: EgressDeps;
   readonly #kernel: KernelTables;
   readonly #policed = new Map<string, Policed>();
@@ -71,6 +73,7 @@ export class Egress implements WatchedTables {
 
   constructor(deps: EgressDeps) {
     this.#deps = deps;
+    this.name = deps.tableName;
     this.#denials = new DenialLog({
       log: deps.log,
       onPacket: (packet) => this.#onDenied(packet),
@@ -81,7 +84,7 @@ export class Egress implements WatchedTables {
 
   /** Makes the tables where they are not, in the namespace that this thread is in: the host's. Before `add`. @throws unavailable */
   prepare(): void {
-    if (!this.#kernel.isWhole()) this.reinstall();
+    if (!this.#kernel.isWhole()) this.install();
     this.#readDenials();
   }
 
@@ -179,9 +182,9 @@ export class Egress implements WatchedTables {
     return this.#places().length > 0;
   }
 
-  /** Whether the kernel has the tables. @throws {NetlinkError} */
+  /** Whether the kernel has the tables; nobody needs them where no container is held to a policy. @throws {NetlinkError} */
   isWhole(): boolean {
-    return this.#kernel.isWhole();
+    return !this.isNeeded() || this.#kernel.isWhole();
   }
 
   /** Ends this daemon's part; policies hold. */
@@ -191,7 +194,7 @@ export class Egress implements WatchedTables {
   }
 
   /** Makes the tables anew after somebody took them away. */
-  reinstall(): void {
+  install(): void {
     this.#kernel.make();
     this.#kernel.commit(this.#places().flatMap((place) => this.#kernel.changes("put", placeElements(place.policy, place))));
     for (const policed of this.#policed.values()) this.#kernel.commit(this.#openedChanges(policed, addressesOf(policed)));
