@@ -30,6 +30,10 @@ export const endpointMigrations: readonly Migration[] = [
       DROP TABLE endpoints;
     `,
   },
+  {
+    id: "endpoints-4",
+    sql: "CREATE TABLE plugging (container_id TEXT NOT NULL, interface TEXT NOT NULL, PRIMARY KEY (container_id, interface)) WITHOUT ROWID;",
+  },
 ];
 
 /** A network that every daemon has: bridge, host, none. */
@@ -78,6 +82,9 @@ export class EndpointsTable {
   readonly #removeEndpoints;
   readonly #sandboxes;
   readonly #endpoints;
+  readonly #plugging;
+  readonly #notePlugging;
+  readonly #forgetPlugging;
   readonly #networks;
   readonly #putNetwork;
   readonly #userNetworks;
@@ -102,6 +109,9 @@ export class EndpointsTable {
     this.#removeEndpoints = sqlite.query<void, [string]>("DELETE FROM plugs WHERE container_id = ?");
     this.#sandboxes = sqlite.query<SandboxRow, []>("SELECT * FROM sandboxes ORDER BY container_id");
     this.#endpoints = sqlite.query<EndpointRow, []>("SELECT * FROM plugs ORDER BY container_id, network_id");
+    this.#plugging = sqlite.query<{ readonly interface: string }, [string]>("SELECT interface FROM plugging WHERE container_id = ?");
+    this.#notePlugging = sqlite.query<void, [string, string]>("INSERT OR REPLACE INTO plugging (container_id, interface) VALUES (?, ?)");
+    this.#forgetPlugging = sqlite.query<void, [string]>("DELETE FROM plugging WHERE container_id = ?");
     this.#networks = sqlite.query<NetworkRow, []>("SELECT * FROM networks ORDER BY name");
     this.#putNetwork = sqlite.query<void, [string, string, string, string, string | null]>(
       "INSERT OR REPLACE INTO networks (name, id, driver, created_at, subnet) VALUES (?, ?, ?, ?, ?)",
@@ -122,6 +132,7 @@ export class EndpointsTable {
     this.#db.transaction(() => {
       also();
       this.#removeEndpoints.run(sandbox.container_id);
+      this.#forgetPlugging.run(sandbox.container_id);
       this.#putSandbox.run(sandbox.container_id, sandbox.sandbox_id, sandbox.details);
       for (const e of endpoints) this.#putEndpoint.run(e.container_id, e.network_id, e.endpoint_id, e.details);
     });
@@ -132,6 +143,7 @@ export class EndpointsTable {
     this.#db.transaction(() => {
       this.#removeSandbox.run(containerId);
       this.#removeEndpoints.run(containerId);
+      this.#forgetPlugging.run(containerId);
     });
   }
 
@@ -143,6 +155,21 @@ export class EndpointsTable {
   /** Takes one endpoint out; none: nothing. */
   removeEndpoint(containerId: string, networkId: string): void {
     this.#removeEndpoint.run(containerId, networkId);
+  }
+
+  /** Notes that an interface of a container is about to be made or taken away: until then, after a crash, it is to go. */
+  notePlugging(containerId: string, name: string): void {
+    this.#notePlugging.run(containerId, name);
+  }
+
+  /** What is noted of a container's interfaces is done, or undone. `put` and `remove` do the same. */
+  forgetPlugging(containerId: string): void {
+    this.#forgetPlugging.run(containerId);
+  }
+
+  /** Names of the interfaces of a container that were being made or taken away. */
+  plugging(containerId: string): string[] {
+    return this.#plugging.all(containerId).map((row) => row.interface);
   }
 
   sandboxes(): SandboxRow[] {

@@ -25,7 +25,7 @@ import {
   setLink,
   setns,
 } from "../linux/mod.ts";
-import { Database, MIGRATIONS } from "../metadata/mod.ts";
+import { Database, EndpointsTable, MIGRATIONS } from "../metadata/mod.ts";
 import { ipBytes, parseIp } from "./ip.ts";
 import { Networking } from "./networking.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
@@ -416,6 +416,51 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(listLinks(socket).filter((l) => l.name.startsWith("veth"))).toEqual([]);
     expect(db.sqlite.query("SELECT container_id FROM sandboxes UNION SELECT container_id FROM plugs").all()).toEqual([]);
   }, 60_000);
+
+  test("what the last daemon was plugging into a container, or out of it, goes; what the container made itself stays", async () => {
+    const path = join(dir, "half-plugged.sqlite");
+    const db = database(path);
+    const n = await networking({ db });
+    const s = await take(n, "a");
+    await serve(s.netnsPath, "a", 80);
+    const inside = (command: string): string => {
+      const { stdout, stderr, exitCode } = Bun.spawnSync(["nsenter", `--net=${s.netnsPath}`, "sh", "-c", command]);
+      if (exitCode !== 0) throw new Error(`${command}: ${stderr}`);
+      return stdout.toString();
+    };
+    for (const name of ["eth1", "lan0123456789", "eth7"]) inside(`ip link add ${name} type veth peer name p${name.slice(-1)}`);
+    const table = new EndpointsTable(db);
+    for (const name of ["eth0", "eth1"]) table.notePlugging("a", name);
+    n.stop();
+    opened.splice(opened.indexOf(n), 1);
+    const next = await networking({ db: database(path) });
+    const keeper = children[0] as unknown as { readonly pid: number };
+    next.adopt(new Map([["a", keeper.pid]]));
+    const names = Bun.spawnSync(["nsenter", `--net=/proc/${keeper.pid}/ns/net`, "ip", "-br", "link"]).stdout.toString();
+    expect(names.match(/^[^ @]+/gm)?.toSorted()).toEqual(["eth0", "eth7", "lo", "p7"]);
+    expect(table.plugging("a")).toEqual([]);
+  });
+
+  test("an endpoint of a LAN leaves no note, made or refused", async () => {
+    const db = database();
+    const n = await networking({ db });
+    await take(n, "a");
+    const lan = await n.createNetwork({
+      ...{ name: "lan", driver: "macvlan", isInternal: false, isAttachable: false, isConfigOnly: false, configFrom: "" },
+      ...{ hasIpv4: true, hasIpv6: false, ipamDriver: "default", ipamOptions: {}, pools: [{ subnet: "10.97.0.0/24" }] },
+      ...{ options: { parent: "wan0" }, labels: {} },
+    });
+    const wish = { networkId: lan.id, names: [] };
+    const table = new EndpointsTable(db);
+    await n.connect("a", wish);
+    expect(table.plugging("a")).toEqual([]);
+    await n.disconnect("a", lan.id);
+    expect(table.plugging("a")).toEqual([]);
+    // a name that the kernel refuses
+    await expect(n.connect("a", { ...wish, options: { "com.docker.network.endpoint.ifname": "all" } })).rejects.toThrow();
+    expect(table.plugging("a")).toEqual([]);
+    await n.removeNetwork(lan.id);
+  });
 
   test("an interface whose namespace somebody still holds goes with the daemon", async () => {
     const n = await networking({ poolSize: 0 });

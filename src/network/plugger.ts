@@ -1,11 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { DhowError, errorMessage, randomId } from "../lib/mod.ts";
 import { addIpAddress, type Fd, findLink, insideNetns, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import type { EndpointsTable } from "../metadata/mod.ts";
 import { ENDPOINT_SYSCTLS } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint, PlugRequest } from "./drivers/driver.ts";
 import type { Egress } from "./egress/egress.ts";
 import { checkPoliced, endpointSysctls, placeOf } from "./endpoint-forms.ts";
+import { isFoundAfterCrash } from "./half-plugged.ts";
 import type { Held } from "./held.ts";
 import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";
@@ -16,6 +18,7 @@ import type { EndpointWish, HeldEndpoint } from "./sandbox.ts";
 export interface PluggerDeps {
   readonly home: Fd;
   readonly egress: Pick<Egress, "add" | "prepare">;
+  readonly table: EndpointsTable;
   /** The network of an id. @throws notFound */
   readonly network: (id: string) => OpenNetwork;
 }
@@ -82,11 +85,13 @@ export class Plugger {
         ...{ containerId, endpointId, netns, interfaceName, index, addresses, mac, names: wish.names, options },
         beforeUp: (made: Plugged) => this.police(held, network, { ...made, addresses }),
       };
+      if (!isFoundAfterCrash(network.on)) this.#deps.table.notePlugging(containerId, interfaceName);
       const made = network.on.plug(request);
       const plugged: Plugged = made instanceof Promise ? await made : made;
       return { network, wish, interfaceName, plugged: { ...plugged, containerId, endpointId, interfaceName, addresses } };
     } catch (error) {
       for (const a of [addresses[4], addresses[6]]) if (a !== undefined) await network.on.addresses?.free(parseIp(a.address));
+      this.#deps.table.forgetPlugging(containerId);
       throw error;
     }
   }

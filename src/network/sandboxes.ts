@@ -6,6 +6,7 @@ import { routeByGateways } from "./default-routes.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { Egress, RestoredPolicy } from "./egress/egress.ts";
 import { placeOf, portTarget, restoredEndpoint, shownEndpoint, storedEndpoint } from "./endpoint-forms.ts";
+import { isFoundAfterCrash, removeHalfPlugged } from "./half-plugged.ts";
 import { type Held, NO_DNS } from "./held.ts";
 import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import type { OpenNetwork } from "./networks.ts";
@@ -215,8 +216,16 @@ export class Sandboxes {
 
   async #unplugOutside(held: Held, outside: HeldEndpoint): Promise<void> {
     held.endpoints = held.endpoints.filter((e) => e !== outside);
-    this.#deps.table.removeEndpoint(held.containerId, outside.network.config.id);
-    await outside.network.on.unplug(outside.plugged, { isSandboxGone: false, netns: held.netns });
+    await this.#unplug(held, outside);
+  }
+
+  /** The row goes first: what a kill leaves plugged in is unplugged at the next start. */
+  async #unplug({ containerId, netns }: Held, { network, plugged }: HeldEndpoint): Promise<void> {
+    const { table } = this.#deps;
+    if (!isFoundAfterCrash(network.on)) table.notePlugging(containerId, plugged.interfaceName);
+    table.removeEndpoint(containerId, network.config.id);
+    await network.on.unplug(plugged, { isSandboxGone: false, netns });
+    if (!isFoundAfterCrash(network.on)) table.forgetPlugging(containerId);
   }
 
   /** Plugs a running container into one more network. @throws conflict, invalid, notFound in docker's words */
@@ -274,9 +283,7 @@ export class Sandboxes {
     this.#named.leave(networkId, containerId);
     await this.#settleOutside(held);
     this.#reroute(held, before);
-    // the row goes first: what a kill leaves plugged in is unplugged at the next start
-    this.#deps.table.removeEndpoint(containerId, networkId);
-    await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
+    await this.#unplug(held, endpoint);
     if (before === endpoint) this.#record(held);
     if (!this.#named.asks(held)) {
       held.dns?.close();
@@ -400,11 +407,19 @@ export class Sandboxes {
       if (held.netns !== undefined) continue;
       try {
         held.netns = open(`/proc/${pid}/ns/net`, O_RDONLY);
+        this.#removeHalfPlugged(held, held.netns);
         this.#named.serve(held);
       } catch (error) {
         this.#deps.log.warn("can't open a running container's network namespace", { container: containerId, pid, error });
       }
     }
+  }
+
+  #removeHalfPlugged({ containerId, endpoints }: Held, netns: Fd): void {
+    const { home, log, table } = this.#deps;
+    const kept = new Set(endpoints.map(({ interfaceName }) => interfaceName));
+    removeHalfPlugged({ home, netns, noted: table.plugging(containerId), kept, log });
+    table.forgetPlugging(containerId);
   }
 
   /** What a container holds; undefined when it holds nothing. */

@@ -134,13 +134,15 @@ export class BridgeNetwork implements DriverNetwork {
     const hostInterface = `veth${randomBytes(4).toString("hex").slice(0, 7)}`;
     setIpv6("default", false);
     try {
-      route.request(addVeth({ name: hostInterface, mtu }, { name: interfaceName, index, netnsFd: netns.fd, mtu, mac }));
+      // on the bridge from the beginning: there the next daemon finds it
+      const near = { name: hostInterface, mtu, master: this.link.index };
+      route.request(addVeth(near, { name: interfaceName, index, netnsFd: netns.fd, mtu, mac }));
     } finally {
       setIpv6("default", true);
     }
     try {
       beforeUp?.({ hostInterface, mac: formatMac(mac) });
-      route.request(setLink(0, { name: hostInterface, master: this.link.index, up: true }));
+      route.request(setLink(0, { name: hostInterface, up: true }));
       // br_netfilter carries what it readdresses within the bridge: back out of the same port, when a container asks for itself,
       // and its packets pass the forward chain, which tells published ports from others; without it the bridge must keep ports apart
       if (this.link.isFiltered) route.request(setBridgePort(this.#indexOf(hostInterface), { isHairpin: true }));

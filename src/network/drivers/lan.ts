@@ -164,6 +164,10 @@ function explained(kind: string, work: () => void): void {
   }
 }
 
+const UNNAMED_PREFIX = "lan";
+/** Name of an interface that has not got its own yet. */
+export const UNNAMED = /^lan[0-9a-f]{10}$/;
+
 interface LanParts {
   readonly kind: LanKind;
   readonly config: NetworkConfig;
@@ -201,7 +205,7 @@ class LanNetwork implements DriverNetwork {
       throw new DhowError("invalid", "ipvlan interfaces do not support custom mac address assignment");
     }
     // kernels before 6.15 look on the host whether its name and its index are taken: a name of nobody's, and the kernel's index
-    const own = `lan${randomBytes(5).toString("hex")}`;
+    const own = `${UNNAMED_PREFIX}${randomBytes(5).toString("hex")}`;
     const link = { name: own, parent: parent.index, netnsFd: netns.fd, mac: kind === "ipvlan" ? undefined : (mac ?? macFor(addresses)) };
     const { mode, flag } = settings;
     // the link is made in the sandbox, and by the host's socket: its parent is there

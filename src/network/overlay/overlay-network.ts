@@ -211,12 +211,14 @@ export class OverlayNetwork implements DriverNetwork {
     const mtu = this.#mtu;
     setIpv6("default", false);
     try {
-      route.request(addVeth({ name: hostInterface, mtu }, { name: interfaceName, index, netnsFd: netns.fd, mtu, mac: address }));
+      // on the bridge from the beginning: there the next daemon finds it
+      const near = { name: hostInterface, mtu, master: this.#indexOf(this.bridge) };
+      route.request(addVeth(near, { name: interfaceName, index, netnsFd: netns.fd, mtu, mac: address }));
     } finally {
       setIpv6("default", true);
     }
     try {
-      route.request(setLink(0, { name: hostInterface, master: this.#indexOf(this.bridge), up: true }));
+      route.request(setLink(0, { name: hostInterface, up: true }));
       if (addresses[6] !== undefined) setIpv6(interfaceName, true);
       using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
       const link = index || (findLink(inside, interfaceName)?.index ?? 0);

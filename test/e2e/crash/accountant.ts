@@ -192,9 +192,10 @@ export class Accountant {
         const address = one.NetworkSettings.Networks[Name]?.IPAddress;
         if (json.Containers[one.Id]?.IPv4Address.split("/")[0] !== address)
           found.push(`container ${one.Name} has another address on ${Name}`);
-        const links = read(`/proc/${one.State.Pid}/net/dev`);
-        const count = Object.keys(one.NetworkSettings.Networks).length;
-        if ((links.match(/eth\d+:/g) ?? []).length !== count) found.push(`container ${one.Name} has other interfaces than ${count}`);
+        const links = read(`/proc/${one.State.Pid}/net/dev`).match(/\S+(?=:)/g) ?? [];
+        const on = Object.keys(one.NetworkSettings.Networks);
+        if (links.filter((link) => /^eth\d+$/.test(link)).length !== on.length)
+          found.push(`container ${one.Name} (${one.Id.slice(0, 12)}) has ${links.join(", ")} for the networks ${on.join(", ")}`);
       }
       const ports = entries(`/sys/class/net/br-${Id.slice(0, 12)}/brif`).length;
       if (ports !== on.length) found.push(`${ports} interfaces on the bridge of ${Name} for ${on.length} containers`);
