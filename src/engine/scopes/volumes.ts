@@ -16,12 +16,20 @@ export function scopedVolumes(objects: Objects, quota: Quota, checkLease: CheckL
       if (problem !== undefined) throw access.refusal(problem);
       await checkLease(request.Labels);
       const own = access.labelsOfNew("volumes", request.Labels);
-      return quota.make({ volumes: 1 }, async () => {
+      const existing = async () => {
         const present = request.Name ? await objects.anyVolume(request.Name) : undefined;
-        if (present !== undefined && !access.sees("volumes", present.Labels)) throw volumeTaken(request.Name ?? "");
-        if (present !== undefined) return volumes.create(request);
-        return createVolume(objects, { ...request, Labels: { ...request.Labels, ...own } });
-      });
+        if (present === undefined) return undefined;
+        if (!access.sees("volumes", present.Labels)) throw volumeTaken(request.Name ?? "");
+        return volumes.create(request);
+      };
+      // one that is there counts already
+      return (
+        (await existing()) ??
+        quota.make(
+          { volumes: 1 },
+          async () => (await existing()) ?? createVolume(objects, { ...request, Labels: { ...request.Labels, ...own } }),
+        )
+      );
     },
     list: async (filters) => {
       access.require("volumes", "read");

@@ -164,6 +164,8 @@ test("quotas count what is made through the socket, also by many at once", async
   expect(await scoped.create({ Volumes: { "/x": {} } })).toMatchObject({ status: 201 });
   expect(await scoped.create({}, { Binds: ["two:/x"] })).toMatchObject({ status: 403 });
   expect(await daemon.ok("volume", "ls", "-q")).not.toContain("two");
+  // one that is there is no further one
+  expect(await scoped.ok("volume", "create", "one")).toBe("one");
   await scoped.ok("container", "prune", "-f");
   await scoped.ok("volume", "rm", "one");
   expect(await daemon.ok("volume", "ls", "-q")).toBe("");
