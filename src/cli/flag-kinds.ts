@@ -1,4 +1,5 @@
 import { parseDuration } from "../lib/mod.ts";
+import { csvFields } from "./csv.ts";
 
 /** A type of flag: how its text is read, and what `--help` calls it. Errors of `parse` are shown after `invalid argument "x" for "--flag" flag: `. */
 export interface Kind<V> {
@@ -65,7 +66,7 @@ export function listOf(check: (text: string) => string): Kind<readonly string[]>
 export const STRINGS: Kind<readonly string[]> = {
   initial: [],
   word: "strings",
-  parse: (text, previous) => [...previous, ...(text === "" ? [] : text.split(","))],
+  parse: (text, previous) => [...previous, ...(text === "" ? [] : csvFields(text))],
 };
 
 /** `key=value`, again and again. */

@@ -1,6 +1,6 @@
 import type { DeviceRequest } from "../../spec/engine/mod.ts";
+import { csvFields } from "../csv.ts";
 import type { Kind } from "../flag-kinds.ts";
-import { fields } from "./mounts.ts";
 
 /** `all`, a number, or `driver=…,count=…,device=…,capabilities=…`. */
 export const GPUS: Kind<readonly DeviceRequest[]> = {
@@ -8,7 +8,7 @@ export const GPUS: Kind<readonly DeviceRequest[]> = {
   word: "gpu-request",
   parse: (text, previous) => {
     let request: DeviceRequest = { Driver: "", Count: 0, DeviceIDs: null, Capabilities: [["gpu"]], Options: {} };
-    for (const field of fields(text)) {
+    for (const field of csvFields(text)) {
       const at = field.indexOf("=");
       const [key, value] = at < 0 ? ["count", field] : [field.slice(0, at), field.slice(at + 1)];
       if (key === "count") {

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Mount } from "../../spec/engine/mod.ts";
+import { csvFields } from "../csv.ts";
 import { type Kind, parseSize } from "../flag-kinds.ts";
 
 type Options = Readonly<Record<string, unknown>>;
@@ -27,18 +28,6 @@ function bool(key: string, value: string): boolean {
   if (["true", "1"].includes(value)) return true;
   if (["false", "0"].includes(value)) return false;
   throw new Error(`invalid value for ${key}: ${value}`);
-}
-
-/** Comma-separated fields, where quotes protect commas. */
-export function fields(text: string): readonly string[] {
-  const result: string[] = [];
-  for (const match of text.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)) {
-    const [whole = "", field = ""] = match;
-    if (whole === "" && match.index === text.length && result.length > 0 && !text.endsWith(",")) break;
-    result.push(field.startsWith('"') ? field.slice(1, -1).replaceAll('""', '"') : field);
-    if (match.index + whole.length >= text.length && !whole.endsWith(",")) break;
-  }
-  return result;
 }
 
 function setFlag(draft: Draft, key: string): boolean {
@@ -221,7 +210,7 @@ export function parseMount(text: string): MountFlag {
     image: {},
     idmap: undefined,
   };
-  for (const field of fields(text)) {
+  for (const field of csvFields(text)) {
     const at = field.indexOf("=");
     const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
     if (at < 0) {

@@ -1,6 +1,6 @@
 import type { EndpointSettings } from "../../spec/engine/mod.ts";
+import { csvFields } from "../csv.ts";
 import type { Kind } from "../flag-kinds.ts";
-import { fields } from "./mounts.ts";
 import { checkMac } from "./names.ts";
 
 /** One `--network`. */
@@ -70,7 +70,7 @@ export const NETWORKS: Kind<readonly NetworkAttachment[]> = {
   parse: (text, previous) => {
     if (!/\w+=\w/.test(text)) return [...previous, { ...PLAIN, target: text }];
     let network: NetworkAttachment = { ...PLAIN, target: "" };
-    for (const field of fields(text)) {
+    for (const field of csvFields(text)) {
       const at = field.indexOf("=");
       if (at <= 0) throw new Error(`invalid field ${field}`);
       network = apply(network, field.slice(0, at).trim().toLowerCase(), field.slice(at + 1).trim());

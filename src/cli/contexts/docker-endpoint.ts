@@ -1,4 +1,5 @@
 import { ExitError } from "../command.ts";
+import { csvFields } from "../csv.ts";
 import { readText } from "../env-file.ts";
 import type { Kind } from "../flag-kinds.ts";
 import { type EndpointSource, resolveEndpoint } from "./endpoint.ts";
@@ -11,7 +12,8 @@ export const ENDPOINT_PAIRS: Kind<Pairs> = {
   initial: {},
   word: "stringToString",
   parse: (text, previous) => {
-    const pairs = text.split(",").map((pair) => {
+    const fields = text.split("=").length === 2 ? [text.replace(/^"+|"+$/g, "")] : csvFields(text);
+    const pairs = fields.map((pair) => {
       const at = pair.indexOf("=");
       if (at < 0) throw new Error(`${pair} must be formatted as key=value`);
       return [pair.slice(0, at), pair.slice(at + 1)] as const;
