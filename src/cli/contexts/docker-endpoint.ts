@@ -86,9 +86,24 @@ export function endpointOf(source: EndpointSource, pairs: Pairs): { readonly end
     const tls = Object.entries({ ca: pairs["ca"], cert: pairs["cert"], key: pairs["key"] }).flatMap(([name, path]) =>
       path ? [[`${name}.pem`, readText(path)] as const] : [],
     );
+    if (host) checkHost(host);
     return { endpoint: { Host: host ?? "", SkipTLSVerify: skips(pairs["skip-tls-verify"]) }, tls: Object.fromEntries(tls) };
   } catch (error) {
     throw new ExitError(1, `${prefix}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** @throws Error in docker's words, of what no command could use */
+function checkHost(host: string): void {
+  const [, scheme, address = ""] = host.match(/^([^:]*):\/\/(.*)$/s) ?? [];
+  const options = "invalid docker endpoint options";
+  if (scheme === "ssh" && /^(?:[^@]*@)?(?:[:/]|$)/.test(address)) {
+    throw new Error(`${options}: ssh host connection is not valid: invalid SSH URL: hostname is empty`);
+  }
+  if (scheme === undefined || address === "")
+    throw new Error(`unable to apply docker endpoint options: unable to parse docker host \`${host}\``);
+  if (scheme === "tcp" && address.startsWith("[") && !address.includes("]")) {
+    throw new Error(`${options}: parse ${JSON.stringify(host)}: missing ']' in host`);
   }
 }
 

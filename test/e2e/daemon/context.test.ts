@@ -44,6 +44,19 @@ function withTls(): string {
   return `host=${tcp},ca=${certificates.ca},cert=${certificates.client.cert},key=${certificates.client.key}`;
 }
 
+test("hosts that no command could use are refused, in docker's words", async () => {
+  const refused = async (pairs: string): Promise<string> =>
+    (await dhow("context", "create", "bad", "--docker", pairs)).stderr.split("\n")[0] ?? "";
+  const prefix = "unable to create docker endpoint config:";
+  expect(await refused("host=a")).toBe(`${prefix} unable to apply docker endpoint options: unable to parse docker host \`a\``);
+  const noHost = "invalid docker endpoint options: ssh host connection is not valid: invalid SSH URL: hostname is empty";
+  for (const host of ["ssh://", "ssh://user@", "ssh://:22"]) expect(await refused(`host=${host}`)).toBe(`${prefix} ${noHost}`);
+  expect(await refused("host=tcp://[::1")).toBe(`${prefix} invalid docker endpoint options: parse "tcp://[::1": missing ']' in host`);
+  expect(await refused("x")).toBe('invalid argument "x" for "--docker" flag: x must be formatted as key=value');
+  const names = (await dhow("context", "ls", "-q")).stdout;
+  expect(names).toBe("default\n");
+});
+
 for (const [maker, make, user, use] of [
   ["dhow", dhow, "docker", docker],
   ["docker", docker, "dhow", dhow],
