@@ -1,10 +1,7 @@
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createGzip, createZstdCompress } from "node:zlib";
-import { extract, FileView } from "../../files/mod.ts";
-import { unpackStream } from "../../images/mod.ts";
-import { breather, DhowError, type Logger } from "../../lib/mod.ts";
-import { O_DIRECTORY, O_PATH, open } from "../../linux/mod.ts";
+import { DhowError, type Logger } from "../../lib/mod.ts";
 import {
   type CallOptions,
   type ProgressMessage,
@@ -95,12 +92,7 @@ export class VolumeContents implements VolumeContentsApi {
     { labels, size, signal = NEVER }: { readonly labels?: Labels; readonly size?: string | undefined } & CallOptions,
   ): Promise<Volume> {
     this.#deps.checkLabels(labels);
-    const made = await this.#make({ name, labels, size }, async (path) => {
-      using root = open(path, O_PATH | O_DIRECTORY);
-      using view = new FileView({ root });
-      const options = { signal, breathe: breather(), noOverwriteDirNonDir: false, owner: "archive" } as const;
-      await extract(unpackStream(archive), view, "/", options);
-    });
+    const made = await this.#make({ name, labels, size }, (path) => this.#deps.files.unpack(archive, path, signal));
     return volumeDto(made);
   }
 

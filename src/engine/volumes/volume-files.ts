@@ -1,4 +1,5 @@
-import { FileView, pack, treeUsage } from "../../files/mod.ts";
+import { extract, FileView, pack, treeUsage } from "../../files/mod.ts";
+import { unpackStream } from "../../images/mod.ts";
 import { breather } from "../../lib/mod.ts";
 import { askingMountPoints, O_DIRECTORY, O_PATH, open } from "../../linux/mod.ts";
 import { copyDirectory, copyUp } from "../../volumes/mod.ts";
@@ -8,6 +9,7 @@ import { FRAME, HelperProcess, type OnFault } from "../aside/mod.ts";
 export type VolumeWork =
   | { readonly kind: "usage"; readonly path: string }
   | { readonly kind: "pack"; readonly path: string }
+  | { readonly kind: "unpack"; readonly path: string }
   | { readonly kind: "copy"; readonly from: string; readonly to: string }
   | { readonly kind: "copyUp"; readonly rootfs: string; readonly destination: string; readonly to: string };
 
@@ -21,7 +23,7 @@ interface CopyOptions {
 
 /**
  * The files of volumes, in this process or in another one: where a file system may keep who asks it waiting, only that work waits, and ends
- * when its signal is aborted. A whole copy of a volume is made by a process of its own in any case.
+ * when its signal is aborted. A whole volume is copied, or made of an archive, by a process of its own in any case.
  */
 export class VolumeFiles {
   /** What starts the helper; in an engine that is embedded in another program there is none. */
@@ -75,6 +77,14 @@ export class VolumeFiles {
     return this.#packAside(this.#helper, path, { signal, onFault });
   }
 
+  /** Unpacks a tar, however it is compressed, in an empty directory. @throws invalid, {SysError}, the signal's reason */
+  async unpack(archive: AsyncIterable<Uint8Array>, path: string, signal: AbortSignal): Promise<void> {
+    if (this.#helper === undefined) return unpackHere(archive, path, signal);
+    using helper = new HelperProcess(this.#helper, signal);
+    await helper.tell({ kind: "unpack", path } satisfies VolumeWork);
+    await helper.unpack(archive);
+  }
+
   async *#packAside(
     command: readonly string[],
     path: string,
@@ -91,6 +101,13 @@ export async function* packHere(path: string, signal: AbortSignal, onFault: OnFa
   using root = open(path, O_PATH | O_DIRECTORY);
   using view = new FileView({ root, isReadOnly: true });
   yield* pack(view, view.locate("/", { followLast: true }), ".", { signal, breathe: breather(), onFault });
+}
+
+/** Unpacks a tar in this process, by turns with everything else that it does. @throws invalid, {SysError} */
+export async function unpackHere(archive: AsyncIterable<Uint8Array>, path: string, signal: AbortSignal): Promise<void> {
+  using root = open(path, O_PATH | O_DIRECTORY);
+  using view = new FileView({ root });
+  await extract(unpackStream(archive), view, "/", { signal, breathe: breather(), noOverwriteDirNonDir: false, owner: "archive" });
 }
 
 /** Hands on what is counted until the work is done. */

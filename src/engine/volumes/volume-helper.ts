@@ -1,7 +1,7 @@
 import { treeUsage } from "../../files/mod.ts";
 import { copyDirectory, copyUp } from "../../volumes/mod.ts";
 import { encodeError, FRAME, type HelperEnd, runHelper } from "../aside/mod.ts";
-import { packHere, type VolumeWork } from "./volume-files.ts";
+import { packHere, unpackHere, type VolumeWork } from "./volume-files.ts";
 
 const NEVER = new AbortController().signal;
 /** How often the daemon is told how far a copy is. */
@@ -19,6 +19,9 @@ async function serve(daemon: HelperEnd): Promise<void> {
       return daemon.send(FRAME.count, (await treeUsage(work.path)).sizeBytes);
     case "pack":
       return daemon.sendArchive(packHere(work.path, NEVER, (file, error) => daemon.send(FRAME.fault, { file, error: encodeError(error) })));
+    case "unpack":
+      await unpackHere(daemon.remaining(), work.path, NEVER);
+      return daemon.send(FRAME.done, {});
     case "copy":
       daemon.send(FRAME.count, (await treeUsage(work.from)).sizeBytes);
       await daemon.flush();
