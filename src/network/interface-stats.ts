@@ -1,4 +1,5 @@
-import type { LinkStats } from "../linux/mod.ts";
+import { type Fd, findLink, insideNetns, type LinkStats, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import type { HeldEndpoint } from "./sandbox.ts";
 
 /** Docker's counters of one interface, as the container sees it. */
 export interface InterfaceStats {
@@ -13,7 +14,7 @@ export interface InterfaceStats {
 }
 
 /** What a link of a container has counted. */
-export function interfaceStats(s: LinkStats): InterfaceStats {
+function interfaceStats(s: LinkStats): InterfaceStats {
   return {
     rx_bytes: s.rxBytes,
     rx_packets: s.rxPackets,
@@ -27,7 +28,7 @@ export function interfaceStats(s: LinkStats): InterfaceStats {
 }
 
 /** The same by the other end of a pair: what the host's end received, the container sent. */
-export function mirroredStats(s: LinkStats): InterfaceStats {
+function mirroredStats(s: LinkStats): InterfaceStats {
   return {
     rx_bytes: s.txBytes,
     rx_packets: s.txPackets,
@@ -38,4 +39,29 @@ export function mirroredStats(s: LinkStats): InterfaceStats {
     tx_errors: s.rxErrors,
     tx_dropped: s.rxDropped,
   };
+}
+
+export interface StatsPlace {
+  readonly home: Fd;
+  /** Of the host. */
+  readonly route: NetlinkSocket;
+  /** The container's namespace, where it is at hand. */
+  readonly netns: Fd | undefined;
+}
+
+/** Counters of a container's endpoints, by the interface's name. */
+export function endpointStats(endpoints: readonly HeldEndpoint[], { home, route, netns }: StatsPlace): Record<string, InterfaceStats> {
+  const all: Record<string, InterfaceStats> = {};
+  for (const { interfaceName, plugged } of endpoints) {
+    const { hostInterface } = plugged;
+    const outer = hostInterface === undefined ? undefined : findLink(route, hostInterface)?.stats;
+    if (outer !== undefined) all[interfaceName] = mirroredStats(outer);
+    if (hostInterface !== undefined || netns === undefined) continue;
+    const inner = insideNetns(home, netns.fd, () => {
+      using socket = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
+      return findLink(socket, interfaceName)?.stats;
+    });
+    if (inner !== undefined) all[interfaceName] = interfaceStats(inner);
+  }
+  return all;
 }

@@ -1,10 +1,9 @@
-import { type Defect, DhowError, type Logger, randomId } from "../lib/mod.ts";
-import { currentNetns, deleteLink, type Fd, findLink, insideNetns, isErrno, listLinks, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import { type Defect, DhowError, type Logger } from "../lib/mod.ts";
+import { currentNetns, deleteLink, type Fd, findLink, isErrno, listLinks, NETLINK, NetlinkSocket } from "../linux/mod.ts";
 import { EndpointsTable, type IpamGrantRow, IpamGrantsTable } from "../metadata/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { claimBridge } from "./bridge-claim.ts";
-import { isLoopback, readHostResolvConf } from "./container-files.ts";
 import { defaultBridgeConfig, mtuOf, ownIpv6 } from "./default-bridge.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 import { DnsServer } from "./dns/dns-server.ts";
@@ -18,20 +17,21 @@ import { Egress, type EgressDenied } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
 import { placesOf, publishedPlaces } from "./endpoint-forms.ts";
 import { Firewall } from "./firewall.ts";
-import { type InterfaceStats, interfaceStats, mirroredStats } from "./interface-stats.ts";
-import { formatIp, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes, tryParseIp } from "./ip.ts";
+import { HostServers } from "./host-servers.ts";
+import { endpointStats, type InterfaceStats } from "./interface-stats.ts";
+import { formatIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { enableForwarding } from "./ip-forward.ts";
 import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
 import { Names } from "./names.ts";
-import { BRIDGE_DRIVER, type NetworkConfig, type NetworkRequest } from "./network-config.ts";
+import type { NetworkConfig, NetworkRequest } from "./network-config.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
 import { Cluster, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
 import { type AuditedPort, auditPorts, type BridgePlace, cutOffs } from "./port-audit.ts";
-import { PREDEFINED, predefinedConfig } from "./predefined.ts";
+import { PREDEFINED, Predefined } from "./predefined.ts";
 import { type PortChange, Publisher } from "./publisher.ts";
 import { Reaper } from "./reaper.ts";
 import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
@@ -67,18 +67,18 @@ export class Networking {
   readonly #reaper: Reaper;
   readonly #names = new Names();
   readonly #dnsServer: DnsServer;
+  readonly #hostServers: HostServers;
   readonly #networks: Networks;
   readonly #grants: IpamGrants;
   readonly #bridges: BridgeDriver;
   readonly #drivers: ReadonlyMap<string, NetworkDriver>;
-  readonly #predefined = new Map<string, NetworkConfig>();
+  readonly #predefined: Predefined;
   /** Kept while this daemon lives: no other one uses its bridge. */
   #claim: Fd | undefined;
   #default: DefaultBridge | undefined;
   #overlay: OverlayDriver | undefined;
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
-  #isServingHostNames = false;
   readonly #watch: CutOffWatch;
   readonly #tables: TableWatch;
 
@@ -86,6 +86,7 @@ export class Networking {
     this.#o = options;
     this.#log = options.log.child({ room: "network" });
     this.#table = new EndpointsTable(options.db);
+    this.#predefined = new Predefined(this.#table);
     this.#home = currentNetns();
     this.#route = new NetlinkSocket(NETLINK.ROUTE);
     this.#netfilter = new NetlinkSocket(NETLINK.NETFILTER);
@@ -103,6 +104,7 @@ export class Networking {
     this.#tables = new TableWatch([this.#egress, this.#firewall], this.#log);
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
+    this.#hostServers = new HostServers({ resolvConf: options.hostResolvConf, dns: this.#dnsServer, log: this.#log });
     this.#bridges = new BridgeDriver(this.#bridgeDeps());
     const lanDeps = { home: this.#home, route: this.#route, table: this.#table, reclaim: () => this.#reaper.reclaim() };
     const own = [this.#bridges, new LanDriver("macvlan", lanDeps), new LanDriver("ipvlan", lanDeps)];
@@ -123,7 +125,7 @@ export class Networking {
       log: this.#log,
       driver: (name) => (name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? this.#remote(name))),
       predefined: PREDEFINED.map(([name]) => name),
-      taken: () => [...hostNetworks(this.#route), ...this.#serverNetworks()],
+      taken: () => [...hostNetworks(this.#route), ...this.#hostServers.networks()],
       pools,
       defaultOptions: options.defaultNetworkOptions ?? {},
       endpoints: (id) =>
@@ -205,7 +207,7 @@ export class Networking {
    */
   async start(): Promise<void> {
     const { bridgeName } = this.#o;
-    this.#recordPredefined();
+    this.#predefined.start({ hasBridge: bridgeName !== "none" });
     if (bridgeName !== "none") this.#claim = await claimBridge(bridgeName);
     try {
       if (bridgeName !== "none") this.#startBridge();
@@ -228,7 +230,7 @@ export class Networking {
       this.#claim?.close();
       throw error;
     }
-    if (this.#default !== undefined) this.#startDns(this.#default.on);
+    if (this.#default !== undefined) this.#hostServers.serveAt(this.#default.on.gateway(4) ?? "");
     this.#watch.check();
     this.#tables.start();
     this.#pool.fill();
@@ -258,79 +260,30 @@ export class Networking {
       network: (id) => (id === this.#default?.id ? this.#default.network : this.#networks.open(id)),
       defaultBridge: () => this.#default,
       hostGatewayIps: this.#o.hostGatewayIps ?? [],
-      hostServers: () => this.#hostServers(),
+      hostServers: () => this.#hostServers.list(),
       serveNames: (options) => this.#dnsServer.open(options),
     });
   }
 
   #startBridge(): void {
-    const row = this.#table.networks().find((n) => n.name === "bridge");
-    const config = defaultBridgeConfig(this.#predefinedConfig("bridge"), this.#o, {
+    const predefined = this.#predefined.bridge();
+    const config = defaultBridgeConfig(predefined.config, this.#o, {
       route: this.#route,
-      formerSubnet: row?.subnet ?? undefined,
-      avoid: [...this.#serverNetworks(), ...this.#userSubnets()],
+      formerSubnet: predefined.formerSubnet,
+      avoid: [...this.#hostServers.networks(), ...this.#userSubnets()],
     });
-    const [v4] = config.pools;
-    const settings = bridgeSettings(config, this.#mtu);
     const deps = this.#bridgeDeps();
     const addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, remedy: 'set a larger "bip" or "fixed-cidr"' });
-    const on = new BridgeNetwork(config, settings, deps, addresses);
+    const on = new BridgeNetwork(config, bridgeSettings(config, this.#mtu), deps, addresses);
     this.#default = { id: config.id, on, network: { config, on, busy: 0 } };
-    this.#predefined.set("bridge", config);
     this.#bridges.reserve(config.id, "bridge", this.#o.bridgeName);
-    if (v4 !== undefined && row?.subnet !== v4.subnet) {
-      this.#table.putNetwork({ name: "bridge", id: config.id, driver: BRIDGE_DRIVER, created_at: config.createdAt, subnet: v4.subnet });
-    }
-  }
-
-  #recordPredefined(): void {
-    const known = new Map(this.#table.networks().map((row) => [row.name, row]));
-    for (const [name, driver] of PREDEFINED) {
-      if (name === "bridge" && this.#o.bridgeName === "none") continue;
-      const created = { name, id: randomId(), driver, created_at: new Date().toISOString().replace("Z", "000000Z"), subnet: null };
-      const row = known.get(name) ?? created;
-      if (!known.has(name)) this.#table.putNetwork(row);
-      this.#predefined.set(name, predefinedConfig(row));
-    }
-  }
-
-  #predefinedConfig(name: string): NetworkConfig {
-    const config = this.#predefined.get(name);
-    if (config === undefined) throw new DhowError("internal", `find the network ${name}: it is not there`);
-    return config;
-  }
-
-  #hostServers(): readonly string[] {
-    return readHostResolvConf(this.#o.hostResolvConf).nameservers;
-  }
-
-  #serverNetworks(): Prefix[] {
-    return this.#hostServers().flatMap((text) => {
-      const ip = tryParseIp(text);
-      return ip === undefined || isLoopback(text) ? [] : prefixOf(ip, ip.family === 4 ? 32 : 128);
-    });
+    this.#predefined.setBridge(config, predefined.formerSubnet);
   }
 
   /** Those of networks that are not open yet: after a restart of the host, no route shows them. */
   #userSubnets(): Prefix[] {
     const configs = this.#table.userNetworks().map((row) => JSON.parse(row.config) as NetworkConfig);
     return configs.flatMap(({ isConfigOnly, pools }) => (isConfigOnly ? [] : pools.map(({ subnet }) => parsePrefix(subnet))));
-  }
-
-  /** Serves names at the bridge's address when containers can't reach the host's servers, which are all on its own loopback. */
-  #startDns(bridge: BridgeNetwork): void {
-    const address = tryIpBytes(bridge.gateway(4) ?? "");
-    const servers = this.#hostServers();
-    if (address === undefined || servers.some((s) => !isLoopback(s) && tryParseIp(s)?.family === 4)) return;
-    const own = servers.filter((s) => s.startsWith("127."));
-    const upstreams = (own.length > 0 ? own : ["127.0.0.1"]).map((upstream) => ({ address: upstream, isFromHost: true }));
-    this.#isServingHostNames = true;
-    try {
-      this.#dnsServer.openOnHost(address, () => upstreams);
-    } catch (error) {
-      // one who listens on all addresses serves this one as well
-      this.#log.warn("dns is served by somebody else", { address: bridge.gateway(4), error });
-    }
   }
 
   /** Bridges that the last daemon made for networks that never came to be, or was about to remove. */
@@ -392,7 +345,7 @@ export class Networking {
 
   /** Removes a network. @throws forbidden in docker's words when it is used, or is one that every daemon has */
   async removeNetwork(id: string): Promise<void> {
-    for (const config of this.#predefined.values()) {
+    for (const config of this.#predefined.list()) {
       if (config.id === id) throw new DhowError("forbidden", `${config.name} is a pre-defined network and cannot be removed`);
     }
     const network = this.#networks.opened().find(({ config }) => config.id === id);
@@ -402,7 +355,7 @@ export class Networking {
 
   /** All networks: bridge (unless there is none), host, none, and those of users. */
   networks(): NetworkFacts[] {
-    const predefined = [...this.#predefined.values()].map((config) => ({ ...config, isPredefined: true }));
+    const predefined = this.#predefined.list().map((config) => ({ ...config, isPredefined: true }));
     return [...predefined, ...this.#networks.list().map((config) => ({ ...config, isPredefined: false }))];
   }
 
@@ -414,7 +367,7 @@ export class Networking {
 
   /** Whether containers can be plugged into a network: it is there, and its driver could open it. */
   isOpen(name: string): boolean {
-    return this.#predefined.has(name) || this.#networks.opened().some(({ config }) => config.name === name);
+    return this.#predefined.get(name) !== undefined || this.#networks.opened().some(({ config }) => config.name === name);
   }
 
   /** Name of a network's bridge on this host; undefined for networks without one. */
@@ -591,25 +544,12 @@ export class Networking {
   /** Counters by the container's interface name; empty without a network of its own. */
   stats(containerId: string): Readonly<Record<string, InterfaceStats>> {
     const held = this.#held.held().find((h) => h.containerId === containerId);
-    const netns = this.#held.netns(containerId);
-    const all: Record<string, InterfaceStats> = {};
-    for (const { interfaceName, plugged } of held?.endpoints ?? []) {
-      const { hostInterface } = plugged;
-      const outer = hostInterface === undefined ? undefined : findLink(this.#route, hostInterface)?.stats;
-      if (outer !== undefined) all[interfaceName] = mirroredStats(outer);
-      if (hostInterface !== undefined || netns === undefined) continue;
-      const inner = insideNetns(this.#home, netns.fd, () => {
-        using socket = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
-        return findLink(socket, interfaceName)?.stats;
-      });
-      if (inner !== undefined) all[interfaceName] = interfaceStats(inner);
-    }
-    return all;
+    return endpointStats(held?.endpoints ?? [], { home: this.#home, route: this.#route, netns: this.#held.netns(containerId) });
   }
 
   /** What containers' resolv.conf names when the host has only name servers of its own loopback. */
   get dnsForwarder(): string | undefined {
-    return this.#isServingHostNames ? this.#default?.on.gateway(4) : undefined;
+    return this.#hostServers.servedAt;
   }
 
   /** What `host-gateway` stands for: the default bridge's address, unless the daemon was told otherwise. */
