@@ -5,7 +5,6 @@ import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { claimBridge } from "./bridge-claim.ts";
 import { defaultBridgeConfig, mtuOf, ownIpv6 } from "./default-bridge.ts";
-import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
 import { DnsServer } from "./dns/dns-server.ts";
 import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
 import { hostNetworks } from "./drivers/bridge-link.ts";
@@ -15,7 +14,7 @@ import { LanDriver } from "./drivers/lan.ts";
 import { RemoteDriver } from "./drivers/remote.ts";
 import { Egress, type EgressDenied } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
-import { placesOf, publishedPlaces } from "./endpoint-forms.ts";
+import { publishedPlaces } from "./endpoint-forms.ts";
 import { Firewall } from "./firewall.ts";
 import { HostServers } from "./host-servers.ts";
 import { endpointStats, type InterfaceStats } from "./interface-stats.ts";
@@ -37,6 +36,7 @@ import { Reaper } from "./reaper.ts";
 import { type AcquireRequest, addressesOf, type EndpointWish, type Sandbox, type SandboxEndpoint } from "./sandbox.ts";
 import { SandboxPool } from "./sandbox-pool.ts";
 import { Sandboxes } from "./sandboxes.ts";
+import { pluggedInto, SelfCheck } from "./self-check.ts";
 import { CutOffWatch, lookAround, type Surroundings } from "./surroundings.ts";
 import { TableWatch } from "./table-watch.ts";
 
@@ -50,6 +50,11 @@ interface DefaultBridge {
   readonly id: string;
   readonly on: BridgeNetwork;
   readonly network: OpenNetwork;
+}
+
+function started<T>(part: T | undefined): T {
+  if (part === undefined) throw new DhowError("unavailable", "use the network: it is not started");
+  return part;
 }
 
 /** The networks of this daemon, the sandboxes that containers have on them, and their published ports: in this process, over netlink. */
@@ -79,6 +84,7 @@ export class Networking {
   #overlay: OverlayDriver | undefined;
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
+  #selfCheck: SelfCheck | undefined;
   readonly #watch: CutOffWatch;
   readonly #tables: TableWatch;
 
@@ -196,8 +202,7 @@ export class Networking {
   }
 
   get #held(): Sandboxes {
-    if (this.#sandboxes === undefined) throw new DhowError("unavailable", "use the network: it is not started");
-    return this.#sandboxes;
+    return started(this.#sandboxes);
   }
 
   /**
@@ -213,6 +218,7 @@ export class Networking {
       if (bridgeName !== "none") this.#startBridge();
       this.#pool = this.#makePool();
       this.#sandboxes = this.#makeSandboxes(this.#pool);
+      this.#selfCheck = this.#makeSelfCheck(this.#pool, this.#sandboxes);
       this.#overlay = this.#makeOverlay();
       await this.#networks.start();
       this.#sweepBridges();
@@ -265,6 +271,22 @@ export class Networking {
     });
   }
 
+  #makeSelfCheck(pool: SandboxPool, sandboxes: Sandboxes): SelfCheck {
+    return new SelfCheck({
+      route: this.#route,
+      table: this.#table,
+      firewall: this.#firewall,
+      egress: this.#egress,
+      publisher: this.#publisher,
+      reaper: this.#reaper,
+      pool,
+      sandboxes,
+      configs: () => [...this.#predefined.list(), ...this.#networks.list()],
+      opened: () => this.#opened(),
+      unplug: (name) => this.#unplug(name),
+    });
+  }
+
   #startBridge(): void {
     const predefined = this.#predefined.bridge();
     const config = defaultBridgeConfig(predefined.config, this.#o, {
@@ -306,7 +328,7 @@ export class Networking {
     const links = listLinks(this.#route);
     this.#held.restore(new Set(links.map(({ name }) => name)));
     const owned = new Set(this.#held.held().flatMap(({ endpoints }) => endpoints.flatMap(({ plugged }) => plugged.hostInterface ?? [])));
-    for (const name of this.#pluggedIn(links)) {
+    for (const name of pluggedInto(this.#opened(), links)) {
       if (!owned.has(name) && /^veth[0-9a-f]{7}$/.test(name)) this.#unplug(name);
     }
   }
@@ -324,11 +346,9 @@ export class Networking {
       .some(({ endpoints }) => endpoints.some((e) => e.network.config.id === networkId && addressesOf(e).includes(address)));
   }
 
-  /** The interfaces that are plugged into a bridge of this daemon. */
-  #pluggedIn(links: ReturnType<typeof listLinks>): string[] {
-    const names = new Set([this.#default?.on.bridge, ...this.#networks.opened().map(({ on }) => on.bridge)]);
-    const bridges = new Set(links.filter(({ name }) => names.has(name)).map(({ index }) => index));
-    return links.filter(({ master }) => bridges.has(master)).map(({ name }) => name);
+  /** The networks that are open, the default bridge first. */
+  #opened(): readonly OpenNetwork[] {
+    return [...(this.#default ? [this.#default.network] : []), ...this.#networks.opened()];
   }
 
   #unplug(name: string): void {
@@ -412,7 +432,7 @@ export class Networking {
 
   /** The bridges whose containers get out. */
   #bridgePlaces(): BridgePlace[] {
-    return [...(this.#default ? [this.#default.network] : []), ...this.#networks.opened()].flatMap(({ config, on }) =>
+    return this.#opened().flatMap(({ config, on }) =>
       on.bridge === undefined || config.isInternal
         ? []
         : { network: config.name, bridge: on.bridge, subnets: config.pools.map(({ subnet }) => subnet) },
@@ -479,66 +499,18 @@ export class Networking {
   }
 
   /** What is not as it must be; what is being torn down is none of it. `isRun`: whether a container runs, or is about to. */
-  async defects(isRun: (containerId: string) => boolean): Promise<Defect[]> {
-    const look = (): NetworkView => this.#view();
-    const firewall = this.#firewall;
-    const rules = await firewallDefects(
-      look,
-      () => firewall.read(),
-      () => firewall.install(),
-    );
-    const policies = this.#egress.missing().map((what) => ({ what, mend: () => this.#egress.install() }));
-    return [...networkDefects(look, this.#repairs(), isRun), ...rules, ...policies];
+  defects(isRun: (containerId: string) => boolean): Promise<Defect[]> {
+    return started(this.#selfCheck).defects(isRun);
   }
 
   /** The running containers whose interface somebody took away: they are cut off until they are started again. */
   cutOff(): string[] {
-    return cutOffContainers(this.#view());
-  }
-
-  #localAddresses(): LocalAddresses[] {
-    const all = [this.#default?.on.addresses, ...this.#networks.opened().map(({ on }) => on.addresses)];
-    return all.filter((source) => source instanceof LocalAddresses);
+    return started(this.#selfCheck).cutOff();
   }
 
   /** Waits for what containers were disconnected from to be gone from them, before somebody looks inside. Nearly always there is nothing. */
   settle(): void {
     this.#reaper.deleteRetired();
-  }
-
-  #view(): NetworkView {
-    const links = listLinks(this.#route);
-    const pools = [this.#predefined.get("bridge"), ...this.#networks.list()].flatMap((config) => config?.pools ?? []);
-    return {
-      held: this.#held.held().map(({ containerId, endpoints }) => ({
-        containerId,
-        places: endpoints.map((e) => ({ hostInterface: e.plugged.hostInterface, addresses: addressesOf(e) })),
-        ports: this.#publisher.leases(containerId),
-        forwards: this.#publisher.forwards(containerId),
-      })),
-      ready: placesOf(this.#pool?.endpoints() ?? []),
-      leaving: placesOf(this.#reaper.leaving()),
-      rows: this.#table.sandboxes().map((row) => row.container_id),
-      interfaces: new Set(links.map(({ name }) => name)),
-      plugged: this.#pluggedIn(links),
-      addresses: this.#localAddresses().flatMap((source) => source.used().map(formatIp)),
-      reserved: pools.flatMap(({ gateway, auxAddresses = {} }) => [gateway ?? "", ...Object.values(auxAddresses)]),
-      ports: this.#publisher.taken(),
-    };
-  }
-
-  #repairs(): NetworkRepairs {
-    return {
-      release: (id) => this.release(id),
-      deleteRow: (id) => this.#table.remove(id),
-      writeRow: (id) => this.#held.recordAgain(id),
-      dropReady: (name) => this.#pool?.drop(name),
-      unplug: (name) => this.#unplug(name),
-      freeAddress: (address) => {
-        for (const source of this.#localAddresses()) source.free(parseIp(address));
-      },
-      freePort: (port) => this.#publisher.free(port),
-    };
   }
 
   /** Counters by the container's interface name; empty without a network of its own. */
