@@ -224,6 +224,7 @@ export class Networking {
       this.#sweepBridges();
       this.#restore();
       this.#grants.resume((grant) => this.#isUsed(grant));
+      this.#tables.start();
       this.#egress.restore(this.#held.policies());
       this.#firewall.install();
       this.#publisher.resume();
@@ -233,12 +234,12 @@ export class Networking {
         known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
       });
     } catch (error) {
+      this.#tables.close();
       this.#claim?.close();
       throw error;
     }
     if (this.#default !== undefined) this.#hostServers.serveAt(this.#default.on.gateway(4) ?? "");
     this.#watch.check();
-    this.#tables.start();
     this.#pool.fill();
   }
 
