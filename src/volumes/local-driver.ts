@@ -147,11 +147,16 @@ export function mountLocal(options: Readonly<Record<string, string>>, target: st
 }
 
 /** The same where that may take its time, with the names of NFS and CIFS servers looked up, which the kernel can't. @throws internal in docker's words */
-export async function mountLocalAside(options: Readonly<Record<string, string>>, target: string): Promise<void> {
+export async function mountLocalAside(
+  options: Readonly<Record<string, string>>,
+  target: string,
+  signal?: AbortSignal | undefined,
+): Promise<void> {
   const call = mountCall(await withAddresses(options), target);
   try {
-    await callMountAside(call);
+    await callMountAside(call, { signal });
   } catch (cause) {
+    signal?.throwIfAborted();
     throw failed(cause, `${described(call)}: ${errorMessage(cause)}`);
   }
 }

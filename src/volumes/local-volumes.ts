@@ -271,13 +271,16 @@ export class LocalVolumes {
     return needsMount(options) && readMountInfo().some(({ mountPoint }) => mountPoint === this.path(name));
   }
 
-  /** Mounts what the options name. A promise where that may take its time. @throws internal in docker's words */
-  mount({ name, options }: LocalEntry): void | Promise<void> {
+  /** Mounts what the options name. A promise where that may take its time. @throws internal in docker's words, and the signal's reason */
+  mount({ name, options }: LocalEntry, signal?: AbortSignal): void | Promise<void> {
     const path = this.path(name);
-    const failed = (cause: unknown): never => fail(`error while mounting volume '${path}': ${errorMessage(cause)}`, cause);
+    const failed = (cause: unknown): never => {
+      signal?.throwIfAborted();
+      return fail(`error while mounting volume '${path}': ${errorMessage(cause)}`, cause);
+    };
     if (isSized(options) && !existsSync(this.imageFile(name))) return;
     if (isSized(options)) return mountSized(this.imageFile(name), path).catch(failed);
-    if (isMountedAside(options)) return mountLocalAside(options ?? {}, path).catch(failed);
+    if (isMountedAside(options)) return mountLocalAside(options ?? {}, path, signal).catch(failed);
     try {
       mountLocal(options ?? {}, path);
     } catch (error) {

@@ -15,6 +15,12 @@ export type MountCall =
     }
   | { readonly kind: "umount"; readonly target: string };
 
+interface Patience {
+  readonly timeoutMs?: number;
+  /** Gives it up; a mount that the kernel has begun is ended with its process. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** How long a server that is asked for its files may take. */
 const TIMEOUT_MS = 120_000;
 
@@ -44,13 +50,16 @@ function helperCommand(): string[] {
 
 /**
  * Does it in a process of its own, of this one's mount namespace: a server on the network that doesn't answer holds up mount(2), and nothing
- * else. What is mounted may be secret (passwords) and is passed by a pipe. @throws internal in the kernel's words
+ * else. What is mounted may be secret (passwords) and is passed by a pipe. @throws internal in the kernel's words, and the signal's reason
  */
-export async function callMountAside(call: MountCall, timeoutMs = TIMEOUT_MS): Promise<void> {
+export async function callMountAside(call: MountCall, { timeoutMs = TIMEOUT_MS, signal }: Patience = {}): Promise<void> {
+  signal?.throwIfAborted();
   const child = Bun.spawn(helperCommand(), { cwd: "/", stdin: new Blob([JSON.stringify(call)]), stdout: "pipe", stderr: "ignore" });
   const { promise: givenUp, reject } = Promise.withResolvers<never>();
   const late = (): void => reject(new DhowError("internal", `no answer within ${timeoutMs / 1000} s`));
   const timer = setTimeout(late, timeoutMs);
+  const give = (): void => reject(signal?.reason);
+  signal?.addEventListener("abort", give, { once: true });
   try {
     const text = await Promise.race([child.stdout.text(), givenUp]);
     const { error } = JSON.parse(text || '{"error":"the helper ended without an answer"}') as { readonly error?: string };
@@ -58,6 +67,7 @@ export async function callMountAside(call: MountCall, timeoutMs = TIMEOUT_MS): P
     await child.exited;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", give);
     // one that waits for a file system may take until that answers: it is not waited for
     child.kill("SIGKILL");
     child.unref();

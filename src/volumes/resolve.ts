@@ -217,31 +217,48 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
 
 /**
  * Takes a container's volumes into use: mounts them where their options ask for it, or their plug-ins do. Where each is, by name; a promise
- * where that has to be waited for. @throws internal in docker's words; none is in use then
+ * where that has to be waited for, until `signal` is aborted. @throws internal in docker's words, and the signal's reason; none is in use then
  */
 export function useVolumes(
   mounts: readonly ContainerMount[],
   user: string,
   volumes: Volumes,
+  signal?: AbortSignal,
 ): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>> {
   const paths = new Map<string, string>();
   const pending: Promise<unknown>[] = [];
-  const failed = async (error: unknown): Promise<never> => {
+  const giveBack = async (): Promise<void> => {
     await Promise.allSettled(pending);
     await releaseMounts(mounts, user, volumes);
+  };
+  const failed = async (error: unknown): Promise<never> => {
+    const done = giveBack();
+    // what is still being mounted is given back when it comes to an end
+    if (!signal?.aborted) await done;
     throw error;
   };
   try {
     for (const m of mounts) {
       if (m.kind !== "volume" || paths.has(m.volume)) continue;
-      const path = volumes.use(m.volume, user);
+      const path = volumes.use(m.volume, user, signal);
       if (typeof path === "string") paths.set(m.volume, path);
       else pending.push(path.then((at) => paths.set(m.volume, at)));
     }
   } catch (error) {
     return failed(error);
   }
-  return pending.length === 0 ? paths : Promise.all(pending).then(() => paths, failed);
+  return pending.length === 0 ? paths : unlessAborted(Promise.all(pending), signal).then(() => paths, failed);
+}
+
+/** What comes of `work`, or the signal's reason when that is aborted before. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const give = (): void => reject(signal.reason);
+  if (signal.aborted) give();
+  else signal.addEventListener("abort", give, { once: true });
+  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", give));
+  return promise;
 }
 
 /** Ends a stopped container's use of its volumes. A promise where that has to be waited for. */

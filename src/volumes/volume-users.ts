@@ -40,17 +40,18 @@ export class VolumeUsers {
 
   /**
    * Makes a volume ready for a user, a container mostly, and says where it is: what its options name is mounted, its plug-in is asked to
-   * mount it. A promise where that has to be waited for. @throws internal in docker's words
+   * mount it. A promise where that has to be waited for, until `signal` is aborted. @throws internal in docker's words, and the signal's reason
    */
-  use(name: string, user: string): string | Promise<string> {
+  use(name: string, user: string, signal?: AbortSignal): string | Promise<string> {
     const volume = this.#deps.find(name) ?? fail("notFound", `get ${name}: no such volume`);
     if (volume.driver !== LOCAL_DRIVER) return this.#deps.locks.run(name, () => this.#useByPlugin(volume, user));
     if (isMountedAside(volume.options) || this.#deps.locks.isBusy(name))
-      return this.#deps.locks.run(name, () => this.#useLocal(volume, user));
-    return this.#useLocal(volume, user);
+      return this.#deps.locks.run(name, () => this.#useLocal(volume, user, signal));
+    return this.#useLocal(volume, user, signal);
   }
 
-  #useLocal(volume: LocalVolume, user: string): string | Promise<string> {
+  #useLocal(volume: LocalVolume, user: string, signal?: AbortSignal): string | Promise<string> {
+    signal?.throwIfAborted();
     const { name, path } = volume;
     const known = this.#users.get(name);
     const taken = (): string => {
@@ -60,7 +61,7 @@ export class VolumeUsers {
     if (known) return taken();
     this.#deps.local.makeDirectory(name);
     if (!needsMount(volume.options) || this.#deps.local.isMounted(volume)) return taken();
-    const pending = this.#deps.local.mount(volume);
+    const pending = this.#deps.local.mount(volume, signal);
     return pending ? pending.then(taken) : taken();
   }
 

@@ -277,10 +277,10 @@ export class Volumes {
 
   /**
    * Makes a volume ready for a user, a container mostly, and says where it is: what its options name is mounted, its plug-in is asked to
-   * mount it. A promise where that has to be waited for. @throws internal in docker's words
+   * mount it. A promise where that has to be waited for, until `signal` is aborted. @throws internal in docker's words, and the signal's reason
    */
-  use(name: string, user: string): string | Promise<string> {
-    return this.#users.use(name, user);
+  use(name: string, user: string, signal?: AbortSignal): string | Promise<string> {
+    return this.#users.use(name, user, signal);
   }
 
   /** Notes that a container, found running at start, uses the volume. */

@@ -72,18 +72,20 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   live.release?.();
   // from here on the bundle is the next run's: the end of the last one must not take it away
   live.task = undefined;
+  live.starting = new AbortController();
+  const { signal } = live.starting;
   try {
     const ready = prepareLog(live);
     if (ready !== undefined) await ready;
-    const answer = sourcesAnswer(deps, container, live);
+    const answer = sourcesAnswer(deps, container, signal);
     if (answer !== undefined) await answer;
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const using = useVolumes(container.spec.mounts, container.id, deps.volumes);
+    const using = useVolumes(container.spec.mounts, container.id, deps.volumes, signal);
     const paths = using instanceof Promise ? await using : using;
     undo.defer(() => releaseMounts(container.spec.mounts, container.id, deps.volumes));
-    const volumesAnswer = foreignVolumesAnswer(deps, paths, live);
+    const volumesAnswer = foreignVolumesAnswer(deps, paths, signal);
     if (volumesAnswer !== undefined) await volumesAnswer;
     const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns, paths });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
@@ -92,11 +94,9 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
     const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
     live.memoryAtOom = undefined;
     if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
-    live.starting = new AbortController();
     const { timeOffsets } = container.spec;
     if (timeOffsets !== undefined) checkTimeOffsets(timeOffsets);
     const { owner } = processScope(container, user);
-    const { signal } = live.starting;
     const run = { id: container.id, spec, io: live.io, runtime, signal, owner, timeOffsets, netns, checkpoint };
     const task = await deps.tasks.run(run);
     undo.defer(() => task.abandon());
@@ -112,22 +112,21 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
 }
 
 /** Undefined in most cases, for there is no bind. */
-function sourcesAnswer(deps: ContainerDeps, { spec }: Container, live: Live): Promise<void> | undefined {
+function sourcesAnswer(deps: ContainerDeps, { spec }: Container, signal: AbortSignal): Promise<void> | undefined {
   const sources = spec.mounts.filter(({ kind }) => kind === "bind").map(({ source }) => source);
-  return pathsAnswer(deps, sources, live);
+  return pathsAnswer(deps, sources, signal);
 }
 
 /** The same of volumes whose files are not in the data root. */
-function foreignVolumesAnswer(deps: ContainerDeps, paths: ReadonlyMap<string, string>, live: Live): Promise<void> | undefined {
+function foreignVolumesAnswer(deps: ContainerDeps, paths: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> | undefined {
   const foreign = [...paths].filter(([name]) => isElsewhere(deps.volumes.tryGet(name))).map(([, path]) => path);
-  return pathsAnswer(deps, foreign, live);
+  return pathsAnswer(deps, foreign, signal);
 }
 
 /** Who removes the container meanwhile ends the waiting. */
-function pathsAnswer({ settings }: ContainerDeps, sources: readonly string[], live: Live): Promise<void> | undefined {
+function pathsAnswer({ settings }: ContainerDeps, sources: readonly string[], signal: AbortSignal): Promise<void> | undefined {
   if (sources.length === 0) return undefined;
-  live.starting = new AbortController();
-  return untilAnswering(sources, { timeoutMs: settings.runtimeTimeoutMs, signal: live.starting.signal });
+  return untilAnswering(sources, { timeoutMs: settings.runtimeTimeoutMs, signal });
 }
 
 /** Undefined when there is nothing to wait for: most starts go on at once. */

@@ -78,6 +78,28 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     await until("the draft is gone", () => readdirSync(join(daemon.dataRoot, "volumes/.making")).length === 0);
   });
 
+  test("df answers all the same: nobody knows that volume's size", async () => {
+    const rows = (await daemon.ok("system", "df", "-v", "--format", "{{range .Volumes}}{{.Name}} {{.Size}} {{.Links}}\n{{end}}")).trim();
+    expect(rows.split("\n").sort()).toEqual(["mixed -1B 0", "near 5B 0"]);
+  });
+
+  test("a container whose volume is still being mounted can be removed", async () => {
+    const another = join(daemon.dir, "another");
+    mkdirSync(another);
+    await mountHanging(another);
+    await daemon.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${another}/x`, "away");
+    const others = daemon.children("mount-helper").length;
+    const starting = daemon.spawn({}, "run", "-d", "--name", "waits", "-v", "away:/v:nocopy", "busybox", "true");
+    await until("its volume is being mounted", () => daemon.children("mount-helper").length > others);
+    const second = daemon.spawn({}, "run", "-d", "--name", "queues", "-v", "away:/v:nocopy", "busybox", "true");
+    await until("both are there", async () => (await daemon.ok("ps", "-aq")).split("\n").length === 2);
+    await daemon.ok("rm", "-f", "queues", "waits");
+    await Promise.all([starting.exited, second.exited]);
+    expect([starting.exitCode, second.exitCode]).not.toContain(0);
+    await until("the helper is gone", () => daemon.children("mount-helper").length === others);
+    await daemon.ok("volume", "rm", "away");
+  });
+
   test("what doesn't hang is done as elsewhere", async () => {
     await ok("export", "-o", join(daemon.dir, "near.tar"), "near");
     await ok("import", "again", join(daemon.dir, "near.tar"));
