@@ -308,7 +308,7 @@ export function diskUsage(
     }),
     ...(wants("volume") && {
       VolumeUsage: usage(df.Volumes, options.verbose, {
-        size: (volume) => volume.UsageData?.Size ?? 0,
+        size: (volume) => Math.max(0, volume.UsageData?.Size ?? 0),
         isActive: (volume) => (volume.UsageData?.RefCount ?? 0) > 0,
       }),
     }),

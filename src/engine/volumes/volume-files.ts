@@ -13,6 +13,9 @@ export type VolumeWork =
   | { readonly kind: "copy"; readonly from: string; readonly to: string }
   | { readonly kind: "copyUp"; readonly rootfs: string; readonly destination: string; readonly to: string };
 
+/** How long a file system may say nothing until the size of a volume on it counts as unknown. */
+const SILENCE_MS = 10_000;
+
 /** Told how many bytes more are copied. */
 export type OnBytes = (bytes: number) => void;
 
@@ -33,18 +36,37 @@ export class VolumeFiles {
     this.#helper = helper;
   }
 
-  /** What the files of a volume in the data root take. @throws {SysError} ENOENT */
-  async usageBytes(path: string, signal: AbortSignal): Promise<number> {
+  /** Which of the volumes at `paths` have a file system in them that may keep waiting who counts their size. */
+  slowAmong(paths: readonly string[]): ReadonlySet<string> {
+    if (this.#helper === undefined) return new Set();
+    const points = askingMountPoints();
     // no link is followed: only what is mounted in it may lead elsewhere
-    const asks = askingMountPoints().some((point) => point === path || point.startsWith(`${path}/`));
-    if (this.#helper === undefined || !asks) return (await treeUsage(path)).sizeBytes;
+    return new Set(paths.filter((path) => points.some((point) => point === path || point.startsWith(`${path}/`))));
+  }
+
+  /** What the files of a volume in the data root take; undefined when a file system in it doesn't answer. @throws {SysError} ENOENT, the signal's reason */
+  async usageBytes(path: string, signal: AbortSignal): Promise<number | undefined> {
+    if (this.#helper === undefined || !this.slowAmong([path]).has(path)) return (await treeUsage(path)).sizeBytes;
     return this.#usageAside(this.#helper, path, signal);
   }
 
-  async #usageAside(command: readonly string[], path: string, signal: AbortSignal): Promise<number> {
-    using helper = new HelperProcess(command, signal);
-    await helper.tell({ kind: "usage", path } satisfies VolumeWork);
-    return (await helper.frame(FRAME.count)).value as number;
+  async #usageAside(command: readonly string[], path: string, signal: AbortSignal): Promise<number | undefined> {
+    const silent = new AbortController();
+    const timer = setTimeout(() => silent.abort(), SILENCE_MS);
+    using helper = new HelperProcess(command, AbortSignal.any([signal, silent.signal]));
+    try {
+      await helper.tell({ kind: "usage", path } satisfies VolumeWork);
+      for (;;) {
+        const { kind, value } = await helper.next();
+        timer.refresh();
+        if (kind === FRAME.done) return (value as { readonly sizeBytes: number }).sizeBytes;
+      }
+    } catch (error) {
+      if (signal.aborted || !silent.signal.aborted) throw error;
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Copies a volume's content to an empty directory; `onTotal` is told how many bytes that are. @throws {SysError}, the signal's reason */

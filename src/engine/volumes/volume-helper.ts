@@ -6,6 +6,8 @@ import { packHere, unpackHere, type VolumeWork } from "./volume-files.ts";
 const NEVER = new AbortController().signal;
 /** How often the daemon is told how far a copy is. */
 const COUNT_MS = 100;
+/** How often it is told that a walk goes on. */
+const BEAT_MS = 1000;
 
 /** The volume helper: does one piece of work on the files of volumes and ends. */
 export function runVolumeHelper(argv: readonly string[]): Promise<number> {
@@ -16,7 +18,7 @@ async function serve(daemon: HelperEnd): Promise<void> {
   const work = (await daemon.message()) as VolumeWork;
   switch (work.kind) {
     case "usage":
-      return daemon.send(FRAME.count, (await treeUsage(work.path)).sizeBytes);
+      return measured(daemon, work.path);
     case "pack":
       return daemon.sendArchive(packHere(work.path, NEVER, (file, error) => daemon.send(FRAME.fault, { file, error: encodeError(error) })));
     case "unpack":
@@ -34,6 +36,20 @@ async function serve(daemon: HelperEnd): Promise<void> {
       const _: never = work;
       return _;
     }
+  }
+}
+
+/** Says now and then that it goes on: where a file system doesn't answer, it is silent. */
+async function measured(daemon: HelperEnd, path: string): Promise<void> {
+  const beat = setInterval(() => {
+    daemon.send(FRAME.count, 0);
+    void daemon.flush();
+  }, BEAT_MS);
+  try {
+    const { sizeBytes } = await treeUsage(path);
+    daemon.send(FRAME.done, { sizeBytes });
+  } finally {
+    clearInterval(beat);
   }
 }
 

@@ -152,7 +152,7 @@ export class VolumesService implements VolumesApi {
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const volume of this.#volumes.known().filter((v) => isCandidate(v) && isUnused(v.name))) {
-      const sizeBytes = await this.#sizeBytes(volume, signal);
+      const sizeBytes = (await this.#sizeBytes(volume, signal)) ?? 0;
       // A container may have taken it while its size was counted.
       if (!isUnused(volume.name)) continue;
       const onRemoved = (): void => {
@@ -168,19 +168,26 @@ export class VolumesService implements VolumesApi {
 
   /**
    * Every volume with its size and the number of containers that use it, for `docker system df`. With mount options they may be
-   * somewhere else, and slow to walk: docker leaves them out, too.
+   * somewhere else, and slow to walk: docker leaves them out, too. A size that a file system in the volume doesn't tell is -1.
    */
   async usage(signal: AbortSignal = NEVER): Promise<Volume[]> {
     const volumes = this.#volumes.known().filter(isOwn);
-    const result: Volume[] = [];
-    for (const v of volumes) {
-      const Size = await this.#sizeBytes(v, signal);
-      result.push({ ...volumeDto(v), UsageData: { Size, RefCount: this.#volumes.references(v.name).length } });
-    }
-    return result;
+    const slow = this.#files.slowAmong(volumes.map(({ path }) => path));
+    // all of them are waited for at once
+    const far = volumes.filter(({ path }) => slow.has(path)).map((v) => this.#withUsage(v, signal));
+    const answered = Promise.all(far);
+    answered.catch(() => {});
+    const near: Volume[] = [];
+    for (const v of volumes) if (!slow.has(v.path)) near.push(await this.#withUsage(v, signal));
+    return [...near, ...(await answered)].sort((a, b) => ((a.Name ?? "") < (b.Name ?? "") ? -1 : 1));
   }
 
-  async #sizeBytes(volume: LocalVolume, signal: AbortSignal): Promise<number> {
+  async #withUsage(volume: LocalVolume, signal: AbortSignal): Promise<Volume> {
+    const Size = (await this.#sizeBytes(volume, signal)) ?? -1;
+    return { ...volumeDto(volume), UsageData: { Size, RefCount: this.#volumes.references(volume.name).length } };
+  }
+
+  async #sizeBytes(volume: LocalVolume, signal: AbortSignal): Promise<number | undefined> {
     return this.#volumes.imageBytes(volume) ?? this.#files.usageBytes(volume.path, signal);
   }
 
