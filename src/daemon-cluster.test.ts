@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { advertisedAddress, type ClusterConfig, clusterConfig, readClusterTls } from "./daemon-cluster.ts";
+import { type KeyPair, makeCertificates } from "../test/certificates.ts";
+import { advertisedAddress, type ClusterConfig, clusterConfig } from "./daemon-cluster.ts";
+import { clusterAccess } from "./daemon-cluster-access.ts";
 
 const config = (store: string, advertise = "", options: Readonly<Record<string, string>> = {}): ClusterConfig => {
   const read = clusterConfig(store, advertise, options);
@@ -48,6 +50,8 @@ test.each([
   ["etcd://a:1", ":99", {}, 'discovery advertise parsing failed (invalid --cluster-advertise configuration: ":99")'],
   ["etcd://a:1", "", { "kv.x": "1" }, 'invalid cluster configuration. unknown --cluster-store-opt "kv.x"'],
   ["etcd://a:1", "", { "kv.certfile": "/c" }, "invalid cluster configuration. kv.certfile and kv.keyfile go together"],
+  ["etcd://a:1", "", { "kv.username": "u" }, "invalid cluster configuration. kv.username and kv.passwordfile go together"],
+  ["http://a:1", "", { "kv.cacertfile": "/c" }, "invalid cluster configuration. --cluster-store is http://, which the options of TLS"],
   ["etcd://a:1", "", { "discovery.ttl": "0" }, "discovery.ttl must be positive"],
   ["etcd://a:1", "", { "discovery.ttl": "x" }, 'strconv.Atoi: parsing "x": invalid syntax'],
   ["etcd://a:1", "", { "discovery.ttl": "5", "discovery.heartbeat": "5" }, "discovery.ttl timer must be greater than discovery.heartbeat"],
@@ -64,15 +68,37 @@ test("advertisedAddress() finds an interface's, and refuses what only this host 
   );
 });
 
-test("readClusterTls() reads the files, and names the one that it can't", () => {
+test("clusterConfig() takes https:// and who it is to etcd", () => {
+  expect(config("https://a:1,b", "", { "kv.servername": "etcd.example" })).toMatchObject({
+    endpoints: ["https://a:1", "https://b:2379"],
+    tls: { serverName: "etcd.example" },
+  });
+  expect(config("http://a:1/x").endpoints).toEqual(["http://a:1"]);
+  const user = { "kv.username": "dhow", "kv.passwordfile": "/secret" };
+  expect(config("etcd://a:1", "", user).user).toEqual({ name: "dhow", passwordFile: "/secret" });
+});
+
+test("clusterAccess() looks at the files, and names the one that is wrong", async () => {
   const dir = mkdtempSync(`${tmpdir()}/dhow-cluster-`);
+  const access = (options: Readonly<Record<string, string>>) => clusterAccess(config("etcd://a:1", "", options));
   try {
-    writeFileSync(`${dir}/ca`, "PEM");
-    expect(readClusterTls(config("etcd://a:1"))).toBeUndefined();
-    expect(readClusterTls(config("etcd://a:1", "", { "kv.cacertfile": `${dir}/ca` }))).toEqual({ ca: "PEM" });
-    expect(() => readClusterTls(config("etcd://a:1", "", { "kv.cacertfile": `${dir}/no` }))).toThrow(
-      "read the cluster store's ca file: ENOENT",
-    );
+    const { ca, client, expired, foreign } = makeCertificates(dir);
+    writeFileSync(`${dir}/junk`, "PEM");
+    writeFileSync(`${dir}/password`, "secret\n");
+    expect(await access({})).toEqual({ tls: {} });
+    expect(await access({ "kv.cacertfile": ca })).toEqual({ tls: { ca } });
+    const { user } = await access({ "kv.username": "dhow", "kv.passwordfile": `${dir}/password` });
+    expect([user?.name, await user?.password()]).toEqual(["dhow", "secret"]);
+    const pair = ({ cert, key }: KeyPair) => ({ "kv.certfile": cert, "kv.keyfile": key });
+    const wrong: readonly [Readonly<Record<string, string>>, string][] = [
+      [{ "kv.cacertfile": `${dir}/no` }, `read kv.cacertfile "${dir}/no": ENOENT`],
+      [{ "kv.cacertfile": `${dir}/junk` }, `kv.cacertfile "${dir}/junk" has no certificate in PEM`],
+      [{ ...pair(client), "kv.keyfile": `${dir}/junk` }, `kv.keyfile "${dir}/junk" has no key in PEM`],
+      [{ ...pair(client), "kv.keyfile": foreign.key }, `kv.keyfile "${foreign.key}" is not the key of kv.certfile "${client.cert}"`],
+      [pair(expired), `kv.certfile "${expired.cert}" has expired: it was valid until `],
+      [{ "kv.username": "dhow", "kv.passwordfile": `${dir}/no` }, `read kv.passwordfile "${dir}/no": ENOENT`],
+    ];
+    for (const [options, message] of wrong) await expect(access(options)).rejects.toThrow(message);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }

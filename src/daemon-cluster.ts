@@ -1,11 +1,9 @@
 /** The etcd that hosts share for their overlay networks: the flags of dockerd up to 20.10, checked and read as it does. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { invalid } from "./daemon-flags.ts";
-import { DhowError, errorMessage } from "./lib/mod.ts";
 
 /** What `--cluster-store`, `--cluster-advertise` and `--cluster-store-opt` say. */
 export interface ClusterConfig {
@@ -18,7 +16,9 @@ export interface ClusterConfig {
   /** Where everything is in etcd; empty: the usual place. */
   readonly path: string;
   /** Paths of PEM files; empty: none. */
-  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string; readonly serverName: string };
+  /** Who this is to an etcd with authentication, and the path of a file with the password; empty: nobody. */
+  readonly user: { readonly name: string; readonly passwordFile: string };
   readonly heartbeatSeconds: number;
   /** How long the other hosts wait for one that says nothing. */
   readonly ttlSeconds: number;
@@ -28,7 +28,10 @@ const DEFAULT_PORT = 2379;
 const DEFAULT_HEARTBEAT_S = 20;
 /** How many heartbeats may be missed. */
 const TTL_FACTOR = 3;
-const OPTIONS = ["discovery.heartbeat", "discovery.ttl", "kv.cacertfile", "kv.certfile", "kv.keyfile", "kv.path"];
+const OPTIONS = [
+  ...["discovery.heartbeat", "discovery.ttl", "kv.path"],
+  ...["kv.cacertfile", "kv.certfile", "kv.keyfile", "kv.servername", "kv.username", "kv.passwordfile"],
+];
 
 /**
  * Reads the settings; undefined when there is no store.
@@ -43,24 +46,33 @@ export function clusterConfig(store: string, advertise: string, options: Readonl
   }
   const unknown = Object.keys(options).find((key) => !OPTIONS.includes(key));
   if (unknown !== undefined) throw invalid(`invalid cluster configuration. unknown --cluster-store-opt ${JSON.stringify(unknown)}`);
-  const tls = { ca: options["kv.cacertfile"] ?? "", cert: options["kv.certfile"] ?? "", key: options["kv.keyfile"] ?? "" };
+  const option = (name: string): string => options[`kv.${name}`] ?? "";
+  const tls = { ca: option("cacertfile"), cert: option("certfile"), key: option("keyfile"), serverName: option("servername") };
+  const user = { name: option("username"), passwordFile: option("passwordfile") };
   if ((tls.cert === "") !== (tls.key === "")) throw invalid("invalid cluster configuration. kv.certfile and kv.keyfile go together");
-  const [members, path] = membersOf(store, tls.ca !== "" || tls.cert !== "");
-  return { store, endpoints: members, advertise: hostOf(advertise), path: options["kv.path"] || path, tls, ...times(options) };
+  if ((user.name === "") !== (user.passwordFile === ""))
+    throw invalid("invalid cluster configuration. kv.username and kv.passwordfile go together");
+  const hasTlsOptions = Object.values(tls).some((text) => text !== "");
+  const [endpoints, path] = membersOf(store, hasTlsOptions);
+  return { store, endpoints, advertise: hostOf(advertise), path: option("path") || path, tls, user, ...times(options) };
 }
 
-/** `etcd://host:port,host:port/path` */
-function membersOf(store: string, isTls: boolean): readonly [endpoints: readonly string[], path: string] {
-  const match = /^etcd:\/\/([^/]+)(?:\/(.*))?$/.exec(store);
+/** `etcd://host:port,host:port/path`, or with http:// or https:// instead. */
+function membersOf(store: string, hasTlsOptions: boolean): readonly [endpoints: readonly string[], path: string] {
+  const match = /^(etcd|https?):\/\/([^/]+)(?:\/(.*))?$/.exec(store);
   if (match === null)
     throw invalid(`invalid cluster configuration. --cluster-store ${JSON.stringify(store)} is not etcd://host:port[,host:port…][/path]`);
-  const endpoints = (match[1] ?? "").split(",").map((member) => {
+  const [, scheme, members = "", path = ""] = match;
+  if (scheme === "http" && hasTlsOptions)
+    throw invalid("invalid cluster configuration. --cluster-store is http://, which the options of TLS have no use for");
+  const isTls = scheme === "https" || hasTlsOptions;
+  const endpoints = members.split(",").map((member) => {
     const [, host, port] = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]@?#]+)(?::(\d{1,5}))?$/.exec(member) ?? [];
     if (host === undefined || Number(port ?? 1) > 65535 || Number(port ?? 1) < 1)
       throw invalid(`invalid cluster configuration. --cluster-store has ${JSON.stringify(member)} where host:port should be`);
     return `${isTls ? "https" : "http"}://${host}:${port ?? DEFAULT_PORT}`;
   });
-  return [endpoints, (match[2] ?? "").replace(/^\/+|\/+$/g, "")];
+  return [endpoints, path.replace(/^\/+|\/+$/g, "")];
 }
 
 /** The address or interface of `address:port`; what dockerd listens at is of no use here. */
@@ -88,23 +100,6 @@ function seconds(options: Readonly<Record<string, string>>, key: string): number
   if (!/^-?\d+$/.test(text)) throw invalid(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
   if (Number(text) <= 0) throw invalid(`${key} must be positive`);
   return Number(text);
-}
-
-/** The PEM texts of the files. @throws invalid */
-export function readClusterTls({
-  tls,
-}: ClusterConfig): { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined {
-  const files = Object.entries(tls).filter(([, path]) => path !== "");
-  if (files.length === 0) return undefined;
-  return Object.fromEntries(
-    files.map(([what, path]) => {
-      try {
-        return [what, readFileSync(path, "utf8")];
-      } catch (cause) {
-        throw new DhowError("invalid", `read the cluster store's ${what} file: ${errorMessage(cause)}`, { cause });
-      }
-    }),
-  );
 }
 
 /**

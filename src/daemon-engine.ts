@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlobStore } from "./content/mod.ts";
-import { advertisedAddress, type ClusterConfig, readClusterTls } from "./daemon-cluster.ts";
+import { advertisedAddress, type ClusterConfig } from "./daemon-cluster.ts";
+import { clusterAccess } from "./daemon-cluster-access.ts";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { startLeases } from "./daemon-leases.ts";
 import { prepareRoots } from "./daemon-roots.ts";
@@ -269,7 +270,7 @@ function openSnapshotter(driver: string, root: string, mapped: string, log: Logg
 async function clusterSettings(config: ClusterConfig, dataRoot: string): Promise<ClusterSettings> {
   const { endpoints, heartbeatSeconds, ttlSeconds, path: root } = config;
   const vtep = await advertisedAddress(config);
-  return { endpoints, tls: readClusterTls(config), vtep, hostId: idOf(dataRoot), heartbeatSeconds, ttlSeconds, root };
+  return { endpoints, ...(await clusterAccess(config)), vtep, hostId: idOf(dataRoot), heartbeatSeconds, ttlSeconds, root };
 }
 
 async function startNetwork(config: DaemonConfig, { db, daemonId, plugins }: Stores, { log, stack }: EngineBase): Promise<Networking> {

@@ -13,6 +13,8 @@ export interface Certificates {
   readonly ca: string;
   readonly server: KeyPair;
   readonly client: KeyPair;
+  /** The server's, which may be a client, too: as a member of an etcd with `--client-cert-auth` has to. */
+  readonly member: KeyPair;
   /** Of a client, signed by the authority, no longer valid. */
   readonly expired: KeyPair;
   /** Of a client, signed by itself. */
@@ -38,7 +40,7 @@ export function makeCertificates(dir: string): Certificates {
   const signed = (name: string, usage: string, days: number): KeyPair => {
     writeFileSync(
       join(dir, `${name}.ext`),
-      `extendedKeyUsage=${usage}\n${usage === "serverAuth" ? "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n" : ""}`,
+      `extendedKeyUsage=${usage}\n${usage.startsWith("serverAuth") ? "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n" : ""}`,
     );
     openssl(dir, "req", ...NEW_KEY, "-subj", `/CN=${name}`, "-keyout", `${name}-key.pem`, "-out", `${name}.csr`);
     const by = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", String(days), "-extfile", `${name}.ext`];
@@ -49,6 +51,7 @@ export function makeCertificates(dir: string): Certificates {
     ca,
     server: signed("server", "serverAuth", 30),
     client: signed("client", "clientAuth", 30),
+    member: signed("member", "serverAuth,clientAuth", 30),
     // to the second: it ends when it begins
     expired: signed("expired", "clientAuth", 0),
     foreign: selfSigned("foreign"),

@@ -12,6 +12,7 @@ export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export { parseMac } from "./mac.ts";
 export type { IpamPool, NetworkConfig, NetworkRequest, PoolRequest } from "./network-config.ts";
 export * from "./networking.ts";
+export { EtcdTls, type EtcdTlsFiles } from "./overlay/etcd-tls.ts";
 export type { ClusterSettings } from "./overlay/settings.ts";
 export type { PublishedPort } from "./port-allocator.ts";
 export * from "./port-specs.ts";

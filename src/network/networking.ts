@@ -153,8 +153,8 @@ export class Networking {
     const settings = this.#o.cluster;
     if (settings === undefined) return undefined;
     const log = this.#log.child({ part: "overlay" });
-    const { endpoints, tls, ...member } = settings;
-    const cluster = new Cluster({ ...member, etcd: new Etcd({ endpoints, tls }), log });
+    const { endpoints, tls, user, ...member } = settings;
+    const cluster = new Cluster({ ...member, etcd: new Etcd({ endpoints, tls, user }), log });
     return new OverlayDriver({
       home: this.#home,
       route: this.#route,

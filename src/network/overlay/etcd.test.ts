@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { makeCertificates } from "../../../test/certificates.ts";
-import { CompactedError, Etcd, type WatchBatch } from "./etcd.ts";
+import { join } from "node:path";
+import { type KeyPair, makeCertificates } from "../../../test/certificates.ts";
+import { CompactedError, Etcd, type EtcdOptions, type WatchBatch } from "./etcd.ts";
 import { EtcdServer } from "./test-etcd.ts";
 
 const port = 20000 + (process.pid % 20000);
@@ -131,20 +132,92 @@ test("watch() goes on with what it missed when the member comes back", async () 
   expect(seen).toEqual(["before", "after"]);
 }, 20_000);
 
-test("members with certificates are believed by who has their authority's", async () => {
+test("members that want certificates: who has them, who hasn't, and when they are renewed", async () => {
   const dir = mkdtempSync(`${tmpdir()}/dhow-etcd-tls-`);
   try {
-    const { ca, server: pair } = makeCertificates(dir);
-    const args = ["--cert-file", pair.cert, "--key-file", pair.key];
+    const { ca, member, client, expired, foreign } = makeCertificates(dir);
+    const args = ["--cert-file", member.cert, "--key-file", member.key, "--trusted-ca-file", ca, "--client-cert-auth"];
     await using secure = new EtcdServer({ port: port + 2, isTls: true, args });
     secure.start();
-    const trusting = new Etcd({ endpoints: [secure.endpoint], tls: { ca: readFileSync(ca, "utf8") } });
+    const own = { cert: join(dir, "own.pem"), key: join(dir, "own-key.pem") };
+    const use = (pair: KeyPair): void => {
+      copyFileSync(pair.cert, own.cert);
+      copyFileSync(pair.key, own.key);
+    };
+    const of = (tls: EtcdOptions["tls"]): Etcd => new Etcd({ endpoints: [secure.endpoint], tls });
+    use(client);
+    const trusting = of({ ca, ...own });
     await secure.ready(trusting);
     await trusting.put("/x", "y");
     expect((await trusting.get("/x"))?.value).toBe("y");
-    const doubting = new Etcd({ endpoints: [secure.endpoint] });
-    await expect(doubting.get("/x")).rejects.toMatchObject({ kind: "unavailable", message: expect.stringMatching(/certificate/i) });
+    expect((await of({ ca, ...own, serverName: "localhost" }).get("/x"))?.value).toBe("y");
+    const faults: readonly [Etcd, string][] = [
+      [of({ ...own }), "the server's certificate is of no authority that this host trusts (set kv.cacertfile)"],
+      [of({ ...own, ca: foreign.cert }), `the server's certificate is of no authority in kv.cacertfile "${foreign.cert}"`],
+      [of({ ca, ...own, serverName: "etcd.example" }), "the server's certificate is for another name (set kv.servername)"],
+      [of({ ca }), "it may want a certificate (set kv.certfile and kv.keyfile)"],
+      [of({ ca, ...foreign }), `it may refuse kv.certfile "${foreign.cert}"`],
+      [of({ ca: join(dir, "none") }), `read kv.cacertfile "${join(dir, "none")}": ENOENT`],
+    ];
+    for (const [etcd, message] of faults) {
+      await expect(etcd.get("/x")).rejects.toMatchObject({ kind: "unavailable", message: expect.stringContaining(message) });
+    }
+    use(expired);
+    await expect(trusting.get("/x")).rejects.toThrow(`kv.certfile "${own.cert}" has expired`);
+    use(client);
+    expect((await trusting.get("/x"))?.value).toBe("y");
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}, 20_000);
+
+test("an etcd with users: who has the password, also when the token has had its time or the password is another", async () => {
+  // a second, and simple tokens are looked for every second
+  await using guarded = new EtcdServer({ port: port + 4, args: ["--auth-token-ttl", "1"] });
+  guarded.start();
+  await guarded.ready();
+  const post = async (path: string, body: object, token = ""): Promise<unknown> => {
+    const headers = token === "" ? {} : { Authorization: token };
+    const response = await fetch(`${guarded.endpoint}/v3/auth/${path}`, { method: "POST", body: JSON.stringify(body), headers });
+    return response.json();
+  };
+  let password = "secret";
+  const user = (name: string, own?: string) =>
+    new Etcd({ endpoints: [guarded.endpoint], user: { name, password: () => Promise.resolve(own ?? password) } });
+  const dhow = user("dhow");
+  // as long as there is no authentication
+  await dhow.put("/mine/a", "1");
+  const permission = { permType: "READWRITE", key: btoa("/mine/"), range_end: btoa("/mine0") };
+  for (const name of ["root", "dhow"]) {
+    await post("role/add", { name });
+    await post("user/add", { name, password: "secret" });
+    await post("user/grant", { user: name, role: name });
+  }
+  await post("role/grant", { name: "dhow", perm: permission });
+  await post("enable", {});
+  expect((await dhow.get("/mine/a"))?.value).toBe("1");
+  await expect(dhow.get("/other")).rejects.toMatchObject({ kind: "forbidden", message: "etcd kv/range: etcdserver: permission denied" });
+  await expect(new Etcd({ endpoints: [guarded.endpoint] }).get("/mine/a")).rejects.toMatchObject({ kind: "unauthenticated" });
+  await expect(user("dhow", "wrong").get("/mine/a")).rejects.toMatchObject({
+    kind: "unauthenticated",
+    message: `etcd doesn't take kv.username "dhow": etcdserver: authentication failed, invalid user ID or password`,
+  });
+
+  const ended = new AbortController();
+  const seen: string[] = [];
+  const { revision } = await dhow.list("/mine/");
+  const watching = (async () => {
+    for await (const { events } of dhow.watch("/mine/", revision + 1, ended.signal)) {
+      seen.push(...events.map(({ value }) => value ?? ""));
+      if (seen.includes("last")) ended.abort();
+    }
+  })();
+  await Bun.sleep(2500);
+  await dhow.put("/mine/a", "2");
+  const { token } = (await post("authenticate", { name: "root", password })) as { readonly token: string };
+  await post("user/changepw", { name: "dhow", password: "other" }, token);
+  password = "other";
+  await dhow.put("/mine/a", "last");
+  await watching;
+  expect(seen).toEqual(["2", "last"]);
 }, 20_000);

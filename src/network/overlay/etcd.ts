@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DhowError, errorMessage } from "../../lib/mod.ts";
+import { EtcdTls, type EtcdTlsFiles } from "./etcd-tls.ts";
 
 /** How the members of an etcd are reached. */
 export interface EtcdOptions {
   /** `http://host:port` of each member; the first that answers is used. */
   readonly endpoints: readonly string[];
-  /** PEM texts; undefined: what the system trusts, and no certificate of one's own. */
-  readonly tls?: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
+  /** Of https members. */
+  readonly tls?: EtcdTlsFiles | undefined;
+  /** Who this is to an etcd with authentication; the password is read anew whenever it is needed. */
+  readonly user?: { readonly name: string; readonly password: () => Promise<string> } | undefined;
   /** How long all members together have for an answer; default 3 s. */
   readonly timeoutMs?: number | undefined;
 }
@@ -16,6 +19,10 @@ export interface KeyValue {
   readonly value: string;
   readonly modRevision: number;
 }
+
+/** What etcd says to a token that has had its time, or was given before roles changed (etcdserver/api/v3rpc/rpctypes). */
+const OLD_TOKEN = ["etcdserver: invalid auth token", "etcdserver: revision of auth store is old", "etcdserver: user name is empty"];
+const NO_AUTHENTICATION = "etcdserver: authentication is not enabled";
 
 /** A condition of a transaction. */
 export type Compare =
@@ -104,11 +111,17 @@ const keyValue = (kv: Json): KeyValue => ({
  */
 export class Etcd {
   readonly #o: EtcdOptions;
+  readonly #tls: EtcdTls | undefined;
   /** Index of the member that answered last. */
   #current = 0;
+  /** Ends what is asked of that member when another one takes its place. */
+  #member = new AbortController();
+  /** What this client is known by once it said who it is. */
+  #token: string | undefined;
 
   constructor(options: EtcdOptions) {
     this.#o = options;
+    this.#tls = options.endpoints.some((endpoint) => endpoint.startsWith("https:")) ? new EtcdTls(options.tls ?? {}) : undefined;
   }
 
   /** For texts: where it is looked for. */
@@ -116,20 +129,48 @@ export class Etcd {
     return this.#o.endpoints.join(", ");
   }
 
-  #fetch(base: string, path: string, body: Json, signal: AbortSignal): Promise<Response> {
-    const { tls } = this.#o;
-    return fetch(`${base}/v3/${path}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-      signal,
-      redirect: "error",
-      ...(tls === undefined ? {} : { tls }),
-    });
+  async #fetch(base: string, path: string, body: Json, signal: AbortSignal): Promise<Response> {
+    const tls = await this.#tls?.load();
+    try {
+      return await fetch(`${base}/v3/${path}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", ...(this.#token !== undefined && { Authorization: this.#token }) },
+        body: JSON.stringify(body),
+        signal,
+        redirect: "error",
+        ...(tls === undefined ? {} : { tls: { ...tls } }),
+      });
+    } catch (cause) {
+      throw this.#tls === undefined ? cause : new Error(this.#tls.explain(cause), { cause });
+    }
   }
 
-  /** Asks one member after the other, the one that answered last first. @throws unavailable naming all of them; internal what etcd says */
+  /** Asks as whoever it is to be. @throws unavailable naming all members; unauthenticated, forbidden, internal what etcd says */
   async #call(path: string, body: Json): Promise<Json> {
+    const { user } = this.#o;
+    if (user !== undefined && this.#token === undefined) await this.#authenticate(user);
+    const answer = await this.#ask(path, body);
+    const text = faultOf(answer);
+    if (text === undefined) return answer;
+    if (user === undefined || !OLD_TOKEN.includes(text)) throw refused(path, answer, text);
+    await this.#authenticate(user);
+    const again = await this.#ask(path, body);
+    const still = faultOf(again);
+    if (still !== undefined) throw refused(path, again, still);
+    return again;
+  }
+
+  async #authenticate({ name, password }: NonNullable<EtcdOptions["user"]>): Promise<void> {
+    this.#token = undefined;
+    const answer = await this.#ask("auth/authenticate", { name, password: await password() });
+    const text = faultOf(answer);
+    if (text === NO_AUTHENTICATION) return;
+    if (text !== undefined) throw new DhowError("unauthenticated", `etcd doesn't take kv.username ${JSON.stringify(name)}: ${text}`);
+    this.#token = String(answer["token"]);
+  }
+
+  /** Asks one member after the other, the one that answered last first. @throws unavailable naming all of them; invalid of TLS files */
+  async #ask(path: string, body: Json): Promise<Json> {
     const { endpoints, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#o;
     const faults: string[] = [];
     for (let n = 0; n < endpoints.length; n++) {
@@ -139,15 +180,21 @@ export class Etcd {
         const response = await this.#fetch(base, path, body, AbortSignal.timeout(Math.ceil(timeoutMs / endpoints.length)));
         const answer = object(await response.json());
         if (response.status >= 500 || isAway(answer)) throw new Error(String(answer["error"] ?? `status ${response.status}`));
-        if (response.status !== 200) throw new DhowError("internal", `etcd ${path}: ${answer["error"] ?? response.status}`);
-        this.#current = index;
-        return answer;
+        this.#use(index);
+        return response.status === 200 ? answer : { error: `status ${response.status}`, ...answer };
       } catch (error) {
-        if (error instanceof DhowError) throw error;
         faults.push(`${base}: ${errorMessage(error)}`);
       }
     }
     throw new DhowError("unavailable", `etcd can't be reached (${faults.join("; ")})`);
+  }
+
+  /** A watch of a member that is cut off hears nothing, and doesn't end by itself. */
+  #use(index: number): void {
+    if (index === this.#current) return;
+    this.#current = index;
+    this.#member.abort();
+    this.#member = new AbortController();
   }
 
   async get(key: string): Promise<KeyValue | undefined> {
@@ -215,15 +262,18 @@ export class Etcd {
   async *#watchOnce(prefix: string, fromRevision: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
     const request = { key: encode(prefix), range_end: rangeEnd(prefix), start_revision: String(fromRevision), progress_notify: true };
     const silence = new AbortController();
-    const either = AbortSignal.any([signal, silence.signal]);
+    const any = AbortSignal.any([signal, silence.signal, this.#member.signal]);
     const timer = setTimeout(() => silence.abort(), WATCH_SILENCE_MS);
     timer.unref();
     try {
       const base = this.#o.endpoints[this.#current] ?? "";
-      const response = await this.#fetch(base, "watch", { create_request: request }, either);
+      const response = await this.#fetch(base, "watch", { create_request: request }, any);
       for await (const line of lines(response)) {
         timer.refresh();
-        const result = object(object(JSON.parse(line))["result"]);
+        const answer = object(JSON.parse(line));
+        // a token that has had its time: whoever asks next gets another one
+        if (answer["error"] !== undefined) return;
+        const result = object(answer["result"]);
         if (result["compact_revision"] !== undefined) throw new CompactedError(`watch etcd: revision ${fromRevision} is compacted`);
         if (result["canceled"] === true) return;
         if (result["created"] === true) continue;
@@ -240,6 +290,16 @@ export class Etcd {
 function eventOf(event: Json): WatchEvent {
   const kv = object(event["kv"]);
   return { key: decode(kv["key"]), value: event["type"] === "DELETE" ? undefined : decode(kv["value"]) };
+}
+
+function faultOf(answer: Json): string | undefined {
+  return answer["error"] === undefined ? undefined : String(answer["error"]);
+}
+
+/** What etcd refuses: code 7 of gRPC is "permission denied", 16 "unauthenticated". */
+function refused(path: string, { code }: Json, text: string): DhowError {
+  const kind = code === 7 ? "forbidden" : code === 16 || OLD_TOKEN.includes(text) ? "unauthenticated" : "internal";
+  return new DhowError(kind, `etcd ${path}: ${text}`);
 }
 
 /** Whether a member says that it can't answer: codes of gRPC, 14 "unavailable" and 4 "deadline exceeded". */

@@ -1,7 +1,7 @@
 import type { EtcdOptions } from "./etcd.ts";
 
 /** What the daemon is told of the hosts that it shares networks with. */
-export interface ClusterSettings extends Pick<EtcdOptions, "endpoints" | "tls"> {
+export interface ClusterSettings extends Pick<EtcdOptions, "endpoints" | "tls" | "user"> {
   /** The address of this host that the others send to. */
   readonly vtep: string;
   /** What this host is called; the same in every life of its daemon. */
