@@ -28,6 +28,19 @@ const MAX_RETRY_MS = 5000;
 const FIRST_LOOK_MS = 5000;
 const CATCH_UP_MS = 2000;
 
+/** So long a host that finds its name in use waits for who has it to say so. */
+const OBJECTION_MS = 2000;
+
+/** How a host introduces itself. */
+interface HostEntry {
+  readonly host: string;
+  readonly vtep: string;
+  /** Another one in each life of its daemon. */
+  readonly life: string;
+  /** The revision of etcd at which that began. */
+  readonly since: number;
+}
+
 /** What a value says of its owner. */
 function ownerOf(value: string): string | undefined {
   try {
@@ -43,13 +56,15 @@ function ownerOf(value: string): string | undefined {
  *
  *     <root>/allocation                        names, VNIs and subnets of all networks: {"names", "vnis", "subnets"}
  *     <root>/networks/<network id>             a network's configuration
- *     <root>/hosts/<host id>                   {"host", "vtep"}                               leased
+ *     <root>/hosts/<host id>                   {"host", "vtep", "life", "since"}              leased
  *     <root>/addresses/<network id>/<ip>       {"host", "claim"}                              leased
  *     <root>/endpoints/<network id>/<id>       {"host", "vtep", "mac", "addresses", "names"}  leased
  *     <root>/marks/<host id>                   where a host's own copy has to come to         leased
  *
  * While etcd is away the copy stays as it is. When it is back, everything is read anew, and the host's own keys are put right: what it
  * holds is there again, what it doesn't hold any more goes.
+ *
+ * Of two daemons that call themselves by one host id, as those of a copied data root do, the one that was there first stays.
  */
 export class Cluster {
   readonly #o: ClusterOptions;
@@ -62,6 +77,13 @@ export class Cluster {
   #again: AbortController | undefined;
   #lease: string | undefined;
   #isReached = false;
+  readonly #life = randomId();
+  /** When this life was introduced; 0: not yet. */
+  #since = 0;
+  /** The life that had this host's id already. */
+  #elder: string | undefined;
+  /** Why etcd isn't there. */
+  #fault = "";
   /** Resolved once etcd was reached. */
   readonly #reached = Promise.withResolvers<void>();
   #onSync: () => void = () => {};
@@ -70,7 +92,7 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#o = options;
     this.#root = `${options.root || DEFAULT_ROOT}/`;
-    this.hold(`hosts/${options.hostId}`, JSON.stringify({ host: options.hostId, vtep: options.vtep }));
+    this.#listeners.add((key, value) => this.#lookAtHost(key, value));
   }
 
   get hostId(): string {
@@ -130,9 +152,10 @@ export class Cluster {
    * @throws unavailable
    */
   async claim(key: string, value: string, network: string): Promise<boolean> {
-    if (this.#lease === undefined) await Promise.race([this.#reached.promise, sleep(FIRST_LOOK_MS, undefined, { ref: false })]);
+    if (this.#since === 0) await Promise.race([this.#reached.promise, sleep(FIRST_LOOK_MS, undefined, { ref: false })]);
     const lease = this.#lease;
-    if (lease === undefined) throw new DhowError("unavailable", `etcd can't be reached (${this.#o.etcd.place})`);
+    if (lease === undefined || this.#since === 0)
+      throw new DhowError("unavailable", this.#fault || `etcd can't be reached (${this.#o.etcd.place})`);
     const isThere: Compare = { key: `networks/${network}`, isPresent: true };
     const operations = [{ put: key, value, lease }];
     // held first: whoever puts this host's keys right meanwhile must not take it for a leftover
@@ -150,6 +173,16 @@ export class Cluster {
     }
     if (isClaimed) this.#put(key, value);
     return isClaimed;
+  }
+
+  /** A lease that nobody keeps: what is put under it is gone after so many seconds by etcd's clock. @throws unavailable */
+  grantTimer(seconds: number): Promise<string> {
+    return this.#o.etcd.grantLease(seconds);
+  }
+
+  /** @throws unavailable */
+  revokeTimer(lease: string): Promise<void> {
+    return this.#o.etcd.revokeLease(lease);
   }
 
   /** Waits until the copy has all that was in etcd when this was called; for a moment only, and not at all while etcd is away. */
@@ -200,10 +233,11 @@ export class Cluster {
         continue;
       } catch (error) {
         if (error instanceof CompactedError) continue;
-        if (this.#isReached) {
-          waitMs = RETRY_MS;
-          log.warn("etcd can't be reached: traffic goes on, changes wait", { error: errorMessage(error) });
-        } else log.debug("etcd can't be reached", { error: errorMessage(error) });
+        if (signal.aborted) return;
+        const fault = errorMessage(error);
+        if (this.#isReached) waitMs = RETRY_MS;
+        if (this.#isReached || fault !== this.#fault) log.warn("etcd can't be used: traffic goes on, changes wait", { error: fault });
+        this.#fault = fault;
         this.#isReached = false;
       }
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
@@ -219,6 +253,7 @@ export class Cluster {
     const found = new Map(entries.map(({ key, value }) => [key.slice(this.#root.length), value]));
     for (const key of [...this.#copy.keys()]) if (!found.has(key)) this.#put(key, undefined);
     for (const [key, value] of found) this.#put(key, value);
+    await this.#introduce(found.get(this.#own), revision);
     await this.#putRight(found);
     if (!this.#isReached) this.#o.log.info("etcd is there", { endpoints: etcd.place, host: this.hostId, vtep: this.vtep });
     this.#isReached = true;
@@ -237,6 +272,52 @@ export class Cluster {
       }
     } finally {
       clearInterval(beat);
+    }
+  }
+
+  get #own(): string {
+    return `hosts/${this.hostId}`;
+  }
+
+  /** Says that this host is there. @throws conflict while another daemon is there under its id */
+  async #introduce(present: string | undefined, revision: number): Promise<void> {
+    const entry: HostEntry = { host: this.hostId, vtep: this.vtep, life: this.#life, since: this.#since || revision };
+    const other = present === undefined ? undefined : (JSON.parse(present) as HostEntry);
+    // one with this host's address is a former life of this daemon
+    const isElse = other !== undefined && other.life !== this.#life && other.vtep !== this.vtep;
+    if (isElse && this.#since === 0) {
+      if (other.life === this.#elder) throw this.#isTaken(other);
+      await this.transact(
+        [{ key: this.#own, value: present ?? "" }],
+        [{ put: this.#own, value: JSON.stringify(entry), lease: this.#lease }],
+      );
+      await sleep(OBJECTION_MS, undefined, { signal: this.#stopped.signal });
+      const now = await this.read(this.#own);
+      const elder = now === undefined ? undefined : (JSON.parse(now.value) as HostEntry);
+      if (elder !== undefined && elder.life !== this.#life) {
+        this.#elder = elder.life;
+        throw this.#isTaken(elder);
+      }
+    }
+    this.#since = entry.since;
+    this.#held.set(this.#own, JSON.stringify(entry));
+  }
+
+  #isTaken({ vtep }: HostEntry): DhowError {
+    const text = `another daemon, at ${vtep}, has the id ${this.hostId} of this host; was its data root copied? Give each host one of its own`;
+    return new DhowError("conflict", text);
+  }
+
+  /** Objects to who takes this host's id, and says so when one has its address. */
+  #lookAtHost(key: string, value: string | undefined): void {
+    if (!key.startsWith("hosts/") || value === undefined) return;
+    const { host, vtep, life } = JSON.parse(value) as HostEntry;
+    if (host !== this.hostId && vtep === this.vtep) {
+      this.#o.log.error("another host has the address of this one: what is sent there gets to one of them", { address: vtep, host });
+    }
+    if (host === this.hostId && this.#since > 0 && life !== this.#life) {
+      this.#o.log.error("another daemon wants to have the id of this host: was the data root copied?", { address: vtep, host });
+      this.#again?.abort();
     }
   }
 
