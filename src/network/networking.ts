@@ -27,7 +27,7 @@ import { Names } from "./names.ts";
 import type { NetworkConfig, NetworkRequest } from "./network-config.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
-import { Cluster, Etcd, OVERLAY_DRIVER, OverlayDriver } from "./overlay/mod.ts";
+import { Cluster, Encryption, Etcd, OVERLAY_DRIVER, OverlayDriver, OverlayGuard } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
 import { type AuditedPort, auditPorts, type BridgePlace, cutOffs } from "./port-audit.ts";
 import { PREDEFINED, Predefined } from "./predefined.ts";
@@ -68,6 +68,7 @@ export class Networking {
   readonly #firewall: Firewall;
   readonly #publisher: Publisher;
   readonly #egress: Egress;
+  readonly #guard: OverlayGuard;
   #onDenied: ((containerId: string, denial: EgressDenied) => void) | undefined;
   readonly #reaper: Reaper;
   readonly #names = new Names();
@@ -107,7 +108,8 @@ export class Networking {
       onDenied: (containerId, denial) => this.#onDenied?.(containerId, denial),
       record: (containerId) => this.#sandboxes?.recordAgain(containerId),
     });
-    this.#tables = new TableWatch([this.#egress, this.#firewall], this.#log);
+    this.#guard = new OverlayGuard(`${options.tableName}-overlay`, this.#netfilter);
+    this.#tables = new TableWatch([this.#guard, this.#egress, this.#firewall], this.#log);
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#hostServers = new HostServers({ resolvConf: options.hostResolvConf, dns: this.#dnsServer, log: this.#log });
@@ -161,6 +163,7 @@ export class Networking {
       table: this.#table,
       log,
       cluster,
+      encryption: new Encryption({ cluster, guard: this.#guard, log }),
       reclaim: () => this.#reaper.reclaim(),
       taken: () => hostNetworks(this.#route),
     });
@@ -545,12 +548,12 @@ export class Networking {
    * too, that this daemon made; user networks have theirs again at the next start.
    */
   stop(options: { readonly removeAll?: boolean } = {}): void {
-    void this.#overlay?.stop();
+    const isUnused = this.#sandboxes?.held().length === 0;
+    void this.#overlay?.stop({ isUnused: isUnused && options.removeAll === true });
     this.#reaper.close();
     this.#pool?.close();
     this.#tables.close();
     this.#egress.close();
-    const isUnused = this.#sandboxes?.held().length === 0;
     this.#sandboxes?.close();
     this.#publisher.close();
     this.#networks.close();
@@ -563,6 +566,7 @@ export class Networking {
         this.#unplug(name);
         this.#table.removeBridge(name);
       }
+      this.#guard.uninstall();
     }
     this.#claim?.close();
     this.#route[Symbol.dispose]();

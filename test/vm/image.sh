@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=$1
 suite=bookworm
-packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,apparmor,crun,runc,criu,nftables,iproute2,procps,busybox-static,curl
+packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,apparmor,crun,runc,criu,nftables,iproute2,procps,busybox-static,curl,etcd-server
 # The description of the image: when it changes, the image is made anew.
 wanted="$suite $packages $(cat "$here/image.sh" "$here/guest.sh" | cksum)"
 

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { type Fd, isErrno } from "../mod.ts";
 import { isRoot } from "../test-support.ts";
 import { addIpNeighbour } from "./addresses.ts";
-import { addDummy, addIpvlan, addMacvlan, addVlan, addVxlan, IPVLAN_FLAG, IPVLAN_MODE, MACVLAN_MODE, vxlanLocal } from "./link-kinds.ts";
+import { addDummy, addIpvlan, addMacvlan, addVlan, addVxlan, IPVLAN_FLAG, IPVLAN_MODE, MACVLAN_MODE, vxlanSource } from "./link-kinds.ts";
 import { MessageWriter } from "./message.ts";
 import {
   addForwarding,
@@ -162,7 +162,10 @@ describe.skipIf(!isRoot)("in the kernel (skipped without root)", () => {
     const link = sh("ip -d link show x0");
     expect(link).toMatch(/vxlan id 4097 local 192.0.2.1 .*dstport 4789 nolearning proxy/);
     expect(link).not.toContain("l2miss");
-    expect(vxlanLocal(socket, "x0")).toEqual(local);
+    expect(vxlanSource(socket, "x0")).toEqual({ local, firstPort: 0 });
+    socket.request(addVxlan({ name: "x1" }, { vni: 4098, local, port: 4789, sourcePorts: { first: 61504, end: 61568 } }));
+    expect(sh("ip -d link show x1")).toContain("srcport 61504 61568");
+    expect(vxlanSource(socket, "x1")).toEqual({ local, firstPort: 61504 });
     const index = indexOf("x0");
     const [first, second] = [Uint8Array.of(192, 0, 2, 2), Uint8Array.of(192, 0, 2, 3)];
     const own = () => listForwarding(socket, index).filter(({ vtep }) => vtep !== undefined);

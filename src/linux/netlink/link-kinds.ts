@@ -50,7 +50,7 @@ export function addDummy(link: Omit<UpperLink, "parent">): Request {
 }
 
 /** Attributes of a VXLAN. @see linux/if_link.h */
-const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PROXY: 11, L2MISS: 13, L3MISS: 14, PORT: 15, LOCAL6: 17 } as const;
+const IFLA_VXLAN = { ID: 1, LOCAL: 4, LEARNING: 7, PORT_RANGE: 10, PROXY: 11, L2MISS: 13, L3MISS: 14, PORT: 15, LOCAL6: 17 } as const;
 
 /** A VXLAN (RFC 7348) that knows only what it is told: it learns no address, floods nothing, and asks nobody. */
 export interface VxlanSettings {
@@ -60,6 +60,8 @@ export interface VxlanSettings {
   readonly local?: Uint8Array | undefined;
   /** UDP port; IANA's is 4789. */
   readonly port: number;
+  /** The UDP ports that it sends from, `end` not among them; undefined: the host's ephemeral ones. */
+  readonly sourcePorts?: { readonly first: number; readonly end: number } | undefined;
   /** Answer ARP requests and neighbour solicitations out of the neighbour table. */
   readonly isProxy?: boolean | undefined;
 }
@@ -67,7 +69,7 @@ export interface VxlanSettings {
 /** Makes a VXLAN; its packets leave by the namespace that it is made in, also after it moved. EEXIST when VNI and port are taken. */
 export function addVxlan(
   settings: LinkSettings & { readonly name: string },
-  { vni, local, port, isProxy = false }: VxlanSettings,
+  { vni, local, port, sourcePorts, isProxy = false }: VxlanSettings,
 ): Request {
   return addLink({
     kind: "vxlan",
@@ -78,13 +80,24 @@ export function addVxlan(
       w.attrU8(IFLA_VXLAN.LEARNING, 0).attrU8(IFLA_VXLAN.PROXY, isProxy ? 1 : 0);
       w.attrU8(IFLA_VXLAN.L2MISS, 0).attrU8(IFLA_VXLAN.L3MISS, 0);
       w.attrU16be(IFLA_VXLAN.PORT, port);
+      if (sourcePorts === undefined) return;
+      const { first, end } = sourcePorts;
+      w.attr(IFLA_VXLAN.PORT_RANGE, Uint8Array.of(first >> 8, first & 255, end >> 8, end & 255));
     },
   });
 }
 
-/** The address that a VXLAN sends from; undefined: it was given none. ENODEV when there is no such link. @throws {NetlinkError} */
-export function vxlanLocal(socket: NetlinkSocket, name: string): Uint8Array | undefined {
-  let local: Uint8Array | undefined;
+/** What a VXLAN sends from. */
+export interface VxlanSource {
+  /** Undefined: it was given none. */
+  readonly local: Uint8Array | undefined;
+  /** The lowest of its UDP ports; 0: the host's ephemeral ones. */
+  readonly firstPort: number;
+}
+
+/** What a VXLAN sends from. ENODEV when there is no such link. @throws {NetlinkError} */
+export function vxlanSource(socket: NetlinkSocket, name: string): VxlanSource {
+  let source: VxlanSource = { local: undefined, firstPort: 0 };
   const body = (w: MessageWriter): void => {
     ifinfo(w, 0, undefined);
     w.attrText(IFLA.IFNAME, name);
@@ -93,7 +106,9 @@ export function vxlanLocal(socket: NetlinkSocket, name: string): Uint8Array | un
     const info = decodeAttributes(decodeAttributes(message.body, 16).get(IFLA.LINKINFO) ?? new Uint8Array());
     const data = decodeAttributes(info.get(IFLA_INFO.DATA) ?? new Uint8Array());
     // the next datagram overwrites this one
-    local = (data.get(IFLA_VXLAN.LOCAL) ?? data.get(IFLA_VXLAN.LOCAL6))?.slice();
+    const local = (data.get(IFLA_VXLAN.LOCAL) ?? data.get(IFLA_VXLAN.LOCAL6))?.slice();
+    const [high = 0, low = 0] = data.get(IFLA_VXLAN.PORT_RANGE) ?? [];
+    source = { local, firstPort: (high << 8) | low };
   });
-  return local;
+  return source;
 }

@@ -13,3 +13,4 @@ export * from "./packet-log.ts";
 export * from "./rtnetlink.ts";
 export * from "./socket.ts";
 export * from "./traffic-control.ts";
+export * from "./xfrm.ts";

@@ -13,7 +13,7 @@ const EAGAIN = 11;
 const EINTR = 4;
 
 /** Netlink protocols. @see linux/netlink.h */
-export const NETLINK = { ROUTE: 0, NETFILTER: 12 } as const;
+export const NETLINK = { ROUTE: 0, XFRM: 6, NETFILTER: 12 } as const;
 
 /** A request: its type, its flags beyond REQUEST, and what follows the header. `arg` names its object in errors. */
 export interface Request {

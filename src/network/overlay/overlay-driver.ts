@@ -3,7 +3,7 @@ import type { DriverNetwork, NetworkDriver } from "../drivers/driver.ts";
 import type { Prefix } from "../ip.ts";
 import type { NetworkConfig, NetworkRequest } from "../network-config.ts";
 import { allocateNetwork, freeNetwork, vniOf } from "./allocation.ts";
-import { type OverlayDeps, OverlayNetwork } from "./overlay-network.ts";
+import { isEncrypted, type OverlayDeps, OverlayNetwork } from "./overlay-network.ts";
 
 /** Name of the driver of networks of several hosts. */
 export const OVERLAY_DRIVER = "overlay";
@@ -42,9 +42,7 @@ export class OverlayDriver implements NetworkDriver {
     vniOf(request);
     const mtu = request.options["com.docker.network.driver.mtu"];
     if (mtu !== undefined && !/^\d*$/.test(mtu)) throw new DhowError("invalid", `invalid MTU value: ${mtu}`);
-    if (Object.hasOwn(request.options, "encrypted")) {
-      throw new DhowError("invalid", 'option "encrypted" of an overlay network is not supported: its packets leave the host as they are');
-    }
+    if (isEncrypted(request)) this.#deps.encryption.check();
   }
 
   complete(draft: NetworkConfig): Promise<NetworkConfig> {
@@ -75,7 +73,9 @@ export class OverlayDriver implements NetworkDriver {
       if (id === undefined) return;
       inTurn(() => (value === undefined ? this.#forget(networks, id) : networks.learn(JSON.parse(value) as NetworkConfig)));
     });
+    this.#deps.encryption.settle();
     cluster.start((): void => {
+      this.#deps.encryption.synced();
       const there = new Set(cluster.entries("networks/").map(([key]) => key.slice("networks/".length)));
       for (const id of networks.known()) if (!there.has(id)) inTurn(() => this.#forgetUnlessThere(networks, id));
       for (const [id, network] of this.#open) {
@@ -98,8 +98,11 @@ export class OverlayDriver implements NetworkDriver {
     this.#open.delete(id);
   }
 
-  async stop(): Promise<void> {
+  /** Ends it; with `isUnused`, as no container of this host is on such a network, nothing of encryption stays in the kernel. */
+  async stop({ isUnused }: { readonly isUnused: boolean }): Promise<void> {
     this.#listening?.[Symbol.dispose]();
+    if (isUnused) this.#deps.encryption.clear();
+    this.#deps.encryption.close();
     await this.#deps.cluster.stop();
   }
 }

@@ -20,22 +20,25 @@ import {
   NetlinkSocket,
   replaceForwarding,
   setLink,
-  vxlanLocal,
+  vxlanSource,
 } from "../../linux/mod.ts";
 import type { EndpointsTable } from "../../metadata/mod.ts";
 import { setIpv6 } from "../drivers/bridge-link.ts";
 import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint } from "../drivers/driver.ts";
-import { formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
 import { parseMac } from "../mac.ts";
 import type { NetworkConfig } from "../network-config.ts";
 import { ClusterAddresses } from "./addresses.ts";
 import { freeNetwork, vniOf } from "./allocation.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Encryption } from "./encryption.ts";
+import { VXLAN_PORT } from "./esp.ts";
 
-/** IANA's port of VXLAN (RFC 7348). */
-const VXLAN_PORT = 4789;
-/** What 1,500 bytes leave after the headers of Ethernet, VXLAN, UDP and IPv4, or IPv6. */
-const DEFAULT_MTU = { 4: 1450, 6: 1430 } as const;
+const DEFAULT_HOST_MTU = 1500;
+/** The headers of Ethernet, VXLAN, UDP and IPv4, or IPv6. */
+const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
+/** SPI, sequence number, initialization vector, length of the padding, next header and ICV of ESP with AES-GCM (RFC 4106). */
+const ESP_OVERHEAD = 4 + 4 + 8 + 1 + 1 + 16;
 
 export interface OverlayDeps {
   readonly home: Fd;
@@ -44,6 +47,19 @@ export interface OverlayDeps {
   readonly cluster: Cluster;
   readonly table: EndpointsTable;
   readonly reclaim: () => boolean;
+  readonly encryption: Encryption;
+}
+
+/** Docker's option: its being there is what counts. */
+export function isEncrypted({ options }: Pick<NetworkConfig, "options">): boolean {
+  return Object.hasOwn(options, "encrypted");
+}
+
+/** What containers may send at once: what the hosts may, by the option, less what is put around it. */
+export function overlayMtu(config: Pick<NetworkConfig, "options">, family: Family): number {
+  const mtu = Number(config.options["com.docker.network.driver.mtu"] || DEFAULT_HOST_MTU) - VXLAN_OVERHEAD[family];
+  // ESP fills up to a multiple of four bytes
+  return isEncrypted(config) ? (mtu - ESP_OVERHEAD) & ~3 : mtu;
 }
 
 /** An endpoint as its host tells the others. */
@@ -86,16 +102,30 @@ export class OverlayNetwork implements DriverNetwork {
     this.#deps = deps;
     this.#prefix = `endpoints/${config.id}/`;
     this.needsOutside = !config.isInternal;
-    this.#mtu = Number(config.options["com.docker.network.driver.mtu"] || DEFAULT_MTU[parseIp(deps.cluster.vtep).family]);
+    this.#mtu = overlayMtu(config, parseIp(deps.cluster.vtep).family);
     this.bridge = linkNames(config.id).bridge;
     this.links = [linkNames(config.id).vxlan];
-    this.#vxlan = this.#makeLinks();
+    this.#vxlan = isEncrypted(config) ? this.#makeEncrypted() : this.#makeLinks();
     this.addresses = new ClusterAddresses(deps.cluster, config, deps.reclaim);
     for (const [key, value] of deps.cluster.entries(this.#prefix)) this.#follow(key, value);
     this.#listening = deps.cluster.listen((key, value) => {
       if (key.startsWith(this.#prefix)) this.#follow(key, value);
     });
     if (deps.cluster.isReached) this.sweep();
+  }
+
+  /** The guards come first, so that nothing ever passes in the clear. */
+  #makeEncrypted(): number {
+    const { encryption, route } = this.#deps;
+    const { id } = this.#config;
+    try {
+      encryption.add(id, vniOf(this.#config) ?? 0);
+      return this.#makeLinks();
+    } catch (error) {
+      // the identifier may be somebody else's here
+      if (findLink(route, linkNames(id).vxlan) === undefined) encryption.remove(id);
+      throw error;
+    }
   }
 
   /** The bridge and the VXLAN in it, new or as the last daemon left them; the VXLAN's index. */
@@ -111,12 +141,19 @@ export class OverlayNetwork implements DriverNetwork {
     }
     const master = this.#indexOf(names.bridge);
     const local = ipBytes(parseIp(cluster.vtep));
-    // the host has another address than in the last daemon's life
-    if (findLink(route, names.vxlan) !== undefined && !isSame(vxlanLocal(route, names.vxlan), local))
-      route.request(deleteLink(names.vxlan));
+    const { firstPort, count } = this.#deps.encryption.marks;
+    const sourcePorts = isEncrypted(this.#config) ? { first: firstPort, end: firstPort + count } : undefined;
+    if (findLink(route, names.vxlan) !== undefined) {
+      const former = vxlanSource(route, names.vxlan);
+      // the host has another address than in the last daemon's life
+      if (!isSame(former.local, local) || former.firstPort !== (sourcePorts?.first ?? 0)) route.request(deleteLink(names.vxlan));
+    }
     if (findLink(route, names.vxlan) === undefined) {
       const [failed] = route.requestAll([
-        addVxlan({ name: names.vxlan, mac: this.#marked(names.vxlan), mtu: this.#mtu }, { vni, local, port: VXLAN_PORT, isProxy: true }),
+        addVxlan(
+          { name: names.vxlan, mac: this.#marked(names.vxlan), mtu: this.#mtu },
+          { vni, local, port: VXLAN_PORT, sourcePorts, isProxy: true },
+        ),
       ]);
       if (failed !== undefined) throw isErrno(failed, "EEXIST") ? taken(vni, failed) : failed;
       // where it has no IPv6, it has no IPv6 neighbours to answer for either
@@ -186,7 +223,8 @@ export class OverlayNetwork implements DriverNetwork {
   gateway(): undefined {}
 
   async plug(request: PlugRequest): Promise<Plugged> {
-    const { cluster, home } = this.#deps;
+    const { cluster, home, encryption } = this.#deps;
+    if (isEncrypted(this.#config)) await encryption.ready();
     const plugged = insideNetns(home, request.netns.fd, () => this.#plugHere(request));
     const addresses = [request.addresses[4], request.addresses[6]].flatMap((a) => a?.address ?? []);
     const entry: Entry = { host: cluster.hostId, vtep: cluster.vtep, mac: plugged.mac, addresses, names: request.names };
@@ -275,6 +313,7 @@ export class OverlayNetwork implements DriverNetwork {
       if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
     }
     for (const name of [vxlan, bridge]) this.#deps.table.removeBridge(name);
+    this.#deps.encryption.remove(this.#config.id);
   }
 }
 

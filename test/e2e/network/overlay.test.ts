@@ -254,6 +254,19 @@ test("a host dies: its entries go with its lease", async () => {
   await until("a way again", () => pings(a, "one", "two"));
 }, 60_000);
 
+test("encryption: a kernel without IPsec refuses it, and nothing is left", async () => {
+  const esp = `ip xfrm state add src ::1 dst ::1 proto esp spi 0x100 mode transport aead 'rfc4106(gcm(aes))' 0x${"00".repeat(20)} 128`;
+  // where the kernel has it, test/vm/overlay.sh has the rest
+  if (Bun.spawnSync(["unshare", "--net", "sh", "-c", esp]).exitCode === 0) return;
+  const netns = hosts.get(a) ?? "";
+  const refusal = "cannot join secure network: required modules to install IPSEC rules are missing on host: ";
+  const { exitCode, stderr } = await a.docker("network", "create", "-d", "overlay", "--opt", "encrypted", "sealed");
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining(refusal)]);
+  expect(stderr).toContain("nothing is sent unencrypted");
+  expect(sh(netns, "nft list tables | grep overlay || true; ip xfrm policy; ip xfrm state; ip -br link show type vxlan")).toBe("");
+  expect((await a.docker("network", "inspect", "sealed")).exitCode).toBe(1);
+});
+
 test("an etcd of nobody's: the daemon starts all the same", async () => {
   const etcd = new Etcd({ endpoints: ["http://127.0.0.1:1"], timeoutMs: 200 });
   await expect(etcd.get("x")).rejects.toMatchObject({ kind: "unavailable" });

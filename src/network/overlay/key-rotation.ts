@@ -1,0 +1,70 @@
+import { errorMessage, type Logger } from "../../lib/mod.ts";
+import type { Cluster } from "./cluster.ts";
+import { type KeyRing, nextRing } from "./esp.ts";
+
+const KEYS = "keys";
+const ROTATION = "rotation";
+/** Docker's. */
+const ROTATION_SECONDS = 12 * 3600;
+
+/**
+ * The keys of all encrypted networks, in etcd. They are turned when the key `rotation`, which is under a lease of its own, is gone: by
+ * etcd's clock, whatever those of the hosts say. Whichever host is first turns them; the others see it.
+ */
+export class KeyRotation implements Disposable {
+  readonly #cluster: Cluster;
+  readonly #log: Logger;
+  readonly #listening: Disposable;
+  #isTurning = false;
+
+  /** `onChange`: there are other keys. `isWanted`: whether this host has a use for keys. */
+  constructor(cluster: Cluster, log: Logger, options: { readonly onChange: () => void; readonly isWanted: () => boolean }) {
+    this.#cluster = cluster;
+    this.#log = log;
+    this.#listening = cluster.listen((key, value) => {
+      if (key === KEYS) options.onChange();
+      if ((key === KEYS || key === ROTATION) && value === undefined && cluster.isReached && options.isWanted()) this.turnWhenDue();
+    });
+  }
+
+  /** The keys, as far as this host knows; undefined: it has seen none. */
+  get ring(): KeyRing | undefined {
+    const [[, text] = []] = this.#cluster.entries(KEYS).filter(([key]) => key === KEYS);
+    return text === undefined ? undefined : (JSON.parse(text) as KeyRing);
+  }
+
+  /** Makes the first keys, or the next ones, when it is time. In the background; what fails is tried again when etcd is back. */
+  turnWhenDue(): void {
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    this.#turn()
+      .catch((error: unknown) => this.#log.warn("can't rotate the keys of encrypted networks", { error: errorMessage(error) }))
+      .finally(() => {
+        this.#isTurning = false;
+      });
+  }
+
+  async #turn(): Promise<void> {
+    const [found, timer] = [await this.#cluster.read(KEYS), await this.#cluster.read(ROTATION)];
+    if (found !== undefined && timer !== undefined) return;
+    const ring = nextRing(found === undefined ? undefined : (JSON.parse(found.value) as KeyRing));
+    const lease = await this.#cluster.grantTimer(ROTATION_SECONDS);
+    const isTurned = await this.#cluster.transact(
+      [
+        found === undefined ? { key: KEYS, isAbsent: true } : { key: KEYS, modRevision: found.modRevision },
+        timer === undefined ? { key: ROTATION, isAbsent: true } : { key: ROTATION, modRevision: timer.modRevision },
+      ],
+      [
+        { put: KEYS, value: JSON.stringify(ring) },
+        { put: ROTATION, value: "{}", lease },
+      ],
+    );
+    if (isTurned) this.#log.info("the keys of encrypted networks are rotated", { key: ring.current.id });
+    // another host was quicker
+    else await this.#cluster.revokeTimer(lease);
+  }
+
+  [Symbol.dispose](): void {
+    this.#listening[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,195 @@
+# Runs in the virtual machine: overlay networks that are encrypted, between two hosts, each a network namespace, and a third one with etcd.
+#
+#   a 192.0.2.1 ──┐
+#   b 192.0.2.2 ──┴── br0 192.0.2.10, etcd; counts what passes
+failed=0 passed=0
+# check NAME WANTED FOUND: WANTED is a pattern of the shell
+check() {
+  case $3 in
+    $2) passed=$((passed + 1)) ;;
+    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
+  esac
+}
+title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
+# until_ok COMMAND…: at last it succeeds
+until_ok() { for turn in $(seq 60); do "$@" >/dev/null 2>&1 && return; sleep 0.3; done; echo "in vain: $*"; }
+install -m 0755 dhow docker /usr/local/bin/
+for host in wire a b; do ip netns add $host; ip -n $host link set lo up; done
+ip -n wire link add name br0 type bridge
+ip -n wire address add 192.0.2.10/24 dev br0
+ip -n wire address add fd00:99::10/64 dev br0 nodad
+ip -n wire link set br0 up
+number=1
+for host in a b; do
+  ip -n wire link add name $host type veth peer name eth0 netns $host
+  ip -n wire link set dev $host master br0 up
+  ip -n $host address add 192.0.2.$number/24 dev eth0
+  ip -n $host address add fd00:99::$number/64 dev eth0 nodad
+  ip -n $host link set eth0 up
+  number=$((number + 1))
+done
+ip netns exec wire nft -f - <<'END'
+table bridge wire {
+  counter sealed {}
+  counter clear {}
+  counter other {}
+  counter pieces {}
+  chain forward {
+    type filter hook forward priority 0;
+    meta protocol ip ip protocol esp counter name sealed
+    meta protocol ip6 ip6 nexthdr esp counter name sealed
+    meta protocol ip ip frag-off & 0x3fff != 0 counter name pieces
+    meta l4proto udp udp dport 4789 @th,96,24 { 0x1388, 0x138a } counter name clear
+    meta l4proto udp udp dport 4789 @th,96,24 0x1389 counter name other
+  }
+}
+END
+passed_by() { ip netns exec wire nft -j list counter bridge wire "$1" | sed 's/.*"packets": *\([0-9]*\).*/\1/'; }
+systemctl -q stop etcd 2>/dev/null
+etcd() { ip netns exec wire /usr/bin/etcd --data-dir /root/etcd --listen-client-urls http://192.0.2.10:2379 --advertise-client-urls http://192.0.2.10:2379 --log-level error >>/root/etcd.log 2>&1 & }
+etcd
+b64() { printf %s "$1" | base64 -w0; }
+kv() { ip netns exec wire curl -s -m 20 "http://192.0.2.10:2379/v3/kv/$1" -d "{\"key\":\"$(b64 "dhow/overlay/$2")\"}"; }
+until_ok kv range x
+# launch HOST [ADDRESS]
+launch() {
+  ip netns exec "$1" dhow daemon -H "unix:///run/$1.sock" --data-root "/root/$1" --exec-root "/run/$1" -p "/run/$1.pid" --bridge "br$1" --bip "10.99.$((0x$1)).1/24" \
+    --cluster-store etcd://192.0.2.10:2379 --cluster-advertise "${2:-eth0}" >>"/root/$1.log" 2>&1 &
+  until_ok docker -H "unix:///run/$1.sock" version
+}
+# on HOST ARGUMENT…
+on() { local host=$1; shift; docker -H "unix:///run/$host.sock" "$@" 2>&1; }
+launch a; launch b
+for host in a b; do on $host load -q -i busybox.tar >/dev/null; on $host tag "$(on $host images -q | head -n 1)" busybox; done
+vni() { echo "com.docker.network.driver.overlay.vxlanid_list=$1"; }
+address() { on "$1" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$2"; }
+pings() { on "$1" exec "$2" ping -c 1 -W 2 "$3"; }
+sent() { on "$1" exec "$2" cat /sys/class/net/eth0/statistics/rx_packets; }
+reqids() { ip -n "$1" xfrm state | grep -o 'reqid [0-9]*' | sort -u | tr '\n' ' '; }
+spis() { ip -n "$1" xfrm state | grep -o 'spi 0x[0-9a-f]*' | sort | tr '\n' ' '; }
+
+title "an encrypted network"
+# somebody else's
+ip -n a xfrm state add src 192.0.2.1 dst 192.0.2.77 proto esp spi 0x777 reqid 7 mode transport aead 'rfc4106(gcm(aes))' 0x0101010101010101010101010101010101010101 128
+ip -n a xfrm policy add dir out src 192.0.2.1 dst 192.0.2.77 proto 6 tmpl src 192.0.2.1 dst 192.0.2.77 proto esp reqid 7 mode transport
+on a network create -d overlay --opt encrypted -o "$(vni 5000)" far >/dev/null
+until_ok on b network inspect far
+check "it is known for what it is" "map[[]*encrypted:*" "$(on b network inspect -f '{{.Options}}' far)"
+on a run -d --name one --network far busybox sh -c 'nc -ll -p 80 -e cat' >/dev/null
+on b run -d --name two --network far busybox sleep 100000 >/dev/null
+until_ok pings b two one
+check "ping" "*1 packets received*" "$(pings a one two)"
+check "the MTU leaves room" 1416 "$(on a exec one cat /sys/class/net/eth0/mtu)"
+check "as large as it gets" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 -s 1388 two)"
+check "and in one piece" 0 "$(passed_by pieces)"
+check "TCP" "2097152" "$(on b exec two sh -c 'head -c 2m /dev/zero | nc -w 5 one 80 | wc -c')"
+check "ESP passed" "[1-9]*" "$(passed_by sealed)"
+check "nothing in the clear" 0 "$(passed_by clear)"
+check "three keys to receive under, one to send under" "4 4" "$(ip -n a xfrm state | grep -c 'src 192.0.2.[12] dst 192.0.2.[12]$') $(ip -n b xfrm state | grep -c '^src')"
+check "sequence numbers of 64 bits" "4" "$(ip -n b xfrm state | grep -c 'replay_window 1024')"
+
+title "another one beside it is not"
+on b network create -d overlay -o "$(vni 5001)" open >/dev/null
+until_ok on a network inspect open
+on a run -d --name three --network open busybox sleep 100000 >/dev/null
+on b run -d --name four --network open busybox sleep 100000 >/dev/null
+esp=$(passed_by sealed)
+until_ok pings b four three
+check "VXLAN passed" "[1-9]*" "$(passed_by other)"
+check "it was not ESP" "$esp" "$(passed_by sealed)"
+
+title "a forged packet"
+# forge VNI NAME: a frame to a container of a
+forge() {
+  local mac; mac=$(on a inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}' "$2" | sed 's/:/\\x/g')
+  printf "\\x08\\x00\\x00\\x00$1\\x00\\x$mac\\x02\\x00\\x00\\x00\\x00\\x99\\x88\\xb5%046d" 0 | ip netns exec wire busybox nc -u -w 1 192.0.2.1 4789
+}
+before="$(sent a one) $(sent a three)"
+forge '\x00\x13\x88' one
+forge '\x00\x13\x89' three
+until_ok [ "$(sent a three)" -gt "${before#* }" ]
+check "gets into the open network" "$((${before#* } + 1))" "$(sent a three)"
+check "not into the encrypted one" "${before% *}" "$(sent a one)"
+
+title rotation
+keys=$(kv range keys)
+on b exec two ping -c 60 -i 0.1 -W 20 one >/root/pings &
+flow=$!
+for turn in 1 2 3 4; do
+  kv deleterange rotation >/dev/null
+  for look in $(seq 50); do [ "$(kv range keys)" != "$keys" ] && break; sleep 0.1; done
+  check "the keys are others, $turn" yes "$([ "$(kv range keys)" != "$keys" ] && echo yes)"
+  keys=$(kv range keys)
+done
+wait $flow
+check "no packet is lost" "*60 packets transmitted, 60 packets received*" "$(cat /root/pings)"
+check "no state is left over" "4 4" "$(ip -n a xfrm state | grep -c 'src 192.0.2.[12] dst 192.0.2.[12]$') $(ip -n b xfrm state | grep -c '^src')"
+
+title "the daemon is killed"
+was=$(spis a)
+kill -9 "$(cat /run/a.pid)"
+check "traffic goes on" "*1 packets received*" "$(pings b two one)"
+launch a
+until_ok grep -q 'etcd is there' /root/a.log
+sleep 3
+check "the next one takes up the states" "$was" "$(spis a)"
+check "and traffic goes on" "*1 packets received*" "$(pings b two one)"
+
+title "somebody takes things away"
+ip -n a xfrm policy flush
+check "without policies nothing is sent" "*0 packets received*" "$(on a exec one ping -c 2 -W 1 two)"
+until_ok pings a one two
+ip -n a xfrm state flush
+until_ok pings a one two
+check "states are new ones" "*1 packets received*" "$(pings b two one)"
+ip netns exec a nft flush ruleset
+check "without nft it is encrypted" "*1 packets received*" "$(pings a one two)"
+until_ok ip netns exec a nft list table inet bra-overlay
+check "the guard is back" "*0x1388*" "$(ip netns exec a nft list set inet bra-overlay encrypted)"
+check "nothing in the clear" 0 "$(passed_by clear)"
+ip -n a xfrm state add src 192.0.2.1 dst 192.0.2.77 proto esp spi 0x777 reqid 7 mode transport aead 'rfc4106(gcm(aes))' 0x0101010101010101010101010101010101010101 128
+ip -n a xfrm policy add dir out src 192.0.2.1 dst 192.0.2.77 proto 6 tmpl src 192.0.2.1 dst 192.0.2.77 proto esp reqid 7 mode transport
+
+title "etcd is away while a daemon starts"
+pkill -9 -x etcd
+kill -9 "$(cat /run/b.pid)"
+launch b
+check "what was encrypted is" "*1 packets received*" "$(pings a one two)"
+etcd
+until_ok kv range x
+until_ok pings a one two
+
+title "a network that went while a daemon was away"
+on a rm -f one three >/dev/null; on b rm -f two four >/dev/null
+on b network rm open >/dev/null
+kill -9 "$(cat /run/a.pid)"
+until_ok on b network rm far
+check "no state or policy is left" " " "$(ip -n b xfrm state) $(ip -n b xfrm policy)"
+check "no guard" "" "$(ip netns exec b nft list tables | grep overlay)"
+launch a
+until_ok sh -c '! docker -H unix:///run/a.sock network inspect far'
+check "nor on the other host" "reqid 7 " "$(reqids a)"
+check "but somebody else's policy" 1 "$(ip -n a xfrm policy | grep -c '^src')"
+check "no guard there" "" "$(ip netns exec a nft list tables | grep overlay)"
+
+title "hosts with IPv6 addresses"
+for host in a b; do kill "$(cat /run/$host.pid)"; done
+until_ok sh -c '! pgrep -x dhow'
+kv deleterange keys >/dev/null
+launch a fd00:99::1; launch b fd00:99::2
+on a network create -d overlay --opt encrypted -o "$(vni 5002)" six >/dev/null
+until_ok on b network inspect six
+on a run -d --name one --network six busybox sleep 100000 >/dev/null
+on b run -d --name two --network six busybox sleep 100000 >/dev/null
+esp=$(passed_by sealed)
+until_ok pings b two one
+check "ping" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 -s 1368 two)"
+check "by ESP" yes "$([ "$(passed_by sealed)" -gt "$esp" ] && echo yes)"
+check "nothing in the clear" 0 "$(passed_by clear)"
+on a rm -f one >/dev/null; on b rm -f two >/dev/null
+until_ok on a network rm six
+check "the daemons found nothing wrong" "" "$(grep -hE 'level=error' /root/a.log /root/b.log)"
+for host in a b; do kill "$(cat /run/$host.pid)"; done
+[ "$failed" = 0 ] || tail -n 30 /root/a.log /root/b.log
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" = 0 ]
