@@ -53,7 +53,7 @@ kv() { ip netns exec wire curl -s -m 20 "http://192.0.2.10:2379/v3/kv/$1" -d "{\
 until_ok kv range x
 # launch HOST [ADDRESS]
 launch() {
-  ip netns exec "$1" dhow daemon -H "unix:///run/$1.sock" --data-root "/root/$1" --exec-root "/run/$1" -p "/run/$1.pid" --bridge "br$1" --bip "10.99.$((0x$1)).1/24" \
+  nsenter --net="/run/netns/$1" dhow daemon -H "unix:///run/$1.sock" --data-root "/root/$1" --exec-root "/run/$1" -p "/run/$1.pid" --bridge "br$1" --bip "10.99.$((0x$1)).1/24" \
     --cluster-store etcd://192.0.2.10:2379 --cluster-advertise "${2:-eth0}" >>"/root/$1.log" 2>&1 &
   until_ok docker -H "unix:///run/$1.sock" version
 }
