@@ -55,16 +55,24 @@ until_ok kv range x
 launch() {
   nsenter --net="/run/netns/$1" dhow daemon -H "unix:///run/$1.sock" --data-root "/root/$1" --exec-root "/run/$1" -p "/run/$1.pid" --bridge "br$1" --bip "10.99.$((0x$1)).1/24" \
     --cluster-store etcd://192.0.2.10:2379 --cluster-advertise "${2:-eth0}" >>"/root/$1.log" 2>&1 &
-  until_ok docker -H "unix:///run/$1.sock" version
+  until_ok curl -sf --unix-socket "/run/$1.sock" http://d/_ping
 }
 # on HOST ARGUMENT…
 on() { local host=$1; shift; docker -H "unix:///run/$host.sock" "$@" 2>&1; }
 launch a; launch b
 for host in a b; do on $host load -q -i busybox.tar >/dev/null; on $host tag "$(on $host images -q | head -n 1)" busybox; done
 vni() { echo "com.docker.network.driver.overlay.vxlanid_list=$1"; }
-address() { on "$1" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$2"; }
-pings() { on "$1" exec "$2" ping -c 1 -W 2 "$3"; }
-sent() { on "$1" exec "$2" cat /sys/class/net/eth0/statistics/rx_packets; }
+# inside CONTAINER COMMAND…: in its network alone, which is quicker than an exec
+declare -A pid ip
+inside() { local name=$1; shift; nsenter --net="/proc/${pid[$name]}/ns/net" busybox "$@" 2>&1; }
+# start HOST CONTAINER NETWORK COMMAND…
+start() {
+  local host=$1 name=$2 network=$3; shift 3
+  on $host run -d --name $name --network $network busybox "$@" >/dev/null
+  read -r "pid[$name]" "ip[$name]" <<<"$(on $host inspect -f '{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $name)"
+}
+pings() { inside "$1" ping -c 1 -W 2 "${ip[$2]}"; }
+received() { inside "$1" cat "/proc/${pid[$1]}/net/dev" | sed -n 's/ *eth0: *[0-9]* *\([0-9]*\).*/\1/p'; }
 reqids() { ip -n "$1" xfrm state | grep -o 'reqid [0-9]*' | sort -u | tr '\n' ' '; }
 spis() { ip -n "$1" xfrm state | grep -o 'spi 0x[0-9a-f]*' | sort | tr '\n' ' '; }
 
@@ -75,12 +83,12 @@ ip -n a xfrm policy add dir out src 192.0.2.1 dst 192.0.2.77 proto 6 tmpl src 19
 on a network create -d overlay --opt encrypted -o "$(vni 5000)" far >/dev/null
 until_ok on b network inspect far
 check "it is known for what it is" "map[[]*encrypted:*" "$(on b network inspect -f '{{.Options}}' far)"
-on a run -d --name one --network far busybox sh -c 'nc -ll -p 80 -e cat' >/dev/null
-on b run -d --name two --network far busybox sleep 100000 >/dev/null
-until_ok pings b two one
-check "ping" "*1 packets received*" "$(pings a one two)"
+start a one far sh -c 'nc -ll -p 80 -e cat'
+start b two far sleep 100000
+until_ok pings two one
+check "ping, by name" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 two)"
 check "the MTU leaves room" 1416 "$(on a exec one cat /sys/class/net/eth0/mtu)"
-check "as large as it gets" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 -s 1388 two)"
+check "as large as it gets" "*1 packets received*" "$(inside one ping -c 1 -W 5 -s 1388 "${ip[two]}")"
 check "and in one piece" 0 "$(passed_by pieces)"
 check "TCP" "2097152" "$(on b exec two sh -c 'head -c 2m /dev/zero | nc -w 5 one 80 | wc -c')"
 check "ESP passed" "[1-9]*" "$(passed_by sealed)"
@@ -91,29 +99,30 @@ check "sequence numbers of 64 bits" "4" "$(ip -n b xfrm state | grep -c 'replay_
 title "another one beside it is not"
 on b network create -d overlay -o "$(vni 5001)" open >/dev/null
 until_ok on a network inspect open
-on a run -d --name three --network open busybox sleep 100000 >/dev/null
-on b run -d --name four --network open busybox sleep 100000 >/dev/null
+start a three open sleep 100000
+start b four open sleep 100000
 esp=$(passed_by sealed)
-until_ok pings b four three
+until_ok pings four three
 check "VXLAN passed" "[1-9]*" "$(passed_by other)"
 check "it was not ESP" "$esp" "$(passed_by sealed)"
 
-title "a forged packet"
-# forge VNI NAME: a frame to a container of a
+title "forged packets"
+# forge VNI NAME: frames to a container of a
 forge() {
   local mac; mac=$(on a inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}' "$2" | sed 's/:/\\x/g')
-  printf "\\x08\\x00\\x00\\x00$1\\x00\\x$mac\\x02\\x00\\x00\\x00\\x00\\x99\\x88\\xb5%046d" 0 | ip netns exec wire busybox nc -u -w 1 192.0.2.1 4789
+  local packet="\x08\x00\x00\x00$1\x00\x$mac\x02\x00\x00\x00\x00\x99\x88\xb5$(printf %046d 0)"
+  ip netns exec wire bash -c "for turn in \$(seq 50); do printf '$packet' >/dev/udp/192.0.2.1/4789; done"
 }
-before="$(sent a one) $(sent a three)"
-forge '\x00\x13\x88' one
+before=$(received three)
 forge '\x00\x13\x89' three
-until_ok [ "$(sent a three)" -gt "${before#* }" ]
-check "gets into the open network" "$((${before#* } + 1))" "$(sent a three)"
-check "not into the encrypted one" "${before% *}" "$(sent a one)"
+check "get into the open network" yes "$([ $(($(received three) - before)) -ge 50 ] && echo yes)"
+before=$(received one)
+forge '\x00\x13\x88' one
+check "not into the encrypted one" yes "$([ $(($(received one) - before)) -lt 50 ] && echo yes)"
 
 title rotation
 keys=$(kv range keys)
-on b exec two ping -c 60 -i 0.1 -W 20 one >/root/pings &
+inside two ping -c 100 -i 0.1 -W 20 "${ip[one]}" >/root/pings &
 flow=$!
 for turn in 1 2 3 4; do
   kv deleterange rotation >/dev/null
@@ -122,28 +131,28 @@ for turn in 1 2 3 4; do
   keys=$(kv range keys)
 done
 wait $flow
-check "no packet is lost" "*60 packets transmitted, 60 packets received*" "$(cat /root/pings)"
+check "no packet is lost" "*100 packets transmitted, 100 packets received*" "$(cat /root/pings)"
 check "no state is left over" "4 4" "$(ip -n a xfrm state | grep -c 'src 192.0.2.[12] dst 192.0.2.[12]$') $(ip -n b xfrm state | grep -c '^src')"
 
 title "the daemon is killed"
 was=$(spis a)
 kill -9 "$(cat /run/a.pid)"
-check "traffic goes on" "*1 packets received*" "$(pings b two one)"
+check "traffic goes on" "*1 packets received*" "$(pings two one)"
 launch a
 until_ok grep -q 'etcd is there' /root/a.log
 sleep 3
 check "the next one takes up the states" "$was" "$(spis a)"
-check "and traffic goes on" "*1 packets received*" "$(pings b two one)"
+check "and traffic goes on" "*1 packets received*" "$(pings two one)"
 
 title "somebody takes things away"
 ip -n a xfrm policy flush
-check "without policies nothing is sent" "*0 packets received*" "$(on a exec one ping -c 2 -W 1 two)"
-until_ok pings a one two
+check "without policies nothing is sent" "*0 packets received*" "$(inside one ping -c 2 -W 1 "${ip[two]}")"
+until_ok pings one two
 ip -n a xfrm state flush
-until_ok pings a one two
-check "states are new ones" "*1 packets received*" "$(pings b two one)"
+until_ok pings one two
+check "states are new ones" "*1 packets received*" "$(pings two one)"
 ip netns exec a nft flush ruleset
-check "without nft it is encrypted" "*1 packets received*" "$(pings a one two)"
+check "without nft it is encrypted" "*1 packets received*" "$(pings one two)"
 until_ok ip netns exec a nft list table inet bra-overlay
 check "the guard is back" "*0x1388*" "$(ip netns exec a nft list set inet bra-overlay encrypted)"
 check "nothing in the clear" 0 "$(passed_by clear)"
@@ -154,10 +163,10 @@ title "etcd is away while a daemon starts"
 pkill -9 -x etcd
 kill -9 "$(cat /run/b.pid)"
 launch b
-check "what was encrypted is" "*1 packets received*" "$(pings a one two)"
+check "what was encrypted is" "*1 packets received*" "$(pings one two)"
 etcd
 until_ok kv range x
-until_ok pings a one two
+until_ok pings one two
 
 title "a network that went while a daemon was away"
 on a rm -f one three >/dev/null; on b rm -f two four >/dev/null
@@ -179,11 +188,11 @@ kv deleterange keys >/dev/null
 launch a fd00:99::1; launch b fd00:99::2
 on a network create -d overlay --opt encrypted -o "$(vni 5002)" six >/dev/null
 until_ok on b network inspect six
-on a run -d --name one --network six busybox sleep 100000 >/dev/null
-on b run -d --name two --network six busybox sleep 100000 >/dev/null
+start a one six sleep 100000
+start b two six sleep 100000
 esp=$(passed_by sealed)
-until_ok pings b two one
-check "ping" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 -s 1368 two)"
+until_ok pings two one
+check "ping" "*1 packets received*" "$(inside one ping -c 1 -W 5 -s 1368 "${ip[two]}")"
 check "by ESP" yes "$([ "$(passed_by sealed)" -gt "$esp" ] && echo yes)"
 check "nothing in the clear" 0 "$(passed_by clear)"
 on a rm -f one >/dev/null; on b rm -f two >/dev/null

@@ -39,7 +39,7 @@ interface HostOptions {
 
 function begin(hostId: string, { vtep = "192.0.2.1", endpoint = server.endpoint, log = silentLogger }: HostOptions = {}): Cluster {
   const cluster = new Cluster({
-    etcd: new Etcd({ endpoints: [endpoint], timeoutMs: 500 }),
+    etcd: new Etcd({ endpoints: [endpoint] }),
     hostId,
     vtep,
     log,

@@ -146,7 +146,10 @@ export class Encryption {
   /** This host has all that is in etcd. */
   synced(): void {
     if (this.#networks.size === 0) return;
-    this.#timer ??= setInterval(() => this.#lookSoon(), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => {
+      if (this.#deps.cluster.isReached) this.#keys.turnWhenDue();
+      this.#lookSoon();
+    }, LOOK_MS).unref();
     this.#keys.turnWhenDue();
     if (this.#session === undefined) this.#renew();
     this.#lookSoon();

@@ -178,7 +178,7 @@ export class Etcd {
       const base = endpoints[index] ?? "";
       try {
         const response = await this.#fetch(base, path, body, AbortSignal.timeout(Math.ceil(timeoutMs / endpoints.length)));
-        const answer = object(await response.json());
+        const answer = answerOf(await response.text());
         if (response.status >= 500 || isAway(answer)) throw new Error(String(answer["error"] ?? `status ${response.status}`));
         this.#use(index);
         return response.status === 200 ? answer : { error: `status ${response.status}`, ...answer };
@@ -290,6 +290,15 @@ export class Etcd {
 function eventOf(event: Json): WatchEvent {
   const kv = object(event["kv"]);
   return { key: decode(kv["key"]), value: event["type"] === "DELETE" ? undefined : decode(kv["value"]) };
+}
+
+/** What isn't JSON is the gateway's own word, as of a certificate with a common name. */
+function answerOf(text: string): Json {
+  try {
+    return object(JSON.parse(text));
+  } catch {
+    return { error: text.trim() };
+  }
 }
 
 function faultOf(answer: Json): string | undefined {

@@ -33,9 +33,10 @@ export class KeyRotation implements Disposable {
     return text === undefined ? undefined : (JSON.parse(text) as KeyRing);
   }
 
-  /** Makes the first keys, or the next ones, when it is time. In the background; what fails is tried again when etcd is back. */
+  /** Makes the first keys, or the next ones, when it is time. In the background; to be called again and again, for what fails. */
   turnWhenDue(): void {
-    if (this.#isTurning) return;
+    const isThere = (wanted: string): boolean => this.#cluster.entries(wanted).some(([key]) => key === wanted);
+    if (this.#isTurning || (isThere(KEYS) && isThere(ROTATION))) return;
     this.#isTurning = true;
     this.#turn()
       .catch((error: unknown) => this.#log.warn("can't rotate the keys of encrypted networks", { error: errorMessage(error) }))
