@@ -94,7 +94,8 @@ function parseOptions(text: string): MountOptions {
   let flags = 0;
   const data: string[] = [];
   const propagation: number[] = [];
-  for (const option of text.split(",").filter(Boolean)) {
+  // two commas stand for one in a password: what is empty stays
+  for (const option of text.split(",")) {
     const flag = FLAGS[option];
     const mode = PROPAGATION[option];
     if (flag) flags = (flags & ~flag[1]) | flag[0];
@@ -130,9 +131,12 @@ function mountCall(options: Readonly<Record<string, string>>, target: string): M
   return { kind: "mount", source: device, target, type, ...parseOptions(o) };
 }
 
+/** `password=` and `pass=` of CIFS, in which two commas stand for one. @see mount.cifs(8) */
+const PASSWORD = /(?<=^|,)(pass(?:word)?2?)=(?:[^,]|,,)*/g;
+
 /** A password is in no error, and so in no log. */
 function described({ source, target, flags, data }: MountCall & { readonly kind: "mount" }): string {
-  const shown = data === "" ? "" : `, data: ${data.replace(/password=[^,]*/g, "password=********")}`;
+  const shown = data === "" ? "" : `, data: ${data.replace(PASSWORD, "$1=********")}`;
   return `mount ${source}:${target}${flags === 0 ? "" : `, flags: 0x${flags.toString(16)}`}${shown}`;
 }
 

@@ -113,6 +113,15 @@ test.skipIf(!isRoot)("use() mounts what the options name at the first use, relea
   );
 });
 
+test.skipIf(!isRoot)("use() has no password in its errors, also one with commas (root only)", async () => {
+  const volumes = open();
+  const o = "username=me,password=a,,b,pass=c,vers=3.0";
+  await volumes.create({ name: "secret", options: { type: "nosuchfs", device: "//192.0.2.1/share", o } });
+  await expect((async () => volumes.use("secret", "c1"))()).rejects.toThrow(
+    "data: username=me,password=********,pass=********,vers=3.0: no such device",
+  );
+});
+
 test("recover() finishes a rename that a crash cut short, and forgets one that had not begun", async () => {
   const volumes = open();
   await volumes.create({ name: "old", labels: { a: "b" } });
