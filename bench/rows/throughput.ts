@@ -36,9 +36,10 @@ async function untilListening(pid: string): Promise<void> {
 }
 
 /** Debian's iperf3 between two places, through what each engine puts between them. */
-function throughput(key: string, from: From): Row {
-  const title = (streams: number): string =>
-    `1 GB from ${from} to a container${from === "another container" ? "" : "'s published port"}, ${streams} ${streams === 1 ? "stream" : "streams"}`;
+function throughput(key: string, from: From, option?: string): Row {
+  const isInternal = option !== undefined;
+  const to = `a container${from === "another container" ? "" : "'s published port"}${isInternal ? ` of an internal network, ${option}` : ""}`;
+  const title = (streams: number): string => `1 GB from ${from} to ${to}, ${streams} ${streams === 1 ? "stream" : "streams"}`;
   const target = { kind: "ratio", max: 1 } as const;
   const servers: Bun.Subprocess[] = [];
   return {
@@ -48,9 +49,9 @@ function throughput(key: string, from: From): Row {
     prepare: async (bench, engine) => {
       if (Bun.which("iperf3") === null) throw new Error("iperf3 is missing: apt-get install iperf3");
       const { docker } = bench;
-      docker.run(engine, ["network", "create", NETWORK]);
+      docker.run(engine, ["network", "create", ...(isInternal ? ["--internal", "-o", option] : []), NETWORK]);
       for (const name of BOXES) {
-        const ports = name === BOXES[0] ? ["-p", `${PORT}`] : [];
+        const ports = name === BOXES[0] && !isInternal ? ["-p", `${PORT}`] : [];
         docker.run(engine, ["run", "-d", "--name", name, "--network", NETWORK, ...ports, "busybox", "sleep", "900"]);
       }
       const server = Bun.spawn(["nsenter", "-t", pidOf(bench, engine, BOXES[0]), "-n", "iperf3", "-s", "-p", PORT], {
@@ -79,4 +80,5 @@ function throughput(key: string, from: From): Row {
 export const throughputRows: readonly Row[] = [
   throughput("throughput-port", "the host's address"),
   throughput("throughput", "another container"),
+  throughput("throughput-big", "another container", "dhow.big-tcp=true"),
 ];

@@ -15,7 +15,7 @@ export function checkPoliced(egress: EgressPolicy | undefined, { config, on }: O
   if (egress === undefined || on.isPoliced) return;
   throw new DhowError(
     "invalid",
-    `conflicting options: egress policy and the network ${config.name}: what containers send there does not pass the host's firewall (driver ${config.driver})`,
+    `conflicting options: egress policy and the network ${config.name}: what containers send there ${config.driver === "bridge" ? "is not all known to connection tracking (dhow.big-tcp)" : `does not pass the host's firewall (driver ${config.driver})`}`,
   );
 }
 

@@ -20,7 +20,12 @@ export const IFLA = {
   STATS64: 23,
   GROUP: 27,
   NET_NS_FD: 28,
+  GSO_MAX_SIZE: 41,
+  GRO_MAX_SIZE: 58,
+  GSO_IPV4_MAX_SIZE: 63,
+  GRO_IPV4_MAX_SIZE: 64,
 } as const;
+const SEGMENTATION = [IFLA.GSO_MAX_SIZE, IFLA.GRO_MAX_SIZE, IFLA.GSO_IPV4_MAX_SIZE, IFLA.GRO_IPV4_MAX_SIZE];
 /** Attributes below IFLA_LINKINFO. */
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 /** Interface flag: administratively up. */
@@ -43,6 +48,11 @@ export interface LinkSettings {
   readonly index?: number | undefined;
   /** Descriptor of the network namespace that the link is moved to, or made in. */
   readonly netnsFd?: number | undefined;
+  /**
+   * Bytes that the kernel's largest packets have, which are cut up where they leave it, sent and received (BIG TCP). Over 65536: IPv6 since Linux
+   * 5.19, EINVAL before; IPv4 since 6.3, not heard before.
+   */
+  readonly segmentation?: number | undefined;
 }
 
 /** struct ifinfomsg. */
@@ -59,6 +69,7 @@ export function linkAttributes(w: MessageWriter, s: LinkSettings): void {
   if (s.master !== undefined) w.attrU32(IFLA.MASTER, s.master);
   if (s.group !== undefined) w.attrU32(IFLA.GROUP, s.group);
   if (s.netnsFd !== undefined) w.attrU32(IFLA.NET_NS_FD, s.netnsFd);
+  if (s.segmentation !== undefined) for (const attribute of SEGMENTATION) w.attrU32(attribute, s.segmentation);
 }
 
 /** What a new link is. */

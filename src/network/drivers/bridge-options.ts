@@ -20,6 +20,11 @@ export interface BridgeSettings {
   readonly inhibitsIpv4: boolean;
   /** Of the interfaces in containers. */
   readonly interfacePrefix: string;
+  /**
+   * What containers send each other is passed on in packets of up to three times the usual size. Connection tracking takes many of those for
+   * invalid, so nothing may depend on it: no translation, no policy.
+   */
+  readonly hasBigTcp: boolean;
 }
 
 const GO_BOOLEANS: Readonly<Record<string, boolean>> = {
@@ -88,6 +93,16 @@ function interfaceName(options: Readonly<Record<string, string>>): string | unde
   return name;
 }
 
+function bigTcp({ options, isInternal }: Pick<NetworkRequest, "options" | "isInternal">): boolean {
+  const key = "dhow.big-tcp";
+  const isWanted = boolean(options, key, false);
+  if (!isWanted || isInternal) return isWanted;
+  throw new DhowError(
+    "invalid",
+    `${key} is for internal networks: published ports and what leaves the host would be slower; add --internal`,
+  );
+}
+
 /** Reads the options of a bridge network. @throws invalid */
 export function bridgeSettings(request: Pick<NetworkRequest, "options" | "isInternal">, defaultMtu = DEFAULT_MTU): BridgeSettings {
   const { options, isInternal } = request;
@@ -102,5 +117,6 @@ export function bridgeSettings(request: Pick<NetworkRequest, "options" | "isInte
     hostIps: { 4: address(options, "com.docker.network.host_ipv4", 4), 6: address(options, "com.docker.network.host_ipv6", 6) },
     inhibitsIpv4: boolean(options, "com.docker.network.bridge.inhibit_ipv4", false),
     interfacePrefix: prefix === undefined || prefix === "" ? "eth" : prefix,
+    hasBigTcp: bigTcp(request),
   };
 }

@@ -29,6 +29,9 @@ import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bri
 import { type BridgeSettings, bridgeSettings } from "./bridge-options.ts";
 import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
 
+/** What is usual for BIG TCP: as much as fits into one buffer with room for headers. */
+const BIG_TCP_BYTES = 192 * 1024;
+
 /** What bridges share. */
 export interface BridgeDeps {
   /** The daemon's own namespace. */
@@ -54,7 +57,7 @@ export interface BridgeDeps {
 /** A bridge on the host, with a veth pair to each container. */
 export class BridgeNetwork implements DriverNetwork {
   readonly publishesPorts: boolean;
-  readonly isPoliced = true;
+  readonly isPoliced: boolean;
   readonly addresses: LocalAddresses;
   readonly link: BridgeLink;
   readonly #config: NetworkConfig;
@@ -67,6 +70,7 @@ export class BridgeNetwork implements DriverNetwork {
     this.#settings = settings;
     this.#deps = deps;
     this.publishesPorts = !config.isInternal;
+    this.isPoliced = !settings.hasBigTcp;
     this.addresses = addresses ?? new LocalAddresses(config.pools, { reclaim: deps.reclaim });
     const name = settings.name ?? `br-${config.id.slice(0, 12)}`;
     for (const family of familiesOf(config)) deps.enableForwarding(family);
@@ -77,6 +81,7 @@ export class BridgeNetwork implements DriverNetwork {
       ownMac: deps.table.bridgeMac(name),
       onMake: (mac) => deps.table.putBridge(name, mac),
     });
+    if (settings.hasBigTcp) enlarge(deps.route, this.link.index);
     if (!settings.icc && this.link.isFiltered && config.hasIpv6) filterBridgedIpv6();
     deps.firewall.addBridge(this.#rules(name));
   }
@@ -130,7 +135,7 @@ export class BridgeNetwork implements DriverNetwork {
     beforeUp,
   }: Omit<PlugRequest, "containerId" | "endpointId" | "names" | "options">): Plugged {
     const { route } = this.#deps;
-    const { mtu, icc } = this.#settings;
+    const { mtu, icc, hasBigTcp } = this.#settings;
     const hostInterface = `veth${randomBytes(4).toString("hex").slice(0, 7)}`;
     setIpv6("default", false);
     try {
@@ -148,7 +153,8 @@ export class BridgeNetwork implements DriverNetwork {
       if (this.link.isFiltered) route.request(setBridgePort(this.#indexOf(hostInterface), { isHairpin: true }));
       else if (!icc) route.request(setBridgePort(this.#indexOf(hostInterface), { isIsolated: true }));
       if (addresses[6] !== undefined) setIpv6(interfaceName, true);
-      bringUp(interfaceName, index, addresses);
+      if (hasBigTcp) enlarge(route, this.#indexOf(hostInterface));
+      bringUp(interfaceName, index, { addresses, hasBigTcp });
     } catch (error) {
       route.requestAll([deleteLink(hostInterface)]);
       this.#deps.egress.remove(hostInterface);
@@ -217,9 +223,21 @@ function shutDown(home: Fd, netns: Fd, name: string): boolean {
   });
 }
 
-function bringUp(name: string, wantedIndex: number, addresses: Readonly<Record<Family, InterfaceAddress | undefined>>): void {
+/** Lets a link carry larger packets than the usual 64 KiB, where the kernel can. */
+function enlarge(socket: NetlinkSocket, index: number): void {
+  const [failed] = socket.requestAll([setLink(index, { segmentation: BIG_TCP_BYTES })]);
+  if (failed !== undefined && !isErrno(failed, "EINVAL", "ERANGE")) throw failed;
+}
+
+interface Inside {
+  readonly addresses: Readonly<Record<Family, InterfaceAddress | undefined>>;
+  readonly hasBigTcp: boolean;
+}
+
+function bringUp(name: string, wantedIndex: number, { addresses, hasBigTcp }: Inside): void {
   using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 8192 });
   const index = wantedIndex || (findLink(inside, name)?.index ?? 0);
+  if (hasBigTcp) enlarge(inside, index);
   const own = [addresses[4], addresses[6]].flatMap((a) => (a === undefined ? [] : addIpAddress(index, bytesOf(a.address), a.prefixLength)));
   inside.request(...own, setLink(index, { up: true }));
 }

@@ -35,8 +35,8 @@ test("export and import, through files, compressed and not", async () => {
     const file = join(daemon.dir, `v.${compress}`);
     await ok("export", "--compress", compress, "-o", file, "data");
     expect(await ok("import", `from-${compress}`, file)).toBe(`from-${compress}`);
-    // the first kilobytes of a hole may be written
-    expect(await sh(`from-${compress}`, LOOK)).toMatch(new RegExp(`^${LOOKS.replace(/0$/, "[08]")}$`));
+    // what comes of a hole in one piece with data is written
+    expect(await sh(`from-${compress}`, LOOK)).toMatch(new RegExp(`^${LOOKS.replace(/0$/, "\\d{1,2}")}$`));
   }
   expect((await dhow("import", "data", join(daemon.dir, "v.none"))).stderr).toContain('volume "data" already exists');
   const bad = await daemon.dockerWith(
