@@ -111,7 +111,9 @@ title "forged packets"
 forge() {
   local mac; mac=$(on a inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}' "$2" | sed 's/:/\\x/g')
   local packet="\x08\x00\x00\x00$1\x00\x$mac\x02\x00\x00\x00\x00\x99\x88\xb5$(printf %046d 0)"
-  ip netns exec wire bash -c "for turn in \$(seq 50); do printf '$packet' >/dev/udp/192.0.2.1/4789; done"
+  # in one write: a printf ends a datagram at a byte that is a line feed
+  printf "$packet" >/root/frame
+  ip netns exec wire bash -c 'for turn in $(seq 50); do cat /root/frame >/dev/udp/192.0.2.1/4789; done'
 }
 before=$(received three)
 forge '\x00\x13\x89' three
