@@ -4,14 +4,11 @@ import { EndpointsTable, type IpamGrantRow, IpamGrantsTable } from "../metadata/
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { LocalAddresses, type SubnetUse } from "./addresses.ts";
 import { claimBridge } from "./bridge-claim.ts";
-import { defaultBridgeConfig, mtuOf, ownIpv6 } from "./default-bridge.ts";
+import { defaultBridgeConfig, ownIpv6 } from "./default-bridge.ts";
 import { DnsServer } from "./dns/dns-server.ts";
-import { type BridgeDeps, BridgeDriver, BridgeNetwork } from "./drivers/bridge.ts";
+import { BridgeNetwork } from "./drivers/bridge.ts";
 import { hostNetworks } from "./drivers/bridge-link.ts";
 import { bridgeSettings } from "./drivers/bridge-options.ts";
-import type { NetworkDriver } from "./drivers/driver.ts";
-import { LanDriver } from "./drivers/lan.ts";
-import { RemoteDriver } from "./drivers/remote.ts";
 import { Egress, type EgressDenied } from "./egress/egress.ts";
 import type { EgressReport } from "./egress/report.ts";
 import { publishedPlaces } from "./endpoint-forms.ts";
@@ -19,15 +16,15 @@ import { Firewall } from "./firewall.ts";
 import { HostServers } from "./host-servers.ts";
 import { endpointStats, type InterfaceStats } from "./interface-stats.ts";
 import { formatIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
-import { enableForwarding } from "./ip-forward.ts";
 import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
 import { Names } from "./names.ts";
 import type { NetworkConfig, NetworkRequest } from "./network-config.ts";
+import { NetworkDrivers } from "./network-drivers.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
-import { Cluster, Encryption, Etcd, OVERLAY_DRIVER, OverlayDriver, OverlayGuard } from "./overlay/mod.ts";
+import { OVERLAY_DRIVER, OverlayGuard } from "./overlay/mod.ts";
 import type { PublishedPort } from "./port-allocator.ts";
 import { type AuditedPort, auditPorts, type BridgePlace, cutOffs } from "./port-audit.ts";
 import { PREDEFINED, Predefined } from "./predefined.ts";
@@ -76,13 +73,11 @@ export class Networking {
   readonly #hostServers: HostServers;
   readonly #networks: Networks;
   readonly #grants: IpamGrants;
-  readonly #bridges: BridgeDriver;
-  readonly #drivers: ReadonlyMap<string, NetworkDriver>;
+  readonly #drivers: NetworkDrivers;
   readonly #predefined: Predefined;
   /** Kept while this daemon lives: no other one uses its bridge. */
   #claim: Fd | undefined;
   #default: DefaultBridge | undefined;
-  #overlay: OverlayDriver | undefined;
   #pool: SandboxPool | undefined;
   #sandboxes: Sandboxes | undefined;
   #selfCheck: SelfCheck | undefined;
@@ -113,10 +108,18 @@ export class Networking {
     this.#reaper = new Reaper({ route: this.#route, table: this.#table, log: this.#log });
     this.#dnsServer = new DnsServer({ home: this.#home, log: this.#log });
     this.#hostServers = new HostServers({ resolvConf: options.hostResolvConf, dns: this.#dnsServer, log: this.#log });
-    this.#bridges = new BridgeDriver(this.#bridgeDeps());
-    const lanDeps = { home: this.#home, route: this.#route, table: this.#table, reclaim: () => this.#reaper.reclaim() };
-    const own = [this.#bridges, new LanDriver("macvlan", lanDeps), new LanDriver("ipvlan", lanDeps)];
-    this.#drivers = new Map(own.map((driver) => [driver.name, driver]));
+    this.#drivers = new NetworkDrivers({
+      options,
+      home: this.#home,
+      route: this.#route,
+      netfilter: this.#netfilter,
+      firewall: this.#firewall,
+      egress: this.#egress,
+      guard: this.#guard,
+      reaper: this.#reaper,
+      table: this.#table,
+      log: this.#log,
+    });
     const given = options.defaultAddressPools ?? [];
     const pools = [...(given.some(({ base }) => !base.includes(":")) ? [] : DEFAULT_POOLS), ...given, ownIpv6(options)];
     this.#grants = new IpamGrants({
@@ -131,7 +134,7 @@ export class Networking {
       grants: this.#grants,
       table: this.#table,
       log: this.#log,
-      driver: (name) => (name === OVERLAY_DRIVER ? this.#overlayDriver() : (this.#drivers.get(name) ?? this.#remote(name))),
+      driver: (name) => this.#drivers.get(name),
       predefined: PREDEFINED.map(([name]) => name),
       taken: () => [...hostNetworks(this.#route), ...this.#hostServers.networks()],
       pools,
@@ -139,69 +142,6 @@ export class Networking {
       endpoints: (id) =>
         this.#held.endpointsOn(id).map(({ containerName, endpoint }) => ({ name: containerName, endpointId: endpoint.endpointId })),
     });
-  }
-
-  /** @throws unavailable without an etcd */
-  #overlayDriver(): OverlayDriver {
-    if (this.#overlay !== undefined) return this.#overlay;
-    throw new DhowError(
-      "unavailable",
-      'datastore for scope "global" is not initialized: overlay networks are kept in an etcd that their hosts share; start each daemon with --cluster-store etcd://host:port',
-    );
-  }
-
-  /** The driver of networks of several hosts, where there is an etcd to keep them in. @throws invalid */
-  #makeOverlay(): OverlayDriver | undefined {
-    const settings = this.#o.cluster;
-    if (settings === undefined) return undefined;
-    const log = this.#log.child({ part: "overlay" });
-    const { endpoints, tls, user, ...member } = settings;
-    const cluster = new Cluster({ ...member, etcd: new Etcd({ endpoints, tls, user }), log });
-    return new OverlayDriver({
-      home: this.#home,
-      route: this.#route,
-      table: this.#table,
-      log,
-      cluster,
-      encryption: new Encryption({ cluster, guard: this.#guard, log }),
-      reclaim: () => this.#reaper.reclaim(),
-      taken: () => hostNetworks(this.#route),
-    });
-  }
-
-  /** A driver that is somebody else's program. */
-  #remote(name: string): NetworkDriver | undefined {
-    const { plugin } = this.#o;
-    if (plugin === undefined) return undefined;
-    return new RemoteDriver(name, {
-      home: this.#home,
-      route: this.#route,
-      log: this.#log,
-      reclaim: () => this.#reaper.reclaim(),
-      plugin: (driver) => plugin(driver, "NetworkDriver"),
-    });
-  }
-
-  #bridgeDeps(): BridgeDeps {
-    return {
-      home: this.#home,
-      route: this.#route,
-      netfilter: this.#netfilter,
-      firewall: this.#firewall,
-      egress: this.#egress,
-      table: this.#table,
-      reclaim: () => this.#reaper.reclaim(),
-      bury: (name) => this.#reaper.bury(name),
-      retire: (endpoint) => this.#reaper.retire(endpoint),
-      defaultMtu: this.#mtu,
-      enableForwarding: (family) => {
-        if (this.#o.ipForward ?? true) enableForwarding(family, this.#log);
-      },
-    };
-  }
-
-  get #mtu(): number {
-    return mtuOf(this.#o);
   }
 
   get #held(): Sandboxes {
@@ -222,7 +162,7 @@ export class Networking {
       this.#pool = this.#makePool();
       this.#sandboxes = this.#makeSandboxes(this.#pool);
       this.#selfCheck = this.#makeSelfCheck(this.#pool, this.#sandboxes);
-      this.#overlay = this.#makeOverlay();
+      this.#drivers.openOverlay();
       await this.#networks.start();
       this.#sweepBridges();
       this.#restore();
@@ -231,7 +171,7 @@ export class Networking {
       this.#egress.restore(this.#held.policies());
       this.#firewall.install();
       this.#publisher.resume();
-      this.#overlay?.start({
+      this.#drivers.overlay?.start({
         learn: (config) => this.#networks.learn(config),
         forget: (id, takeAway) => this.#networks.forget(id, takeAway),
         known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
@@ -298,11 +238,11 @@ export class Networking {
       formerSubnet: predefined.formerSubnet,
       avoid: [...this.#hostServers.networks(), ...this.#userSubnets()],
     });
-    const deps = this.#bridgeDeps();
+    const deps = this.#drivers.bridgeDeps;
     const addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, remedy: 'set a larger "bip" or "fixed-cidr"' });
-    const on = new BridgeNetwork(config, bridgeSettings(config, this.#mtu), deps, addresses);
+    const on = new BridgeNetwork(config, bridgeSettings(config, deps.defaultMtu), deps, addresses);
     this.#default = { id: config.id, on, network: { config, on, busy: 0 } };
-    this.#bridges.reserve(config.id, "bridge", this.#o.bridgeName);
+    this.#drivers.bridge.reserve(config.id, "bridge", this.#o.bridgeName);
     this.#predefined.setBridge(config, predefined.formerSubnet);
   }
 
@@ -549,7 +489,7 @@ export class Networking {
    */
   stop(options: { readonly removeAll?: boolean } = {}): void {
     const isUnused = this.#sandboxes?.held().length === 0;
-    void this.#overlay?.stop({ isUnused: isUnused && options.removeAll === true });
+    void this.#drivers.overlay?.stop({ isUnused: isUnused && options.removeAll === true });
     this.#reaper.close();
     this.#pool?.close();
     this.#tables.close();
