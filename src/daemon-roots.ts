@@ -2,23 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errnoCode } from "./lib/mod.ts";
-import {
-  type Fd,
-  flock,
-  isMountPoint,
-  LOCK_EX,
-  MNT_DETACH,
-  MS_NODEV,
-  MS_NOEXEC,
-  MS_NOSUID,
-  mount,
-  O_CLOEXEC,
-  O_CREAT,
-  O_RDWR,
-  open,
-  readMountInfo,
-  umount,
-} from "./linux/mod.ts";
+import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "./linux/mod.ts";
 import { spreadDirectories } from "./snapshots/mod.ts";
 
 const LOCK_FILE = "lock";
@@ -32,17 +16,8 @@ export function prepareRoots(dataRoot: string, execRoot: string): void {
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
   clearTemporary(join(dataRoot, "tmp"));
   for (const dir of ["bundles", "execs", "crun"]) mkdirSync(join(execRoot, dir), { recursive: true, mode: 0o700 });
-  for (const dir of [join(dataRoot, "containers"), ...["bundles", "crun"].map((name) => join(execRoot, name))]) spreadDirectories(dir);
-  keepInMemory(join(execRoot, "execs"));
-}
-
-/**
- * Mounts a tmpfs on a directory whose files are of no use to the next daemon: making and removing a handful of them on a disk takes
- * longer than the rest of an exec's start. Waits for another start of the daemon while a killed one's files are there to be seen.
- */
-function keepInMemory(dir: string): void {
-  if (isMountPoint(dir) || readdirSync(dir).length > 0) return;
-  mount("none", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700");
+  for (const dir of [join(dataRoot, "containers"), ...["bundles", "execs", "crun"].map((name) => join(execRoot, name))])
+    spreadDirectories(dir);
 }
 
 /** Two daemons on one root would destroy each other's work. @throws conflict */
