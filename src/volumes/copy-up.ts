@@ -294,8 +294,10 @@ function settle(volume: Fd): void {
     const name = Uint8Array.from(raw);
     renameat({ dirfd: filled.fd, path: name }, { dirfd: volume.fd, path: name });
   }
-  unlinkat(volume.fd, FILLED, AT_REMOVEDIR);
+  // NFS knows nothing of a directory that is removed
   copyMeta(filled.fd, volume.fd, stat);
+  unlinkat(volume.fd, FILLED, AT_REMOVEDIR);
+  utimensat(volume.fd, "", { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs }, AT_EMPTY_PATH);
 }
 
 /** Finishes a copy that was cut short when it was whole, and takes it back when it was not. */

@@ -2,13 +2,13 @@
 # Everything that is tried in the virtual machine, each script in a fresh one. What CI runs; the last line is the sum:
 # `N passed, N failed, N skipped`. Where there can be no such machine, it says why and counts that as skipped.
 #
-#   all.sh [NAME…]        without names all: checks e2e apparmor userns quota overlay
+#   all.sh [NAME…]        without names: checks e2e apparmor userns quota
 #
 #   DHOW_VM_LIMIT     seconds for all of it, default 1100: a machine that hangs is ended, and its script has failed
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 home=$(cd "$here/../.." && pwd)
-[ $# -gt 0 ] || set -- checks e2e apparmor userns quota overlay
+[ $# -gt 0 ] || set -- checks e2e apparmor userns quota
 end=$(($(date +%s) + ${DHOW_VM_LIMIT:-1100}))
 passed=0 failed=0 skipped=0
 

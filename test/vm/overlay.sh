@@ -173,6 +173,10 @@ until_ok pings one two
 title "a network that went while a daemon was away"
 on a rm -f one three >/dev/null; on b rm -f two four >/dev/null
 on b network rm open >/dev/null
+# what it had not told yet, etcd would only know when its lease is over
+range="{\"key\":\"$(b64 dhow/overlay/endpoints/)\",\"range_end\":\"$(b64 dhow/overlay/endpoints0)\",\"count_only\":true}"
+nobody() { ! ip netns exec wire curl -s -m 20 http://192.0.2.10:2379/v3/kv/range -d "$range" | grep -q '"count"'; }
+until_ok nobody
 kill -9 "$(cat /run/a.pid)"
 until_ok on b network rm far
 check "no state or policy is left" " " "$(ip -n b xfrm state) $(ip -n b xfrm policy)"
