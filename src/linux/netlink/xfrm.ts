@@ -9,6 +9,7 @@ const XFRM_MSG = { NEWSA: 0x10, DELSA: 0x11, GETSA: 0x12, NEWPOLICY: 0x13, DELPO
 const XFRMA = { TMPL: 5, ALG_AEAD: 18, REPLAY_ESN_VAL: 23 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
+const IPPROTO_UDP = 17;
 const IPPROTO_ESP = 50;
 const MODE_TRANSPORT = 0;
 const POLICY_OUT = 1;
@@ -94,7 +95,6 @@ function lifetimes(w: MessageWriter): void {
 }
 
 function selector(w: MessageWriter, flow: UdpFlow): void {
-  const IPPROTO_UDP = 17;
   const { source, destination } = flow;
   address(address(w, destination), source);
   w.u16be(flow.destinationPort).u16be(0xffff).u16be(flow.sourcePort).u16be(flow.sourcePortMask);
@@ -231,7 +231,6 @@ export function listEspStates(socket: NetlinkSocket): ListedState[] {
 export function listEspPolicies(socket: NetlinkSocket): ListedPolicy[] {
   const policies: ListedPolicy[] = [];
   dump(socket, XFRM_MSG.GETPOLICY, "list xfrm policies", ({ bytes, view, attributes }) => {
-    const IPPROTO_UDP = 17;
     if (bytes.length < SIZE.policy || bytes[POLICY.DIR] !== POLICY_OUT || bytes[SELECTOR.PROTO] !== IPPROTO_UDP) return;
     policies.push({
       flow: readSelector(bytes, view),
