@@ -14,10 +14,10 @@
  */
 import { mkdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
-import { startEngine } from "./daemon-engine.ts";
-import { hybridCgroup, makeRootsPrivate, releaseRoots } from "./daemon-namespace.ts";
-import { findHolder, lockRoot } from "./daemon-roots.ts";
+import { type DaemonConfig, parseDaemonCommand } from "./daemon/config.ts";
+import { startEngine } from "./daemon/engine.ts";
+import { hybridCgroup, makeRootsPrivate, releaseRoots } from "./daemon/namespace.ts";
+import { findHolder, lockRoot } from "./daemon/roots.ts";
 import { noSockets } from "./engine/mod.ts";
 import { createLogger, DhowError } from "./lib/mod.ts";
 import { hostFacts, MigrationWarmer } from "./runtime/mod.ts";

@@ -24,7 +24,7 @@ function calledName(): string {
 
 /** A daemon that was told to stop ends, whatever timer of a container or open connection there still is. */
 async function daemon(argv: readonly string[]): Promise<never> {
-  process.exit(await (await import("./daemon.ts")).runDaemon(argv));
+  process.exit(await (await import("./daemon/daemon.ts")).runDaemon(argv));
 }
 
 async function main(name: string, argv: readonly string[]): Promise<number> {

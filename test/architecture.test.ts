@@ -26,6 +26,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   sdk: 8,
   compose: 9,
   cli: 10,
+  daemon: 11,
 };
 
 /** What is served and what serves: they know the engine only by the interfaces in spec/engine. */
@@ -40,7 +41,7 @@ interface Import {
   readonly to: string;
 }
 
-/** src/engine/containers/create.ts → "engine"; files directly in src (main.ts, daemon.ts, …) belong to no room. */
+/** src/engine/containers/create.ts → "engine"; files directly in src (main.ts, embed.ts, …) belong to no room. */
 function roomOf(path: string): string | undefined {
   const parts = path.split("/");
   return parts[0] === "src" && parts.length > 2 ? parts[1] : undefined;
@@ -111,8 +112,10 @@ test("the rules find what they are for", () => {
   expect(why("src/cli/a.ts", "src/spec/engine/mod.ts")).toBe("allowed");
   expect(why("src/cli/a.ts", "src/spec/engine/dto.ts")).toContain("door");
   expect(why("src/runtime/a.ts", "bun:ffi")).toContain("linux");
-  expect(why("src/lib/a.ts", "src/daemon.ts")).toContain("together");
-  expect(why("src/daemon.ts", "src/engine/mod.ts")).toBe("allowed");
+  expect(why("src/lib/a.ts", "src/embed.ts")).toContain("together");
+  expect(why("src/embed.ts", "src/daemon/engine.ts")).toBe("allowed");
+  expect(why("src/cli/a.ts", "src/daemon/daemon.ts")).toContain("front doors");
+  expect(why("src/engine/a.ts", "src/daemon/engine.ts")).toContain("above it");
 });
 
 test("imports are found in all their forms", () => {

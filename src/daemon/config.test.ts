@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
-import { needRestart, reloaded } from "./daemon-reload.ts";
+import { type DaemonConfig, parseDaemonCommand } from "./config.ts";
+import { needRestart, reloaded } from "./reload.ts";
 
 let dir: string;
 beforeAll(() => {

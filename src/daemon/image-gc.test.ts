@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { imageGcSettings } from "./daemon-image-gc.ts";
+import { imageGcSettings } from "./image-gc.ts";
 
 const flags =
   (given: Readonly<Record<string, string>> = {}) =>

@@ -1,10 +1,10 @@
 /** What `--metrics-addr` shows: dockerd's metrics by their names, the process, and a few of dhow's own. */
 import { readdirSync, readFileSync } from "node:fs";
-import type { DaemonConfig } from "./daemon-config.ts";
-import type { Engine } from "./daemon-engine.ts";
-import { metricsListenAddress } from "./daemon-listen.ts";
-import { DOCKER_VERSION, type Logger, VERSION } from "./lib/mod.ts";
-import { formatMetrics, Histogram, type Metric, type Sample, serveMetrics } from "./server/mod.ts";
+import { DOCKER_VERSION, type Logger, VERSION } from "../lib/mod.ts";
+import { formatMetrics, Histogram, type Metric, type Sample, serveMetrics } from "../server/mod.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import { metricsListenAddress } from "./listen.ts";
 
 /** USER_HZ, which the kernel's interfaces to user space are fixed to. */
 const TICKS_PER_SECOND = 100;

@@ -1,9 +1,9 @@
 /** The daemon's two directories: locked against a second daemon, rid of what a former one left unfinished. */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError, errnoCode } from "./lib/mod.ts";
-import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "./linux/mod.ts";
-import { spreadDirectories } from "./snapshots/mod.ts";
+import { DhowError, errnoCode } from "../lib/mod.ts";
+import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "../linux/mod.ts";
+import { spreadDirectories } from "../snapshots/mod.ts";
 
 const LOCK_FILE = "lock";
 const LOCK_POLL_MS = 20;

@@ -1,5 +1,5 @@
 /** The daemon's flags, as data: dockerd's names and forms, and their keys in daemon.json. */
-import { DhowError } from "./lib/mod.ts";
+import { DhowError } from "../lib/mod.ts";
 
 /** The form of a setting's value. */
 export type FlagType = "string" | "bool" | "int" | "list" | "map" | "bytes" | "ulimits" | "pools" | "runtimes" | "any";

@@ -1,9 +1,9 @@
 /** The OCI runtimes that containers may have. */
 import { join } from "node:path";
-import type { DaemonConfig } from "./daemon-config.ts";
-import { readOnlyCopy } from "./daemon-namespace.ts";
-import { DhowError, type Logger } from "./lib/mod.ts";
-import type { OciRuntime } from "./runtime/mod.ts";
+import { DhowError, type Logger } from "../lib/mod.ts";
+import type { OciRuntime } from "../runtime/mod.ts";
+import type { DaemonConfig } from "./config.ts";
+import { readOnlyCopy } from "./namespace.ts";
 
 type RuntimeTable = Readonly<Record<string, OciRuntime>>;
 

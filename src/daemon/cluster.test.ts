@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { type KeyPair, makeCertificates } from "../test/certificates.ts";
-import { advertisedAddress, type ClusterConfig, clusterConfig } from "./daemon-cluster.ts";
-import { clusterAccess } from "./daemon-cluster-access.ts";
+import { type KeyPair, makeCertificates } from "../../test/certificates.ts";
+import { advertisedAddress, type ClusterConfig, clusterConfig } from "./cluster.ts";
+import { clusterAccess } from "./cluster-access.ts";
 
 const config = (store: string, advertise = "", options: Readonly<Record<string, string>> = {}): ClusterConfig => {
   const read = clusterConfig(store, advertise, options);

@@ -1,7 +1,8 @@
 /** The daemon's settings for the collection of images: `image-gc` in daemon.json, or the flags `--image-gc-…`. */
-import { invalid } from "./daemon-flags.ts";
-import type { ImageGcSettings } from "./engine/mod.ts";
-import { parseDuration } from "./lib/mod.ts";
+
+import type { ImageGcSettings } from "../engine/mod.ts";
+import { parseDuration } from "../lib/mod.ts";
+import { invalid } from "./flags.ts";
 
 const KEYS = ["high", "low", "min-age"];
 const BELOW_HIGH = 5;

@@ -1,8 +1,8 @@
 /** daemon.json: dockerd's keys, read into the forms of the flags. */
 import { readFileSync } from "node:fs";
-import { type Flag, invalid, SETTINGS, type Values } from "./daemon-flags.ts";
-import { DhowError, errnoCode, errorMessage } from "./lib/mod.ts";
-import { scanJson } from "./server/mod.ts";
+import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
+import { scanJson } from "../server/mod.ts";
+import { type Flag, invalid, SETTINGS, type Values } from "./flags.ts";
 
 function listOf(value: unknown, key: string): unknown[] {
   if (Array.isArray(value)) return value;

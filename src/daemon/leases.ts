@@ -1,7 +1,7 @@
 /** Puts together what removes objects whose owners are gone. */
-import { type ContainerDeps, type EventHub, Expiry, type LeaseBook, Leases, ReaperContainers, reaperServer } from "./engine/mod.ts";
-import { DhowError, errorMessage } from "./lib/mod.ts";
-import type { EngineApi } from "./spec/engine/mod.ts";
+import { type ContainerDeps, type EventHub, Expiry, type LeaseBook, Leases, ReaperContainers, reaperServer } from "../engine/mod.ts";
+import { DhowError, errorMessage } from "../lib/mod.ts";
+import type { EngineApi } from "../spec/engine/mod.ts";
 
 export interface LeaseParts {
   readonly api: Omit<EngineApi, "leases" | "sockets">;

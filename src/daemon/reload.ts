@@ -1,10 +1,10 @@
 /** SIGHUP: the settings that change while the daemon runs, as dockerd's do. */
 import { hostname } from "node:os";
-import type { DaemonConfig } from "./daemon-config.ts";
-import type { Engine } from "./daemon-engine.ts";
-import { readTls } from "./daemon-tls.ts";
-import { DhowError, errorMessage, type Logger } from "./lib/mod.ts";
-import type { ApiServer } from "./server/mod.ts";
+import { DhowError, errorMessage, type Logger } from "../lib/mod.ts";
+import type { ApiServer } from "../server/mod.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import { readTls } from "./tls.ts";
 
 /** The settings in force. */
 export class LiveConfig {

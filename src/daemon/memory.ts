@@ -1,4 +1,4 @@
-import { madviseTrim } from "./linux/mod.ts";
+import { madviseTrim } from "../linux/mod.ts";
 
 const LOOK_MS = 1000;
 const LOOK_MOST_MS = 8000;

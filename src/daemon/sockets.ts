@@ -1,16 +1,16 @@
 /** Puts scoped sockets together: what they let through is engine/scopes', how they are listened at is here. */
 import { join } from "node:path";
-import type { DaemonConfig } from "./daemon-config.ts";
-import type { Engine } from "./daemon-engine.ts";
-import type { KeptSockets } from "./daemon-kept-sockets.ts";
-import { findHolder } from "./daemon-roots.ts";
-import { keptSockets, type ServedSocket, type SocketAddress, SocketLimits, Sockets } from "./engine/mod.ts";
-import { DOCKER_VERSION, type Logger } from "./lib/mod.ts";
-import { dup } from "./linux/mod.ts";
-import type { SocketsTable } from "./metadata/mod.ts";
-import type { HostFacts } from "./runtime/mod.ts";
-import { createServer } from "./server/mod.ts";
-import type { AuditRecord, EngineApi } from "./spec/engine/mod.ts";
+import { keptSockets, type ServedSocket, type SocketAddress, SocketLimits, Sockets } from "../engine/mod.ts";
+import { DOCKER_VERSION, type Logger } from "../lib/mod.ts";
+import { dup } from "../linux/mod.ts";
+import type { SocketsTable } from "../metadata/mod.ts";
+import type { HostFacts } from "../runtime/mod.ts";
+import { createServer } from "../server/mod.ts";
+import type { AuditRecord, EngineApi } from "../spec/engine/mod.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import type { KeptSockets } from "./kept-sockets.ts";
+import { findHolder } from "./roots.ts";
 
 const DRAIN_MS = 2000;
 

@@ -2,8 +2,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DhowError, errnoCode, errorMessage } from "./lib/mod.ts";
-import type { ServerTls } from "./server/mod.ts";
+import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
+import type { ServerTls } from "../server/mod.ts";
 
 /** What was said about TLS; the paths are those of PEM files, empty where there is none. */
 export interface TlsConfig {

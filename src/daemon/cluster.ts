@@ -3,7 +3,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { isIP } from "node:net";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
-import { invalid } from "./daemon-flags.ts";
+import { invalid } from "./flags.ts";
 
 /** What `--cluster-store`, `--cluster-advertise` and `--cluster-store-opt` say. */
 export interface ClusterConfig {

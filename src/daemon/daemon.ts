@@ -1,20 +1,20 @@
-/** The daemon as a process: its namespace, locks and sockets; start, drain, stop. What it serves is made by daemon-engine.ts. */
+/** The daemon as a process: its namespace, locks and sockets; start, drain, stop. What it serves is made by engine.ts. */
 import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./daemon-config.ts";
-import { startEngine } from "./daemon-engine.ts";
-import { KeptSockets } from "./daemon-kept-sockets.ts";
-import { listenAddresses } from "./daemon-listen.ts";
-import { MemoryKeeper } from "./daemon-memory.ts";
-import { DaemonMetrics, startMetrics } from "./daemon-metrics.ts";
-import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, selfCommand, takeHostNamespace } from "./daemon-namespace.ts";
-import { LiveConfig, reload } from "./daemon-reload.ts";
-import { findHolder, lockRoot } from "./daemon-roots.ts";
-import { prepareSockets, type SocketStore, startSockets } from "./daemon-sockets.ts";
-import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "./lib/mod.ts";
-import { isAlive, setTimeSlice } from "./linux/mod.ts";
-import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "./runtime/mod.ts";
-import { type ApiServer, createServer } from "./server/mod.ts";
+import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "../lib/mod.ts";
+import { isAlive, setTimeSlice } from "../linux/mod.ts";
+import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "../runtime/mod.ts";
+import { type ApiServer, createServer } from "../server/mod.ts";
+import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./config.ts";
+import { startEngine } from "./engine.ts";
+import { KeptSockets } from "./kept-sockets.ts";
+import { listenAddresses } from "./listen.ts";
+import { MemoryKeeper } from "./memory.ts";
+import { DaemonMetrics, startMetrics } from "./metrics.ts";
+import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, selfCommand, takeHostNamespace } from "./namespace.ts";
+import { LiveConfig, reload } from "./reload.ts";
+import { findHolder, lockRoot } from "./roots.ts";
+import { prepareSockets, type SocketStore, startSockets } from "./sockets.ts";
 
 const DRAIN_MS = 2000;
 /** The shortest that Linux has: a DNS answer takes less. */

@@ -1,12 +1,12 @@
 /** What `-H` stands for. */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { takeHandedOverSockets } from "./daemon-activation.ts";
-import type { DaemonConfig } from "./daemon-config.ts";
-import { readTls, UNAUTHENTICATED, UNAUTHENTICATED_WARNINGS } from "./daemon-tls.ts";
-import { DhowError, type Logger } from "./lib/mod.ts";
-import { isInetSocket, setCloexec } from "./linux/mod.ts";
-import type { ListenAddress } from "./server/mod.ts";
+import { DhowError, type Logger } from "../lib/mod.ts";
+import { isInetSocket, setCloexec } from "../linux/mod.ts";
+import type { ListenAddress } from "../server/mod.ts";
+import { takeHandedOverSockets } from "./activation.ts";
+import type { DaemonConfig } from "./config.ts";
+import { readTls, UNAUTHENTICATED, UNAUTHENTICATED_WARNINGS } from "./tls.ts";
 
 /** The places to listen at. @throws invalid */
 export function listenAddresses(config: DaemonConfig, log: Logger): ListenAddress[] {

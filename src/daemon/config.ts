@@ -1,13 +1,13 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import { isIP } from "node:net";
-import { type ClusterConfig, clusterConfig } from "./daemon-cluster.ts";
-import { readConfigFile } from "./daemon-file.ts";
-import { daemonUsage, invalid, readFlags, SETTINGS } from "./daemon-flags.ts";
-import { imageGcSettings } from "./daemon-image-gc.ts";
-import { metricsListenAddress } from "./daemon-listen.ts";
-import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./daemon-tls.ts";
-import type { ImageGcSettings } from "./engine/mod.ts";
-import { type LogLevel, parseBytes, parseDuration } from "./lib/mod.ts";
+import type { ImageGcSettings } from "../engine/mod.ts";
+import { type LogLevel, parseBytes, parseDuration } from "../lib/mod.ts";
+import { type ClusterConfig, clusterConfig } from "./cluster.ts";
+import { readConfigFile } from "./file.ts";
+import { daemonUsage, invalid, readFlags, SETTINGS } from "./flags.ts";
+import { imageGcSettings } from "./image-gc.ts";
+import { metricsListenAddress } from "./listen.ts";
+import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./tls.ts";
 
 export interface RuntimeConfig {
   readonly path: string;

@@ -1,9 +1,9 @@
 /** Listening sockets that outlive the daemon. */
 import { lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { SocketAddress } from "./engine/mod.ts";
-import { DhowError, errnoCode, errorMessage, type Logger, writeFileAtomic } from "./lib/mod.ts";
-import { Fd, isErrno, listenUnix, pidfdGetFd, pidfdOpen, pidfdSendSignal, setNonblocking } from "./linux/mod.ts";
+import type { SocketAddress } from "../engine/mod.ts";
+import { DhowError, errnoCode, errorMessage, type Logger, writeFileAtomic } from "../lib/mod.ts";
+import { Fd, isErrno, listenUnix, pidfdGetFd, pidfdOpen, pidfdSendSignal, setNonblocking } from "../linux/mod.ts";
 
 const BACKLOG = 128;
 const KEPT_FD = 3;

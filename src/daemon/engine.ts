@@ -1,15 +1,7 @@
 /** Constructs the engine: every store, the network, the runtimes, and the front of interfaces over them. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BlobStore } from "./content/mod.ts";
-import { advertisedAddress, type ClusterConfig } from "./daemon-cluster.ts";
-import { clusterAccess } from "./daemon-cluster-access.ts";
-import type { DaemonConfig } from "./daemon-config.ts";
-import { startLeases } from "./daemon-leases.ts";
-import { prepareRoots } from "./daemon-roots.ts";
-import { Runtimes } from "./daemon-runtimes.ts";
-import type { SocketStore } from "./daemon-sockets.ts";
-import { openSocketWarnings } from "./daemon-tls.ts";
+import { BlobStore } from "../content/mod.ts";
 import {
   Background,
   Checkpoints,
@@ -55,8 +47,8 @@ import {
   VolumesService,
   Waiters,
   whileWritersPaused,
-} from "./engine/mod.ts";
-import { ImageStore } from "./images/mod.ts";
+} from "../engine/mod.ts";
+import { ImageStore } from "../images/mod.ts";
 import {
   type ChainId,
   DhowError,
@@ -70,11 +62,11 @@ import {
   type Logger,
   randomId,
   ZERO_TIME,
-} from "./lib/mod.ts";
-import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "./linux/mod.ts";
-import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, SocketsTable, VolumesTable } from "./metadata/mod.ts";
-import { type ClusterSettings, Networking } from "./network/mod.ts";
-import { Plugins } from "./plugins/mod.ts";
+} from "../lib/mod.ts";
+import { fsTypeName, OrphanReaper, Reactor, statfs, UserNamespacePool } from "../linux/mod.ts";
+import { ContainersTable, Database, LayersTable, LeasesTable, MIGRATIONS, SocketsTable, VolumesTable } from "../metadata/mod.ts";
+import { type ClusterSettings, Networking } from "../network/mod.ts";
+import { Plugins } from "../plugins/mod.ts";
 import {
   appArmorProfileOf,
   BufferPool,
@@ -89,10 +81,18 @@ import {
   SeccompCache,
   Tasks,
   validateDefaultLogOptions,
-} from "./runtime/mod.ts";
-import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "./snapshots/mod.ts";
-import type { EngineApi } from "./spec/engine/mod.ts";
-import { VOLUME_DRIVER, Volumes } from "./volumes/mod.ts";
+} from "../runtime/mod.ts";
+import { isOverlaySupported, LayerStore, Native, Overlay2, type Snapshotter } from "../snapshots/mod.ts";
+import type { EngineApi } from "../spec/engine/mod.ts";
+import { VOLUME_DRIVER, Volumes } from "../volumes/mod.ts";
+import { advertisedAddress, type ClusterConfig } from "./cluster.ts";
+import { clusterAccess } from "./cluster-access.ts";
+import type { DaemonConfig } from "./config.ts";
+import { startLeases } from "./leases.ts";
+import { prepareRoots } from "./roots.ts";
+import { Runtimes } from "./runtimes.ts";
+import type { SocketStore } from "./sockets.ts";
+import { openSocketWarnings } from "./tls.ts";
 
 /** For those whose end nothing waits for. */
 const ORPHANS_EVERY_MS = 5000;

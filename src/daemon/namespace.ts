@@ -8,7 +8,6 @@
  */
 import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { dirname } from "node:path";
-import { handedOverSockets } from "./daemon-activation.ts";
 import {
   CLONE_NEWNS,
   execve,
@@ -26,7 +25,8 @@ import {
   setns,
   umount,
   unshare,
-} from "./linux/mod.ts";
+} from "../linux/mod.ts";
+import { handedOverSockets } from "./activation.ts";
 
 const CLONE_FS = 0x200;
 const MARK = "DHOW_MOUNT_NAMESPACE";

@@ -1,8 +1,8 @@
 /** How the daemon gets into the etcd that hosts share. */
 import { readFile } from "node:fs/promises";
-import type { ClusterConfig } from "./daemon-cluster.ts";
-import { DhowError, errorMessage } from "./lib/mod.ts";
-import { type ClusterSettings, EtcdTls, type EtcdTlsFiles } from "./network/mod.ts";
+import { DhowError, errorMessage } from "../lib/mod.ts";
+import { type ClusterSettings, EtcdTls, type EtcdTlsFiles } from "../network/mod.ts";
+import type { ClusterConfig } from "./cluster.ts";
 
 /** How the etcd is spoken to; the files are there and are what they are called. @throws invalid naming the file */
 export async function clusterAccess({ tls, user }: ClusterConfig): Promise<Pick<ClusterSettings, "tls" | "user">> {
