@@ -1,0 +1,46 @@
+import type { Filters } from "../spec/engine/mod.ts";
+
+/** A list stands in the query once per value. */
+export type QueryValue = string | number | boolean | undefined | null | readonly string[];
+
+/** Path and query; what is undefined, false or empty is left out. */
+export function target(path: string, query: Readonly<Record<string, QueryValue>> = {}): string {
+  const parts: string[] = [];
+  const add = (name: string, value: string) => parts.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined || value === null || value === false || value === "") continue;
+    if (value === true) add(name, "1");
+    else if (typeof value === "object") for (const item of value) add(name, item);
+    else add(name, String(value));
+  }
+  return parts.length === 0 ? path : `${path}?${parts.join("&")}`;
+}
+
+/** The `filters` parameter in its map form, which every version understands. */
+export function filtersParameter(filters: Filters): string | undefined {
+  const keys = Object.keys(filters);
+  if (keys.length === 0) return undefined;
+  return JSON.stringify(
+    Object.fromEntries(keys.map((key) => [key, Object.fromEntries((filters[key] ?? []).map((value) => [value, true]))])),
+  );
+}
+
+/** A name or id as one part of a path. */
+export function segment(ref: string): string {
+  return encodeURIComponent(ref);
+}
+
+/** An image's name within a path: its slashes stay. */
+export function imagePath(ref: string): string {
+  return ref.split("/").map(encodeURIComponent).join("/").replace(/%3A/g, ":").replace(/%40/g, "@");
+}
+
+/** Of `1.<minor>`. */
+export function minor(version: string): number {
+  return Number(version.split(".")[1] ?? 0);
+}
+
+/** The API's form of a time: seconds and a fraction. */
+export function seconds(ns: bigint): string {
+  return `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}`;
+}
