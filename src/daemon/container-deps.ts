@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { Background, type ContainerDeps, LiveContainers, RootMounts, VolumeFiles, Waiters } from "../engine/mod.ts";
-import { KeyedMutex } from "../lib/mod.ts";
+import { KeyedMutex, nowNs } from "../lib/mod.ts";
 import { OrphanReaper, Reactor, UserNamespacePool } from "../linux/mod.ts";
-import { BufferPool, createClockNs, type HostFacts, SeccompCache, Tasks } from "../runtime/mod.ts";
+import { BufferPool, type HostFacts, SeccompCache, Tasks } from "../runtime/mod.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { EngineBase, Parts } from "./parts.ts";
 
@@ -21,10 +21,9 @@ export function containerDeps(
   const reactor = stack.use(new Reactor(log));
   const orphans = stack.use(new OrphanReaper(ORPHANS_EVERY_MS));
   const buffers = new BufferPool();
-  const clock = createClockNs();
   return {
     store,
-    live: new LiveContainers({ dataRoot, execRoot: config.execRoot, reactor, buffers, clock, log }),
+    live: new LiveContainers({ dataRoot, execRoot: config.execRoot, reactor, buffers, clock: nowNs, log }),
     locks: new KeyedMutex(),
     waiters: new Waiters(),
     background: new Background(),
@@ -47,7 +46,7 @@ export function containerDeps(
     warmer,
     reactor,
     buffers,
-    clock,
+    clock: nowNs,
     facts,
     settings: containerSettings(config, facts, parts),
     emit: events.emit,

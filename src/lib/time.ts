@@ -1,6 +1,6 @@
-/** Nanoseconds since the epoch; the clock's own resolution is about a microsecond. */
+/** Nanoseconds since the epoch, by the system's clock: also when that was set, or corrected, since the program's start. */
 export function nowNs(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+  return Temporal.Now.instant().epochNanoseconds;
 }
 
 /** Go's zero time, which Docker shows for "never". */

@@ -93,19 +93,6 @@ export interface LogMark {
 /** The time for log entries, nanoseconds since the epoch. */
 export type ClockNs = () => bigint;
 
-/** A clock with microseconds that follows the system's clock also when that is set. */
-export function createClockNs(): ClockNs {
-  let originMs = Date.now() - performance.now();
-  return () => {
-    const monotonic = performance.now();
-    const now = Date.now();
-    if (Math.abs(now - originMs - monotonic) > 2) originMs = now - monotonic;
-    const ms = originMs + monotonic;
-    const whole = Math.floor(ms);
-    return BigInt(whole) * 1_000_000n + BigInt(Math.floor((ms - whole) * 1000)) * 1000n;
-  };
-}
-
 const NS_PER_S = 1_000_000_000n;
 
 /** RFC 3339 in UTC with nine digits of the second, as docker prints it with `--timestamps`. */

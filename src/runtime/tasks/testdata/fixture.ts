@@ -1,10 +1,10 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLogger, type Logger } from "../../../lib/mod.ts";
+import { createLogger, type Logger, nowNs } from "../../../lib/mod.ts";
 import { OrphanReaper, Reactor } from "../../../linux/mod.ts";
 import type { AttachOptions, OutputChunk } from "../../../spec/engine/mod.ts";
-import { createClockNs, LocalLog, type LogDriver, type LogReadOptions, NoLog, WHOLE_LOG } from "../../logs/mod.ts";
+import { LocalLog, type LogDriver, type LogReadOptions, NoLog, WHOLE_LOG } from "../../logs/mod.ts";
 import { BufferPool, ContainerIo, Tasks } from "../mod.ts";
 
 const APPLETS = [
@@ -33,7 +33,7 @@ export class Fixture implements Disposable {
   readonly log: Logger = createLogger({ level: "warn", format: "text", write: (line) => void process.stderr.write(line) });
   readonly reactor = new Reactor(this.log);
   readonly buffers = new BufferPool();
-  readonly clock = createClockNs();
+  readonly clock = nowNs;
   readonly tasks: Tasks;
   // as in the daemon: the tests' init may be one that waits for no orphan
   readonly #orphans = new OrphanReaper(20);
