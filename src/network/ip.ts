@@ -130,3 +130,9 @@ export function isInSubnet(subnet: string, address: string): boolean {
   const ip = tryParseIp(address);
   return ip !== undefined && hasIp(parsePrefix(subnet), ip);
 }
+
+/** Whether two texts are the same address, however they are written. */
+export function isSameIp(a: string, b: string): boolean {
+  const [one, other] = [tryParseIp(a), tryParseIp(b)];
+  return a === b || (one !== undefined && one.family === other?.family && one.value === other.value);
+}

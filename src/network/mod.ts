@@ -7,7 +7,7 @@ export { ipProtocolName } from "./egress/protocols.ts";
 export type { EgressReport } from "./egress/report.ts";
 export { endpointSysctlFaults } from "./endpoint-forms.ts";
 export type { InterfaceStats } from "./interface-stats.ts";
-export { isInSubnet } from "./ip.ts";
+export { isInSubnet, isSameIp } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export { parseMac } from "./mac.ts";
 export type { IpamPool, NetworkConfig, NetworkRequest, PoolRequest } from "./network-config.ts";

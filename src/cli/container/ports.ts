@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { PortRemoval } from "../../spec/engine/mod.ts";
 
 const MAX_PORT = 65535;
 
@@ -61,21 +62,23 @@ export function splitAllow(text: string): { readonly mapping: string; readonly s
   return { mapping: text.slice(0, at), sources };
 }
 
-/** What a removal of published ports names: `[ip:][host[-host]][:container]`, of TCP or `/udp`. @throws Error */
-export function parseUnpublish(text: string): { HostIp: string; HostPort: string; ContainerPort: number; Protocol: string } {
-  const [place = "", Protocol = "tcp"] = text.split("/");
-  const bracketed = /^\[(.*)\](?::(.*))?$/.exec(place);
-  const parts = bracketed ? (bracketed[2] ?? "").split(":") : place.split(":");
-  const HostIp = bracketed?.[1] ?? (isIP(parts[0] ?? "") === 4 ? (parts.shift() ?? "") : "");
-  const [HostPort = "", container = ""] = parts;
-  const isPlace = (HostIp === "" || isIP(HostIp) !== 0) && (HostPort !== "" || container !== "") && parts.length <= 2;
-  const arePorts = (HostPort === "" || rangeOf(HostPort) !== undefined) && /^\d*$/.test(container) && Number(container) <= MAX_PORT;
-  if (!isPlace || !arePorts || !["tcp", "udp", "sctp"].includes(Protocol.toLowerCase())) {
-    throw new Error(
-      `invalid published port ${JSON.stringify(text)}: must be [IP:]HOSTPORT[-HOSTPORT][:PORT][/PROTOCOL] or :PORT[/PROTOCOL]`,
-    );
+/**
+ * What a removal of published ports names: any form of `-p`, or the ports of the host alone, `[ip:]host[-host][/protocol]`. A single number is
+ * one of the host's, other than with `-p`; a list of sources doesn't matter. @throws Error in docker's words
+ */
+export function parseUnpublish(text: string): readonly PortRemoval[] {
+  const { mapping } = splitAllow(text);
+  const alone = /^(?:([\d.]+|\[[^\]]*\]):)?(\d+(?:-\d+)?)(?:\/(.*))?$/.exec(mapping);
+  if (alone === null || /^\d+$/.test(alone[1] ?? "")) {
+    return parsePublish(shortPublish(mapping)).map(({ port, hostIp, hostPort }): PortRemoval => {
+      const [number, Protocol] = port.split("/");
+      return { HostIp: hostIp, HostPort: hostPort === "0" ? "" : hostPort, ContainerPort: Number(number), Protocol };
+    });
   }
-  return { HostIp, HostPort, ContainerPort: Number(container), Protocol: Protocol.toLowerCase() };
+  const [, rawIp = "", HostPort = "", proto = "tcp"] = alone;
+  // the same text with a port of the container is judged, and then left without it
+  const [{ hostIp, port } = { hostIp: "", port: "" }] = parsePublish(`${rawIp}:${HostPort}:1/${proto}`);
+  return [{ HostIp: hostIp, HostPort, Protocol: port.slice(port.indexOf("/") + 1) }];
 }
 
 /** `published=80,target=80,protocol=tcp,mode=host` in the short form. @throws Error in docker's words */

@@ -10,7 +10,6 @@ import {
   type PortChangeRequest,
   type PortChangeResponse,
   type PortPublication,
-  type PortRemoval,
   type PortsApi,
   parseSources,
   withPortAllows,
@@ -20,6 +19,7 @@ import { type ContainerSpec, isRunning, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { publishedPorts, sandboxState } from "./networking.ts";
 import type { Container } from "./store.ts";
+import { hostPortText, publicationsMeant } from "./unpublish.ts";
 
 /** Published ports of containers. */
 export function portsApi(deps: ContainerDeps): PortsApi {
@@ -70,7 +70,7 @@ function change(deps: ContainerDeps, container: Container, { Remove, Add }: Port
     throw new DhowError("invalid", `conflicting options: port publishing and the ${what} network mode`);
   }
   const present = presentPorts(deps, container);
-  const remove = (Remove ?? []).flatMap((removal) => found(container, present, removal));
+  const remove = (Remove ?? []).flatMap((removal) => publicationsMeant(container.name, present, removal));
   const kept = present.filter((port) => !remove.includes(port));
   const allows = changedAllows(spec.extensions, kept, Add ?? []);
   const add = (Add ?? []).map((publication) => requestOf(publication, allows));
@@ -94,55 +94,7 @@ function presentPorts(deps: ContainerDeps, container: Container): readonly Publi
   return running ?? publishedPorts(container).requests.map((request) => ({ request, leases: [] }));
 }
 
-interface Range {
-  readonly first: number;
-  readonly last: number;
-}
-
 const keyOf = ({ containerPort, protocol }: PortRequest): string => `${containerPort}/${protocol}`;
-
-/** The publications that a removal means. @throws notFound when there is none */
-function found(container: Container, present: readonly PublishedPort[], removal: PortRemoval): PublishedPort[] {
-  const { HostIp = "", HostPort = "", ContainerPort = 0, Protocol = "tcp" } = removal;
-  const shown = `${HostIp === "" ? "" : `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:`}${HostPort}`;
-  if (HostPort === "" && ContainerPort === 0) throw new DhowError("invalid", "no port specified: a publication that is to go needs one");
-  const fitting = present.filter(
-    ({ request, leases }) =>
-      request.protocol === Protocol.toLowerCase() &&
-      (ContainerPort === 0 || request.containerPort === ContainerPort) &&
-      (HostIp === "" || [request.hostIp, ...leases.map(({ hostIp }) => hostIp)].includes(HostIp)),
-  );
-  const missing = (text: string): DhowError =>
-    new DhowError(
-      "notFound",
-      `container ${container.name} does not publish ${text}${ContainerPort === 0 ? "" : `:${ContainerPort}`}/${Protocol}`,
-    );
-  if (HostPort === "") {
-    if (fitting.length === 0) throw missing(shown);
-    return fitting;
-  }
-  const range = parseHostPort(HostPort);
-  const exact = fitting.filter(({ request }) => request.hostPort === range.first && request.hostPortEnd === range.last);
-  if (exact.length > 0) return exact;
-  const each: PublishedPort[] = [];
-  for (let port = range.first; port <= range.last; port++) {
-    const those = fitting.filter(({ request, leases }) =>
-      leases.length > 0 ? leases.some(({ hostPort }) => hostPort === port) : request.hostPort === port && request.hostPortEnd === port,
-    );
-    if (those.length === 0) throw missing(range.first === range.last ? shown : String(port));
-    each.push(...those);
-  }
-  return each;
-}
-
-function parseHostPort(text: string): Range {
-  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
-  const first = Number(match?.[1]);
-  const last = Number(match?.[2] ?? match?.[1]);
-  if (!match || first < 1 || last > 65535 || last < first)
-    throw new DhowError("invalid", `invalid port specification: ${JSON.stringify(text)}`);
-  return { first, last };
-}
 
 type Allows = ReadonlyMap<string, readonly string[]>;
 
@@ -220,9 +172,4 @@ function changedBindings(hostConfig: HostConfig, { kept, remove, add }: Change):
     bindings[key].push({ HostIp: request.hostIp, HostPort: hostPortText(request) });
   }
   return { PortBindings: bindings, PublishAllPorts: isAll };
-}
-
-function hostPortText({ hostPort, hostPortEnd }: PortRequest): string {
-  if (hostPort === 0) return "";
-  return hostPort === hostPortEnd ? String(hostPort) : `${hostPort}-${hostPortEnd}`;
 }

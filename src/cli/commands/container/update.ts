@@ -26,7 +26,11 @@ const FLAGS = {
   "net-rate": { kind: STRING, isOwn: true, help: "Limit the container's network, each way (e.g. 10mbit; empty: no limit)" },
   "pids-limit": { kind: INT, help: "Tune container pids limit (set -1 for unlimited)" },
   "publish-add": { kind: LIST, isOwn: true, help: "Publish a container's port(s) to the host, also while it runs" },
-  "publish-rm": { kind: LIST, isOwn: true, help: "Take published port(s) of the host back ([IP:]HOSTPORT[/PROTOCOL] or :PORT[/PROTOCOL])" },
+  "publish-rm": {
+    kind: LIST,
+    isOwn: true,
+    help: "Take published port(s) of the host back (as published, or [IP:]HOSTPORT[-HOSTPORT][/PROTOCOL])",
+  },
   restart: { kind: STRING, help: "Restart policy to apply when a container exits" },
 } as const;
 
@@ -40,7 +44,7 @@ function portChange(add: readonly string[], remove: readonly string[]): PortChan
       return sources.length > 0 ? { ...place, Allow: sources } : place;
     });
   });
-  return { Add, Remove: remove.map(parseUnpublish) };
+  return { Add, Remove: remove.flatMap(parseUnpublish) };
 }
 
 export const update = command({
