@@ -26,7 +26,7 @@ export interface PortForward {
   readonly allow?: readonly string[] | undefined;
   /** The container's own address takes connections to the port, and none of the host's does (gateway mode "routed"). */
   readonly isDirect?: boolean | undefined;
-  /** Nothing is published: connections to the port, by TCP, that have been forgotten don't go on in the middle. */
+  /** Nothing is published: connections to the port that have been forgotten don't go on in the middle. */
   readonly isCut?: boolean | undefined;
 }
 
@@ -69,7 +69,7 @@ export type Elements = Partial<Record<SetName, SetElement[]>>;
 /** The chains that a whole table has, each with rules. */
 export const CHAINS = [
   ...["guard", "prerouting", "output", "postrouting", "sending", "forward"],
-  ...["only_allowed", "published", "directly", "leaving_closed", "entering", "midstream"],
+  ...["severed", "only_allowed", "published", "directly", "leaving_closed", "entering", "midstream"],
 ];
 
 const pad = (value: number, bytes: number): number[] => (bytes === 1 ? [value, 0, 0, 0] : [value >> 8, value & 255, 0, 0]);
@@ -116,8 +116,8 @@ export function forwardElements(forwards: readonly PortForward[], family: Family
     i += run;
   }
   pushGuards(out, own);
-  for (const { containerIp, containerPort, isCut } of all) {
-    if (isCut) out.cut.push({ key: Uint8Array.from([...bytesOf(containerIp), ...pad(containerPort, 2)]) });
+  for (const { protocol, containerIp, containerPort, isCut } of all) {
+    if (isCut) out.cut.push({ key: addressKey(bytesOf(containerIp), protocol, containerPort) });
   }
   return out;
 }
@@ -236,9 +236,8 @@ export function elementText(set: SetName, { key, keyEnd, data = new Uint8Array(2
     }
     case "guarded":
     case "direct":
-      return place(0);
     case "cut":
-      return `${ip(key)} . ${port(key, size)}`;
+      return place(0);
     case "allowed":
       return `${rangeText(key.subarray(0, size), (keyEnd ?? key).subarray(0, size))} . ${place(size)}`;
     case "own": {
@@ -280,13 +279,14 @@ const INTERVAL = "\t\tflags interval\n";
  * map port_ranges   address . protocol . port  → container          intervals that keep the port's number
  * set guarded, allowed    published ports with a list of sources, and the sources
  * set direct              container ports that are reached without translation (gateway mode routed)
- * set cut                 container . port that was published once
+ * set cut                 container . protocol . port that was published once
  * set bridges             our bridges; own: with their subnets; talking: a bridge with itself, where its containers may talk
  * set closed              internal networks; unprotected, routed: gateway modes
  * set masqueraded         bridges that go out with the host's address; map translated: with this one
  * chain guard       what route_localnet on a bridge would open: the host's 127.0.0.0/8; and the host's addresses for internal networks
  * chain prerouting, output   arriving and the host's own connections → container
  * chain postrouting          the host's address where an answer could not come back otherwise
+ * chain severed     a UDP server that speaks to clients which were cut: with its port kept, their answers would come in again
  * chain forward              who reaches a container; says nothing about traffic of other interfaces
  * chain sending              what the host itself sends to containers
  * chain midstream            a packet from the middle of a connection that the kernel doesn't know, or has been told to forget: it would
@@ -337,7 +337,7 @@ export function renderTable(
     set("guarded", place),
     set("allowed", `${address} . ${place}`, INTERVAL),
     set("direct", place),
-    set("cut", `${address} . inet_service`),
+    set("cut", place),
     set("bridges", "ifname"),
     set("own", `ifname . ${address}`, INTERVAL),
     set("talking", "ifname . ifname"),
@@ -363,8 +363,14 @@ export function renderTable(
       ...(family === 4 ? ["oifname @bridges ip saddr 127.0.0.0/8 ct status dnat masquerade"] : []),
       // a container of another network is seen by its own address
       "oifname @bridges ct status dnat return",
+      `meta l4proto udp ${ip} saddr . meta l4proto . th sport @cut jump severed`,
       `snat to iifname map @translated`,
       "iifname @masqueraded masquerade",
+    ]),
+    chain("severed", "", [
+      `${ip} daddr . ${ip} saddr . meta l4proto . th sport @allowed return`,
+      `meta l4proto udp snat ${ip} to iifname map @translated:1024-65535 random`,
+      "meta l4proto udp iifname @masqueraded masquerade to :1024-65535 random",
     ]),
     chain("only_allowed", "", [`${ip} saddr . ${to} @allowed accept`, "drop"]),
     chain("published", "", [`${to} @guarded goto only_allowed`, "accept"]),
@@ -379,7 +385,7 @@ export function renderTable(
       "oifname @routed goto directly",
       "drop",
     ]),
-    chain("midstream", "", [`${ip} saddr . tcp sport @cut reject with tcp reset`, `${ip} daddr . tcp dport @cut reject with tcp reset`]),
+    chain("midstream", "", [`${ip} saddr . meta l4proto . th sport @cut reject with tcp reset`, `${to} @cut reject with tcp reset`]),
     chain("sending", "filter hook output priority 0", [midstream]),
     chain("forward", "filter hook forward priority 0", [
       midstream,

@@ -62,6 +62,7 @@ describe("renderTable()", () => {
     forward(8080, 80, { hostIp: "::", containerIp: "fd00::2", isDirect: true }),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(2905, 2906, { protocol: "sctp", containerIp })),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(0, 443, { containerIp, isCut: true })),
+    ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(0, 443, { protocol: "udp", containerIp, isCut: true })),
   ];
 
   test.each([

@@ -162,7 +162,7 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
     lab.abandon(n);
     const later = await lab.networking({ db });
     later.adopt(new Map([["a", pid]]));
-    expect(table()).toMatch(/set cut \{[^}]*elements = \{ 10\.94\.0\.\d+ \. 80 \}/s);
+    expect(table()).toMatch(/set cut \{[^}]*elements = \{ 10\.94\.0\.\d+ \. tcp \. 80 \}/s);
     later.release("a");
     expect(table()).not.toMatch(/set cut \{[^}]*elements/s);
   });
@@ -188,6 +188,31 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
     }
     const speaking = await lab.hold({ netns: lab.outside, host: HOST, port: 8080 }, true);
     expect(await Promise.race([speaking(), Bun.sleep(100).then(() => "goes on")])).toBe("goes on");
+  });
+
+  test("a UDP server that goes on speaking doesn't let clients in again that were cut, also by the number that its port had", async () => {
+    const n = await lab.networking();
+    const six = await bridge(n, "six", { subnets: ["10.94.0.0/24", "fd94::/64"] });
+    const a = await take(n, "a", ports({ "5000/udp": "5000" }), [six]);
+    await lab.push(a.netnsPath, 5000);
+    const [one, other, sixth] = await Promise.all([
+      lab.chat({ netns: lab.outside, host: HOST, port: 5000, from: OUTSIDE }),
+      lab.chat({ netns: lab.outside, host: HOST, port: 5000, from: OTHER }),
+      lab.chat({ netns: lab.outside, host: HOST6, port: 5000, from: OUTSIDE6 }),
+    ]);
+    const heard = () => Promise.all([one(), other(), sixth()]);
+    await heard();
+    expect(await heard()).toEqual([true, true, true]);
+    change(n, "a", { remove: [5000] });
+    expect(await heard()).toEqual([false, false, false]);
+    expect(table()).toMatch(/set cut \{[^}]*elements = \{ 10\.94\.0\.\d+ \. udp \. 5000 \}/s);
+    change(n, "a", { add: { "5000/udp": "5000" }, allow: { "5000/udp": [`${OTHER}/32`] } });
+    expect(await heard()).toEqual([false, true, false]);
+    change(n, "a", { remove: [5000], add: { "5000/udp": "5000" }, allow: { "5000/udp": [`${OUTSIDE}/32`, `${OUTSIDE6}/128`] } });
+    expect(await heard()).toEqual([true, false, true]);
+    change(n, "a", { remove: [5000], add: { "5000/udp": "5000" } });
+    expect(await heard()).toEqual([true, true, true]);
+    expect(table()).not.toMatch(/set cut \{[^}]*elements/s);
   });
 
   test("SCTP is led by the kernel alone: to a container without IPv6 no IPv6 is, and nothing says so", async () => {

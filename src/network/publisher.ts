@@ -1,5 +1,5 @@
 import { DhowError, type Logger } from "../lib/mod.ts";
-import { flushFlowsTo, type NetlinkSocket } from "../linux/mod.ts";
+import { flushFlowsFrom, flushFlowsTo, type NetlinkSocket } from "../linux/mod.ts";
 import type { Firewall } from "./firewall.ts";
 import { type PortForward, protocolNumber } from "./firewall-table.ts";
 import { ipBytes, parseIp } from "./ip.ts";
@@ -21,14 +21,19 @@ type StoredLease = Omit<PortLease, "socket">;
 export interface StoredPorts {
   readonly published: readonly { readonly request: PortRequest; readonly leases: readonly StoredLease[] }[];
   readonly exposed: readonly string[];
-  readonly cut?: readonly number[] | undefined;
+  readonly cut?: readonly CutPort[] | undefined;
+}
+
+/** A port of the container that connections were cut from: none of them goes on, whatever is sent. */
+export interface CutPort {
+  readonly protocol: "tcp" | "udp";
+  readonly containerPort: number;
 }
 
 interface Held {
   readonly published: readonly PublishedPort[];
   readonly exposed: readonly string[];
-  /** TCP ports of the container that connections were cut from: none of them goes on, whatever is sent. */
-  readonly cut: readonly number[];
+  readonly cut: readonly CutPort[];
   readonly target: PortTarget | undefined;
 }
 
@@ -99,7 +104,8 @@ export class Publisher {
         undo.push(() => this.#free(leasesOf(more)));
         added = [...first, ...more];
       }
-      this.#hold(containerId, before, { ...before, exposed, published: [...kept, ...added], cut: cutPorts(before, gone) }, commit);
+      const published = [...kept, ...added];
+      this.#hold(containerId, before, { ...before, exposed, published, cut: cutPorts(before, gone, published) }, commit);
     } catch (error) {
       for (const step of undo.toReversed()) step();
       throw error;
@@ -113,7 +119,7 @@ export class Publisher {
     const before = this.#held.get(containerId);
     if (before === undefined) return;
     const gone = leasesOf(before.published);
-    const cut = cutPorts(before, gone);
+    const cut = cutPorts(before, gone, before.published);
     if (target !== undefined && before.target !== undefined && isAlike(target, before.target)) {
       this.#swap(containerId, before, { ...before, cut, target });
       return;
@@ -183,8 +189,8 @@ export class Publisher {
 
   /** A flow that began before the port was published would go on without it. */
   #flush(forwards: readonly PortForward[]): void {
-    for (const { protocol, containerIp, hostPort, isDirect } of forwards) {
-      if (protocol !== "udp" || isDirect) continue;
+    for (const { protocol, containerIp, hostPort, isDirect, isCut } of forwards) {
+      if (protocol !== "udp" || isDirect || isCut) continue;
       flushFlowsTo(this.#deps.netfilter, { family: familyOf(containerIp), protocol: protocolNumber(protocol), destinationPort: hostPort });
     }
   }
@@ -198,6 +204,10 @@ export class Publisher {
         destinationPort: isDirect ? containerPort : hostPort,
         answeredBy: ipBytes(parseIp(containerIp)),
       });
+      if (protocol !== "udp") continue;
+      // those that the server itself began, after the clients' own had been forgotten
+      const address = ipBytes(parseIp(containerIp));
+      flushFlowsFrom(this.#deps.netfilter, { protocol: protocolNumber(protocol), sourcePort: containerPort, begunBy: address });
     }
   }
 
@@ -299,15 +309,22 @@ function leasesOf(published: readonly PublishedPort[]): PortLease[] {
   return published.flatMap(({ leases }) => leases);
 }
 
-/** What was cut, with what is now. */
-function cutPorts({ cut }: Held, gone: readonly PortLease[]): number[] {
-  return [...new Set([...cut, ...gone.flatMap(({ protocol, containerPort }) => (protocol === "tcp" ? containerPort : []))])];
+/**
+ * What was cut, with what is now. A UDP port that everybody may use has nobody to be kept away: who was cut begins anew by what he sends next.
+ */
+function cutPorts({ cut }: Held, gone: readonly PortLease[], published: readonly PublishedPort[]): CutPort[] {
+  const all = [...cut, ...gone].flatMap(({ protocol, containerPort }) => (protocol === "sctp" ? [] : { protocol, containerPort }));
+  const isOpen = ({ protocol, containerPort }: CutPort): boolean =>
+    protocol === "udp" &&
+    published.some(({ request }) => request.protocol === "udp" && request.containerPort === containerPort && request.allow === undefined);
+  const cutNow = all.filter((port) => !isOpen(port));
+  return [...new Map(cutNow.map((port) => [`${port.containerPort}/${port.protocol}`, port])).values()];
 }
 
 function forwardsOfAll({ published, cut, target }: Held): PortForward[] {
   const addresses = [target?.ipv4, target?.ipv6].flatMap((address) => address ?? []);
   const ended = addresses.flatMap((containerIp) =>
-    cut.map((containerPort) => ({ protocol: "tcp", hostIp: "", hostPort: 0, containerIp, containerPort, isCut: true }) as const),
+    cut.map((port) => ({ ...port, hostIp: "", hostPort: 0, containerIp, isCut: true }) as const),
   );
   return [...forwardsOf({ leases: leasesOf(published), target }), ...ended];
 }

@@ -5,7 +5,7 @@ import type { RefusedName } from "./egress/refused.ts";
 import type { Family } from "./ip.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortSpecs } from "./port-specs.ts";
-import type { BoundPorts, StoredPorts } from "./publisher.ts";
+import type { BoundPorts, CutPort, StoredPorts } from "./publisher.ts";
 
 /** What a container wants of one network. */
 export interface EndpointWish {
@@ -89,8 +89,9 @@ export interface StoredEndpoint {
   readonly wish?: EndpointWish | undefined;
 }
 
-/** A sandbox in the form of its row. `leases` and `shown` are as the first versions kept the ports. */
-export interface StoredSandbox extends Partial<StoredPorts> {
+/** A sandbox in the form of its row. `leases`, `shown` and numbers in `cut` (of TCP) are as the first versions kept the ports. */
+export interface StoredSandbox extends Partial<Omit<StoredPorts, "cut">> {
+  readonly cut?: readonly (CutPort | number)[] | undefined;
   readonly leases?: StoredPorts["published"][number]["leases"] | undefined;
   readonly shown?: BoundPorts | undefined;
   readonly containerName?: string | undefined;
@@ -109,14 +110,15 @@ export interface HeldEndpoint {
 }
 
 /** The ports of a row, of whatever version. */
-export function storedPorts({ published, leases = [], exposed, shown = {}, cut }: StoredSandbox): StoredPorts {
+export function storedPorts({ published, leases = [], exposed, shown = {}, cut = [] }: StoredSandbox): StoredPorts {
   const alone = leases.map((lease) => ({
     request: { ...lease, hostIp: isAny(lease.hostIp) ? "" : lease.hostIp, hostPortEnd: lease.hostPort },
     leases: [lease],
   }));
-  return { published: published ?? alone, exposed: exposed ?? Object.keys(shown), cut };
+  return { published: published ?? alone, exposed: exposed ?? Object.keys(shown), cut: cut.map(cutPort) };
 }
 
+const cutPort = (port: CutPort | number): CutPort => (typeof port === "number" ? { protocol: "tcp", containerPort: port } : port);
 const isAny = (ip: string): boolean => ip === "0.0.0.0" || ip === "::";
 
 /** Addresses that an endpoint has, as text. */

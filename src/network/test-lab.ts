@@ -229,6 +229,40 @@ export class Lab {
     return line;
   }
 
+  /** Starts a UDP server that, once somebody has said something to it, speaks to him all the time. */
+  async push(netns: string, port: number): Promise<void> {
+    const code = `
+      const u = require("node:dgram").createSocket("udp6");
+      const known = new Map();
+      u.on("message", (_, from) => known.set(from.address + " " + from.port, from));
+      u.on("error", () => {});
+      setInterval(() => { for (const { address, port } of known.values()) u.send("x", port, address, () => {}); }, 5);
+      u.bind(${port}, "::", () => console.log("ready"));`;
+    expect(await this.#lines([...inside(netns), process.execPath, "-e", code])()).toBe("ready");
+  }
+
+  /** Speaks to a UDP server all the time. What it returns tells whether the server has been heard in the tenth of a second before. */
+  async chat({ netns, host, port, from }: Question): Promise<() => Promise<boolean>> {
+    const code = `
+      const u = require("node:dgram").createSocket("${host.includes(":") ? "udp6" : "udp4"}");
+      let got = 0;
+      u.on("message", () => got++);
+      u.on("error", () => {});
+      u.bind(0, ${JSON.stringify(from)}, () => u.connect(${port}, "${host}", () => setInterval(() => u.send("x", () => {}), 5)));
+      setInterval(() => { console.log(got > 0); got = 0; }, 100);`;
+    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
+    this.#children.push(child);
+    let lines: string[] = [];
+    const seen = new WritableStream<Uint8Array>({ write: (chunk) => void lines.push(...Buffer.from(chunk).toString().trim().split("\n")) });
+    void child.stdout.pipeTo(seen);
+    return async () => {
+      lines = [];
+      // the first of them is of the time before, too
+      while (lines.length < 2) await Bun.sleep(10);
+      return lines[1] === "true";
+    };
+  }
+
   /** Starts a program; returns what reads the next line that it prints. */
   #lines(command: readonly string[]): () => Promise<string> {
     const child = Bun.spawn([...command], { stdout: "pipe", stderr: "inherit" });

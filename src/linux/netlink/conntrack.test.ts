@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 
 const SCRIPT = `
-  import { deleteListedFlows, flushFlowsOf, flushFlowsTo } from ${JSON.stringify(join(import.meta.dir, "conntrack.ts"))};
+  import { deleteListedFlows, flushFlowsFrom, flushFlowsOf, flushFlowsTo } from ${JSON.stringify(join(import.meta.dir, "conntrack.ts"))};
   import { NETLINK, NetlinkSocket } from ${JSON.stringify(join(import.meta.dir, "socket.ts"))};
   import { createSocket } from "node:dgram";
   const nft = Bun.spawnSync(["nft", "add table ip t; add chain ip t o { type filter hook output priority 0; }; add rule ip t o ct state new accept"]);
@@ -34,6 +34,10 @@ const SCRIPT = `
     () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002, answeredBy: at(3) }),
     () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002, answeredBy: at(2) }),
     () => flushFlowsTo(socket, { family: 4, protocol: 17, destinationPort: 7002 }),
+    () => deleteListedFlows(socket, { protocol: 17, sourcePort: client.address().port, begunBy: at(1) }),
+    () => deleteListedFlows(socket, { protocol: 17, sourcePort: 7001, begunBy: at(1) }),
+    () => flushFlowsFrom(socket, { protocol: 17, sourcePort: client.address().port, begunBy: at(2) }),
+    () => flushFlowsFrom(socket, { protocol: 17, sourcePort: client.address().port, begunBy: at(1) }),
     () => flushFlowsOf(socket, at(2), "reply"),
     () => flushFlowsOf(socket, at(1), "either"),
     () => flushFlowsOf(socket, at(9), "either"),
@@ -66,6 +70,8 @@ const SCRIPT = `
     () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7001, answeredBy: atSix(3) }),
     () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7001, answeredBy: atSix(2) }),
     () => flushFlowsTo(socket, { family: 6, protocol: 17, destinationPort: 7002 }),
+    () => flushFlowsFrom(socket, { protocol: 17, sourcePort: six.address().port, begunBy: atSix(2) }),
+    () => flushFlowsFrom(socket, { protocol: 17, sourcePort: six.address().port, begunBy: Uint8Array.from([...new Array(15).fill(0), 1]) }),
   ]) {
     for (const [last, port] of [[2, 7001], [2, 7002], [3, 7002]]) await sendSix(last, port);
     const before = flowsSix();
@@ -80,5 +86,7 @@ test.skipIf(process.getuid?.() !== 0)("tracked flows are forgotten at once and o
   // a network namespace of its own, with everything that the kernel tracks in it
   const { stdout, stderr } = Bun.spawnSync(["unshare", "-n", process.execPath, "-e", SCRIPT]);
   expect(stderr.toString()).toBe("");
-  expect(stdout.toString()).toBe("2>1 2>0 2>0 2>2 2>1 2>2 2>2 2>1 2>1 2>0 2>0 2>2 3>1 3>3 3>0 3>2 3>0 3>3 3>2 3>1\n");
+  expect(stdout.toString()).toBe(
+    "2>1 2>0 2>0 2>2 2>1 2>2 2>2 2>1 2>1 2>0 2>2 2>2 2>0 2>0 2>0 2>2 3>1 3>3 3>0 3>2 3>0 3>3 3>2 3>1 3>3 3>0\n",
+  );
 });

@@ -11,10 +11,11 @@ const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
 const CTA_IP_V6_SRC = 3;
 const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
-const FILTER = { IP_SRC: 1 << 0, PROTO_NUM: 1 << 3, PROTO_DST_PORT: 1 << 5 } as const;
+const FILTER = { IP_SRC: 1 << 0, PROTO_NUM: 1 << 3, PROTO_SRC_PORT: 1 << 4, PROTO_DST_PORT: 1 << 5 } as const;
 const EINVAL = 22;
 const ENOENT = 2;
 const NFGEN_LENGTH = 4;
@@ -28,8 +29,15 @@ export interface FlowDestination {
   readonly answeredBy?: Uint8Array | undefined;
 }
 
-/** Which flows: what one side of them has as its sender (four or sixteen bytes in network order), or where they went. */
-export type FlowMatch = { readonly side: "origin" | "reply" | "either"; readonly address: Uint8Array } | FlowDestination;
+/** Where flows came from: who began them (four or sixteen bytes in network order), by which port of an IP protocol. */
+export interface FlowSource {
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly begunBy: Uint8Array;
+}
+
+/** Which flows: what one side of them has as its sender (four or sixteen bytes in network order), where they went, or came from. */
+export type FlowMatch = { readonly side: "origin" | "reply" | "either"; readonly address: Uint8Array } | FlowDestination | FlowSource;
 
 /** Forgets tracked flows that `address` answers, those that it has begun ("origin"), or both. @throws {NetlinkError} */
 export function flushFlowsOf(socket: NetlinkSocket, address: Uint8Array, side: "origin" | "reply" | "either"): void {
@@ -43,9 +51,14 @@ export function flushFlowsTo(socket: NetlinkSocket, destination: FlowDestination
   flush(socket, destination);
 }
 
+/** Forgets tracked flows that somebody has begun by a port. @throws {NetlinkError} */
+export function flushFlowsFrom(socket: NetlinkSocket, source: FlowSource): void {
+  flush(socket, source);
+}
+
 function familyOf(match: FlowMatch): number {
-  const isV6 = "address" in match ? match.address.length === 16 : match.family === 6;
-  return isV6 ? AF_INET6 : AF_INET;
+  if ("family" in match) return match.family === 6 ? AF_INET6 : AF_INET;
+  return addressOf(match)?.length === IPV6_BYTES ? AF_INET6 : AF_INET;
 }
 
 /** In one message where the kernel can do that (Linux 6.8), else flow by flow. */
@@ -63,7 +76,8 @@ function flush(socket: NetlinkSocket, match: FlowMatch): void {
 }
 
 function addressOf(match: FlowMatch): Uint8Array | undefined {
-  return "address" in match ? match.address : match.answeredBy;
+  if ("address" in match) return match.address;
+  return "begunBy" in match ? match.begunBy : match.answeredBy;
 }
 
 /**
@@ -73,11 +87,19 @@ function addressOf(match: FlowMatch): Uint8Array | undefined {
 function writeMatch(w: MessageWriter, match: FlowMatch): void {
   w.u8(familyOf(match)).u8(1).u16be(0);
   const isV6 = addressOf(match)?.length === IPV6_BYTES;
-  if ("address" in match && isV6) return;
+  if (isV6 && !("family" in match)) return;
   if ("address" in match) {
     const isOrigin = match.side === "origin";
     writeSender(w, isOrigin ? CTA.TUPLE_ORIG : CTA.TUPLE_REPLY, match.address);
     writeFilter(w, isOrigin ? FILTER.IP_SRC : 0, isOrigin ? 0 : FILTER.IP_SRC);
+    return;
+  }
+  if ("begunBy" in match) {
+    w.nest(CTA.TUPLE_ORIG, () => {
+      writeIp(w, match.begunBy);
+      w.nest(CTA_TUPLE_PROTO, () => w.attrU8(CTA_PROTO_NUM, match.protocol).attrU16be(CTA_PROTO_SRC_PORT, match.sourcePort));
+    });
+    writeFilter(w, FILTER.IP_SRC | FILTER.PROTO_NUM | FILTER.PROTO_SRC_PORT, 0);
     return;
   }
   const answeredBy = isV6 ? undefined : match.answeredBy;
@@ -89,7 +111,11 @@ function writeMatch(w: MessageWriter, match: FlowMatch): void {
 }
 
 function writeSender(w: MessageWriter, tuple: number, address: Uint8Array): void {
-  w.nest(tuple, () => w.nest(CTA_TUPLE_IP, () => w.attr(address.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, address)));
+  w.nest(tuple, () => writeIp(w, address));
+}
+
+function writeIp(w: MessageWriter, source: Uint8Array): void {
+  w.nest(CTA_TUPLE_IP, () => w.attr(source.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source));
 }
 
 function writeFilter(w: MessageWriter, orig: number, reply: number): void {
@@ -146,9 +172,12 @@ function isMatch(flow: ReadonlyMap<number, Uint8Array>, match: FlowMatch): boole
     const { side, address } = match;
     return (side !== "reply" && hasSender(CTA.TUPLE_ORIG, address)) || (side !== "origin" && hasSender(CTA.TUPLE_REPLY, address));
   }
-  const { protocol, destinationPort, answeredBy } = match;
   const proto = part(CTA.TUPLE_ORIG, CTA_TUPLE_PROTO);
-  if (readBigEndian(proto.get(CTA_PROTO_NUM)) !== protocol) return false;
+  if (readBigEndian(proto.get(CTA_PROTO_NUM)) !== match.protocol) return false;
+  if ("begunBy" in match) {
+    return readBigEndian(proto.get(CTA_PROTO_SRC_PORT)) === match.sourcePort && hasSender(CTA.TUPLE_ORIG, match.begunBy);
+  }
+  const { destinationPort, answeredBy } = match;
   if (readBigEndian(proto.get(CTA_PROTO_DST_PORT)) !== destinationPort) return false;
   return answeredBy === undefined || hasSender(CTA.TUPLE_REPLY, answeredBy);
 }
