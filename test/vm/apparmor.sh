@@ -1,33 +1,23 @@
 # Runs in the virtual machine, with systemd or without: the default AppArmor profile is in force, and leaves ordinary programs alone.
+. ./prelude.sh
 export DOCKER_HOST=unix:///run/aa.sock
-failed=0 passed=0
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-run() { ./docker run --rm "$@" 2>&1; }
+install_programs
 groupadd --system docker
 profiles=/sys/kernel/security/apparmor/profiles
 
 mv /sbin/apparmor_parser /sbin/apparmor_parser.away
-./dhow daemon -H "$DOCKER_HOST" >/run/aa.out 2>&1 &
-pid=$!
-until [ -S /run/aa.sock ]; do sleep 0.2; done
-if [ -e busybox.tar ]; then ./docker load -q -i busybox.tar >/dev/null; ./docker tag "$(./docker images -q | head -n 1)" busybox
-else ./docker pull -q distro/busybox >/dev/null; ./docker tag distro/busybox busybox; fi
-check "a warning without the parser" "*AppArmor profile could not be loaded*apparmor_parser is not installed*" "$(cat /run/aa.out)"
+start_daemon
+load_busybox
+check "a warning without the parser" "*AppArmor profile could not be loaded*apparmor_parser is not installed*" "$(cat "$log")"
 check "a container without it" "unconfined" "$(run busybox cat /proc/self/attr/current)"
-kill $pid; wait $pid
+end_daemon
 mv /sbin/apparmor_parser.away /sbin/apparmor_parser
 
-./dhow daemon -H "$DOCKER_HOST" >/run/aa.out 2>&1 &
-pid=$!
-until [ -S /run/aa.sock ] && ./docker version >/dev/null 2>&1; do sleep 0.2; done
-check "no warning with it" "" "$(grep -E 'level=(warn|error)' /run/aa.out)"
+: >"$log"
+start_daemon
+check "no warning with it" "" "$(grep -E 'level=(warn|error)' "$log")"
 check "the profile is loaded" "dhow-default (enforce)" "$(grep dhow $profiles)"
-check info "*name=apparmor*" "$(./docker info -f '{{.SecurityOptions}}')"
+check info "*name=apparmor*" "$(docker info -f '{{.SecurityOptions}}')"
 check "the profile of a container" "dhow-default (enforce)" "$(run busybox cat /proc/self/attr/current)"
 check unconfined unconfined "$(run --security-opt apparmor=unconfined busybox cat /proc/self/attr/current)"
 check privileged unconfined "$(run --privileged busybox cat /proc/self/attr/current)"
@@ -68,19 +58,17 @@ check "signals and ptrace inside" "*ok ?*" "$(run busybox sh -c 'sleep 100 & rea
 check "umount" ok "$(run --cap-add SYS_ADMIN --security-opt seccomp=unconfined --tmpfs /t busybox sh -c 'umount /t && echo ok')"
 check "volumes" v "$(run -v vol:/v busybox sh -c 'echo v >/v/f; cat /v/f')"
 check "sockets" pong "$(run busybox sh -c 'mkdir /w; echo pong >/w/p; httpd -p 127.0.0.1:80 -h /w; wget -q -O - http://127.0.0.1/p')"
-./docker run -d --name bb busybox sh -c 'trap "exit 3" TERM; while :; do sleep 1; done' >/dev/null
-check inspect "dhow-default" "$(./docker inspect -f '{{.AppArmorProfile}}' bb)"
-check "an exec's profile" "dhow-default (enforce)" "$(./docker exec bb cat /proc/self/attr/current)"
-check "a privileged exec's profile" "dhow-default (enforce)" "$(./docker exec --privileged bb cat /proc/self/attr/current)"
-check "the host looks in" "/bin/*" "$(readlink /proc/$(./docker inspect -f '{{.State.Pid}}' bb)/exe)"
-./docker stop -t 60 bb >/dev/null
-check "stop reaches it" 3 "$(./docker inspect -f '{{.State.ExitCode}}' bb)"
-./docker rm bb >/dev/null
-./docker create --name cc busybox true >/dev/null
-check "inspect before the first start" "" "$(./docker inspect -f '{{.AppArmorProfile}}' cc)"
-./docker rm cc >/dev/null
-kill $pid; wait $pid
+docker run -d --name bb busybox sh -c 'trap "exit 3" TERM; while :; do sleep 1; done' >/dev/null
+check inspect "dhow-default" "$(docker inspect -f '{{.AppArmorProfile}}' bb)"
+check "an exec's profile" "dhow-default (enforce)" "$(docker exec bb cat /proc/self/attr/current)"
+check "a privileged exec's profile" "dhow-default (enforce)" "$(docker exec --privileged bb cat /proc/self/attr/current)"
+check "the host looks in" "/bin/*" "$(readlink /proc/$(docker inspect -f '{{.State.Pid}}' bb)/exe)"
+docker stop -t 60 bb >/dev/null
+check "stop reaches it" 3 "$(docker inspect -f '{{.State.ExitCode}}' bb)"
+docker rm bb >/dev/null
+docker create --name cc busybox true >/dev/null
+check "inspect before the first start" "" "$(docker inspect -f '{{.AppArmorProfile}}' cc)"
+docker rm cc >/dev/null
+end_daemon
 check "a restart finds the profile" "dhow-default (enforce)" "$(grep dhow $profiles)"
-[ "$failed" = 0 ] || tail -n 20 /run/aa.out
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+finish tail -n 20 "$log"

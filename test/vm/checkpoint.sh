@@ -1,15 +1,7 @@
 # Runs in the virtual machine: checkpoints, on a kernel that Debian's CRIU knows. A crun built with CRIU, named on run.sh's command line,
 # is tried besides runc.
+. ./prelude.sh
 export DOCKER_HOST=unix:///run/dhow.sock
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
 state() { docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$@"; }
 last() { docker logs "$1" | tail -n 1 | cut -d' ' -f2; }
 # goes_on NAME: prints yes when its count has grown
@@ -19,20 +11,13 @@ gaps() { docker logs "$1" | awk '$1 == "count" { if (seen && $2 != want) print w
 # falls NAME: prints yes when its count went back somewhere
 falls() { docker logs "$1" | awk '$1 == "count" { if (seen && $2 + 0 < before) fell = 1; seen = 1; before = $2 + 0 } END { if (fell) print "yes" }'; }
 
-install -m 0755 docker /usr/local/bin/docker
-install -m 0755 dhow /usr/local/bin/dhow
+install_programs
 runtimes=runc
 if [ -e crun ]; then install -m 0755 crun /usr/local/bin/crun; runtimes="runc crun"; fi
-start() {
-  dhow daemon --experimental >>/tmp/log 2>&1 &
-  daemon=$!
-  for turn in $(seq 100); do docker version >/dev/null 2>&1 && return; sleep 0.5; done
-  cat /tmp/log
-}
+start() { start_daemon --experimental; }
 before=$(wc -l </proc/self/mountinfo)
 start
-if [ -e busybox.tar ]; then docker load -q -i busybox.tar >/dev/null; docker tag "$(docker images -q | head -n 1)" busybox
-else docker pull -q distro/busybox >/dev/null; docker tag distro/busybox busybox; fi
+load_busybox
 count='httpd -p 80 -h /data; i=0; while :; do echo count $i; i=$((i + 1)); sleep 0.1; done'
 
 for runtime in $runtimes; do
@@ -132,10 +117,7 @@ done
 title end
 docker volume prune -af >/dev/null
 check "the container's are gone" "" "$(ls /var/lib/dhow/containers)"
-kill $daemon
-wait $daemon 2>/dev/null
+end_daemon
 check "no mount is left" "$before" "$(wc -l </proc/self/mountinfo)"
 check "no process of CRIU is left" "" "$(pgrep criu)"
-[ $failed = 0 ] || grep -v level=info /tmp/log
-echo "$passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish grep -v level=info "$log"

@@ -1,16 +1,7 @@
 # Runs in the virtual machine: dhow as packaging/install.sh installs it, under systemd, with the real docker command line.
+. ./prelude.sh
 export DOCKER_HOST=unix:///run/dhow.sock
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
 groups() { find /sys/fs/cgroup/dhow -mindepth 1 -type d 2>/dev/null | wc -l; }
-run() { docker run --rm "$@" 2>&1; }
 
 title install
 install -D -m 0755 dhow dist/dhow
@@ -22,8 +13,7 @@ check "the socket is there before the daemon" inactive "$(systemctl is-active dh
 check "the first call starts the daemon" "2 overlay2*name=apparmor*name=seccomp*name=cgroupns*" \
   "$(docker info -f '{{.CgroupVersion}} {{.Driver}} {{.SecurityOptions}} {{.Warnings}}')"
 check "nothing to warn of" "" "$(docker info 2>&1 | grep WARNING)"
-if [ -e busybox.tar ]; then docker load -q -i busybox.tar >/dev/null; docker tag "$(docker images -q | head -n 1)" busybox
-else docker pull -q distro/busybox >/dev/null; docker tag distro/busybox busybox; fi
+load_busybox
 
 title run
 check hello hello "$(run busybox echo hello)"
@@ -136,6 +126,4 @@ check "no bridge or link is left" "$interfaces" "$(ls /sys/class/net | wc -l)"
 check "no nft table is left" "" "$(nft list tables)"
 check "no mount is left" "" "$(grep dhow /proc/mounts)"
 check "no process is left" "" "$(ps -eo args= | grep -E '^(/usr/local/bin/dhow|sh -c|/bin/sh -c|crun)')"
-[ "$failed" = 0 ] || journalctl -u dhow -o cat --no-pager | grep level= | tail -n 20
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+finish sh -c 'journalctl -u dhow -o cat --no-pager | grep level= | tail -n 20'

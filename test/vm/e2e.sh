@@ -1,5 +1,6 @@
 # Runs in the virtual machine, under systemd: those of the ordinary tests whose subject is the kernel's, on cgroup v2. Each wait of theirs
 # gets twenty times as long.
+. ./prelude.sh
 install -m 0755 docker /usr/local/bin/docker
 mkdir -p .dhow/test-images
 cp busybox.tar .dhow/test-images/
@@ -15,6 +16,4 @@ count() { printf '%s\n' "$found" | sed -n "s/^ *\([0-9][0-9]*\) $1\$/\1/p" | awk
 passed=$(count pass) failed=$(count fail)
 runs=$(printf '%s\n' "$found" | grep -c '^Ran [0-9]* test')
 if [ "$runs" != 3 ]; then failed=$((failed + 1)); fi
-[ "$failed" = 0 ] || printf '%s\n' "$found"
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+finish printf '%s\n' "$found"

@@ -2,18 +2,8 @@
 #
 #   a 192.0.2.1 ──┐
 #   b 192.0.2.2 ──┴── br0 192.0.2.10, etcd; counts what passes
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
-# until_ok COMMAND…: at last it succeeds
-until_ok() { for turn in $(seq 60); do "$@" >/dev/null 2>&1 && return; sleep 0.3; done; echo "in vain: $*"; }
-install -m 0755 dhow docker /usr/local/bin/
+. ./prelude.sh
+install_programs
 for host in wire a b; do ip netns add $host; ip -n $host link set lo up; done
 ip -n wire link add name br0 type bridge
 ip -n wire address add 192.0.2.10/24 dev br0
@@ -55,12 +45,12 @@ until_ok kv range x
 launch() {
   nsenter --net="/run/netns/$1" dhow daemon -H "unix:///run/$1.sock" --data-root "/root/$1" --exec-root "/run/$1" -p "/run/$1.pid" --bridge "br$1" --bip "10.99.$((0x$1)).1/24" \
     --cluster-store etcd://192.0.2.10:2379 --cluster-advertise "${2:-eth0}" >>"/root/$1.log" 2>&1 &
-  until_ok curl -sf --unix-socket "/run/$1.sock" http://d/_ping
+  until_ok answers "/run/$1.sock"
 }
 # on HOST ARGUMENT…
 on() { local host=$1; shift; docker -H "unix:///run/$host.sock" "$@" 2>&1; }
 launch a; launch b
-for host in a b; do on $host load -q -i busybox.tar >/dev/null; on $host tag "$(on $host images -q | head -n 1)" busybox; done
+for host in a b; do load_busybox -H "unix:///run/$host.sock"; done
 vni() { echo "com.docker.network.driver.overlay.vxlanid_list=$1"; }
 # inside CONTAINER COMMAND…: in its network alone, which is quicker than an exec
 declare -A pid ip
@@ -205,6 +195,4 @@ on a rm -f one >/dev/null; on b rm -f two >/dev/null
 until_ok on a network rm six
 check "the daemons found nothing wrong" "" "$(grep -hE 'level=error' /root/a.log /root/b.log)"
 for host in a b; do kill "$(cat /run/$host.pid)"; done
-[ "$failed" = 0 ] || tail -n 30 /root/a.log /root/b.log
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+finish tail -n 30 /root/a.log /root/b.log

@@ -1,28 +1,13 @@
 # Runs in the virtual machine: volumes on NFS and CIFS servers, ports of SCTP with clients of another host (a network namespace).
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
-run() { docker run --rm "$@" 2>&1; }
-# Waits for what the kernel or the daemon does by itself.
-until_so() { for _ in $(seq 100); do eval "$1" && return; sleep 0.2; done; }
+. ./prelude.sh
 
 title servers
-install -m 0755 dhow docker /usr/local/bin/
+install_programs
 export DOCKER_HOST=unix:///run/p.sock
 data=/var/lib/p
-start() {
-  dhow daemon -H "$DOCKER_HOST" --data-root "$data" --exec-root /run/p -p /run/p.pid --runtime-timeout 15s >>/root/log 2>&1 &
-  until docker version >/dev/null 2>&1; do sleep 0.2; done
-}
+start() { start_daemon --data-root "$data" --exec-root /run/p -p /run/p.pid --runtime-timeout 15s; }
 start
-docker load -q -i busybox.tar >/dev/null
-docker tag "$(docker images -q | head -n 1)" busybox
+load_busybox
 # The host's own address of these servers, which can fall silent.
 ip link add srv type dummy
 ip addr add 192.0.2.1/24 dev srv
@@ -39,11 +24,11 @@ systemctl start nfs-server
 
 title nfs
 nfs() { docker volume create --driver local --opt type="${4:-nfs}" --opt o="addr=$2" --opt device=":$3" "$1" >/dev/null; }
-mounts() { grep -c " $data/volumes/$1/_data " "/proc/$(cat /run/p.pid)/mountinfo"; }
+mounts() { grep -c " $data/volumes/$1/_data " "/proc/$daemon/mountinfo"; }
 nfs v4 192.0.2.1,rw,nfsvers=4 /export/a
 check "version 4: read, written" "hi done *vers=4.*addr=192.0.2.1*" "$(echo $(run -v v4:/v busybox sh -c 'cat /v/hi; echo done | tee /v/made; grep " /v " /proc/mounts'))"
 check "it is on the server" done "$(cat /export/a/made)"
-until_so '[ "$(mounts v4)" = 0 ]'
+until_ok eval '[ "$(mounts v4)" = 0 ]'
 check "nothing is mounted without a container" 0 "$(mounts v4)"
 check "inspect" ":/export/a addr=192.0.2.1,rw,nfsvers=4 nfs $data/volumes/v4/_data local map[]" \
   "$(docker volume inspect -f '{{.Options.device}} {{.Options.o}} {{.Options.type}} {{.Mountpoint}} {{.Scope}} {{.Status}}' v4)"
@@ -82,7 +67,7 @@ docker run -d --name one -v v4:/v busybox sleep 100000 >/dev/null
 docker run -d --name two -v v4:/v:ro busybox sleep 100000 >/dev/null
 check "mounted once for two" 1 "$(mounts v4)"
 check "both see the same" x "$(docker exec one sh -c 'echo x >/v/both'; docker exec two cat /v/both)"
-kill -9 "$(cat /run/p.pid)"
+kill -9 "$daemon"
 start
 check "a killed daemon's mount is there" "1 x" "$(mounts v4) $(docker exec two cat /v/both)"
 docker rm -f one >/dev/null
@@ -90,7 +75,7 @@ sleep 1
 check "the other one has it on" "1 x" "$(mounts v4) $(docker exec two cat /v/both)"
 check "in use" "*volume is in use*" "$(docker volume rm v4 2>&1)"
 docker rm -f two >/dev/null
-until_so '[ "$(mounts v4)" = 0 ]'
+until_ok eval '[ "$(mounts v4)" = 0 ]'
 check "the last one takes it away" 0 "$(mounts v4)"
 
 title "nfs, refused"
@@ -126,35 +111,34 @@ docker exec -d held sh -c 'echo more >/v/more; sync'
 others silent
 docker start later >/root/later 2>&1 &
 starting=$!
-until_so 'pgrep -f internal-mount >/dev/null'
+until_ok eval 'pgrep -f internal-mount >/dev/null'
 check "silent: volume rm" "*volume is in use*" "$(soon docker volume rm v3)"
 check "silent: who waits for a mount is removed" later "$(soon docker rm -f later)"
 wait "$starting"
 check "silent: and told" "*was removed while it started*" "$(cat /root/later)"
-until_so '! pgrep -f internal-mount >/dev/null'
+until_ok eval '! pgrep -f internal-mount >/dev/null'
 check "silent: no mount is left waiting" "0 " "$(mounts v3) $(pgrep -f internal-mount)"
 check "silent: volume rm of its volume" v3 "$(soon docker volume rm v3)"
-kill -9 "$(cat /run/p.pid)"
+kill -9 "$daemon"
 start
 others "after a crash"
-daemon=$(cat /run/p.pid)
 kill "$daemon"
-until_so '! kill -0 "$daemon" 2>/dev/null'
+until_ok eval '! kill -0 "$daemon"'
 check "a stop ends" "" "$(kill -0 "$daemon" 2>&1 | grep -v 'No such process')"
 start
 check "and a start" 1 "$(mounts v4)"
 speak
-until_so '[ "$(cat /export/a/more 2>/dev/null)" = more ]'
+until_ok eval '[ "$(cat /export/a/more 2>/dev/null)" = more ]'
 check "what was written arrives when it is back" more "$(cat /export/a/more)"
 silence
 docker exec -d held sh -c 'echo lost >/v/lost'
 check "silent: rm -f" held "$(soon docker rm -f held)"
-until_so '[ "$(mounts v4)" = 0 ]'
+until_ok eval '[ "$(mounts v4)" = 0 ]'
 check "silent: unmounted" 0 "$(mounts v4)"
 check "silent: volume rm when nobody has it" v4 "$(soon docker volume rm v4)"
 mkdir -p "$data/volumes/near/_data/far"
 speak
-nsenter -t "$(cat /run/p.pid)" -m mount -t nfs4 192.0.2.1:/export/a "$data/volumes/near/_data/far"
+nsenter -t "$daemon" -m mount -t nfs4 192.0.2.1:/export/a "$data/volumes/near/_data/far"
 silence
 check "silent: the size of a volume that has it inside" "near -1B" "$(soon docker system df -v --format '{{range .Volumes}}{{.Name}} {{.Size}}{{end}}')"
 docker rm -f near >/dev/null
@@ -170,7 +154,7 @@ printf '%s\n' '[global]' 'disable netbios = yes' 'smb ports = 445' 'printcap nam
   '[share]' 'path = /share' 'read only = no' >/etc/samba/smb.conf
 printf 'geheim\ngeheim\n' | smbpasswd -s -a me >/dev/null
 smbd -D
-until_so 'ss -ltn | grep -q :445'
+until_ok eval 'ss -ltn | grep -q :445'
 cifs() { docker volume create -o type=cifs -o o="$2" -o device="$3" "$1" >/dev/null; }
 cifs smb addr=192.0.2.1,username=me,password=geheim,vers=3.0,uid=1000,gid=1001,file_mode=0640 //192.0.2.1/share
 check "read, written, with its owner and mode" "smb 1000 1001 640 *vers=3.0*" \
@@ -186,7 +170,7 @@ cifs noshare username=me,password=geheim,vers=3.0 //192.0.2.1/none
 check "no such share" "*: no such file or directory" "$(failure noshare)"
 check "inspect shows options, as docker does" "*password=geheim*" "$(docker volume inspect -f '{{.Options.o}}' smb)"
 docker create --name shown -v smb:/v busybox true >/dev/null
-check "nothing else has the password" "" "$(grep -e geheim -e falsch /root/log; docker inspect shown | grep geheim; docker events --since 1h --until 0s | grep geheim; ps -ef | grep '[g]eheim')"
+check "nothing else has the password" "" "$(grep -e geheim -e falsch "$log"; docker inspect shown | grep geheim; docker events --since 1h --until 0s | grep geheim; ps -ef | grep '[g]eheim')"
 docker rm shown >/dev/null
 check "nothing is mounted in the end" 0 "$(mounts '[a-z0-9]*')"
 
@@ -235,7 +219,7 @@ python="-v /:/host --entrypoint chroot"
 # shellcheck disable=SC2086 # words
 serve() { name=$1; shift; docker run -d --name "$name" $python "$@" busybox /host python3 /root/sctp.py serve 7000 >/dev/null; }
 serve srv -p 7000:7000/sctp -p 7000:7000/tcp -p 7000:7000/udp -p 7101-7103:7000-7002/sctp
-until_so 'here 127.0.0.1 7000 | grep -q hello'
+until_ok eval 'here 127.0.0.1 7000 | grep -q hello'
 check "from another host, whose address is kept" "198.51.100.2 hello" "$(far 198.51.100.1 7000)"
 check "from this one, by each address" "* hello * hello" "$(echo $(here 127.0.0.1 7000) $(here 198.51.100.1 7000))"
 check "a range" "198.51.100.2 hello" "$(far 198.51.100.1 7101)"
@@ -252,8 +236,8 @@ check "audit" "*7000/sctp*" "$(dhow port audit 2>&1)"
 mkfifo /root/go
 far 198.51.100.1 7000 hello /root/go >/root/kept &
 client=$!
-until_so '[ -e /root/go.ready ]'
-kill -9 "$(cat /run/p.pid)"
+until_ok eval '[ -e /root/go.ready ]'
+kill -9 "$daemon"
 check "new ones while the daemon is away" "198.51.100.2 hello" "$(far 198.51.100.1 7000)"
 start
 echo >/root/go
@@ -262,7 +246,7 @@ check "one goes on over a daemon's end" "198.51.100.2 hello 198.51.100.2 again" 
 rm /root/go.ready
 far 198.51.100.1 7000 hello /root/go >/root/kept &
 client=$!
-until_so '[ -e /root/go.ready ]'
+until_ok eval '[ -e /root/go.ready ]'
 dhow update --publish-rm 7000:7000/sctp srv >/dev/null
 echo >/root/go
 wait "$client"
@@ -278,8 +262,6 @@ docker rm -f srv >/dev/null
 check "gone with its container" "failed: *" "$(far 198.51.100.1 7000)"
 
 title end
-check "no complaint" "" "$(grep -E 'level=(warn|error)' /root/log | grep -v -e 'handler returned an error' -e 'group docker not found')"
-kill "$(cat /run/p.pid)"
-[ "$failed" = 0 ] || tail -n 20 /root/log
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+check "no complaint" "" "$(grep -E 'level=(warn|error)' "$log" | grep -v -e 'handler returned an error' -e 'group docker not found')"
+end_daemon
+finish tail -n 20 "$log"

@@ -1,26 +1,15 @@
 # Runs in the virtual machine: sizes of volumes by project quotas of the file system that the data root is on (ext4 here).
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-install -m 0755 dhow docker /usr/local/bin/
+. ./prelude.sh
+install_programs
 modprobe -a loop quota_v2
 truncate -s 400M /root/disk
 mkfs.ext4 -q -O project,quota -E quotatype=prjquota /root/disk
 mkdir /data
 mount -o loop,prjquota /root/disk /data
 export DOCKER_HOST=unix:///run/q.sock
-start() {
-  dhow daemon -H "$DOCKER_HOST" --data-root /data/root --exec-root /run/q -p /run/q.pid --bridge none >>/root/log 2>&1 &
-  until docker version >/dev/null 2>&1; do sleep 1; done
-}
+start() { start_daemon --data-root /data/root --exec-root /run/q -p /run/q.pid --bridge none; }
 start
-docker load -q -i busybox.tar >/dev/null
-docker tag "$(docker images -q | head -n 1)" busybox
+load_busybox
 in_volume() { docker run --rm --net none -v "$1:/v" busybox sh -c "$2" 2>&1; }
 volumes=/data/root/volumes
 project() { lsattr -pd "$volumes/$1/_data" | awk '{ print $1 }'; }
@@ -54,7 +43,7 @@ check "no draft" "" "$(ls "$volumes/.making")"
 was=$(project plain)
 mkdir "$volumes/lost" "$volumes/lost/_data"
 echo 9m >"$volumes/plain/resizing"
-kill -9 "$(cat /run/q.pid)"
+kill -9 "$daemon"
 start
 until [ ! -e "$volumes/plain/resizing" ]; do sleep 1; done
 check "a resize that was cut short is finished" 9m "$(docker volume inspect -f '{{.Options.size}}' plain)"
@@ -64,7 +53,5 @@ docker volume rm small plain twin >/dev/null
 until [ -z "$(ls "$volumes/.removing")" ]; do sleep 1; done
 docker volume create -o size=2m again >/dev/null
 check "the limit of a removed volume is of none" "*[12]" "$(in_volume again "$fill")"
-kill "$(cat /run/q.pid)"
-[ "$failed" = 0 ] || tail -n 20 /root/log
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" = 0 ]
+end_daemon
+finish tail -n 20 "$log"

@@ -49,6 +49,7 @@ trap 'exit 130' INT TERM HUP
 files=$work/files
 mkdir "$files"
 cp "$script" "$files/script"
+ln -s "$here/prelude.sh" "$files/prelude.sh"
 ln -s "$binary" "$files/dhow"
 ln -s "$(sh "$home/scripts/docker-cli.sh")/docker" "$files/docker"
 ln -s "$home/packaging" "$files/packaging"

@@ -1,30 +1,14 @@
 # Runs in the virtual machine: user and time namespaces with cgroup v2, systemd's shared mounts and Linux 6.1.
+. ./prelude.sh
 export DOCKER_HOST=unix:///run/dhow.sock
-failed=0 passed=0
-# check NAME WANTED FOUND: WANTED is a pattern of the shell
-check() {
-  case $3 in
-    $2) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)); printf 'FAILED %s\n  wanted: %s\n  found:  %s\n' "$1" "$2" "$3" ;;
-  esac
-}
-title() { printf '== %s (%s s)\n' "$1" "$(cut -d. -f1 /proc/uptime)"; }
-run() { docker run --rm "$@" 2>&1; }
 auto() { run --label dhow.userns=auto "$@"; }
 
 title start
-install -m 0755 docker /usr/local/bin/docker
-install -m 0755 dhow /usr/local/bin/dhow
-start() {
-  dhow daemon --userns-remap=default --userns-pool=2000000000:200000 >>/tmp/log 2>&1 &
-  daemon=$!
-  for turn in $(seq 100); do docker version >/dev/null 2>&1 && return; sleep 0.5; done
-  cat /tmp/log
-}
+install_programs
+start() { start_daemon --userns-remap=default --userns-pool=2000000000:200000; }
 before=$(wc -l </proc/self/mountinfo)
 start
-if [ -e busybox.tar ]; then docker load -q -i busybox.tar >/dev/null; docker tag "$(docker images -q | head -n 1)" busybox
-else docker pull -q distro/busybox >/dev/null; docker tag distro/busybox busybox; fi
+load_busybox
 range=$(sed -n 's/^dockremap:\([0-9]*\):\([0-9]*\)$/\1 \2/p' /etc/subuid)
 check "dockremap has ids" "* 65536" "$range"
 check "info" "*name=userns*" "$(docker info -f '{{.SecurityOptions}}')"
@@ -59,9 +43,6 @@ docker rm -f kept >/dev/null
 
 title end
 check "the null device is the host's" "0:0" "$(stat -c %u:%g /dev/null)"
-kill $daemon
-wait $daemon 2>/dev/null
+end_daemon
 check "no mount is left" "$before" "$(wc -l </proc/self/mountinfo)"
-[ $failed = 0 ] || tail -n 20 /tmp/log
-echo "$passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish tail -n 20 "$log"
