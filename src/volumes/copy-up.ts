@@ -61,6 +61,7 @@ import {
   utimensat,
 } from "../linux/mod.ts";
 import type { ContainerMount } from "./plan.ts";
+import { useVolumes } from "./resolve.ts";
 import type { Volumes } from "./volumes.ts";
 
 const SLICE_MS = 10;
@@ -321,18 +322,21 @@ export async function copyDirectory(from: string, to: string, options: CopyOptio
 /** Fills a volume at `path` with what is at `destination` in a root file system. */
 export type FillVolume = (rootfs: string, destination: string, path: string, volume: string) => Promise<void>;
 
-/** Fills the container's new volumes from its root file system; once, before its first start. @throws invalid */
+/**
+ * Fills the container's new volumes from its root file system; once, before its first start. Volumes are waited for until `signal` is
+ * aborted; a copy that has begun is finished. @throws invalid, the signal's reason
+ */
 export async function populateVolumes(
   rootfs: string,
   mounts: readonly ContainerMount[],
-  { volumes, fill }: { readonly volumes: Volumes; readonly fill: FillVolume },
+  { volumes, fill, signal }: { readonly volumes: Volumes; readonly fill: FillVolume; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   for (const m of mounts) {
     if (m.kind !== "volume" || !m.copiesUp) continue;
     const user = `copy-up-${randomId()}`;
-    const path = await volumes.use(m.volume, user);
+    const paths = await useVolumes([m], user, volumes, signal);
     try {
-      await fill(rootfs, m.destination, path, m.volume);
+      await fill(rootfs, m.destination, paths.get(m.volume) ?? "", m.volume);
     } finally {
       await volumes.release(m.volume, user);
     }

@@ -148,9 +148,12 @@ export class ContainerLifecycle implements ContainerLifecycleApi {
     });
   }
 
-  start(ref: string, { checkpoint: id = "", checkpointDir: dir }: StartOptions = {}): Promise<void> {
+  start(ref: string, { checkpoint: id = "", checkpointDir: dir, signal }: StartOptions = {}): Promise<void> {
     if (id !== "") checkCheckpointId(id);
-    return this.#locked(ref, (c) => startContainer(this.#deps, c, id === "" ? undefined : checkpointDir(this.#deps, c, ref, { id, dir })));
+    return this.#locked(ref, (c) => {
+      const checkpoint = id === "" ? undefined : checkpointDir(this.#deps, c, ref, { id, dir });
+      return startContainer(this.#deps, c, { checkpoint, signal });
+    });
   }
 
   stop(ref: string, options: StopOptions): Promise<void> {

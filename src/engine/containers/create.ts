@@ -67,7 +67,7 @@ export async function createContainer(
   const { store } = deps;
   deps.warmer.touch();
   const asked = request.HostConfig ?? {};
-  await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs });
+  await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs, signal: options.signal });
   const id = randomId();
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
   checkRequest(deps, request, asked);
@@ -106,6 +106,7 @@ export async function createContainer(
       timeOffsets,
       extensions,
       idmaps: parseIdmapLabel(request.Labels?.[IDMAP_LABEL] ?? ""),
+      signal: options.signal,
     });
     emitContainer(deps.emit, "create", container);
     const warnings = [...checked.warnings, ...clampWarnings(hostConfig, deps.facts), ...allowWarnings(extensions, published)];
@@ -244,6 +245,7 @@ interface Parts {
   readonly timeOffsets: TimeOffsets | undefined;
   readonly extensions: NetworkExtensions | undefined;
   readonly idmaps: ReadonlyMap<string, string>;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
@@ -270,7 +272,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   const filled = plan.mounts.filter((m) => m.kind === "volume" && m.copiesUp);
   const isNew = (name: string): boolean => plan.created.some((volume) => volume.name === name);
   for (const { volume } of filled) if (!isNew(volume)) noteFilling(dir, volume);
-  if (filled.length > 0) await populate(deps, id, filled);
+  if (filled.length > 0) await populate(deps, id, filled, parts.signal);
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const container: Container = {
     id,
@@ -318,10 +320,15 @@ async function openImage(
   return { reference, key, topLayer, path: deps.snapshots.paths(key).rootfs };
 }
 
-async function populate(deps: ContainerDeps, id: string, mounts: readonly ContainerMount[]): Promise<void> {
+async function populate(
+  deps: ContainerDeps,
+  id: string,
+  mounts: readonly ContainerMount[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const rootfs = deps.snapshots.mount(id);
   try {
-    await populateVolumes(rootfs, mounts, { volumes: deps.volumes, fill: (...asked) => fillVolume(deps, asked) });
+    await populateVolumes(rootfs, mounts, { volumes: deps.volumes, fill: (...asked) => fillVolume(deps, asked), signal });
   } finally {
     deps.snapshots.unmount(id);
   }

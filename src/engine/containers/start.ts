@@ -43,11 +43,19 @@ export function cgroupPath(deps: ContainerDeps, container: Container): string {
   return cgroupsPathFor(container.id, { daemonId, parent: container.spec.hostConfig.CgroupParent, daemonParent: cgroupParent });
 }
 
+/** How a container is started. */
+export interface Launch {
+  /** The directory of a checkpoint to go on from. */
+  readonly checkpoint?: string | undefined;
+  /** Who asked for it went away: nothing is waited for any longer. What is under way by then goes on. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * POST /containers/{id}/start, under the container's lock; `checkpoint` is the directory of one to go on from.
+ * POST /containers/{id}/start, under the container's lock.
  * @throws notModified, conflict, invalid in docker's words
  */
-export async function startContainer(deps: ContainerDeps, container: Container, checkpoint?: string): Promise<void> {
+export async function startContainer(deps: ContainerDeps, container: Container, how: Launch = {}): Promise<void> {
   const { state } = container;
   if (state.status === "paused") throw new DhowError("conflict", "cannot start a paused container, try unpause instead");
   if (isRunning(state)) throw new DhowError("notModified", `container ${container.id} is already running`);
@@ -58,11 +66,11 @@ export async function startContainer(deps: ContainerDeps, container: Container, 
   clearTimeout(live.restartTimer);
   live.restartTimer = undefined;
   deps.store.update(container, { hasBeenManuallyStopped: false, restartCount: 0 });
-  await launch(deps, container, checkpoint);
+  await launch(deps, container, how);
 }
 
 /** Starts the container's process; what fails is rolled back and noted in its state. */
-export async function launch(deps: ContainerDeps, container: Container, checkpoint?: string): Promise<void> {
+export async function launch(deps: ContainerDeps, container: Container, how: Launch = {}): Promise<void> {
   deps.warmer.touch();
   if (isDigest(container.spec.imageId)) deps.images.noteUse(container.spec.imageId);
   const live = deps.live.of(container);
@@ -74,18 +82,19 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   live.task = undefined;
   live.starting = new AbortController();
   const { signal } = live.starting;
+  const waiting = how.signal === undefined ? signal : AbortSignal.any([signal, leaving(how.signal)]);
   try {
     const ready = prepareLog(live);
     if (ready !== undefined) await ready;
-    const answer = sourcesAnswer(deps, container, signal);
+    const answer = sourcesAnswer(deps, container, waiting);
     if (answer !== undefined) await answer;
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const using = useVolumes(container.spec.mounts, container.id, deps.volumes, signal);
+    const using = useVolumes(container.spec.mounts, container.id, deps.volumes, waiting);
     const paths = using instanceof Promise ? await using : using;
     undo.defer(() => releaseMounts(container.spec.mounts, container.id, deps.volumes));
-    const volumesAnswer = foreignVolumesAnswer(deps, paths, signal);
+    const volumesAnswer = foreignVolumesAnswer(deps, paths, waiting);
     if (volumesAnswer !== undefined) await volumesAnswer;
     const { plugged, built, user, netns, releasePins } = await prepare(deps, container, { undo, held, userns, paths });
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
@@ -97,7 +106,7 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
     const { timeOffsets } = container.spec;
     if (timeOffsets !== undefined) checkTimeOffsets(timeOffsets);
     const { owner } = processScope(container, user);
-    const run = { id: container.id, spec, io: live.io, runtime, signal, owner, timeOffsets, netns, checkpoint };
+    const run = { id: container.id, spec, io: live.io, runtime, signal, owner, timeOffsets, netns, checkpoint: how.checkpoint };
     const task = await deps.tasks.run(run);
     undo.defer(() => task.abandon());
     releasePins();
@@ -109,6 +118,15 @@ export async function launch(deps: ContainerDeps, container: Container, checkpoi
   } finally {
     live.starting = undefined;
   }
+}
+
+/** The same signal with a reason that can be told to others: it is what the container's state says then. */
+function leaving(signal: AbortSignal): AbortSignal {
+  const told = new AbortController();
+  const gone = (): void => told.abort(new DhowError("unavailable", "who asked for the start went away while a mount was waited for"));
+  if (signal.aborted) gone();
+  else signal.addEventListener("abort", gone, { once: true });
+  return told.signal;
 }
 
 /** Undefined in most cases, for there is no bind. */

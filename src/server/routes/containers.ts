@@ -59,6 +59,7 @@ export function containerRoutes({
         name: request.query.text("name") || undefined,
         platform: request.atLeast(41) ? request.query.text("platform") || undefined : undefined,
         version: request.version,
+        signal: request.signal,
       });
       return json({ Id: created.Id, Warnings: [...(created.Warnings ?? []), ...warnings] }, 201);
     }),
@@ -94,6 +95,7 @@ export function containerRoutes({
         detachKeys: query.optional("detachKeys"),
         checkpoint: query.optional("checkpoint"),
         checkpointDir: query.optional("checkpoint-dir"),
+        signal: request.signal,
       });
       return noContent;
     }),

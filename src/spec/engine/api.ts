@@ -149,8 +149,8 @@ export interface ContainersApi {
   prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }>;
 }
 
-/** How to start a container. */
-export interface StartOptions {
+/** How to start a container. The client's going away ends it only while a volume or the source of a mount is waited for. */
+export interface StartOptions extends CallOptions {
   readonly detachKeys?: string | undefined;
   /** Its processes go on from there. */
   readonly checkpoint?: string | undefined;

@@ -59,7 +59,8 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     ["df", "internal-volume-files", () => daemon.spawn({}, "system", "df", "-v")],
     ["prune", "internal-volume-files", () => daemon.spawn({}, "volume", "prune", "-f", ...all)],
     ["create", "mount-helper", () => daemon.spawn({}, "create", "--name", "far", "-v", "far:/etc", "busybox", "true")],
-  ])("%s waits, and nobody else does; who goes away leaves nothing", async (verb, helper, begin) => {
+    ["run --rm", "mount-helper", () => daemon.spawn({}, "run", "--rm", "-v", "far:/v:nocopy", "busybox", "true")],
+  ])("%s waits, and nobody else does; who goes away leaves nothing", async (_, helper, begin) => {
     const waiting = begin();
     await untilStuck(helper);
     expect(await daemon.ok("ps", "-q")).toBe("");
@@ -67,14 +68,13 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     expect(waiting.exitCode).toBeNull();
     waiting.kill("SIGKILL");
     await waiting.exited;
-    // the mount of a volume is everybody's: it goes on until it is given up
-    if (verb === "create") return;
     await until("the helper is gone", () => daemon.children(helper).length === 0);
     expect(
       readdirSync(join(daemon.dataRoot, "volumes"))
         .filter((name) => !name.startsWith("."))
         .sort(),
     ).toEqual(["far", "mixed", "near"]);
+    await until("no container is left", async () => (await daemon.ok("ps", "-aq")) === "");
     await until("the draft is gone", () => readdirSync(join(daemon.dataRoot, "volumes/.making")).length === 0);
   });
 
@@ -98,6 +98,29 @@ describe.skipIf(!CAN_HANG)("beside a file system that hangs", () => {
     expect([starting.exitCode, second.exitCode]).not.toContain(0);
     await until("the helper is gone", () => daemon.children("mount-helper").length === others);
     await daemon.ok("volume", "rm", "away");
+  });
+
+  test("who goes away while a start waits leaves a container that can be started again; others wait on", async () => {
+    const name = join(daemon.dir, "third");
+    mkdirSync(name);
+    await mountHanging(name);
+    await daemon.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${name}/x`, "third");
+    await daemon.ok("create", "--name", "kept", "-v", "third:/v:nocopy", "busybox", "true");
+    const others = daemon.children("mount-helper").length;
+    const first = daemon.spawn({}, "start", "kept");
+    await until("its volume is being mounted", () => daemon.children("mount-helper").length > others);
+    const second = daemon.spawn({}, "run", "-d", "--name", "second", "-v", "third:/v:nocopy", "busybox", "true");
+    await until("the second one waits", async () => (await daemon.ok("ps", "-aq")).split("\n").length === 2);
+    first.kill("SIGKILL");
+    const state = async () => daemon.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "kept");
+    const left = "created 128 who asked for the start went away while a mount was waited for";
+    await until("the start has ended", async () => (await state()) === left);
+    expect(second.exitCode).toBeNull();
+    await until("the second one's turn", () => daemon.children("mount-helper").length > others);
+    await daemon.ok("rm", "-f", "kept", "second");
+    await second.exited;
+    await until("the helper is gone", () => daemon.children("mount-helper").length === others);
+    await daemon.ok("volume", "rm", "third");
   });
 
   test("what doesn't hang is done as elsewhere", async () => {
