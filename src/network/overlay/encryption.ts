@@ -11,7 +11,6 @@ import {
   isErrno,
   type ListedPolicy,
   type ListedState,
-  listEspPolicies,
   listEspStates,
   NETLINK,
   NetlinkSocket,
@@ -19,9 +18,10 @@ import {
 } from "../../linux/mod.ts";
 import { ipBytes, parseIp } from "../ip.ts";
 import type { Cluster } from "./cluster.ts";
-import { blockPolicy, type EspMarks, type EspPlan, type EspSession, espMarks, espPlan, VXLAN_PORT } from "./esp.ts";
+import { type EspMarks, type EspPlan, type EspSession, espPlan, espReqid } from "./esp.ts";
 import type { OverlayGuard } from "./guard.ts";
 import { KeyRotation } from "./key-rotation.ts";
+import { claimPorts, policiesOf } from "./port-claim.ts";
 
 /** Somebody may take states away, as `ip xfrm state flush` does: so often it is looked. */
 const LOOK_MS = 10_000;
@@ -36,7 +36,7 @@ export interface EncryptionDeps {
 }
 
 const idOf = ({ destination, spi }: Pick<ListedState, "destination" | "spi">): string => `${destination} ${spi}`;
-const flowOf = ({ flow }: EspPolicy): string => `${flow.family} ${flow.source} ${flow.destination}`;
+const flowOf = ({ flow }: EspPolicy): string => `${flow.family} ${flow.source} ${flow.destination} ${flow.sourcePort}`;
 
 /**
  * IPsec between the hosts, for the VXLAN packets of encrypted networks. Such a network sends from UDP ports of its own; what leaves by
@@ -49,15 +49,18 @@ const flowOf = ({ flow }: EspPolicy): string => `${flow.family} ${flow.source} $
  *     <root>/sessions/<host id>     {"host", "vtep", "nonce"}                  leased
  *
  * A state's key and SPI come out of a key of the ring, both hosts' addresses and nonces, and its direction. A host has another nonce when
- * its kernel lost a state that it sends under: the sequence numbers of a state never begin again under the same key.
+ * its kernel lost a state that it sends under, and when the others lost sight of it: the sequence numbers of a state never begin again under
+ * the same key.
  */
 export class Encryption {
-  readonly marks: EspMarks;
+  readonly #reqid: number;
   readonly #deps: EncryptionDeps;
   readonly #keys: KeyRotation;
   readonly #listening: Disposable;
   /** VNIs of encrypted networks that this host has, by network id. */
   readonly #networks = new Map<string, number>();
+  /** Once there is an encrypted network. */
+  #marks: EspMarks | undefined;
   #xfrm: NetlinkSocket | undefined;
   #isSupported = false;
   #session: EspSession | undefined;
@@ -70,11 +73,13 @@ export class Encryption {
   constructor(deps: EncryptionDeps) {
     this.#deps = deps;
     const { cluster, log } = deps;
-    this.marks = espMarks(cluster.hostId);
+    this.#reqid = espReqid(cluster.hostId);
     this.#keys = new KeyRotation(cluster, log, { onChange: () => this.#lookSoon(), isWanted: () => this.#networks.size > 0 });
     const own = SESSIONS + cluster.hostId;
     this.#listening = cluster.listen((key, value) => {
       if (key === own && value !== undefined) this.#takeUp(value);
+      // to the others this host was gone: none of the states that they took away may begin anew under its key
+      else if (key === own && this.#session !== undefined) this.#renew();
       if (key.startsWith(SESSIONS)) this.#lookSoon();
     });
   }
@@ -87,7 +92,7 @@ export class Encryption {
     if (this.#isSupported) return;
     const place = ipBytes(parseIp(this.#deps.cluster.vtep));
     const spi = randomBytes(4).readUInt32BE() | 0x10000;
-    const probe = { source: place, destination: place, spi: spi >>> 0, key: randomBytes(20), reqid: this.marks.reqid, replayWindow: 32 };
+    const probe = { source: place, destination: place, spi: spi >>> 0, key: randomBytes(20), reqid: this.#reqid, replayWindow: 32 };
     try {
       const xfrm = this.#socket();
       xfrm.request(addEspState(probe));
@@ -108,14 +113,19 @@ export class Encryption {
     return this.#xfrm;
   }
 
-  /** From now on no packet of a network passes in the clear; to be called before it has a link. @throws unsupported, unavailable */
-  add(networkId: string, vni: number): void {
+  /**
+   * From now on no packet of a network passes in the clear; to be called before it has a link. Returns the ports that it has to send from.
+   * @throws unsupported, unavailable
+   */
+  add(networkId: string, vni: number): { readonly first: number; readonly end: number } {
+    const { cluster, guard } = this.#deps;
     this.#networks.set(networkId, vni);
-    this.#deps.guard.add(vni, this.marks.reqid);
+    guard.add(vni, this.#reqid);
     this.check();
-    const [failed] = this.#socket().requestAll([addEspPolicy(blockPolicy(this.#deps.cluster.vtep, this.marks))]);
-    if (failed !== undefined && !isErrno(failed, "EEXIST")) throw failed;
-    if (this.#deps.cluster.isReached) this.synced();
+    this.#marks ??= claimPorts(this.#socket(), cluster.hostId, cluster.vtep);
+    const { firstPort: first, count } = this.#marks;
+    if (cluster.isReached) this.synced();
+    return { first, end: first + count };
   }
 
   /** A network has no link on this host any more; one that is not encrypted: nothing. @throws unavailable {NetlinkError} */
@@ -201,8 +211,8 @@ export class Encryption {
   /** Makes the kernel have what is needed for the hosts that are there. Without keys, what the last daemon left stays as it is. */
   #look(): void {
     const { ring } = this.#keys;
-    if (this.#networks.size === 0 || this.#session === undefined || ring === undefined) return;
-    const plan = espPlan(ring, this.#session, this.#peers(), this.marks);
+    if (this.#networks.size === 0 || this.#session === undefined || this.#marks === undefined || ring === undefined) return;
+    const plan = espPlan(ring, this.#session, this.#peers(), this.#marks);
     const states = new Map(this.#states().map((state) => [idOf(state), state]));
     if (plan.outbound.some((state) => this.#made.has(idOf(state)) && !states.has(idOf(state)))) {
       this.#deps.log.warn("the kernel lost states of IPsec: new ones are agreed on");
@@ -218,7 +228,7 @@ export class Encryption {
     const isMissing = (state: EspState): boolean => !states.has(idOf(state));
     const failed = xfrm.requestAll([...inbound, ...outbound].filter(isMissing).map(addEspState));
     for (const state of outbound) this.#made.add(idOf(state));
-    const present = new Map(this.#policies().map((policy) => [flowOf(policy), policy]));
+    const present = new Map(policiesOf(xfrm, this.#reqid).map((policy) => [flowOf(policy), policy]));
     const changed = policies.filter((policy) => !isSame(policy, present.get(flowOf(policy))));
     failed.push(...xfrm.requestAll(changed.map((policy) => (present.has(flowOf(policy)) ? replaceEspPolicy : addEspPolicy)(policy))));
     const wantedFlows = new Set(policies.map(flowOf));
@@ -244,27 +254,20 @@ export class Encryption {
   }
 
   #states(): ListedState[] {
-    return listEspStates(this.#socket()).filter(({ reqid }) => reqid === this.marks.reqid);
-  }
-
-  #policies(): ListedPolicy[] {
-    const { firstPort, reqid } = this.marks;
-    return listEspPolicies(this.#socket()).filter(
-      ({ flow, transform }) =>
-        flow.sourcePort === firstPort && flow.destinationPort === VXLAN_PORT && (transform === undefined || transform.reqid === reqid),
-    );
+    return listEspStates(this.#socket()).filter(({ reqid }) => reqid === this.#reqid);
   }
 
   /** Takes this daemon's states and policies out of the kernel; others' stay. */
   clear(): void {
     try {
-      const requests = [...this.#policies().map(({ index }) => deleteEspPolicy(index)), ...this.#states().map(deleteEspState)];
-      this.#socket().requestAll(requests);
+      const policies = policiesOf(this.#socket(), this.#reqid).map(({ index }) => deleteEspPolicy(index));
+      this.#socket().requestAll([...policies, ...this.#states().map(deleteEspState)]);
     } catch (error) {
       // a kernel without IPsec has none
       this.#deps.log.debug("can't look for states of IPsec", { error: errorMessage(error) });
     }
     this.#made.clear();
+    this.#marks = undefined;
   }
 
   /** Ends this daemon's part: what is in the kernel stays. */

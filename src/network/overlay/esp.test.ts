@@ -1,13 +1,14 @@
 import { expect, test } from "bun:test";
 import { parseIp } from "../ip.ts";
-import { type EspSession, espMarks, espPlan, espState, nextRing } from "./esp.ts";
+import { type EspMarks, type EspSession, espPlan, espReqid, espState, isBlockOf, nextRing, PORTS_PER_DAEMON, portBlocks } from "./esp.ts";
 import { overlayMtu } from "./overlay-network.ts";
 
 const session = (host: string, vtep: string): EspSession => ({ host, vtep, nonce: `of ${host}` });
 const a = session("a", "192.0.2.1");
 const b = session("b", "192.0.2.2");
 const c = session("c", "192.0.2.3");
-const [forA, forB] = [espMarks("a"), espMarks("b")];
+const marks = (host: string): EspMarks => ({ reqid: espReqid(host), firstPort: portBlocks(host)[0] ?? 0, count: PORTS_PER_DAEMON });
+const [forA, forB] = [marks("a"), marks("b")];
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 test("what one host sends under is what the other receives under; no two states have a key in common", () => {
@@ -41,14 +42,26 @@ test("another nonce at either end is another state", () => {
 
 test("policies: one for each host, and one that drops what is for no host", () => {
   const { policies } = espPlan(nextRing(undefined), a, [b, c], forA);
-  expect(policies.map(({ flow, priority, transform }) => [flow.destination?.[3], priority, transform?.reqid])).toEqual([
-    [undefined, 1000, undefined],
-    [2, 0, forA.reqid],
-    [3, 0, forA.reqid],
+  expect(policies.map(({ flow, priority, transform }) => [flow.destination?.[3], priority > 0, transform?.reqid])).toEqual([
+    [undefined, true, undefined],
+    [2, false, forA.reqid],
+    [3, false, forA.reqid],
+  ]);
+  expect(policies.map((policy) => [isBlockOf(policy, forA.reqid), isBlockOf(policy, forB.reqid)])).toEqual([
+    [true, false],
+    [false, false],
+    [false, false],
   ]);
   expect(forA.firstPort & (policies[0]?.flow.sourcePortMask ?? 0)).toBe(forA.firstPort);
-  expect(forA.firstPort + forA.count).toBeLessThan(0x10000);
   expect(parseIp(a.vtep).family).toBe(policies[0]?.flow.family ?? 6);
+});
+
+test("each host has its own order of the same blocks of ports", () => {
+  const [ofA, ofB] = [portBlocks("a"), portBlocks("b")];
+  expect(new Set(ofA).size).toBe(63);
+  expect(ofA).not.toEqual(ofB);
+  expect(ofA.toSorted()).toEqual(ofB.toSorted());
+  expect(Math.max(...ofA) + PORTS_PER_DAEMON).toBeLessThan(0x10000);
 });
 
 test("the MTU leaves room for the headers", () => {

@@ -37,19 +37,25 @@ export interface EspMarks {
 
 /** Above the ephemeral ports of Linux: nothing sends from there that was not told to. */
 const FIRST_SOURCE_PORT = 0xf000;
-const PORTS_PER_DAEMON = 64;
+export const PORTS_PER_DAEMON = 64;
 const DAEMONS = (0x10000 - FIRST_SOURCE_PORT) / PORTS_PER_DAEMON - 1;
 /** How far packets may overtake each other: receive queues of several processors do. */
 const REPLAY_WINDOW = 1024;
 /** SPIs below are reserved (RFC 4303, 2.1). */
 const FIRST_SPI = 256;
-const PRIORITY = { transform: 0, block: 1000 } as const;
+const TRANSFORM_PRIORITY = 0;
 
-/** The marks of the daemon of this host, the same in each of its lives. */
-export function espMarks(hostId: string): EspMarks {
-  const digest = createHash("sha256").update(`dhow overlay ${hostId}`).digest();
-  const firstPort = FIRST_SOURCE_PORT + (digest.readUInt16LE(4) % DAEMONS) * PORTS_PER_DAEMON;
-  return { reqid: (digest.readUInt32LE(0) | 1) >>> 0, firstPort, count: PORTS_PER_DAEMON };
+const digestOf = (hostId: string): Buffer => createHash("sha256").update(`dhow overlay ${hostId}`).digest();
+
+/** What marks the states and policies of the daemon of this host, the same in each of its lives. */
+export function espReqid(hostId: string): number {
+  return (digestOf(hostId).readUInt32LE(0) | 1) >>> 0;
+}
+
+/** The first ports of all blocks, in the order in which the daemon of this host wants them. */
+export function portBlocks(hostId: string): number[] {
+  const wanted = digestOf(hostId).readUInt16LE(4);
+  return Array.from({ length: DAEMONS }, (_, n) => FIRST_SOURCE_PORT + ((wanted + n) % DAEMONS) * PORTS_PER_DAEMON);
 }
 
 /** A key of nobody's. */
@@ -79,10 +85,18 @@ export interface EspPlan {
   readonly policies: readonly EspPolicy[];
 }
 
+/** It counts after every policy with a state, and says whose it is: a policy without a state has no reqid. */
+const blockPriority = (reqid: number): number => (0x8000_0000 | reqid) >>> 0;
+
 /** What leaves by the encrypted networks' ports, and for whom there is nothing else: dropped. */
-export function blockPolicy(vtep: string, { firstPort, count }: EspMarks): EspPolicy {
+export function blockPolicy(vtep: string, { reqid, firstPort, count }: EspMarks): EspPolicy {
   const flow = { sourcePort: firstPort, sourcePortMask: 0x10000 - count, destinationPort: VXLAN_PORT };
-  return { flow: { family: parseIp(vtep).family, ...flow }, priority: PRIORITY.block };
+  return { flow: { family: parseIp(vtep).family, ...flow }, priority: blockPriority(reqid) };
+}
+
+/** Whether a policy is the one that drops, of the daemon with this reqid. */
+export function isBlockOf({ flow, priority, transform }: EspPolicy, reqid: number): boolean {
+  return transform === undefined && flow.destinationPort === VXLAN_PORT && priority === blockPriority(reqid);
 }
 
 /** What `own` needs to talk to `peers`: it receives under each key, and sends under the current one. */
@@ -96,7 +110,7 @@ export function espPlan(ring: KeyRing, own: EspSession, peers: readonly EspSessi
       block,
       ...outbound.map(({ source, destination, spi, reqid }) => ({
         flow: { ...block.flow, source, destination },
-        priority: PRIORITY.transform,
+        priority: TRANSFORM_PRIORITY,
         transform: { spi, reqid },
       })),
     ],

@@ -119,8 +119,7 @@ export class OverlayNetwork implements DriverNetwork {
     const { encryption, route } = this.#deps;
     const { id } = this.#config;
     try {
-      encryption.add(id, vniOf(this.#config) ?? 0);
-      return this.#makeLinks();
+      return this.#makeLinks(encryption.add(id, vniOf(this.#config) ?? 0));
     } catch (error) {
       // the identifier may be somebody else's here
       if (findLink(route, linkNames(id).vxlan) === undefined) encryption.remove(id);
@@ -128,8 +127,8 @@ export class OverlayNetwork implements DriverNetwork {
     }
   }
 
-  /** The bridge and the VXLAN in it, new or as the last daemon left them; the VXLAN's index. */
-  #makeLinks(): number {
+  /** The bridge and the VXLAN in it, new or as the last daemon left them; the VXLAN's index. Without `sourcePorts` it sends from any. */
+  #makeLinks(sourcePorts?: { readonly first: number; readonly end: number }): number {
     const { route, cluster } = this.#deps;
     const names = linkNames(this.#config.id);
     const vni = vniOf(this.#config);
@@ -141,8 +140,6 @@ export class OverlayNetwork implements DriverNetwork {
     }
     const master = this.#indexOf(names.bridge);
     const local = ipBytes(parseIp(cluster.vtep));
-    const { firstPort, count } = this.#deps.encryption.marks;
-    const sourcePorts = isEncrypted(this.#config) ? { first: firstPort, end: firstPort + count } : undefined;
     if (findLink(route, names.vxlan) !== undefined) {
       const former = vxlanSource(route, names.vxlan);
       // the host has another address than in the last daemon's life
