@@ -27,7 +27,12 @@ test("clusterConfig() reads members, path, times and files", () => {
     heartbeatSeconds: 3,
     ttlSeconds: 9,
   });
-  expect(config("etcd://a:1", "", { "discovery.heartbeat": "5" })).toMatchObject({ heartbeatSeconds: 5, ttlSeconds: 15 });
+  expect(config("etcd://a:1", "", { "discovery.heartbeat": "5" })).toMatchObject({
+    heartbeatSeconds: 5,
+    ttlSeconds: 15,
+    rotationSeconds: 43200,
+  });
+  expect(config("etcd://a:1", "", { "encryption.rotation": "600" })).toMatchObject({ heartbeatSeconds: 20, rotationSeconds: 600 });
 });
 
 test("clusterConfig() takes what dockerd takes to be advertised", () => {
@@ -53,6 +58,7 @@ test.each([
   ["etcd://a:1", "", { "kv.username": "u" }, "invalid cluster configuration. kv.username and kv.passwordfile go together"],
   ["http://a:1", "", { "kv.cacertfile": "/c" }, "invalid cluster configuration. --cluster-store is http://, which the options of TLS"],
   ["etcd://a:1", "", { "discovery.ttl": "0" }, "discovery.ttl must be positive"],
+  ["etcd://a:1", "", { "encryption.rotation": "0" }, "encryption.rotation must be positive"],
   ["etcd://a:1", "", { "discovery.ttl": "x" }, 'strconv.Atoi: parsing "x": invalid syntax'],
   ["etcd://a:1", "", { "discovery.ttl": "5", "discovery.heartbeat": "5" }, "discovery.ttl timer must be greater than discovery.heartbeat"],
 ])("clusterConfig(%p, %p, %p) throws", (store, advertise, options, message) => {

@@ -22,14 +22,18 @@ export interface ClusterConfig {
   readonly heartbeatSeconds: number;
   /** How long the other hosts wait for one that says nothing. */
   readonly ttlSeconds: number;
+  /** How long the keys of encrypted networks are in use. */
+  readonly rotationSeconds: number;
 }
 
 const DEFAULT_PORT = 2379;
 const DEFAULT_HEARTBEAT_S = 20;
 /** How many heartbeats may be missed. */
 const TTL_FACTOR = 3;
+/** Docker's. */
+const DEFAULT_ROTATION_S = 12 * 3600;
 const OPTIONS = [
-  ...["discovery.heartbeat", "discovery.ttl", "kv.path"],
+  ...["discovery.heartbeat", "discovery.ttl", "encryption.rotation", "kv.path"],
   ...["kv.cacertfile", "kv.certfile", "kv.keyfile", "kv.servername", "kv.username", "kv.passwordfile"],
 ];
 
@@ -85,13 +89,13 @@ function hostOf(advertise: string): string {
   return host;
 }
 
-function times(options: Readonly<Record<string, string>>): Pick<ClusterConfig, "heartbeatSeconds" | "ttlSeconds"> {
+function times(options: Readonly<Record<string, string>>): Pick<ClusterConfig, "heartbeatSeconds" | "ttlSeconds" | "rotationSeconds"> {
   const heartbeat = seconds(options, "discovery.heartbeat");
   const ttl = seconds(options, "discovery.ttl");
   const heartbeatSeconds = heartbeat ?? (ttl === undefined ? DEFAULT_HEARTBEAT_S : Math.max(1, Math.floor(ttl / TTL_FACTOR)));
   const ttlSeconds = ttl ?? heartbeatSeconds * TTL_FACTOR;
   if (ttlSeconds <= heartbeatSeconds) throw invalid("discovery.ttl timer must be greater than discovery.heartbeat");
-  return { heartbeatSeconds, ttlSeconds };
+  return { heartbeatSeconds, ttlSeconds, rotationSeconds: seconds(options, "encryption.rotation") ?? DEFAULT_ROTATION_S };
 }
 
 function seconds(options: Readonly<Record<string, string>>, key: string): number | undefined {

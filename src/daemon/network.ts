@@ -6,9 +6,9 @@ import type { EngineBase, Stores } from "./parts.ts";
 
 /** @throws invalid */
 async function clusterSettings(config: ClusterConfig, hostId: string): Promise<ClusterSettings> {
-  const { endpoints, heartbeatSeconds, ttlSeconds, path: root } = config;
+  const { endpoints, heartbeatSeconds, ttlSeconds, rotationSeconds, path: root } = config;
   const vtep = await advertisedAddress(config);
-  return { endpoints, ...(await clusterAccess(config)), vtep, hostId, heartbeatSeconds, ttlSeconds, root };
+  return { endpoints, ...(await clusterAccess(config)), vtep, hostId, heartbeatSeconds, ttlSeconds, rotationSeconds, root };
 }
 
 /** @throws what keeps the daemon from starting */

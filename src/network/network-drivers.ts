@@ -65,7 +65,7 @@ export class NetworkDrivers {
     const { options, home, route, table, guard, reaper } = this.#deps;
     if (options.cluster === undefined) return;
     const log = this.#deps.log.child({ part: "overlay" });
-    const { endpoints, tls, user, ...member } = options.cluster;
+    const { endpoints, tls, user, rotationSeconds, ...member } = options.cluster;
     const cluster = new Cluster({ ...member, etcd: new Etcd({ endpoints, tls, user }), log });
     this.#overlay = new OverlayDriver({
       home,
@@ -73,7 +73,7 @@ export class NetworkDrivers {
       table,
       log,
       cluster,
-      encryption: new Encryption({ cluster, guard, log }),
+      encryption: new Encryption({ cluster, guard, log, rotationSeconds }),
       reclaim: () => reaper.reclaim(),
       taken: () => hostNetworks(route),
     });

@@ -33,6 +33,7 @@ export interface EncryptionDeps {
   readonly cluster: Cluster;
   readonly guard: OverlayGuard;
   readonly log: Logger;
+  readonly rotationSeconds: number;
 }
 
 const idOf = ({ destination, spi }: Pick<ListedState, "destination" | "spi">): string => `${destination} ${spi}`;
@@ -72,9 +73,13 @@ export class Encryption {
 
   constructor(deps: EncryptionDeps) {
     this.#deps = deps;
-    const { cluster, log } = deps;
+    const { cluster, log, rotationSeconds } = deps;
     this.#reqid = espReqid(cluster.hostId);
-    this.#keys = new KeyRotation(cluster, log, { onChange: () => this.#lookSoon(), isWanted: () => this.#networks.size > 0 });
+    this.#keys = new KeyRotation(cluster, log, {
+      rotationSeconds,
+      onChange: () => this.#lookSoon(),
+      isWanted: () => this.#networks.size > 0,
+    });
     const own = SESSIONS + cluster.hostId;
     this.#listening = cluster.listen((key, value) => {
       if (key === own && value !== undefined) this.#takeUp(value);

@@ -4,8 +4,16 @@ import { type KeyRing, nextRing } from "./esp.ts";
 
 const KEYS = "keys";
 const ROTATION = "rotation";
-/** Docker's. */
-const ROTATION_SECONDS = 12 * 3600;
+
+/** What follows the rotation of keys. */
+export interface RotationOptions {
+  /** How long keys are in use, if this host is the one that turns to them. */
+  readonly rotationSeconds: number;
+  /** There are other keys. */
+  readonly onChange: () => void;
+  /** Whether this host has a use for keys. */
+  readonly isWanted: () => boolean;
+}
 
 /**
  * The keys of all encrypted networks, in etcd. They are turned when the key `rotation`, which is under a lease of its own, is gone: by
@@ -15,10 +23,11 @@ export class KeyRotation implements Disposable {
   readonly #cluster: Cluster;
   readonly #log: Logger;
   readonly #listening: Disposable;
+  readonly #seconds: number;
   #isTurning = false;
 
-  /** `onChange`: there are other keys. `isWanted`: whether this host has a use for keys. */
-  constructor(cluster: Cluster, log: Logger, options: { readonly onChange: () => void; readonly isWanted: () => boolean }) {
+  constructor(cluster: Cluster, log: Logger, options: RotationOptions) {
+    this.#seconds = options.rotationSeconds;
     this.#cluster = cluster;
     this.#log = log;
     this.#listening = cluster.listen((key, value) => {
@@ -49,7 +58,7 @@ export class KeyRotation implements Disposable {
     const [found, timer] = [await this.#cluster.read(KEYS), await this.#cluster.read(ROTATION)];
     if (found !== undefined && timer !== undefined) return;
     const ring = nextRing(found === undefined ? undefined : (JSON.parse(found.value) as KeyRing));
-    const lease = await this.#cluster.grantTimer(ROTATION_SECONDS);
+    const lease = await this.#cluster.grantTimer(this.#seconds);
     const isTurned = await this.#cluster.transact(
       [
         found === undefined ? { key: KEYS, isAbsent: true } : { key: KEYS, modRevision: found.modRevision },

@@ -7,6 +7,8 @@ export interface ClusterSettings extends Pick<EtcdOptions, "endpoints" | "tls" |
   /** What this host is called; the same in every life of its daemon. */
   readonly hostId: string;
   readonly ttlSeconds: number;
+  /** How long the keys of encrypted networks are in use. */
+  readonly rotationSeconds: number;
   readonly heartbeatSeconds: number;
   /** Where in etcd; empty: `DEFAULT_ROOT`. */
   readonly root: string;
