@@ -18,6 +18,7 @@ import { pipeline } from "node:stream/promises";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
 import type { OutputChunk, StdStream } from "../../spec/engine/mod.ts";
 import { type ClockNs, formatAttributes, formatNs, type LogDriver, type LogMark, type LogReadOptions, type LogWriter } from "./driver.ts";
+import { Followers } from "./followers.ts";
 import { JsonWriter, removeRotated } from "./json-writer.ts";
 import { filesBytes } from "./segment.ts";
 
@@ -51,7 +52,7 @@ export class JsonFileLog implements LogDriver {
   readonly canRead = true;
   readonly path: string;
   readonly #options: JsonFileOptions;
-  readonly #waiting = new Set<() => void>();
+  readonly #followers = new Followers();
   readonly #feeds = new Set<Feed>();
   #writer: JsonWriter | undefined;
   #isCompressing = false;
@@ -84,7 +85,7 @@ export class JsonFileLog implements LogDriver {
     writer.close = () => {
       close();
       if (this.#writer === writer) this.#writer = undefined;
-      this.#wake();
+      this.#followers.wake();
     };
     return writer;
   }
@@ -165,7 +166,7 @@ export class JsonFileLog implements LogDriver {
         while (feed.bytes > LAG_BYTES) feed.bytes -= feed.chunks.shift()?.length ?? 0;
       }
     }
-    this.#wake();
+    this.#followers.wake();
   }
 
   /** Compresses the rotated files, one at a time: a burst rotates faster than they can be compressed. */
@@ -216,22 +217,10 @@ export class JsonFileLog implements LogDriver {
     return { generation: oldest, start: 0 };
   }
 
-  #more(signal: AbortSignal | undefined): Promise<boolean> {
-    if (this.#writer === undefined || signal?.aborted) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#waiting.delete(wake);
-        signal?.removeEventListener("abort", wake);
-        resolve(this.#writer !== undefined && signal?.aborted !== true);
-      };
-      this.#waiting.add(wake);
-      signal?.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  #wake(): void {
-    if (this.#waiting.size === 0) return;
-    for (const wake of [...this.#waiting]) wake();
+  async #more(signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.#writer === undefined || signal?.aborted) return false;
+    await this.#followers.wait(signal);
+    return this.#writer !== undefined && signal?.aborted !== true;
   }
 }
 

@@ -5,6 +5,7 @@ import type { OutputChunk } from "../../spec/engine/mod.ts";
 import { SegmentCompressor } from "./compress.ts";
 import type { ClockNs, LogDriver, LogMark, LogReadOptions, LogWriter } from "./driver.ts";
 import { formatAttributes } from "./driver.ts";
+import { Followers } from "./followers.ts";
 import { type LocalSource, readLocal, type SegmentPin } from "./local-reader.ts";
 import { LocalWriter } from "./local-writer.ts";
 import { filesBytes, listSegments } from "./segment.ts";
@@ -47,7 +48,7 @@ export class LocalLog implements LogDriver {
   readonly path = "";
   readonly #options: LocalLogOptions;
   readonly #compressor: SegmentCompressor;
-  readonly #waiting = new Set<() => void>();
+  readonly #followers = new Followers();
   readonly #pins = new Set<SegmentPin>();
   #clearedFrom: number | undefined;
   #written = 0;
@@ -74,7 +75,7 @@ export class LocalLog implements LogDriver {
       close: () => {
         close();
         if (this.#writer === writer) this.#writer = undefined;
-        this.#wake();
+        this.#followers.wake();
       },
     };
   }
@@ -89,7 +90,7 @@ export class LocalLog implements LogDriver {
       log,
       onAppend: (bytes) => {
         this.#written += bytes;
-        this.#wake();
+        this.#followers.wake();
       },
       onRotate: (segment) => {
         if (this.#options.compress && maxFiles > 1) this.#compressor.add(segment);
@@ -138,7 +139,7 @@ export class LocalLog implements LogDriver {
     } finally {
       if (writer !== this.#writer) writer.close();
     }
-    this.#wake();
+    this.#followers.wake();
   }
 
   sizeBytes(): number {
@@ -188,23 +189,11 @@ export class LocalLog implements LogDriver {
     return { segment, stdout: last?.stdoutEnd ?? 0, stderr: last?.stderrEnd ?? 0 };
   }
 
-  #more(mark: LogMark, signal: AbortSignal | undefined): Promise<boolean> {
+  async #more(mark: LogMark, signal: AbortSignal | undefined): Promise<boolean> {
     const now = this.#writer?.mark;
-    if (now === undefined || signal?.aborted) return Promise.resolve(false);
-    if (now.segment !== mark.segment || now.stdout !== mark.stdout || now.stderr !== mark.stderr) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#waiting.delete(wake);
-        signal?.removeEventListener("abort", wake);
-        resolve(this.#writer !== undefined && signal?.aborted !== true);
-      };
-      this.#waiting.add(wake);
-      signal?.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  #wake(): void {
-    if (this.#waiting.size === 0) return;
-    for (const wake of [...this.#waiting]) wake();
+    if (now === undefined || signal?.aborted) return false;
+    if (now.segment !== mark.segment || now.stdout !== mark.stdout || now.stderr !== mark.stderr) return true;
+    await this.#followers.wait(signal);
+    return this.#writer !== undefined && signal?.aborted !== true;
   }
 }
