@@ -1,4 +1,4 @@
-import { parseDelay, parseEgressAllow, parseEgressMode, parseLoss, parseRate } from "../../spec/engine/mod.ts";
+import { IPC_SYSCTLS, parseDelay, parseEgressAllow, parseEgressMode, parseLoss, parseRate } from "../../spec/engine/mod.ts";
 import { checkEnv } from "../env-file.ts";
 import {
   BOOLEAN,
@@ -46,23 +46,12 @@ function checkEgress(text: string): string {
   return text;
 }
 
-const ALLOWED_SYSCTLS = new Set([
-  "kernel.msgmax",
-  "kernel.msgmnb",
-  "kernel.msgmni",
-  "kernel.sem",
-  "kernel.shmall",
-  "kernel.shmmax",
-  "kernel.shmmni",
-  "kernel.shm_rmid_forced",
-]);
-
 const SYSCTLS: typeof MAP = {
   ...MAP,
   parse: (text, previous) => {
     const at = text.indexOf("=");
     const key = text.slice(0, Math.max(at, 0));
-    if (at < 0 || !(ALLOWED_SYSCTLS.has(key) || key.startsWith("net.") || key.startsWith("fs.mqueue."))) {
+    if (at < 0 || !(IPC_SYSCTLS.has(key) || key.startsWith("net.") || key.startsWith("fs.mqueue."))) {
       throw new Error(`sysctl '${text}' is not allowed`);
     }
     return MAP.parse(text, previous);

@@ -1,3 +1,4 @@
+import { ULIMIT_NAMES } from "../../spec/engine/mod.ts";
 import type { Kind } from "../flag-kinds.ts";
 
 export interface Ulimit {
@@ -5,24 +6,6 @@ export interface Ulimit {
   readonly Hard: number;
   readonly Soft: number;
 }
-
-const NAMES = new Set([
-  "core",
-  "cpu",
-  "data",
-  "fsize",
-  "locks",
-  "memlock",
-  "msgqueue",
-  "nice",
-  "nofile",
-  "nproc",
-  "rss",
-  "rtprio",
-  "rttime",
-  "sigpending",
-  "stack",
-]);
 
 function limit(text: string): number {
   if (text === "unlimited") return -1;
@@ -36,7 +19,7 @@ export function parseUlimit(text: string): Ulimit {
   if (at < 0) throw new Error(`invalid ulimit argument: ${text}`);
   const Name = text.slice(0, at);
   const value = text.slice(at + 1);
-  if (!NAMES.has(Name)) throw new Error(`invalid ulimit type: ${Name}`);
+  if (!ULIMIT_NAMES.has(Name)) throw new Error(`invalid ulimit type: ${Name}`);
   const limits = value.split(":");
   if (limits.length > 2) throw new Error(`too many limit value arguments - ${value}, can only have up to two, \`soft[:hard]\``);
   const [Soft = 0, Hard = Soft] = limits.map(limit);

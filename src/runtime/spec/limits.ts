@@ -1,30 +1,11 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { HostConfig } from "../../spec/engine/mod.ts";
+import { type HostConfig, ULIMIT_NAMES } from "../../spec/engine/mod.ts";
 import type { OciRlimit, OciUint64 } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import { rawUint } from "./seccomp.ts";
 
 const CAP_SYS_RESOURCE = 1n << 24n;
 const UNLIMITED = rawUint((1n << 64n) - 1n);
-
-/** The limits that `--ulimit` knows. @see getrlimit(2) */
-export const ULIMIT_NAMES: ReadonlySet<string> = new Set([
-  "core",
-  "cpu",
-  "data",
-  "fsize",
-  "locks",
-  "memlock",
-  "msgqueue",
-  "nice",
-  "nofile",
-  "nproc",
-  "rss",
-  "rtprio",
-  "rttime",
-  "sigpending",
-  "stack",
-]);
 
 export type Ulimit = NonNullable<NonNullable<HostConfig["Ulimits"]>[number]>;
 

@@ -1,7 +1,7 @@
 export * from "./build.ts";
 export { CAPABILITY_NAMES, capabilityNames, containerCapabilities, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { DEFAULT_DEVICE_RULES, parseDeviceRule } from "./devices.ts";
-export { clampWarnings, ULIMIT_NAMES, type Ulimit } from "./limits.ts";
+export { clampWarnings, type Ulimit } from "./limits.ts";
 export * from "./modes.ts";
 export { containerResources, updateResources } from "./resources.ts";
 export { defaultSeccomp, parseSeccomp, type SeccompContext } from "./seccomp.ts";

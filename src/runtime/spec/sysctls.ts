@@ -1,18 +1,7 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { HostConfig } from "../../spec/engine/mod.ts";
+import { type HostConfig, IPC_SYSCTLS } from "../../spec/engine/mod.ts";
 import type { HostFacts } from "../host.ts";
 import { isHostMode, isPrivateMode } from "./modes.ts";
-
-const IPC: ReadonlySet<string> = new Set([
-  "kernel.msgmax",
-  "kernel.msgmnb",
-  "kernel.msgmni",
-  "kernel.sem",
-  "kernel.shmall",
-  "kernel.shmmax",
-  "kernel.shmmni",
-  "kernel.shm_rmid_forced",
-]);
 
 /** Refuses what would change the host instead of the container. @throws invalid in runc's words, which docker hands through */
 export function validateSysctls(config: HostConfig): void {
@@ -21,7 +10,7 @@ export function validateSysctls(config: HostConfig): void {
     const quoted = JSON.stringify(given);
     // a runtime that keeps slashes would climb out of the tree that the first part allows
     if (name.includes("..")) throw new DhowError("invalid", `sysctl ${quoted} is not in a separate kernel namespace`);
-    if (IPC.has(name) || name.startsWith("fs.mqueue.")) {
+    if (IPC_SYSCTLS.has(name) || name.startsWith("fs.mqueue.")) {
       if (isHostMode(config.IpcMode)) throw new DhowError("invalid", `sysctl ${quoted} is not allowed in the hosts ipc namespace`);
     } else if (name.startsWith("net.")) {
       if (isHostMode(config.NetworkMode)) throw new DhowError("invalid", `sysctl ${quoted} not allowed in host network namespace`);

@@ -1,10 +1,10 @@
 import { DhowError } from "../../lib/mod.ts";
-import type { HostConfig } from "../../spec/engine/mod.ts";
+import { type HostConfig, ULIMIT_NAMES } from "../../spec/engine/mod.ts";
 import { type HostFacts, parseUintList } from "../host.ts";
 import { isAutoUserns, parseAutoUserns } from "../userns/mod.ts";
 import { CAPABILITY_NAMES, capabilityNames, normalizeCapabilities } from "./capabilities.ts";
 import { parseDeviceRule } from "./devices.ts";
-import { ULIMIT_NAMES, type Ulimit } from "./limits.ts";
+import type { Ulimit } from "./limits.ts";
 import { isHostMode, isValidIpcMode, isValidPidMode, joinedContainer } from "./modes.ts";
 import { SECCOMP_ANNOTATION } from "./seccomp-cache.ts";
 import { parseSecurityOptions } from "./security-options.ts";

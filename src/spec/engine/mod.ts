@@ -5,6 +5,7 @@ export * from "./driver-options.ts";
 export type * from "./dto.ts";
 export * from "./egress.ts";
 export type * from "./image-gc.ts";
+export * from "./kernel-names.ts";
 export * from "./leases.ts";
 export * from "./network-extensions.ts";
 export type * from "./ports.ts";
