@@ -360,7 +360,8 @@ export class ContainerIo {
     this.#writer = undefined;
     for (const source of this.#sources) {
       try {
-        if (!this.options.tty) writer.finish(source.fd, source.stream);
+        const pipe = this.options.tty ? source.transit : source.fd;
+        if (pipe >= 0) writer.finish(pipe, source.stream);
       } catch (error) {
         this.options.log.warn("the end of a log could not be taken", { error });
       }

@@ -92,8 +92,8 @@ describe.each(["local", "json-file"])("%s", (driver) => {
   });
 
   test("a terminal's output is raw", async () => {
-    await create("tty", "echo a; echo b >&2", "-t");
-    expect(await daemon.docker("logs", "tty")).toEqual({ stdout: "a\r\nb\r\n", stderr: "", exitCode: 0 });
+    await create("tty", "echo a; echo b >&2; printf end", "-t");
+    expect(await daemon.docker("logs", "tty")).toEqual({ stdout: "a\r\nb\r\nend", stderr: "", exitCode: 0 });
     await remove("tty");
   });
 
