@@ -3,11 +3,11 @@ import { DhowError, randomId } from "../../lib/mod.ts";
 import { ContainerIo, execProcess, NoLog, resolveUser } from "../../runtime/mod.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { commandText, emitContainer } from "./emit.ts";
+import { environment } from "./environment.ts";
 import { HealthMonitor, type HealthState, healthCommand, initialHealth } from "./health.ts";
 import { currentLinkEnvironment } from "./links.ts";
 import type { Live } from "./live.ts";
 import { bundleProcess } from "./process.ts";
-import { environment } from "./start.ts";
 import { restartUnhealthy } from "./stop.ts";
 import type { Container } from "./store.ts";
 import { processScope } from "./userns.ts";
@@ -73,7 +73,7 @@ async function probe(deps: ContainerDeps, container: Container, { args, signal, 
     bundleProcess(deps.tasks.bundleDir(container.id)),
     {
       args,
-      env: environment(container, user.home, currentLinkEnvironment(deps, container)),
+      env: environment(container, { home: user.home, linked: currentLinkEnvironment(deps, container), hasTerminal: false }),
       cwd: config.WorkingDir || "/",
       user,
       terminal: false,

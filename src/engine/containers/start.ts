@@ -21,6 +21,7 @@ import { isElsewhere, prepareMountPoints, releaseMounts, resolveMounts, useVolum
 import { INITIAL_STATE, isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
+import { environment } from "./environment.ts";
 import { onExit } from "./exit.ts";
 import { untilAnswering } from "./hanging.ts";
 import { resetHealth, watchHealth } from "./health-probe.ts";
@@ -33,7 +34,6 @@ import { markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
 import { asContainerRoot, mountRootfs, openUserns, processScope, type StartingUserns, takeNetns } from "./userns.ts";
 
-const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Docker's exit code of a container that could not be started. */
 const START_FAILED = 128;
 
@@ -318,11 +318,11 @@ async function prepare(deps: ContainerDeps, container: Container, scope: Scope):
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
     args: [spec.path, ...spec.args],
-    env: environment(
-      container,
-      user.home,
-      links.flatMap((link) => linkEnvironment(container.name, link)),
-    ),
+    env: environment(container, {
+      home: user.home,
+      linked: links.flatMap((link) => linkEnvironment(container.name, link)),
+      hasTerminal: config.Tty ?? false,
+    }),
     cwd,
     user,
     terminal: config.Tty ?? false,
@@ -337,22 +337,6 @@ async function prepare(deps: ContainerDeps, container: Container, scope: Scope):
     defaults: deps.settings.spec,
   });
   return { plugged, built, user, netns, releasePins: resolved.dispose };
-}
-
-/** The environment of a container's process, in docker's order; `linked` are the variables of its links. */
-export function environment(container: Container, home: string, linked: readonly string[]): string[] {
-  const { config } = container.spec;
-  const own = config.Env ?? [];
-  const has = (key: string): boolean => own.some((entry) => entry === key || entry.startsWith(`${key}=`));
-  return [
-    ...(has("PATH") ? [] : [DEFAULT_PATH]),
-    ...(has("HOSTNAME") ? [] : [`HOSTNAME=${config.Hostname ?? ""}`]),
-    ...(config.Tty && !has("TERM") ? ["TERM=xterm"] : []),
-    ...linked.filter((entry) => !has(entry.slice(0, entry.indexOf("=")))),
-    // an entry without a value takes a variable away
-    ...own.filter((entry) => entry.includes("=")),
-    ...(has("HOME") ? [] : [`HOME=${home}`]),
-  ];
 }
 
 interface SharedNamespaces {

@@ -11,9 +11,9 @@ import type {
 import { isRunning } from "../containers/container.ts";
 import type { ContainerDeps } from "../containers/deps.ts";
 import { commandText, emitContainer } from "../containers/emit.ts";
+import { environment } from "../containers/environment.ts";
 import { currentLinkEnvironment } from "../containers/links.ts";
 import { bundleProcess } from "../containers/process.ts";
-import { environment } from "../containers/start.ts";
 import type { Container } from "../containers/store.ts";
 import { processScope } from "../containers/userns.ts";
 
@@ -134,15 +134,8 @@ export class Execs implements ExecApi {
     const user = resolveUser(snapshots.mount(container.id), asked.User || config.User || "", hostConfig.GroupAdd ?? []);
     const [rows = 0, columns = 0] = request.ConsoleSize ?? asked.ConsoleSize ?? [];
     const tty = asked.Tty ?? false;
-    const own = asked.Env ?? [];
-    const overridden = new Set(own.map((entry) => entry.split("=")[0]));
-    const env = [
-      ...environment(container, user.home, currentLinkEnvironment(this.#deps, container)).filter(
-        (entry) => !overridden.has(entry.split("=")[0] ?? ""),
-      ),
-      ...own,
-    ];
-    if (tty && !env.some((entry) => entry.startsWith("TERM="))) env.push("TERM=xterm");
+    const linked = currentLinkEnvironment(this.#deps, container);
+    const env = environment(container, { home: user.home, linked, hasTerminal: tty, own: asked.Env ?? null });
     const process = execProcess(
       bundleProcess(tasks.bundleDir(container.id)),
       {
