@@ -37,12 +37,16 @@ export function watchHealth(deps: ContainerDeps, container: Container, live: Liv
   );
 }
 
-/** Ends the watch. Docker calls a container unhealthy whose health nobody looks after: one that is paused or has ended. */
+/**
+ * Ends the watch. Docker calls a container unhealthy whose health nobody looks after: one that is paused or has ended. One that stands still
+ * for a commit stays what it was, other than docker's: who waits for it to be healthy would be told that it failed.
+ */
 export function unwatchHealth(deps: ContainerDeps, container: Container, live: Live): void {
-  if (!live.health) return;
-  live.health[Symbol.dispose]();
+  const { health, status, isPausedForCommit } = container.state;
+  if (!live.health && !isPausedForCommit) return;
+  live.health?.[Symbol.dispose]();
   live.health = undefined;
-  const { health } = container.state;
+  if (isPausedForCommit && status === "paused") return;
   if (health) deps.store.update(container, { health: { ...health, status: "unhealthy" } });
 }
 

@@ -51,6 +51,11 @@ export function healthCommand(
   return undefined;
 }
 
+/** Whether the checks themselves say that it is unhealthy: one that is paused, or was a moment ago, is called so without having failed. */
+export function hasFailed({ failingStreak }: HealthState, config: HealthConfig): boolean {
+  return failingStreak >= (config.Retries || DEFAULT_RETRIES);
+}
+
 /** What a container's health is after one more result. Before a first success, failures in the start period don't count. */
 export function nextHealth(
   health: HealthState,
@@ -62,8 +67,8 @@ export function nextHealth(
   if (result.ExitCode === 0) return { status: "healthy", failingStreak: 0, log };
   const sinceStartNs = Number((parseTime(result.Start ?? "") ?? 0n) - (parseTime(startedAt) ?? 0n));
   if (health.status === "starting" && sinceStartNs < (config.StartPeriod ?? 0)) return { ...health, log };
-  const failingStreak = health.failingStreak + 1;
-  return { status: failingStreak >= (config.Retries || DEFAULT_RETRIES) ? "unhealthy" : health.status, failingStreak, log };
+  const next = { ...health, failingStreak: health.failingStreak + 1, log };
+  return hasFailed(next, config) ? { ...next, status: "unhealthy" } : next;
 }
 
 /** As much of a check's output as docker keeps. */

@@ -10,6 +10,7 @@ import { cgroupDefects, directoryDefects, entries, quarantineDefects, runDefects
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
+import { hasFailed } from "./health.ts";
 import { sandboxState } from "./networking.ts";
 import { forgetNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
@@ -115,7 +116,8 @@ async function adopt(deps: ContainerDeps, container: Container): Promise<"runnin
   for (const { image } of spec.mounts) if (image !== undefined) deps.roots.adopt(image.key, spec.userns !== undefined);
   watchTask(deps, container, live, task);
   // what the last daemon began, or was about to
-  if (container.state.health?.status === "unhealthy") {
+  const { health } = container.state;
+  if (health?.status === "unhealthy" && hasFailed(health, spec.config.Healthcheck ?? {})) {
     void attempt(deps, "restart an unhealthy container", () => restartUnhealthy(deps, container));
   }
   return "running";

@@ -39,6 +39,16 @@ test("a paused or ended container is unhealthy, a started one starting; the log 
   await isIn("it", "healthy");
 });
 
+test("a commit pauses a container, and leaves it as healthy as it was", async () => {
+  await daemon.ok("run", "-d", "--name", "snapped", "--health-cmd", "true", "--health-interval", "2s", "busybox", "sleep", "1000");
+  await isIn("snapped", "healthy");
+  await daemon.ok("commit", "snapped", "snap:1");
+  expect((await health("snapped")).Status).toBe("healthy");
+  await daemon.ok("kill", "snapped");
+  expect((await health("snapped")).Status).toBe("unhealthy");
+  await daemon.ok("rmi", "snap:1");
+});
+
 test("health survives the daemon: status, streak, log; a paused one stays unwatched", async () => {
   await run("kept", "echo no; exit 3", "--health-retries", "2");
   await isIn("kept", "unhealthy");
@@ -83,6 +93,19 @@ test("dhow.restart-on-unhealthy: an unhealthy container is ended and started aga
   expect(await inspect("sick")).toMatchObject({ RestartCount, State: { Status: "exited" } });
   expect(await inspect("calm")).toMatchObject({ RestartCount: 0, State: { Status: "running" } });
   expect(await inspect("brief")).toMatchObject({ RestartCount: 0, State: { Status: "running" } });
+});
+
+test("dhow.restart-on-unhealthy: one that is called unhealthy because it was paused goes on under the next daemon", async () => {
+  const label = ["--label", "dhow.restart-on-unhealthy=true", "--stop-signal", "KILL"];
+  await daemon.ok("run", "-d", "--name", "rested", "--health-cmd", "true", "--health-interval", "2s", ...label, "busybox", "sleep", "1000");
+  await isIn("rested", "healthy");
+  await daemon.ok("pause", "rested");
+  await daemon.ok("unpause", "rested");
+  const { Pid } = (await inspect("rested")).State;
+  await daemon.kill9();
+  await daemon.launch();
+  await isIn("rested", "healthy");
+  expect(await inspect("rested")).toMatchObject({ RestartCount: 0, State: { Pid } });
 });
 
 test("dhow.restart-on-unhealthy: what the daemon has ended before it died, the next one starts", async () => {
