@@ -4,6 +4,7 @@ export type * from "./defect.ts";
 export * from "./digest.ts";
 export * from "./elf.ts";
 export * from "./errdefs.ts";
+export * from "./go-bool.ts";
 export * from "./go-regexp.ts";
 export * from "./ids.ts";
 export * from "./keyed-mutex.ts";

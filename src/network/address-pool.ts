@@ -9,6 +9,8 @@ export interface AddressPoolOptions {
   readonly reserved?: readonly Ip[] | undefined;
   /** Asked, when no address is left, to free what only waits to be freed; whether it did. */
   readonly reclaim?: (() => boolean) | undefined;
+  /** The network's name and id, for errors. */
+  readonly network?: string | undefined;
   /** What to do when all are in use. */
   readonly remedy: string;
 }
@@ -22,6 +24,8 @@ export class AddressPool {
   readonly #o: AddressPoolOptions;
   readonly #range: Prefix;
   readonly #used = new Set<bigint>();
+  /** The network's own address and, in IPv4, the one of all: no host's. */
+  readonly #edges: readonly bigint[];
   readonly #first: bigint;
   readonly #last: bigint;
   #next: bigint;
@@ -31,11 +35,10 @@ export class AddressPool {
     this.#o = options;
     this.subnet = subnet;
     this.#range = options.range ?? subnet;
-    // a network's first and, in IPv4, last address are no host's
-    const hasEdges = bitsOf(subnet.family) - subnet.length > 1;
     const [start, end] = [this.#range.network, lastOf(this.#range)];
-    this.#first = hasEdges && start === subnet.network ? start + 1n : start;
-    this.#last = hasEdges && subnet.family === 4 && end === lastOf(subnet) ? end - 1n : end;
+    this.#edges = edgesOf(subnet);
+    this.#first = this.#edges.includes(start) ? start + 1n : start;
+    this.#last = this.#edges.includes(end) && end > start ? end - 1n : end;
     this.#next = this.#first;
     for (const { value } of options.reserved ?? []) this.#used.add(value);
   }
@@ -74,16 +77,17 @@ export class AddressPool {
       return { family: this.subnet.family, value };
     }
     if (this.#o.reclaim?.()) return this.take();
+    const { network, remedy } = this.#o;
     throw new DhowError(
       "conflict",
-      `no available IPv${this.subnet.family} addresses on this network's address pools: ${formatPrefix(this.#range)} is used up; ${this.#o.remedy}`,
+      `no available IPv${this.subnet.family} addresses on this network's address pools: ${network === undefined ? "" : `${network}: `}${formatPrefix(this.#range)} is used up; ${remedy}`,
     );
   }
 
   /** Takes one address that is asked for. @throws conflict in docker's words; invalid outside of the subnet */
   takeThis(ip: Ip): void {
     if (!hasIp(this.subnet, ip)) throw new DhowError("invalid", `no configured subnet contains IP address ${formatIp(ip)}`);
-    const isFree = (): boolean => !this.#used.has(ip.value);
+    const isFree = (): boolean => !this.#used.has(ip.value) && !this.#edges.includes(ip.value);
     if (!isFree() && this.#o.reclaim?.() !== true) throw inUse();
     if (!isFree()) throw inUse();
     this.#used.add(ip.value);
@@ -99,6 +103,12 @@ export class AddressPool {
   free({ value }: Ip): void {
     this.#used.delete(value);
   }
+}
+
+/** The addresses of a network that are no host's; of two addresses, as on a point-to-point link, both are. @see RFC 3021, RFC 4291 section 2.6.1 */
+export function edgesOf(subnet: Prefix): readonly bigint[] {
+  if (bitsOf(subnet.family) - subnet.length <= 1) return [];
+  return subnet.family === 4 ? [subnet.network, lastOf(subnet)] : [subnet.network];
 }
 
 function inUse(): DhowError {

@@ -1,6 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
-import { AddressPool } from "./address-pool.ts";
-import { type Family, formatIp, formatPrefix, hasIp, type Ip, lastOf, type Prefix, parseIp, parsePrefix } from "./ip.ts";
+import { AddressPool, edgesOf } from "./address-pool.ts";
+import { type Family, formatIp, formatPrefix, hasIp, type Ip, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import type { IpamPool } from "./network-config.ts";
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -37,12 +37,20 @@ export interface AddressSource {
   uses(): readonly SubnetUse[];
 }
 
+export interface LocalAddressesOptions {
+  /** Asked, when a subnet is used up, to free what only waits to be freed; whether it did. */
+  readonly reclaim?: (() => boolean) | undefined;
+  /** For errors. */
+  readonly network?: { readonly name: string; readonly id: string } | undefined;
+  /** What to do when all are in use. */
+  readonly remedy?: string | undefined;
+}
+
 /** The addresses of a network of this host alone: counted in memory, known again after a restart from the endpoints' rows. */
 export class LocalAddresses implements AddressSource {
   readonly #pools: readonly AddressPool[];
 
-  /** `reclaim` is asked, when a subnet is used up, to free what only waits to be freed; whether it did. */
-  constructor(pools: readonly IpamPool[], options: { readonly reclaim?: () => boolean; readonly remedy?: string } = {}) {
+  constructor(pools: readonly IpamPool[], options: LocalAddressesOptions = {}) {
     this.#pools = pools.map((pool) => {
       const own = [pool.gateway, ...Object.values(pool.auxAddresses ?? {})];
       return new AddressPool({
@@ -50,6 +58,7 @@ export class LocalAddresses implements AddressSource {
         range: pool.ipRange ? parsePrefix(pool.ipRange) : undefined,
         reserved: own.flatMap((text) => (text ? parseIp(text) : [])),
         reclaim: options.reclaim,
+        network: options.network && `${options.network.name} (${options.network.id})`,
         remedy: options.remedy ?? "create the network with a larger --subnet or --ip-range",
       });
     });
@@ -90,9 +99,8 @@ export class LocalAddresses implements AddressSource {
   uses(): readonly SubnetUse[] {
     return this.#pools.map((pool) => {
       const { subnet } = pool;
-      const edges = lastOf(subnet) - subnet.network > 1n ? (subnet.family === 4 ? 2 : 1) : 0;
       const free = Number(pool.capacity) - pool.usedOfRange;
-      return { subnet: formatPrefix(subnet), used: pool.usedCount + edges, free };
+      return { subnet: formatPrefix(subnet), used: pool.usedCount + edgesOf(subnet).length, free };
     });
   }
 

@@ -68,6 +68,17 @@ describe("AddressPool", () => {
     expect(take(new AddressPool({ subnet: parsePrefix("10.0.0.0/31"), remedy }), 2)).toEqual(["10.0.0.0", "10.0.0.1"]);
   });
 
+  test("keeps the addresses that are no host's, also from who asks for one", () => {
+    for (const [subnet, ...edges] of [
+      ["10.0.0.0/24", "10.0.0.0", "10.0.0.255"],
+      ["fd00::/64", "fd00::"],
+    ] as const) {
+      const pool = new AddressPool({ subnet: parsePrefix(subnet), remedy });
+      for (const edge of edges) expect(() => pool.takeThis(parseIp(edge))).toThrow("Address already in use");
+    }
+    new AddressPool({ subnet: parsePrefix("10.0.0.0/31"), remedy }).takeThis(parseIp("10.0.0.0"));
+  });
+
   test("asks for what only waits to be freed before it gives up", () => {
     const pool: AddressPool = new AddressPool({
       subnet: parsePrefix("10.0.0.0/30"),

@@ -10,7 +10,7 @@ export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet, isSameIp } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export { parseMac } from "./mac.ts";
-export type { IpamPool, NetworkConfig, NetworkRequest, PoolRequest } from "./network-config.ts";
+export type { IpamPool, NetworkConfig, NetworkRequest, NetworkWish, PoolRequest } from "./network-config.ts";
 export * from "./networking.ts";
 export { EtcdTls, type EtcdTlsFiles } from "./overlay/etcd-tls.ts";
 export type { ClusterSettings } from "./overlay/settings.ts";

@@ -34,6 +34,11 @@ export interface NetworkRequest {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** A request as it comes: families that it says nothing of are as its options, or the daemon's, have them. */
+export type NetworkWish = Omit<NetworkRequest, "hasIpv4" | "hasIpv6"> & {
+  readonly [family in "hasIpv4" | "hasIpv6"]?: boolean | undefined;
+};
+
 /** A network as it is kept, from its creation to its removal. */
 export interface NetworkConfig extends NetworkRequest {
   readonly id: string;

@@ -20,7 +20,7 @@ import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
 import { Names } from "./names.ts";
-import type { NetworkConfig, NetworkRequest } from "./network-config.ts";
+import type { NetworkConfig, NetworkWish } from "./network-config.ts";
 import { NetworkDrivers } from "./network-drivers.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
 import { Networks, type OpenNetwork } from "./networks.ts";
@@ -239,7 +239,11 @@ export class Networking {
       avoid: [...this.#hostServers.networks(), ...this.#userSubnets()],
     });
     const deps = this.#drivers.bridgeDeps;
-    const addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, remedy: 'set a larger "bip" or "fixed-cidr"' });
+    const addresses = new LocalAddresses(config.pools, {
+      reclaim: deps.reclaim,
+      network: config,
+      remedy: 'set a larger "bip" or "fixed-cidr"',
+    });
     const on = new BridgeNetwork(config, bridgeSettings(config, deps.defaultMtu), deps, addresses);
     this.#default = { id: config.id, on, network: { config, on, busy: 0 } };
     this.#drivers.bridge.reserve(config.id, "bridge", this.#o.bridgeName);
@@ -301,7 +305,7 @@ export class Networking {
   }
 
   /** Creates a network. @throws invalid, conflict, forbidden, notFound in docker's words */
-  async createNetwork(request: NetworkRequest): Promise<NetworkConfig> {
+  async createNetwork(request: NetworkWish): Promise<NetworkConfig> {
     const created = await this.#networks.create(request);
     this.#watch.check();
     return created;

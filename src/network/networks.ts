@@ -1,5 +1,6 @@
-import { DhowError, type Logger, randomId } from "../lib/mod.ts";
+import { DhowError, type Logger, parseGoBool, randomId } from "../lib/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
+import { edgesOf } from "./address-pool.ts";
 import { firstAddress } from "./addresses.ts";
 import type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "./ip.ts";
@@ -13,6 +14,7 @@ import {
   type IpamPool,
   type NetworkConfig,
   type NetworkRequest,
+  type NetworkWish,
   type PoolRequest,
 } from "./network-config.ts";
 
@@ -116,7 +118,7 @@ export class Networks {
   }
 
   /** Creates a network. @throws invalid, conflict, forbidden, notFound in docker's words */
-  async create(asked: NetworkRequest): Promise<NetworkConfig> {
+  async create(asked: NetworkWish): Promise<NetworkConfig> {
     const { name } = asked;
     this.#checkName(name);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -149,7 +151,7 @@ export class Networks {
   }
 
   /** A request with the configuration of the config-only network that it names. */
-  #configured(request: NetworkRequest): NetworkRequest {
+  #configured(request: NetworkWish): NetworkRequest {
     if (request.configFrom === "") {
       const { isConfigOnly, isInternal, isAttachable } = request;
       if (isConfigOnly && (isInternal || isAttachable)) {
@@ -158,7 +160,7 @@ export class Networks {
           "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
         );
       }
-      return { ...request, options: { ...this.#deps.defaultOptions[request.driver], ...request.options } };
+      return withFamilies({ ...request, options: { ...this.#deps.defaultOptions[request.driver], ...request.options } });
     }
     if (request.isConfigOnly) throw new DhowError("forbidden", "a configuration network cannot depend on another configuration network");
     const hasOwn = request.pools.length > 0 || request.hasIpv6 || [request.options, request.labels].some((o) => Object.keys(o).length > 0);
@@ -178,13 +180,17 @@ export class Networks {
   }
 
   async #make(request: NetworkRequest): Promise<NetworkConfig> {
-    if (!request.hasIpv4 && !request.hasIpv6) throw new DhowError("invalid", "IPv4 or IPv6 must be enabled");
     checkPools(request.pools, request.hasIpv6);
     if (request.driver === "host" || request.driver === "null") {
       throw new DhowError("forbidden", `only one instance of ${JSON.stringify(request.driver)} network is allowed`);
     }
     const driver = await this.#deps.driver(request.driver);
     if (driver === undefined) throw noDriver(request.driver);
+    const isWithout = !request.hasIpv4 && !request.hasIpv6;
+    if (isWithout && (request.driver === BRIDGE_DRIVER || request.driver === "overlay")) {
+      throw new DhowError("invalid", "IPv4 or IPv6 must be enabled");
+    }
+    if (request.ipamDriver === "null") checkWithoutAddresses(request);
     await driver.check(request);
     const draft: NetworkConfig = { ...asComplete(request), scope: driver.scope, pools: givenPools(request.pools) };
     if (isIpamPlugin(request.ipamDriver)) return this.#makeWithPlugin(draft, request, driver);
@@ -276,7 +282,7 @@ export class Networks {
       throw new DhowError("forbidden", `error while removing network: network ${config.name} has active endpoints`);
     }
     if (config.isConfigOnly && this.list().some(({ configFrom }) => configFrom === config.name)) {
-      throw new DhowError("forbidden", `configuration network ${JSON.stringify(config.name)} is in use`);
+      throw new DhowError("forbidden", `error while removing network: configuration network ${JSON.stringify(config.name)} is in use`);
     }
     this.#open.delete(id);
     this.#configs.delete(id);
@@ -351,13 +357,46 @@ function asComplete(request: NetworkRequest): NetworkConfig {
   return { ...request, id: randomId(), createdAt, scope: "local", hasOwnSubnets, pools: [] };
 }
 
+/** The drivers whose containers have addresses of every family that their network has. */
+const NEEDS_ADDRESSES: ReadonlySet<string> = new Set([BRIDGE_DRIVER, "macvlan", "ipvlan", "overlay"]);
+
+/**
+ * Which families a network has: what the request says, else its option, else IPv4 alone. @throws invalid in docker's words
+ * @see daemon/network.go of moby v29
+ */
+function withFamilies(request: NetworkWish): NetworkRequest {
+  const options = { ...request.options };
+  const has = (family: 4 | 6, asked: boolean | undefined): boolean => {
+    const key = `com.docker.network.enable_ipv${family}`;
+    const text = options[key];
+    if (asked !== undefined) delete options[key];
+    if (asked !== undefined || text === undefined) return asked ?? family === 4;
+    const value = parseGoBool(text);
+    if (value === undefined) throw new DhowError("invalid", `driver-opt ${JSON.stringify(key)} is not a valid bool`);
+    return value;
+  };
+  return { ...request, hasIpv4: has(4, request.hasIpv4), hasIpv6: has(6, request.hasIpv6), options };
+}
+
+/** Of a network without IPAM. @throws invalid in docker's words where addresses are needed, or given */
+function checkWithoutAddresses({ driver, hasIpv4, hasIpv6, pools }: NetworkRequest): void {
+  if (pools.some(({ subnet }) => subnet)) throw new DhowError("invalid", "null ipam driver does not handle specific address pool requests");
+  const family = hasIpv4 ? 4 : hasIpv6 ? 6 : undefined;
+  if (NEEDS_ADDRESSES.has(driver) && family !== undefined) throw new DhowError("invalid", `ipv${family} pool is empty`);
+}
+
 /** The pools that are asked for by their subnets. */
 function givenPools(pools: readonly PoolRequest[]): IpamPool[] {
   return pools.flatMap((pool) => (pool.subnet ? { ...pool, subnet: pool.subnet } : []));
 }
 
+/** @throws internal in docker's words when the gateway that is asked for is no host's address */
 function withGateway(pool: PoolRequest & { readonly subnet: string }): IpamPool {
-  if (pool.gateway) return pool;
+  if (pool.gateway) {
+    const edges = edgesOf(parsePrefix(pool.subnet));
+    if (!edges.includes(parseIp(pool.gateway).value)) return pool;
+    throw new DhowError("internal", `failed to allocate gateway (${pool.gateway}): Address already in use`);
+  }
   const gateway = firstAddress({
     subnet: parsePrefix(pool.subnet),
     range: pool.ipRange ? parsePrefix(pool.ipRange) : undefined,
@@ -366,11 +405,12 @@ function withGateway(pool: PoolRequest & { readonly subnet: string }): IpamPool 
   return { ...pool, gateway: formatIp(gateway) };
 }
 
-/** @throws internal in docker's words when one is the gateway's, or another's */
+/** @throws internal in docker's words when one is the gateway's, another's, or no host's */
 function checkAuxAddresses(pool: IpamPool): IpamPool {
-  const taken = new Set(pool.gateway === undefined ? [] : [formatIp(parseIp(pool.gateway))]);
+  const taken = new Set(edgesOf(parsePrefix(pool.subnet)));
+  if (pool.gateway !== undefined) taken.add(parseIp(pool.gateway).value);
   for (const [name, text] of Object.entries(pool.auxAddresses ?? {})) {
-    const address = formatIp(parseIp(text));
+    const address = parseIp(text).value;
     if (taken.has(address)) {
       throw new DhowError("internal", `failed to allocate secondary ip address (${name}:${text}): Address already in use`);
     }

@@ -73,6 +73,7 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
 
 /** What dhow prints as docker 28 does, and 20.10 doesn't. */
 const NEW: readonly RegExp[] = [
+  /failed to set up container networking: /g,
   /(?<=has active endpoints) \(name:[^)]*\)/g,
   /cannot kill container: \w+: (?=invalid signal)/g,
   /(?<=is a directory: unknown): permission denied/g,

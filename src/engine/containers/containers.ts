@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, errorMessage } from "../../lib/mod.ts";
 import { cgroupOf } from "../../runtime/mod.ts";
 import type {
   AttachOptions,
@@ -161,7 +161,13 @@ export class ContainerLifecycle implements ContainerLifecycleApi {
   }
 
   restart(ref: string, options: StopOptions): Promise<void> {
-    return this.#locked(ref, (c) => restartContainer(this.#deps, c, options));
+    return this.#locked(ref, async (c) => {
+      try {
+        await restartContainer(this.#deps, c, options);
+      } catch (cause) {
+        throw new DhowError("internal", `Cannot restart container ${ref}: ${errorMessage(cause)}`, { cause });
+      }
+    });
   }
 
   /** Not behind a stop that waits: a kill is how one cuts that wait short. */

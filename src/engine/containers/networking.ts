@@ -93,8 +93,7 @@ export async function plugIn(
   held: DisposableStack,
   takeNetns: () => Fd | undefined,
 ): Promise<Plugged> {
-  const { hostConfig, config } = container.spec;
-  const mode = networkMode(hostConfig);
+  const mode = networkMode(container.spec.hostConfig);
   if (mode.startsWith("container:")) {
     const joined = runningDonor(deps, mode.slice("container:".length), "network");
     deps.network.settle();
@@ -102,6 +101,17 @@ export async function plugIn(
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });
     return { network: { kind: "join", path }, state, sandbox: undefined, joined };
   }
+  try {
+    return await plugInOwn(deps, container, mode, takeNetns);
+  } catch (error) {
+    if (!(error instanceof DhowError)) throw error;
+    const { kind, details } = error;
+    throw new DhowError(kind, `failed to set up container networking: ${error.message}`, { cause: error, details });
+  }
+}
+
+async function plugInOwn(deps: ContainerDeps, container: Container, mode: string, takeNetns: () => Fd | undefined): Promise<Plugged> {
+  const { hostConfig, config } = container.spec;
   const network = deps.network.network(mode);
   if (network === undefined) throw new DhowError("notFound", `network ${mode} not found`);
   if (network.name === "host") {

@@ -84,6 +84,22 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     expect(api.inspect("nope", { verbose: false })).rejects.toThrow("network nope not found");
   });
 
+  test("create() takes families from options, the request's own word first", async () => {
+    const families = async (request: object) => {
+      const { Id = "" } = await api.create({ Name: "some", ...request });
+      const { EnableIPv4, EnableIPv6, Options } = await api.inspect(Id, { verbose: false });
+      await api.remove(Id);
+      return [EnableIPv4, EnableIPv6, Options];
+    };
+    const Options = { "com.docker.network.enable_ipv6": "1" };
+    expect(await families({ Options })).toEqual([true, true, Options]);
+    expect(await families({ Options, EnableIPv6: false })).toEqual([true, false, {}]);
+    expect(await families({ Options: { ...Options, "com.docker.network.enable_ipv4": "false" } })).toMatchObject([false, true, {}]);
+    expect(families({ Options: { "com.docker.network.enable_ipv4": "no" } })).rejects.toThrow(
+      'driver-opt "com.docker.network.enable_ipv4" is not a valid bool',
+    );
+  });
+
   test("prune() removes nothing and says so", async () => {
     expect(await api.prune({})).toEqual({ NetworksDeleted: null });
     expect(events.at(-1)).toMatchObject({ type: "network", action: "prune" });

@@ -1,5 +1,5 @@
 import { DhowError, filterTest, isKind, parseTime } from "../../lib/mod.ts";
-import type { NetworkFacts, Networking, NetworkRequest, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
+import type { NetworkFacts, Networking, NetworkWish, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
 import type {
   EndpointResource,
   EndpointSettings,
@@ -51,15 +51,16 @@ function checkKeys(filters: Filters, known: readonly string[]): void {
 const passes = (values: readonly string[] | undefined, test: (value: string) => boolean): boolean => !values?.length || values.some(test);
 
 function danglingOf(filters: Filters): boolean | undefined {
-  const value = filters["dangling"]?.[0];
+  const [value, ...others] = filters["dangling"] ?? [];
   if (value === undefined) return undefined;
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
-  return refuse(`invalid filter 'dangling=[${filters["dangling"]?.join(" ")}]'`);
+  if (others.length > 0) refuse('got more than one value for filter key "dangling"');
+  if (value === "1" || value === "true") return true;
+  if (value === "0" || value === "false") return false;
+  return refuse(`invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`);
 }
 
 /** What a request asks for, with docker's defaults. */
-function requestOf(request: NetworkCreateRequest): NetworkRequest {
+function requestOf(request: NetworkCreateRequest): NetworkWish {
   const { Name, Driver = "", IPAM: ipam, Options, Labels, ConfigFrom } = request;
   if (request.Ingress) throw new DhowError("forbidden", "Ingress network can only be global scope network");
   if (request.Scope === "swarm") throw new DhowError("forbidden", "cannot create a swarm scoped network when swarm is not active");
@@ -71,8 +72,8 @@ function requestOf(request: NetworkCreateRequest): NetworkRequest {
     isAttachable: request.Attachable ?? false,
     isConfigOnly: request.ConfigOnly ?? false,
     configFrom: ConfigFrom?.Network ?? "",
-    hasIpv4: request.EnableIPv4 ?? true,
-    hasIpv6: request.EnableIPv6 ?? false,
+    hasIpv4: request.EnableIPv4 ?? undefined,
+    hasIpv6: request.EnableIPv6 ?? undefined,
     ipamDriver: ipam?.Driver || "default",
     ipamOptions: ipam?.Options ?? {},
     pools: poolsOf(ipam),

@@ -1,4 +1,4 @@
-import { DhowError, filterTest } from "../../lib/mod.ts";
+import { DhowError, filterTest, parseGoBool } from "../../lib/mod.ts";
 import type { CallOptions, Filters, Volume, VolumeCreateRequest, VolumeListResponse, VolumesApi } from "../../spec/engine/mod.ts";
 import { ANONYMOUS_LABEL, isSized, LOCAL_DRIVER, type LocalVolume, type Volumes } from "../../volumes/mod.ts";
 import type { Emit } from "../events.ts";
@@ -15,8 +15,6 @@ export interface VolumesApiDeps {
 const NEVER = new AbortController().signal;
 const LIST_FILTERS = ["dangling", "name", "driver", "label"];
 const PRUNE_FILTERS = ["label", "label!", "all"];
-const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "true", "TRUE", "True"]);
-const FALSE: ReadonlySet<string> = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
 function refuse(message: string): never {
   throw new DhowError("invalid", message);
@@ -45,7 +43,7 @@ function hasLabels(volume: LocalVolume, filters: Filters): boolean {
 function flagOf(filters: Filters, key: string): boolean | undefined {
   const values = filters[key];
   if (!values?.length) return undefined;
-  const all = values.map((v) => (TRUE.has(v) ? true : FALSE.has(v) ? false : undefined));
+  const all = values.map(parseGoBool);
   if (all.includes(undefined) || new Set(all).size > 1) refuse(`invalid filter '${key}=[${values.join(" ")}]'`);
   return all[0];
 }

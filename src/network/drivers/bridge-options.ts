@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, parseGoBool } from "../../lib/mod.ts";
 import type { GatewayMode } from "../firewall-table.ts";
 import type { Family } from "../ip.ts";
 import { tryParseIp } from "../ip.ts";
@@ -27,10 +27,6 @@ export interface BridgeSettings {
   readonly hasBigTcp: boolean;
 }
 
-const GO_BOOLEANS: Readonly<Record<string, boolean>> = {
-  ...Object.fromEntries(["1", "t", "T", "true", "TRUE", "True"].map((text) => [text, true])),
-  ...Object.fromEntries(["0", "f", "F", "false", "FALSE", "False"].map((text) => [text, false])),
-};
 const MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 const DEFAULT_MTU = 1500;
 /** IFNAMSIZ without the final NUL. */
@@ -39,7 +35,7 @@ const MAX_INTERFACE_NAME = 15;
 function boolean(options: Readonly<Record<string, string>>, key: string, preset: boolean): boolean {
   const text = options[key];
   if (text === undefined) return preset;
-  const value = GO_BOOLEANS[text];
+  const value = parseGoBool(text);
   if (value === undefined) {
     throw new DhowError(
       "invalid",
@@ -65,7 +61,7 @@ function address(options: Readonly<Record<string, string>>, key: string, family?
   if (text === undefined || text === "") return undefined;
   const ip = tryParseIp(text);
   if (ip === undefined || (family !== undefined && ip.family !== family)) {
-    throw new DhowError("invalid", `failed to parse ${key} value: invalid IP address: ${text}`);
+    throw new DhowError("invalid", `failed to parse ${key} value: ${text} (nil ip)`);
   }
   return text;
 }

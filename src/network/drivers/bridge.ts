@@ -71,7 +71,7 @@ export class BridgeNetwork implements DriverNetwork {
     this.#deps = deps;
     this.publishesPorts = !config.isInternal;
     this.isPoliced = !settings.hasBigTcp;
-    this.addresses = addresses ?? new LocalAddresses(config.pools, { reclaim: deps.reclaim });
+    this.addresses = addresses ?? new LocalAddresses(config.pools, { reclaim: deps.reclaim, network: config });
     const name = settings.name ?? `br-${config.id.slice(0, 12)}`;
     for (const family of familiesOf(config)) deps.enableForwarding(family);
     this.link = ensureBridge(deps.route, {

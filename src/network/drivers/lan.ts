@@ -184,7 +184,7 @@ class LanNetwork implements DriverNetwork {
 
   constructor(parts: LanParts) {
     this.#parts = parts;
-    this.addresses = new LocalAddresses(parts.config.pools, { reclaim: parts.deps.reclaim });
+    this.addresses = new LocalAddresses(parts.config.pools, { reclaim: parts.deps.reclaim, network: parts.config });
   }
 
   get links(): readonly string[] {

@@ -103,7 +103,7 @@ class RemoteNetwork implements DriverNetwork {
     this.#config = config;
     this.#deps = deps;
     this.#plugin = plugin;
-    this.addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim });
+    this.addresses = new LocalAddresses(config.pools, { reclaim: deps.reclaim, network: config });
   }
 
   gateway(family: Family): string | undefined {

@@ -17,7 +17,7 @@ export class ClusterAddresses implements AddressSource, Disposable {
     this.#cluster = cluster;
     this.#config = config;
     this.#prefix = `addresses/${config.id}/`;
-    this.#local = new LocalAddresses(config.pools, { reclaim });
+    this.#local = new LocalAddresses(config.pools, { reclaim, network: config });
     for (const [key] of cluster.entries(this.#prefix)) this.#follow(key, "");
     this.#listening = cluster.listen((key, value) => this.#follow(key, value));
   }
