@@ -76,6 +76,28 @@ if (skipReason === "") {
   });
 }
 
+if (skipReason === "") {
+  test("our command line gives up at the third signal, as docker's does", async () => {
+    const outcomes = [];
+    for (const command of [[dockerCli], OURS]) {
+      const env = { ...process.env, DOCKER_HOST: `unix://${daemon.socket}`, DHOW_ARGV0: "docker" };
+      const script = "trap '' INT; echo up; exec sleep 1000";
+      const args = ["run", "--rm", "--name", "deaf", "busybox", "sh", "-c", script];
+      const child = Bun.spawn([...command, ...args], { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+      await child.stdout.getReader().read();
+      for (let i = 0; i < 3; i++) {
+        child.kill("SIGINT");
+        // signals of a kind that come together are one
+        await Bun.sleep(100);
+      }
+      outcomes.push([await child.exited, await child.stderr.text()]);
+      await daemon.docker("rm", "-f", "deaf");
+    }
+    expect(outcomes[1]).toEqual(outcomes[0]);
+    expect(outcomes[1]?.[0]).toBe(1);
+  });
+}
+
 if (skipReason !== "") test.skip(`docker's command line and ours agree (${skipReason})`, () => {});
 else {
   for (const line of commands) {
