@@ -11,6 +11,7 @@ import {
   isAnswered,
   type PluginPool,
 } from "./ipam-plugin.ts";
+import type { NetworkConfig } from "./network-config.ts";
 
 export interface IpamGrantsDeps {
   readonly table: IpamGrantsTable;
@@ -50,6 +51,8 @@ export class IpamGrants {
   readonly #held = new Map<string, IpamGrantRow>();
   readonly #leaving = new Map<string, Leaving>();
   readonly #drivers = new Map<string, DriverState>();
+  /** Of networks that only other hosts may know. */
+  readonly #postponed = new Set<string>();
 
   constructor(deps: IpamGrantsDeps) {
     this.#deps = deps;
@@ -170,12 +173,58 @@ export class IpamGrants {
     return true;
   }
 
+  /** Takes up what the plug-in gave another host for a network of several: this one may be the one to give it back. */
+  adopt({ id: networkId, ipamDriver: driver, ipamOptions: options, pools }: NetworkConfig): void {
+    for (const { subnet, ipRange = "", gateway, auxAddresses = {}, addressSpace = "", poolId } of pools) {
+      if (poolId === undefined) continue;
+      const { family } = parsePrefix(subnet);
+      const request: IpamPoolRequest = { addressSpace, subnet, ipRange, options, family, isShared: true };
+      const pool = { driver, networkId, subnet, address: "", poolId, request: JSON.stringify(request) };
+      const addresses = [
+        ...(gateway ? [addressGrant(pool, { wanted: gateway, isGateway: true })] : []),
+        ...Object.values(auxAddresses).map((wanted) => addressGrant(pool, { wanted })),
+      ];
+      for (const grant of [pool, ...addresses]) {
+        if (this.#held.has(keyOf(grant))) continue;
+        this.#deps.table.put(grant);
+        this.#held.set(keyOf(grant), grant);
+      }
+    }
+  }
+
+  /** All networks of several hosts are known by now: what this daemon began with and is of none goes back. */
+  caughtUp(isUsed: (grant: IpamGrantRow) => boolean): void {
+    const grants = [...this.#postponed].flatMap((key) => this.#held.get(key) ?? []);
+    this.#postponed.clear();
+    const left = grants.filter((grant) => !isUsed(grant));
+    if (left.length > 0) void this.release(left);
+  }
+
+  /** Another host has removed a network, and given back what is not on its way back already. */
+  forget(networkId: string): void {
+    for (const grant of this.of(networkId)) {
+      if (this.#leaving.has(keyOf(grant))) continue;
+      this.#deps.table.remove(grant);
+      this.#held.delete(keyOf(grant));
+    }
+  }
+
+  /** Whether a grant is of a network of several hosts. */
+  #isShared({ networkId, subnet }: IpamGrantRow): boolean {
+    const pool = this.#held.get(keyOf({ networkId, subnet, address: "" }));
+    return pool !== undefined && (JSON.parse(pool.request) as IpamPoolRequest).isShared === true;
+  }
+
   /**
    * After a start of the daemon: begins to tell plug-ins that want it what is in use, and to give back what is nobody's by now. Nobody waits for
-   * it but who asks the same plug-in.
+   * it but who asks the same plug-in. A network of several hosts that `isKnown` doesn't know may be there all the same: see `caughtUp`.
    */
-  resume(isUsed: (grant: IpamGrantRow) => boolean): void {
-    for (const [key, grant] of this.#held) if (!isUsed(grant)) this.#leaving.set(key, { grant, isBeingTold: false });
+  resume(isUsed: (grant: IpamGrantRow) => boolean, isKnown: (networkId: string) => boolean = () => true): void {
+    for (const [key, grant] of this.#held) {
+      if (isUsed(grant)) continue;
+      if (!isKnown(grant.networkId) && this.#isShared(grant)) this.#postponed.add(key);
+      else this.#leaving.set(key, { grant, isBeingTold: false });
+    }
     for (const driver of new Set([...this.#held.values()].map((grant) => grant.driver))) {
       this.#plugin(driver).catch((error: unknown) =>
         this.#deps.log.warn("an IPAM plugin can't be used", { driver, error: errorMessage(error) }),

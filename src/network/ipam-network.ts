@@ -25,8 +25,9 @@ export async function allocatePools(grants: IpamGrants, draft: NetworkConfig, as
       const own = asked.filter(({ subnet = "" }) => subnet !== "" && subnet.includes(":") === (family === 6));
       for (const pool of own.length > 0 ? own : [{}]) {
         const { subnet = "", ipRange = "" }: PoolRequest = pool;
-        const given = await grants.requestPool(ipamDriver, id, { addressSpace, subnet, ipRange, options, family });
-        pools.push({ ...(await fill(grants, id, pool, given)), addressSpace });
+        const isShared = scope === "global";
+        const given = await grants.requestPool(ipamDriver, id, { addressSpace, subnet, ipRange, options, family, isShared });
+        pools.push({ ...(await fill(grants, id, pool, given)), addressSpace, ...(isShared && { poolId: given.poolId }) });
       }
     }
     return pools;
@@ -110,7 +111,7 @@ class PluginAddresses implements AddressSource {
   }
 }
 
-/** A network of any driver of this host whose addresses an IPAM plug-in gives out; what the driver keeps of them is not asked. */
+/** A network of any driver whose addresses an IPAM plug-in gives out; what the driver keeps of them is not asked. */
 export class IpamNetwork implements DriverNetwork {
   readonly addresses: AddressSource;
   readonly #on: DriverNetwork;

@@ -25,6 +25,8 @@ export interface IpamPoolRequest {
   readonly ipRange: string;
   readonly options: Readonly<Record<string, string>>;
   readonly family: Family;
+  /** Of a network of several hosts: whichever of them removes it gives the pool back. */
+  readonly isShared?: boolean | undefined;
 }
 
 /** A pool that a plug-in gave. */

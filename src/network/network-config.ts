@@ -11,6 +11,8 @@ export interface IpamPool {
   readonly auxAddresses?: Readonly<Record<string, string>> | undefined;
   /** What an IPAM plug-in calls the space that the subnet is of. */
   readonly addressSpace?: string | undefined;
+  /** What it calls the subnet, for the other hosts of the network. */
+  readonly poolId?: string | undefined;
 }
 
 /** A pool that is asked for; without a subnet the IPAM driver chooses one. */

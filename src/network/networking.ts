@@ -166,7 +166,10 @@ export class Networking {
       await this.#networks.start();
       this.#sweepBridges();
       this.#restore();
-      this.#grants.resume((grant) => this.#isUsed(grant));
+      this.#grants.resume(
+        (grant) => this.#isUsed(grant),
+        (networkId) => this.#networks.config(networkId) !== undefined,
+      );
       this.#tables.start();
       this.#egress.restore(this.#held.policies());
       this.#firewall.install();
@@ -174,6 +177,7 @@ export class Networking {
       this.#drivers.overlay?.start({
         learn: (config) => this.#networks.learn(config),
         forget: (id, takeAway) => this.#networks.forget(id, takeAway),
+        caughtUp: () => this.#grants.caughtUp((grant) => this.#isUsed(grant)),
         known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
       });
     } catch (error) {

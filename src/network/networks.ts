@@ -202,19 +202,15 @@ export class Networks {
 
   /** Makes a network of what an IPAM plug-in gives. */
   async #makeWithPlugin(draft: NetworkConfig, request: NetworkRequest, driver: NetworkDriver): Promise<NetworkConfig> {
-    if (driver.complete !== undefined) {
-      throw new DhowError(
-        "invalid",
-        `conflicting options: IPAM driver ${draft.ipamDriver} and network driver ${driver.name}, whose hosts share the addresses`,
-      );
-    }
     const { grants } = this.#deps;
-    const config = { ...draft, pools: await allocatePools(grants, draft, request.pools) };
+    const given = { ...draft, pools: await allocatePools(grants, draft, request.pools) };
+    let config: NetworkConfig = given;
     try {
+      if (driver.complete !== undefined) config = await driver.complete(given);
       this.#checkBridgeOverlap(config);
       await this.#openNew(config, driver);
     } catch (error) {
-      await grants.release(grants.of(config.id));
+      await grants.release(grants.of(draft.id));
       throw error;
     }
     return config;
@@ -322,6 +318,7 @@ export class Networks {
     if (this.#configs.has(config.id)) return;
     this.#deps.table.putUserNetwork({ id: config.id, name: config.name, config: JSON.stringify(config) });
     this.#configs.set(config.id, config);
+    if (isIpamPlugin(config.ipamDriver)) this.#deps.grants.adopt(config);
     try {
       await this.#openNow(config);
     } catch (error) {
@@ -337,6 +334,7 @@ export class Networks {
   async forget(id: string, takeAway: () => void): Promise<void> {
     const config = this.#configs.get(id);
     if (config === undefined) return;
+    if (isIpamPlugin(config.ipamDriver)) this.#deps.grants.forget(id);
     if (this.#deps.endpoints(id).length > 0 || (this.#open.get(id)?.busy ?? 0) > 0) {
       throw new DhowError("conflict", `another host removed network ${config.name}, which has active endpoints`);
     }

@@ -2,6 +2,7 @@ import { DhowError } from "../../lib/mod.ts";
 import { firstAddress } from "../addresses.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "../ip.ts";
 import { findSubnet, type PoolSpec } from "../ipam.ts";
+import { isIpamPlugin } from "../ipam-network.ts";
 import { familiesOf, type IpamPool, type NetworkConfig } from "../network-config.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -67,7 +68,8 @@ export async function allocateNetwork(cluster: Cluster, draft: NetworkConfig, ta
     const after: Allocation = {
       names: { ...before.names, [config.name]: config.id },
       vnis: { ...before.vnis, [String(vni)]: config.id },
-      subnets: { ...before.subnets, ...Object.fromEntries(config.pools.map(({ subnet }) => [subnet, config.id])) },
+      // what a plug-in gives may be another network's, too
+      subnets: { ...Object.fromEntries(config.pools.map(({ subnet }) => [subnet, config.id])), ...before.subnets },
     };
     const condition = found === undefined ? ({ key: KEY, isAbsent: true } as const) : { key: KEY, modRevision: found.modRevision };
     const put = [
@@ -85,6 +87,8 @@ function completed(draft: NetworkConfig, { names, vnis, subnets }: Allocation, t
   if (wanted !== undefined && vnis[String(wanted)] !== undefined) throw new DhowError("conflict", `vxlan id ${wanted} is in use`);
   let vni = wanted ?? FIRST_VNI;
   while (wanted === undefined && vnis[String(vni)] !== undefined) vni++;
+  const options = { ...draft.options, [VNI_OPTION]: String(vni) };
+  if (isIpamPlugin(draft.ipamDriver)) return { ...draft, options };
   const others = Object.keys(subnets).map(parsePrefix);
   const pools: IpamPool[] = [];
   for (const family of familiesOf(draft)) {
@@ -102,7 +106,7 @@ function completed(draft: NetworkConfig, { names, vnis, subnets }: Allocation, t
       throw new DhowError("conflict", `every IPv${family} network of the overlay's pool is taken; give the network a --subnet`);
     pools.push(withGateway({ subnet: formatPrefix(found) }));
   }
-  return { ...draft, pools, options: { ...draft.options, [VNI_OPTION]: String(vni) } };
+  return { ...draft, pools, options };
 }
 
 function withGateway(pool: IpamPool): IpamPool {

@@ -16,6 +16,8 @@ export interface GlobalNetworks {
   forget(id: string, takeAway: () => void): Promise<void>;
   /** Those of this driver that the list has. */
   known(): readonly string[];
+  /** All that other hosts made and removed while this daemon was away has been told. */
+  caughtUp(): void;
 }
 
 export interface OverlayDriverDeps extends OverlayDeps {
@@ -78,6 +80,7 @@ export class OverlayDriver implements NetworkDriver {
       this.#deps.encryption.synced();
       const there = new Set(cluster.entries("networks/").map(([key]) => key.slice("networks/".length)));
       for (const id of networks.known()) if (!there.has(id)) inTurn(() => this.#forgetUnlessThere(networks, id));
+      inTurn(async () => networks.caughtUp());
       for (const [id, network] of this.#open) {
         try {
           network.sweep();

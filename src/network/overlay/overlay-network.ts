@@ -26,6 +26,7 @@ import type { EndpointsTable } from "../../metadata/mod.ts";
 import { setIpv6 } from "../drivers/bridge-link.ts";
 import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint } from "../drivers/driver.ts";
 import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
+import { isIpamPlugin } from "../ipam-network.ts";
 import { parseMac } from "../mac.ts";
 import type { NetworkConfig } from "../network-config.ts";
 import { ClusterAddresses } from "./addresses.ts";
@@ -84,7 +85,8 @@ export function linkNames(id: string): { readonly bridge: string; readonly vxlan
 export class OverlayNetwork implements DriverNetwork {
   readonly publishesPorts = false;
   readonly needsOutside: boolean;
-  readonly addresses: ClusterAddresses;
+  /** Undefined where an IPAM plug-in gives them. */
+  readonly addresses: ClusterAddresses | undefined;
   readonly bridge: string;
   readonly links: readonly string[];
   readonly #config: NetworkConfig;
@@ -106,7 +108,7 @@ export class OverlayNetwork implements DriverNetwork {
     this.bridge = linkNames(config.id).bridge;
     this.links = [linkNames(config.id).vxlan];
     this.#vxlan = isEncrypted(config) ? this.#makeEncrypted() : this.#makeLinks();
-    this.addresses = new ClusterAddresses(deps.cluster, config, deps.reclaim);
+    this.addresses = isIpamPlugin(config.ipamDriver) ? undefined : new ClusterAddresses(deps.cluster, config, deps.reclaim);
     for (const [key, value] of deps.cluster.entries(this.#prefix)) this.#follow(key, value);
     this.#listening = deps.cluster.listen((key, value) => {
       if (key.startsWith(this.#prefix)) this.#follow(key, value);
@@ -272,11 +274,11 @@ export class OverlayNetwork implements DriverNetwork {
       if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
     }
     await cluster.release(this.#prefix + endpoint.endpointId);
-    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) await this.addresses.free(parseIp(a.address));
+    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) await this.addresses?.free(parseIp(a.address));
   }
 
   adopt(endpoint: NamedEndpoint): void {
-    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) this.addresses.mark(parseIp(a.address));
+    for (const a of [endpoint.addresses[4], endpoint.addresses[6]]) if (a !== undefined) this.addresses?.mark(parseIp(a.address));
     this.rename(endpoint);
   }
 
@@ -293,7 +295,7 @@ export class OverlayNetwork implements DriverNetwork {
 
   close(): void {
     this.#listening[Symbol.dispose]();
-    this.addresses[Symbol.dispose]();
+    this.addresses?.[Symbol.dispose]();
   }
 
   /** For all hosts. @throws forbidden while a container of any host is on it; unavailable */

@@ -1,4 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Etcd } from "../../../src/network/overlay/etcd.ts";
 import { EtcdServer } from "../../../src/network/overlay/test-etcd.ts";
 import { Daemon, until } from "../daemon.ts";
@@ -12,6 +15,7 @@ import { Daemon, until } from "../daemon.ts";
 const ETCD = "192.0.2.10";
 const TTL_S = 3;
 
+const plugins = mkdtempSync(join(tmpdir(), "dhow-overlay-"));
 const holders: Bun.Subprocess[] = [];
 const daemons: Daemon[] = [];
 let etcdHost: string;
@@ -42,7 +46,7 @@ function plugIn(netns: string, name: string, address: string): void {
 async function engine(netns: string): Promise<Daemon> {
   const store = ["--cluster-store", `etcd://${ETCD}:2379`, "--cluster-advertise", "eth0"];
   const options = ["discovery.heartbeat=1", `discovery.ttl=${TTL_S}`].flatMap((text) => ["--cluster-store-opt", text]);
-  const daemon = await Daemon.start({ under: ["nsenter", `--net=${netns}`], args: [...store, ...options] });
+  const daemon = await Daemon.start({ under: ["nsenter", `--net=${netns}`], args: [...store, ...options, "--plugin-socket-dir", plugins] });
   daemons.push(daemon);
   return daemon;
 }
@@ -73,6 +77,7 @@ afterAll(async () => {
   await Promise.all(daemons.map((daemon) => daemon[Symbol.asyncDispose]()));
   await server[Symbol.asyncDispose]();
   for (const holder of holders) holder.kill(9);
+  rmSync(plugins, { recursive: true, force: true });
 });
 
 const create = (daemon: Daemon, name: string, ...options: readonly string[]): Promise<string> =>
@@ -252,6 +257,61 @@ test("a host dies: its entries go with its lease", async () => {
   await b.launch();
   // its container never ended
   await until("a way again", () => pings(a, "one", "two"));
+}, 60_000);
+
+test("an IPAM plug-in that all hosts have gives out the addresses; whoever removes the network gives them back, once", async () => {
+  const ipam = Bun.spawn([process.execPath, join(import.meta.dir, "testdata/ipam.ts"), join(plugins, "ipam.sock"), plugins], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  holders.push(ipam);
+  await ipam.stdout.getReader().read();
+  const read = (file: string): string[] =>
+    existsSync(join(plugins, file)) ? readFileSync(join(plugins, file), "utf8").split("\n").filter(Boolean) : [];
+  const calls = (): string[] => read("calls").filter((line) => /^(Request|Release)/.test(line));
+  // another network may have the same one
+  await create(a, "own", "--subnet", "10.76.0.0/24");
+  await create(a, "given", "--ipam-driver", "ipam", "--subnet", "10.76.0.0/24", "--aux-address", "printer=10.76.0.9");
+  await known(b, "given");
+  await sleeper(a, "one", "--network", "given");
+  await sleeper(b, "two", "--network", "given");
+  expect([await addressOf(a, "one", "given"), await addressOf(b, "two", "given")]).toEqual(["10.76.0.2", "10.76.0.3"]);
+  await until("a way", () => pings(b, "two", "one"));
+  const asked = calls();
+  expect(asked).toEqual(
+    [
+      "RequestPool there 10.76.0.0/24",
+      'RequestAddress 10.76.0.0/24 10.76.0.1 {"RequestAddressType":"com.docker.network.gateway"}',
+      "RequestAddress 10.76.0.0/24 10.76.0.9",
+      "RequestAddress 10.76.0.0/24",
+      "RequestAddress 10.76.0.0/24",
+    ].map((line) => line.replace(" 10.76.0.1 {", " {")),
+  );
+  // both know after a kill what is in use
+  await Promise.all([a.kill9(), b.kill9()]);
+  await Promise.all([a.launch(), b.launch()]);
+  await until("a way again", () => pings(b, "two", "one"));
+  await until("etcd", async () => (await b.docker("run", "--rm", "--network", "given", "busybox", "true")).exitCode === 0);
+  await until("that address goes back", () => calls().length === asked.length + 2);
+  await a.ok("rm", "-f", "one");
+  await b.ok("rm", "-f", "two");
+  await until("its last container is gone", async () => (await b.docker("network", "rm", "given")).exitCode === 0);
+  await until("it is gone on the other", async () => (await a.docker("network", "inspect", "given")).exitCode !== 0);
+  expect(read("given")).toEqual([]);
+  expect(calls().filter((line) => line.startsWith("ReleasePool"))).toEqual(["ReleasePool 10.76.0.0/24"]);
+  const after = calls();
+  await a.kill9();
+  await a.launch();
+  await until("etcd", () => a.log.includes("etcd is there"));
+  await create(a, "again", "--ipam-driver", "ipam");
+  expect(
+    calls()
+      .slice(after.length)
+      .filter((line) => line.startsWith("Release")),
+  ).toEqual([]);
+  ipam.kill();
+  await ipam.exited;
+  expect((await b.docker("run", "--rm", "--network", "again", "busybox", "true")).stderr).toContain("ipam");
 }, 60_000);
 
 test("encryption: a kernel without IPsec refuses it, and nothing is left", async () => {
