@@ -54,6 +54,10 @@ export class Native implements Snapshotter {
     this.#trash = new Trash(join(root, "trash"), log);
   }
 
+  hasQuotas(): boolean {
+    return false;
+  }
+
   async prepare(key: string, parent: ChainId | null): Promise<void> {
     const target = this.#active(checkKey(key));
     if (statSync(target, { throwIfNoEntry: false })) throw new DhowError("conflict", `snapshot ${JSON.stringify(key)} exists already`);

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { treeUsage } from "../files/mod.ts";
+import { DirectoryQuotas, treeUsage } from "../files/mod.ts";
 import { breather, type ChainId, type Defect, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
 import { addInodeFlags, type Fd, FS_TOPDIR_FL, type IdView, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
@@ -62,6 +62,7 @@ export class Overlay2 implements Snapshotter {
   readonly #root: string;
   readonly #trash: Trash;
   readonly #mapped: MappedRoots;
+  readonly #quotas: DirectoryQuotas;
   readonly #chains = new Map<ChainId, readonly string[]>();
   /** Drafts that work in flight is about. */
   readonly #drafts = new Set<string>();
@@ -73,9 +74,14 @@ export class Overlay2 implements Snapshotter {
   constructor(root: string, log: Logger, mapped = join(root, "mapped")) {
     this.#root = root;
     this.#mapped = new MappedRoots(mapped);
+    this.#quotas = new DirectoryQuotas(root);
     for (const name of ["active", "drafts", "layers", "l", "quarantine"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
     for (const name of ["active", "drafts"]) spreadDirectories(join(root, name));
     this.#trash = new Trash(join(root, "trash"), log);
+  }
+
+  hasQuotas(): boolean {
+    return this.#quotas.isSupported();
   }
 
   prepare(key: string, parent: ChainId | null, options: PrepareOptions = {}): void {
@@ -88,13 +94,15 @@ export class Overlay2 implements Snapshotter {
       throw error;
     }
     try {
+      // what is made in it inherits the project
+      if (options.limitBytes !== undefined) this.#quotas.limitEmpty(dir, options.limitBytes);
       // the root directory of the merged tree is the upper one
       makeRoot(join(dir, "diff"), top);
       mkdirSync(join(dir, "work"), { mode: 0o700 });
       mkdirSync(join(dir, "merged"), { mode: 0o755 });
       symlinkSync(`${parent ?? NONE}${options.isEphemeral ? VOLATILE : ""}`, join(dir, "parent"));
     } catch (error) {
-      this.#trash.throwIn(dir);
+      this.#discardActive(dir);
       throw error;
     }
   }
@@ -137,7 +145,13 @@ export class Overlay2 implements Snapshotter {
 
   remove(key: string): void {
     this.unmount(key);
-    this.#trash.throwIn(this.#active(key));
+    this.#discardActive(this.#active(key));
+  }
+
+  /** The limit first: its project is free once the last file is deleted. */
+  #discardActive(dir: string): void {
+    this.#quotas.release(dir);
+    this.#trash.throwIn(dir);
   }
 
   usage(key: string): Promise<SnapshotUsage> {

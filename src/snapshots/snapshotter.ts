@@ -16,6 +16,8 @@ export interface SnapshotPaths {
 export interface PrepareOptions {
   /** The snapshot is worthless after a crash of the machine (`--rm`): fsync in it may be left out, which makes unmounting cheap. */
   readonly isEphemeral?: boolean;
+  /** How much may be written to it; only where `hasQuotas`. */
+  readonly limitBytes?: number | undefined;
 }
 
 export interface SnapshotUsage {
@@ -78,6 +80,8 @@ export interface LayerDisk {
  */
 export interface Snapshotter extends LayerDisk {
   readonly driver: "overlay2" | "native";
+  /** Whether what is written to a snapshot can be limited. */
+  hasQuotas(): boolean;
   /**
    * Makes the active snapshot `key` on top of `parent` (null: empty). overlay2 is done on return, native returns a promise: await it.
    * @throws conflict when the key is taken, notFound when the parent is not there, invalid for a key that is no plain name

@@ -14,11 +14,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
+import { DirectoryQuotas } from "../files/mod.ts";
 import { type Defect, DhowError, errnoCode, errorMessage, type Logger } from "../lib/mod.ts";
 import { readMountInfo } from "../linux/mod.ts";
 import { isMountedAside, mountLocal, mountLocalAside, needsMount } from "./local-driver.ts";
 import { callMount, callMountAside, mountError } from "./mount-helper.ts";
-import { QuotaVolumes } from "./quota-volume.ts";
 import { isSized, makeSized, mountSized, parseVolumeSize, resizeSized } from "./sized-volume.ts";
 
 /** A volume of the local driver, as far as its directory is concerned. */
@@ -58,14 +58,14 @@ const RESIZING = "resizing";
 export class LocalVolumes {
   readonly #root: string;
   readonly #log: Logger;
-  readonly #quotas: QuotaVolumes;
+  readonly #quotas: DirectoryQuotas;
   /** Content that is being deleted, by its path. */
   readonly #deleting = new Set<string>();
 
   constructor(root: string, log: Logger) {
     this.#root = root;
     this.#log = log;
-    this.#quotas = new QuotaVolumes(root);
+    this.#quotas = new DirectoryQuotas(root);
     mkdirSync(root, { recursive: true, mode: 0o701 });
   }
 

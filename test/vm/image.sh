@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=$1
 suite=bookworm
-packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,apparmor,crun,runc,criu,nftables,iproute2,procps,busybox-static,curl,etcd-server,nfs-kernel-server,samba
+packages=systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,apparmor,crun,runc,criu,nftables,iproute2,procps,busybox-static,curl,etcd-server,nfs-kernel-server,samba,xfsprogs
 # The description of the image: when it changes, the image is made anew.
 wanted="$suite $packages $(cat "$here/image.sh" "$here/guest.sh" | cksum)"
 
@@ -36,8 +36,10 @@ printf '127.0.0.1 localhost vm\n' >"$root/etc/hosts"
 ln -sf /dev/null "$root/etc/systemd/system/serial-getty@ttyS0.service"
 ln -sf /dev/null "$root/etc/systemd/system/getty@tty1.service"
 for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim; do ln -sf /dev/null "$root/etc/systemd/system/$timer.timer"; done
-# Servers that one script starts are not to hold up the others.
-chroot "$root" systemctl -q disable nfs-server.service nfs-client.target rpcbind.socket rpcbind.service smbd.service nmbd.service samba-ad-dc.service >/dev/null 2>&1
+# Servers that one script starts, and what nobody needs, are not to hold up the others.
+chroot "$root" systemctl -q disable etcd.service nfs-server.service nfs-client.target rpcbind.socket rpcbind.service smbd.service nmbd.service \
+  samba-ad-dc.service e2scrub_reap.service >/dev/null 2>&1
+chroot "$root" systemctl -q mask systemd-logind.service systemd-update-utmp.service systemd-update-utmp-runlevel.service >/dev/null 2>&1
 install -m 0755 "$here/guest.sh" "$root/usr/local/sbin/vm-guest"
 cat >"$root/etc/systemd/system/vm-guest.service" <<'END'
 [Unit]

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Image } from "../../images/mod.ts";
-import { DhowError, errorMessage, formatTime, nowNs, parseDigest, randomId } from "../../lib/mod.ts";
+import { DhowError, errorMessage, formatTime, nowNs, parseBytes, parseDigest, randomId } from "../../lib/mod.ts";
 import { parseSignal } from "../../linux/mod.ts";
 import { type PortRequest, parsePortSpecs } from "../../network/mod.ts";
 import {
@@ -138,7 +138,6 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
   validateConflicts(hostConfig, { hostname: request.Hostname, exposedPorts: request.ExposedPorts });
   validateMounts(hostConfig);
   checkExtraHosts(hostConfig.ExtraHosts ?? []);
-  checkStorageOptions(hostConfig.StorageOpt ?? {});
   const runtime = hostConfig.Runtime ?? "";
   if (runtime !== "" && !deps.settings.runtimes.includes(runtime)) {
     throw new DhowError("invalid", `unknown or invalid runtime name: ${runtime}`);
@@ -148,12 +147,24 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
   }
 }
 
-/** A container's room on the disk has no limit here, as in docker's overlay2 without project quotas. @throws internal in docker's words */
-function checkStorageOptions(options: Readonly<Record<string, string>>): void {
-  for (const key of Object.keys(options)) {
-    if (key.toLowerCase() !== "size") throw new DhowError("internal", `unknown option ${key}`);
-    throw new DhowError("internal", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+/**
+ * How much a container may write to its root file system, by project quotas as in docker's overlay2; undefined: without limit.
+ * @throws internal in docker's words
+ * @see daemon/graphdriver/overlay2/overlay.go of moby
+ */
+function storageLimit({ snapshots }: ContainerDeps, options: Readonly<Record<string, string>>): number | undefined {
+  const entries = Object.entries(options);
+  if (entries.length === 0) return undefined;
+  const fail = (text: string): never => {
+    throw new DhowError("internal", text);
+  };
+  if (!snapshots.hasQuotas()) fail("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+  let limitBytes: number | undefined;
+  for (const [key, text] of entries) {
+    if (key.toLowerCase() !== "size") fail(`Unknown option ${key.toLowerCase()}`);
+    limitBytes = parseBytes(text) ?? fail(`invalid size: '${text}'`);
   }
+  return limitBytes || undefined;
 }
 
 /** The label is the only way that every client of the API has. An image's labels are no requests. @throws invalid, unsupported */
@@ -252,7 +263,8 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   const { snapshots, store } = deps;
   const { id, name, image, config, hostConfig } = parts;
   await using undo = new AsyncDisposableStack();
-  const prepared = snapshots.prepare(id, image.topLayer, { isEphemeral: hostConfig.AutoRemove ?? false });
+  const limitBytes = storageLimit(deps, hostConfig.StorageOpt ?? {});
+  const prepared = snapshots.prepare(id, image.topLayer, { isEphemeral: hostConfig.AutoRemove ?? false, limitBytes });
   undo.defer(() => snapshots.remove(id));
   if (prepared) await prepared;
   const dir = join(deps.settings.dataRoot, "containers", id);

@@ -21,15 +21,16 @@ import {
   setProjectLimit,
 } from "../linux/mod.ts";
 
-/** Volumes' projects have ids from here on, far from those that people choose for /etc/projid. */
+/** Projects of volumes and containers have ids from here on, far from those that people choose for /etc/projid. */
 const FIRST_PROJECT = 0x6468_0000;
 const PROJECTS = 0x8000;
 
 /**
- * Sizes of volumes by the project quotas of the file system that they lie on: a volume's directory belongs to a project of its own. The file
- * system itself keeps which project that is, and its limit; a project that nothing belongs to and that has no limit is free.
+ * Limits of what directories below a root hold, by the project quotas of the file system that they lie on: a limited directory belongs to a
+ * project of its own. The file system itself keeps which project that is, and its limit; a project that nothing belongs to and that has no
+ * limit is free.
  */
-export class QuotaVolumes {
+export class DirectoryQuotas {
   readonly #root: string;
 
   constructor(root: string) {
@@ -47,21 +48,29 @@ export class QuotaVolumes {
     return projectQuota(root.fd, FIRST_PROJECT) !== undefined;
   }
 
-  /** The limit of the volume whose content is at `path`, in bytes; undefined when it has none. */
+  /** The limit of the directory `path`, in bytes; undefined when it has none. */
   limitBytes(path: string): number | undefined {
     using directory = open(path, O_RDONLY | O_DIRECTORY);
     const project = ownProject(directory);
     return (project !== undefined && projectQuota(directory.fd, project)?.limitBytes) || undefined;
   }
 
-  /** What the volume takes. */
+  /** What a limited directory takes. */
   usedBytes(path: string): number {
     using directory = open(path, O_RDONLY | O_DIRECTORY);
     const project = ownProject(directory);
     return project === undefined ? 0 : (projectQuota(directory.fd, project)?.usedBytes ?? 0);
   }
 
-  /** Limits a volume, also one that had no limit. @throws conflict when it holds more */
+  /** Limits a directory that nothing is in yet. @throws unavailable, {SysError} */
+  limitEmpty(path: string, sizeBytes: number): void {
+    using directory = open(path, O_RDONLY | O_DIRECTORY);
+    const project = freeProject(directory);
+    setProject(directory.fd, project, true);
+    setProjectLimit(directory.fd, project, sizeBytes);
+  }
+
+  /** Limits a directory, also one that had no limit. @throws conflict when it holds more */
   async limit(path: string, sizeBytes: number): Promise<void> {
     using directory = open(path, O_RDONLY | O_DIRECTORY);
     const project = ownProject(directory) ?? freeProject(directory);
@@ -94,7 +103,7 @@ function ownProject({ fd }: Fd): number | undefined {
   }
 }
 
-/** Begins anywhere, so that not every volume asks for all that are taken. @throws unavailable */
+/** Begins anywhere, so that not every directory asks for all that are taken. @throws unavailable */
 function freeProject({ fd }: Fd): number {
   const first = Math.floor(Math.random() * PROJECTS);
   for (let tried = 0; tried < PROJECTS; tried++) {
@@ -102,7 +111,7 @@ function freeProject({ fd }: Fd): number {
     const quota = projectQuota(fd, project);
     if (quota?.limitBytes === 0 && quota.inodes === 0) return project;
   }
-  throw new DhowError("unavailable", "every project id for volumes is taken");
+  throw new DhowError("unavailable", "every project id for sizes of volumes and containers is taken");
 }
 
 /** The directory first: what is made meanwhile inherits it. Links and special files take no room worth counting. */
