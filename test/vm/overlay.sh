@@ -24,10 +24,12 @@ table bridge wire {
   counter clear {}
   counter other {}
   counter pieces {}
+  counter full {}
   chain forward {
     type filter hook forward priority 0;
     meta protocol ip ip protocol esp counter name sealed
     meta protocol ip6 ip6 nexthdr esp counter name sealed
+    meta protocol ip ip protocol esp meta length 1500 counter name full
     meta protocol ip ip frag-off & 0x3fff != 0 counter name pieces
     meta l4proto udp udp dport 4789 @th,96,24 { 0x1388, 0x138a } counter name clear
     meta l4proto udp udp dport 4789 @th,96,24 0x1389 counter name other
@@ -35,11 +37,16 @@ table bridge wire {
 }
 END
 passed_by() { ip netns exec wire nft -j list counter bridge wire "$1" | sed 's/.*"packets": *\([0-9]*\).*/\1/'; }
-systemctl -q stop etcd 2>/dev/null
 etcd() { ip netns exec wire /usr/bin/etcd --data-dir /root/etcd --listen-client-urls http://192.0.2.10:2379 --advertise-client-urls http://192.0.2.10:2379 --log-level error >>/root/etcd.log 2>&1 & }
 etcd
 b64() { printf %s "$1" | base64 -w0; }
-kv() { ip netns exec wire curl -s -m 20 "http://192.0.2.10:2379/v3/kv/$1" -d "{\"key\":\"$(b64 "dhow/overlay/$2")\"}"; }
+# ask PATH BODY, kv VERB KEY
+ask() { ip netns exec wire curl -s -m 20 "http://192.0.2.10:2379/v3/$1" -d "$2"; }
+kv() { ask "kv/$1" "{\"key\":\"$(b64 "dhow/overlay/$2")\"}"; }
+field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+keys() { kv range keys | field value; }
+# rotate: at once; waits for the keys
+rotate() { local was; was=$(keys); kv deleterange rotation >/dev/null; until_ok eval '[ "$(keys)" != "$was" ]'; }
 until_ok kv range x
 # launch HOST [ADDRESS]
 launch() {
@@ -80,6 +87,7 @@ check "ping, by name" "*1 packets received*" "$(on a exec one ping -c 1 -W 5 two
 check "the MTU leaves room" 1416 "$(on a exec one cat /sys/class/net/eth0/mtu)"
 check "as large as it gets" "*1 packets received*" "$(inside one ping -c 1 -W 5 -s 1388 "${ip[two]}")"
 check "and in one piece" 0 "$(passed_by pieces)"
+check "which is full" "[1-9]*" "$(passed_by full)"
 check "TCP" "2097152" "$(on b exec two sh -c 'head -c 2m /dev/zero | nc -w 5 one 80 | wc -c')"
 check "ESP passed" "[1-9]*" "$(passed_by sealed)"
 check "nothing in the clear" 0 "$(passed_by clear)"
@@ -113,26 +121,44 @@ forge '\x00\x13\x88' one
 check "not into the encrypted one" yes "$([ $(($(received one) - before)) -lt 50 ] && echo yes)"
 
 title rotation
-keys=$(kv range keys)
 inside two ping -c 100 -i 0.1 -W 20 "${ip[one]}" >/root/pings &
 flow=$!
 for turn in 1 2 3 4; do
-  kv deleterange rotation >/dev/null
-  for look in $(seq 50); do [ "$(kv range keys)" != "$keys" ] && break; sleep 0.1; done
-  check "the keys are others, $turn" yes "$([ "$(kv range keys)" != "$keys" ] && echo yes)"
-  keys=$(kv range keys)
+  was=$(keys)
+  rotate
+  check "the keys are others, $turn" yes "$([ "$(keys)" != "$was" ] && echo yes)"
 done
 wait $flow
 check "no packet is lost" "*100 packets transmitted, 100 packets received*" "$(cat /root/pings)"
 check "no state is left over" "4 4" "$(ip -n a xfrm state | grep -c 'src 192.0.2.[12] dst 192.0.2.[12]$') $(ip -n b xfrm state | grep -c '^src')"
 
+title "a daemon is suspended"
+id=$(on a info -f '{{.ID}}')
+session() { kv range "sessions/$id" | field value; }
+was=$(session)
+kill -STOP "$(cat /run/a.pid)"
+rotate
+check "over one rotation traffic goes on" "*1 packets received*1 packets received*" "$(pings one two; pings two one)"
+ask lease/revoke "{\"ID\":\"$(kv range "sessions/$id" | field lease)\"}" >/dev/null
+rotate
+rotate
+until_ok eval '[ -z "$(reqids b)" ]'
+check "when its lease has ended nothing passes" "*0 packets received*0 packets received*" "$(pings one two; pings two one)"
+kill -CONT "$(cat /run/a.pid)"
+until_ok pings one two
+check "it comes back by itself" "*1 packets received*" "$(pings two one)"
+check "under keys that it never had" "yes" "$([ -n "$(session)" ] && [ "$(session)" != "$was" ] && echo yes)"
+check "no state is left over" "4 4" "$(ip -n a xfrm state | grep -c 'src 192.0.2.[12] dst 192.0.2.[12]$') $(ip -n b xfrm state | grep -c '^src')"
+check "nothing in the clear" 0 "$(passed_by clear)"
+
 title "the daemon is killed"
 was=$(spis a)
 kill -9 "$(cat /run/a.pid)"
 check "traffic goes on" "*1 packets received*" "$(pings two one)"
+taken_up=$(grep -c 'etcd is there' /root/a.log)
 launch a
-until_ok grep -q 'etcd is there' /root/a.log
-sleep 3
+until_ok eval '[ "$(grep -c "etcd is there" /root/a.log)" -gt "$taken_up" ]'
+sleep 1
 check "the next one takes up the states" "$was" "$(spis a)"
 check "and traffic goes on" "*1 packets received*" "$(pings two one)"
 
@@ -151,14 +177,20 @@ check "nothing in the clear" 0 "$(passed_by clear)"
 ip -n a xfrm state add src 192.0.2.1 dst 192.0.2.77 proto esp spi 0x777 reqid 7 mode transport aead 'rfc4106(gcm(aes))' 0x0101010101010101010101010101010101010101 128
 ip -n a xfrm policy add dir out src 192.0.2.1 dst 192.0.2.77 proto 6 tmpl src 192.0.2.1 dst 192.0.2.77 proto esp reqid 7 mode transport
 
-title "etcd is away while a daemon starts"
+title "etcd is away while a daemon starts, and longer than a key lasts"
+was=$(keys)
+lease=$(ask lease/grant '{"TTL":"2"}' | field ID)
+ask kv/put "{\"key\":\"$(b64 dhow/overlay/rotation)\",\"value\":\"e30=\",\"lease\":\"$lease\"}" >/dev/null
 pkill -9 -x etcd
 kill -9 "$(cat /run/b.pid)"
 launch b
 check "what was encrypted is" "*1 packets received*" "$(pings one two)"
 etcd
 until_ok kv range x
+until_ok eval '[ "$(keys)" != "$was" ]'
+check "then there is another one" yes "$([ "$(keys)" != "$was" ] && echo yes)"
 until_ok pings one two
+check "and traffic goes on" "*1 packets received*" "$(pings two one)"
 
 title "a network that went while a daemon was away"
 on a rm -f one three >/dev/null; on b rm -f two four >/dev/null

@@ -189,7 +189,7 @@ def serve(port):
             threading.Thread(target=echo, args=s.accept(), daemon=True).start()
 def ask(host, port, word="hello", pause=None):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132) as s:
-        s.settimeout(8)
+        s.settimeout(5)
         try:
             s.connect((host, int(port)))
             s.sendall(word.encode())
