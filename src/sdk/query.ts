@@ -1,3 +1,4 @@
+import { DhowError } from "../lib/mod.ts";
 import type { Filters } from "../spec/engine/mod.ts";
 
 /** A list stands in the query once per value. */
@@ -25,13 +26,21 @@ export function filtersParameter(filters: Filters): string | undefined {
   );
 }
 
-/** A name or id as one part of a path. */
-export function segment(ref: string): string {
-  return encodeURIComponent(ref);
+/** The name or id of an `object` without spaces around it. @throws invalid, in docker's words, when it is empty */
+export function checkedName(ref: string, object: string): string {
+  const name = ref.trim();
+  if (name === "") throw new DhowError("invalid", `invalid ${object} name or ID: value is empty`);
+  return name;
 }
 
-/** An image's name within a path: its slashes stay. */
+/** The name or id of an `object` as one part of a path. @throws invalid when it is empty: without it the path would be another's */
+export function segment(ref: string, object: string): string {
+  return encodeURIComponent(checkedName(ref, object));
+}
+
+/** An image's name within a path: its slashes stay. @throws notFound when it is empty */
 export function imagePath(ref: string): string {
+  if (ref === "") throw new DhowError("notFound", "Error: No such image: ");
   return ref.split("/").map(encodeURIComponent).join("/").replace(/%3A/g, ":").replace(/%40/g, "@");
 }
 

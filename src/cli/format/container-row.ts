@@ -1,4 +1,4 @@
-import { humanSize, Struct } from "../../lib/mod.ts";
+import { humanSize, Nil, Struct } from "../../lib/mod.ts";
 import type { ContainerSummary } from "../../spec/engine/mod.ts";
 import { displayablePorts } from "./ports.ts";
 import { ago, ellipsis, labelsText, timeText, truncateId } from "./text.ts";
@@ -60,7 +60,7 @@ export function containerRow(container: ContainerSummary, doesTruncate: boolean)
       Command: () => JSON.stringify(doesTruncate ? ellipsis(container.Command ?? "", COMMAND_WIDTH) : (container.Command ?? "")),
       CreatedAt: () => timeText(created),
       RunningFor: () => ago(created),
-      Platform: () => null,
+      Platform: () => new Nil("<nil>"),
       Ports: () => displayablePorts(container.Ports ?? []),
       State: () => container.State ?? "",
       Status: () => container.Status ?? "",

@@ -1,7 +1,7 @@
 import { DhowError } from "../../lib/mod.ts";
 import type { ContainerWaitResponse, EngineApi, ExecStartRequest, PathStat } from "../../spec/engine/mod.ts";
 import type { HttpResponse } from "../http.ts";
-import { filtersParameter, segment, target } from "../query.ts";
+import { checkedName, filtersParameter, segment, target } from "../query.ts";
 import { attachSession } from "../session.ts";
 import { bodyText, jsonBody, type Transport } from "../transport.ts";
 
@@ -16,11 +16,11 @@ export function containers(t: Transport): EngineApi["containers"] {
         target: target("/containers/json", { all, limit: limit > 0 ? limit : undefined, size, filters: filtersParameter(filters) }),
         signal,
       }),
-    inspect: (ref, { size }) => t.get(`/containers/${segment(ref)}/json`, { size }),
-    rename: (ref, name) => t.send("POST", `/containers/${segment(ref)}/rename`, { name }),
-    update: (ref, request) => t.post(`/containers/${segment(ref)}/update`, {}, request),
-    explain: (ref) => t.get(`/containers/${segment(ref)}/why`),
-    remove: (ref, { force, volumes, link }) => t.send("DELETE", `/containers/${segment(ref)}`, { v: volumes, link, force }),
+    inspect: (ref, { size }) => t.get(`/containers/${segment(ref, "container")}/json`, { size }),
+    rename: (ref, name) => t.send("POST", `/containers/${segment(ref, "container")}/rename`, { name }),
+    update: (ref, request) => t.post(`/containers/${segment(ref, "container")}/update`, {}, request),
+    explain: (ref) => t.get(`/containers/${segment(ref, "container")}/why`),
+    remove: (ref, { force, volumes, link }) => t.send("DELETE", `/containers/${segment(ref, "container")}`, { v: volumes, link, force }),
     prune: (filters) => t.post("/containers/prune", { filters: filtersParameter(filters) }),
   };
 }
@@ -28,9 +28,10 @@ export function containers(t: Transport): EngineApi["containers"] {
 /** Calls below /containers/{id}/checkpoints. */
 export function checkpoints(t: Transport): EngineApi["checkpoints"] {
   return {
-    create: (ref, request) => t.send("POST", `/containers/${segment(ref)}/checkpoints`, {}, request),
-    list: (ref, { dir }) => t.get(`/containers/${segment(ref)}/checkpoints`, { dir }),
-    remove: (ref, id, { dir }) => t.send("DELETE", `/containers/${segment(ref)}/checkpoints/${segment(id)}`, { dir }),
+    create: (ref, request) => t.send("POST", `/containers/${segment(ref, "container")}/checkpoints`, {}, request),
+    list: (ref, { dir }) => t.get(`/containers/${segment(ref, "container")}/checkpoints`, { dir }),
+    remove: (ref, id, { dir }) =>
+      t.send("DELETE", `/containers/${segment(ref, "container")}/checkpoints/${segment(id, "checkpoint")}`, { dir }),
   };
 }
 
@@ -42,14 +43,20 @@ export function lifecycle(t: Transport): EngineApi["lifecycle"] {
   });
   return {
     start: (ref, { detachKeys, checkpoint, checkpointDir }) =>
-      notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/start`, { checkpoint, "checkpoint-dir": checkpointDir, detachKeys })),
-    stop: (ref, options) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref)}/stop`, signalAndTime(options))),
-    restart: (ref, options) => t.send("POST", `/containers/${segment(ref)}/restart`, signalAndTime(options)),
-    kill: (ref, signal) => t.send("POST", `/containers/${segment(ref)}/kill`, { signal }),
-    pause: (ref) => t.send("POST", `/containers/${segment(ref)}/pause`),
-    unpause: (ref) => t.send("POST", `/containers/${segment(ref)}/unpause`),
+      notModifiedIsFine(
+        t.send("POST", `/containers/${segment(ref, "container")}/start`, { checkpoint, "checkpoint-dir": checkpointDir, detachKeys }),
+      ),
+    stop: (ref, options) => notModifiedIsFine(t.send("POST", `/containers/${segment(ref, "container")}/stop`, signalAndTime(options))),
+    restart: (ref, options) => t.send("POST", `/containers/${segment(ref, "container")}/restart`, signalAndTime(options)),
+    kill: (ref, signal) => t.send("POST", `/containers/${segment(ref, "container")}/kill`, { signal }),
+    pause: (ref) => t.send("POST", `/containers/${segment(ref, "container")}/pause`),
+    unpause: (ref) => t.send("POST", `/containers/${segment(ref, "container")}/unpause`),
     wait: async (ref, condition, { signal }) => {
-      const response = await t.call({ method: "POST", target: target(`/containers/${segment(ref)}/wait`, { condition }), signal });
+      const response = await t.call({
+        method: "POST",
+        target: target(`/containers/${segment(ref, "container")}/wait`, { condition }),
+        signal,
+      });
       const exit = bodyText(response).then((text): ContainerWaitResponse => JSON.parse(text));
       exit.catch(() => {});
       return { exit };
@@ -67,7 +74,7 @@ async function notModifiedIsFine(call: Promise<void>): Promise<void> {
 
 /** The archive calls of `docker cp`. */
 export function files(t: Transport): EngineApi["files"] {
-  const path = (ref: string) => `/containers/${segment(ref)}/archive`;
+  const path = (ref: string) => `/containers/${segment(ref, "container")}/archive`;
   return {
     stat: async (ref, asked, { signal } = {}) => {
       const response = await t.call({ method: "HEAD", target: target(path(ref), { path: asked }), signal });
@@ -100,12 +107,21 @@ function pathStat({ headers }: HttpResponse): PathStat {
 /** What a container wrote: changes, export, commit. */
 export function contents(t: Transport): EngineApi["contents"] {
   return {
-    changes: (ref, { signal }) => t.json({ method: "GET", target: target(`/containers/${segment(ref)}/changes`), signal }),
-    export: async (ref, { signal }) => (await t.call({ method: "GET", target: target(`/containers/${segment(ref)}/export`), signal })).body,
+    changes: (ref, { signal }) => t.json({ method: "GET", target: target(`/containers/${segment(ref, "container")}/changes`), signal }),
+    export: async (ref, { signal }) =>
+      (await t.call({ method: "GET", target: target(`/containers/${segment(ref, "container")}/export`), signal })).body,
     commit: (ref, { repo, tag, author, comment, pause, changes, config, signal }) =>
       t.json({
         method: "POST",
-        target: target("/commit", { container: ref, repo, tag, author, comment, pause: pause ? undefined : "0", changes }),
+        target: target("/commit", {
+          container: checkedName(ref, "container"),
+          repo,
+          tag,
+          author,
+          comment,
+          pause: pause ? undefined : "0",
+          changes,
+        }),
         ...jsonBody(config ?? null),
         signal,
       }),
@@ -115,17 +131,17 @@ export function contents(t: Transport): EngineApi["contents"] {
 /** Calls below /exec. */
 export function exec(t: Transport): EngineApi["exec"] {
   return {
-    create: (ref, request) => t.post(`/containers/${segment(ref)}/exec`, {}, request),
+    create: (ref, request) => t.post(`/containers/${segment(ref, "container")}/exec`, {}, request),
     start: async (id: string, request: ExecStartRequest, { signal }) => {
       if (request.Detach) {
-        await t.send("POST", `/exec/${segment(id)}/start`, {}, request);
+        await t.send("POST", `/exec/${segment(id, "exec")}/start`, {}, request);
         return null;
       }
-      const path = `/exec/${segment(id)}/start`;
+      const path = `/exec/${segment(id, "exec")}/start`;
       const response = await t.call({ method: "POST", target: path, ...jsonBody(request), upgrade: true, signal });
       return attachSession(response, request.Tty === true);
     },
-    inspect: (id) => t.get(`/exec/${segment(id)}/json`),
-    resize: (id, { rows, columns }) => t.send("POST", `/exec/${segment(id)}/resize`, { h: rows, w: columns }),
+    inspect: (id) => t.get(`/exec/${segment(id, "exec")}/json`),
+    resize: (id, { rows, columns }) => t.send("POST", `/exec/${segment(id, "exec")}/resize`, { h: rows, w: columns }),
   };
 }

@@ -26,7 +26,7 @@ export class Streams {
     if (contentType === "application/vnd.docker.multiplexed-stream") return false;
     if (hint !== undefined) return hint;
     if (minor(await this.#transport.version()) >= MULTIPLEXED_TYPE_SINCE) return true;
-    const { Config } = await this.#transport.get<{ Config: { Tty: boolean } }>(`/containers/${segment(ref)}/json`);
+    const { Config } = await this.#transport.get<{ Config: { Tty: boolean } }>(`/containers/${segment(ref, "container")}/json`);
     return Config.Tty;
   }
 
@@ -34,7 +34,7 @@ export class Streams {
     const { logs, stream, stdin, stdout, stderr, detachKeys, signal } = options;
     const response = await this.#transport.call({
       method: "POST",
-      target: target(`/containers/${segment(ref)}/attach`, { detachKeys, logs, stdin, stdout, stderr, stream }),
+      target: target(`/containers/${segment(ref, "container")}/attach`, { detachKeys, logs, stdin, stdout, stderr, stream }),
       headers: { "Content-Type": "text/plain" },
       upgrade: true,
       signal,
@@ -59,7 +59,7 @@ export class Streams {
     };
     const response = await this.#transport.call({
       method: "GET",
-      target: target(`/containers/${segment(ref)}/logs`, query),
+      target: target(`/containers/${segment(ref, "container")}/logs`, query),
       signal: options.signal,
     });
     const tty = await this.#isTty(ref, options.tty, response.headers["content-type"]);
@@ -67,18 +67,23 @@ export class Streams {
   }
 
   clearLogs(ref: string): Promise<void> {
-    return this.#transport.send("POST", `/containers/${segment(ref)}/logs/clear`);
+    return this.#transport.send("POST", `/containers/${segment(ref, "container")}/logs/clear`);
   }
 
   resize(ref: string, { rows, columns }: { readonly rows: number; readonly columns: number }): Promise<void> {
-    return this.#transport.send("POST", `/containers/${segment(ref)}/resize`, { h: rows, w: columns });
+    return this.#transport.send("POST", `/containers/${segment(ref, "container")}/resize`, { h: rows, w: columns });
   }
 
-  top: EngineApi["streams"]["top"] = (ref, psArgs) => this.#transport.get(`/containers/${segment(ref)}/top`, { ps_args: psArgs });
+  top: EngineApi["streams"]["top"] = (ref, psArgs) =>
+    this.#transport.get(`/containers/${segment(ref, "container")}/top`, { ps_args: psArgs });
 
   stats: EngineApi["streams"]["stats"] = async (ref, { stream, oneShot, signal }) => {
     const query = { stream: stream ? "1" : "0", "one-shot": oneShot ? "1" : undefined };
-    const response = await this.#transport.call({ method: "GET", target: target(`/containers/${segment(ref)}/stats`, query), signal });
+    const response = await this.#transport.call({
+      method: "GET",
+      target: target(`/containers/${segment(ref, "container")}/stats`, query),
+      signal,
+    });
     return jsonLines(response.body);
   };
 }

@@ -23,7 +23,7 @@ async function* events(t: Transport, { sinceNs, untilNs, filters, signal }: Even
 
 /** Calls below /leases. */
 export function leases(t: Transport): EngineApi["leases"] {
-  const path = (ref: string): string => `/leases/${segment(ref)}`;
+  const path = (ref: string): string => `/leases/${segment(ref, "lease")}`;
   return {
     create: (request) => t.post("/leases", {}, request),
     list: () => t.get("/leases"),
@@ -37,7 +37,7 @@ export function leases(t: Transport): EngineApi["leases"] {
 
 /** Calls below /sockets. */
 export function sockets(t: Transport): EngineApi["sockets"] {
-  const path = (name: string): string => `/sockets/${segment(name)}`;
+  const path = (name: string): string => `/sockets/${segment(name, "socket")}`;
   return {
     create: (request) => t.post("/sockets", {}, request),
     list: () => t.get("/sockets"),

@@ -5,7 +5,7 @@ import type { Transport } from "../transport.ts";
 
 /** Calls below /volumes that docker has not: clone, export, import, rename, resize. */
 export function volumeContents(t: Transport): EngineApi["volumeContents"] {
-  const at = (name: string, verb: string): string => `/volumes/${segment(name)}/${verb}`;
+  const at = (name: string, verb: string): string => `/volumes/${segment(name, "volume")}/${verb}`;
   return {
     clone: async (source, { name, labels, isSnapshot, pause, signal }) => {
       const query = {
@@ -33,8 +33,8 @@ export function volumes(t: Transport): EngineApi["volumes"] {
   return {
     create: (request) => t.post("/volumes/create", {}, request),
     list: (filters) => t.get("/volumes", { filters: filtersParameter(filters) }),
-    inspect: (name) => t.get(`/volumes/${segment(name)}`),
-    remove: (name, { force }) => t.send("DELETE", `/volumes/${segment(name)}`, { force }),
+    inspect: (name) => t.get(`/volumes/${segment(name, "volume")}`),
+    remove: (name, { force }) => t.send("DELETE", `/volumes/${segment(name, "volume")}`, { force }),
     prune: (filters) => t.post("/volumes/prune", { filters: filtersParameter(filters) }),
   };
 }

@@ -1,4 +1,4 @@
-import { target } from "../../../sdk/mod.ts";
+import { segment, target } from "../../../sdk/mod.ts";
 import { command, minArgs } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { INSPECT_FORMAT, inspectAll } from "../../inspect.ts";
@@ -19,7 +19,7 @@ export const containerInspect = command({
       return;
     }
     await inspectAll(ctx, args, flags.format, (ref) =>
-      ctx.api.text({ method: "GET", target: target(`/containers/${encodeURIComponent(ref)}/json`, { size: flags.size }) }),
+      ctx.api.text({ method: "GET", target: target(`/containers/${segment(ref, "container")}/json`, { size: flags.size }) }),
     );
   },
 });

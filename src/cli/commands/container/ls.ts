@@ -4,6 +4,25 @@ import { CONTAINER_HEADERS, CONTAINER_TABLE, containerRow } from "../../format/c
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
 
+const RAW = [
+  "container_id: {{.ID}}",
+  "image: {{.Image}}",
+  "command: {{.Command}}",
+  "created_at: {{.CreatedAt}}",
+  "state:{{- pad .State 1 0}}",
+  "status:{{- pad .Status 1 0}}",
+  "names: {{.Names}}",
+  "labels:{{- pad .Labels 1 0}}",
+  "ports:{{- pad .Ports 1 0}}\n",
+].join("\n");
+
+/** The template of a `--format`. */
+function formatOf({ format, quiet, size }: { readonly format: string; readonly quiet: boolean; readonly size: boolean }): string {
+  if (format === "raw") return quiet ? "container_id: {{.ID}}" : `${RAW}${size ? "size: {{.Size}}\n" : ""}`;
+  if (quiet) return "{{.ID}}";
+  return format === "" || format === "table" ? `${CONTAINER_TABLE}${size ? "\t{{.Size}}" : ""}` : format;
+}
+
 export const containerLs = command({
   use: "[OPTIONS]",
   short: "List containers",
@@ -20,12 +39,7 @@ export const containerLs = command({
     size: { kind: BOOLEAN, short: "s", help: "Display total file sizes" },
   },
   run: async (ctx, _args, flags) => {
-    const table = `${CONTAINER_TABLE}${flags.size ? "\t{{.Size}}" : ""}`;
-    let format = flags.format === "" || flags.format === "table" ? table : flags.format;
-    if (flags.quiet) {
-      if (flags.format !== "") ctx.warn("WARNING: Ignoring custom format, because both --format and --quiet are set.");
-      format = "{{.ID}}";
-    }
+    if (flags.quiet && flags.format !== "") ctx.warn("WARNING: Ignoring custom format, because both --format and --quiet are set.");
     const containers = await ctx.api.containers.list({
       all: flags.all,
       limit: flags.latest && flags.last === -1 ? 1 : flags.last,
@@ -33,6 +47,6 @@ export const containerLs = command({
       filters: flags.filter,
     });
     const rows = containers.map((container) => containerRow(container, !flags["no-trunc"]));
-    ctx.stdout.write(formatRows({ format, headers: CONTAINER_HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf(flags), headers: CONTAINER_HEADERS, rows }));
   },
 });

@@ -16,7 +16,7 @@ export const rm = command({
   run: async (ctx, args, { force, link, volumes }) => {
     const remove = async (name: string) => {
       const ref = name.replace(/^\/+|\/+$/g, "");
-      if (ref === "") throw new Error("Container name cannot be empty");
+      if (ref === "") throw new Error("container name cannot be empty");
       await ctx.api.containers.remove(ref, { force, volumes, link });
     };
     const failures: string[] = [];

@@ -5,7 +5,23 @@ import { IMAGE_HEADERS, imageRows } from "../../format/image-row.ts";
 import { formatRows } from "../../format/table.ts";
 
 const TABLE = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+const RAW = "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 const DIGEST_TABLE = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+
+interface FormatFlags {
+  readonly format: string;
+  readonly quiet: boolean;
+  readonly hasDigests: boolean;
+}
+
+/** The template of a `--format`. */
+function formatOf({ format, quiet, hasDigests }: FormatFlags): string {
+  if (format === "raw")
+    return quiet ? "image_id: {{.ID}}" : hasDigests ? RAW.replace("tag: {{.Tag}}\n", "tag: {{.Tag}}\ndigest: {{.Digest}}\n") : RAW;
+  if (quiet) return format === "table" && hasDigests ? "table {{.ID}}\t{{.Digest}}" : "{{.ID}}";
+  if (format === "" || format === "table") return hasDigests ? DIGEST_TABLE : TABLE;
+  return format;
+}
 
 export const imageLs = command({
   use: "[OPTIONS] [REPOSITORY[:TAG]]",
@@ -25,11 +41,9 @@ export const imageLs = command({
       reference === undefined ? flags.filter : { ...flags.filter, reference: [...(flags.filter["reference"] ?? []), reference] };
     const images = await ctx.api.images.list({ all: flags.all, digests: false, sharedSize: false, manifests: false, filters });
     const hasDigests = flags.digests || (!flags.quiet && /\.Digest\b/.test(flags.format));
-    let format = flags.format === "" || flags.format === "table" ? (hasDigests ? DIGEST_TABLE : TABLE) : flags.format;
-    if (flags.quiet) format = flags.format === "table" && hasDigests ? "table {{.ID}}\t{{.Digest}}" : "{{.ID}}";
     const rows = [...images]
       .sort((a, b) => (b.Created ?? 0) - (a.Created ?? 0))
       .flatMap((image) => imageRows(image, { doesTruncate: !flags["no-trunc"], hasDigests }));
-    ctx.stdout.write(formatRows({ format, headers: IMAGE_HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf({ ...flags, hasDigests }), headers: IMAGE_HEADERS, rows }));
   },
 });

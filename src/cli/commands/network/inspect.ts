@@ -1,4 +1,4 @@
-import { target } from "../../../sdk/mod.ts";
+import { segment, target } from "../../../sdk/mod.ts";
 import { command, minArgs } from "../../command.ts";
 import { BOOLEAN } from "../../flag-kinds.ts";
 import { INSPECT_FORMAT, inspectAll } from "../../inspect.ts";
@@ -10,6 +10,6 @@ export const networkInspect = command({
   flags: { format: INSPECT_FORMAT, verbose: { kind: BOOLEAN, short: "v", help: "Verbose output for diagnostics" } },
   run: (ctx, args, flags) =>
     inspectAll(ctx, args, flags.format, (ref) =>
-      ctx.api.text({ method: "GET", target: target(`/networks/${encodeURIComponent(ref)}`, { verbose: flags.verbose }) }),
+      ctx.api.text({ method: "GET", target: target(`/networks/${segment(ref, "network")}`, { verbose: flags.verbose }) }),
     ),
 });

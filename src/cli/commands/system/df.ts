@@ -10,6 +10,7 @@ import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
 
 const HEADERS = { Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE", Reclaimable: "RECLAIMABLE" };
 const TABLE = "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
+const RAW = "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\nreclaimable: {{.Reclaimable}}\n";
 const IMAGE_TABLE =
   "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
 const CONTAINER_TABLE = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
@@ -132,7 +133,7 @@ export const df = command({
     if (flags.verbose && ["", "table"].includes(flags.format)) ctx.stdout.write(verbose(usage));
     else if (flags.verbose) ctx.stdout.write(formatOne(flags.format, verboseRows(usage, false)));
     else {
-      const format = flags.format === "" || flags.format === "table" ? TABLE : flags.format;
+      const format = flags.format === "raw" ? RAW : flags.format === "" || flags.format === "table" ? TABLE : flags.format;
       ctx.stdout.write(formatRows({ format, headers: HEADERS, rows: lines(usage).map(row) }));
     }
   },

@@ -1,5 +1,5 @@
 import { DhowError, isKind } from "../../../lib/mod.ts";
-import { imagePath, target } from "../../../sdk/mod.ts";
+import { imagePath, segment, target } from "../../../sdk/mod.ts";
 import { command, ExitError, minArgs } from "../../command.ts";
 import type { Context } from "../../context.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
@@ -11,16 +11,29 @@ type Fetch = (ctx: Context, ref: string, size: boolean) => Promise<string>;
 
 /** In the order in which a name is looked for. */
 const FETCH: Readonly<Record<string, Fetch>> = {
-  container: (ctx, ref, size) => ctx.api.text({ method: "GET", target: target(`/containers/${encodeURIComponent(ref)}/json`, { size }) }),
+  container: (ctx, ref, size) => ctx.api.text({ method: "GET", target: target(`/containers/${segment(ref, "container")}/json`, { size }) }),
   image: (ctx, ref) => ctx.api.text({ method: "GET", target: `/images/${imagePath(ref)}/json` }),
-  network: (ctx, ref) => ctx.api.text({ method: "GET", target: `/networks/${encodeURIComponent(ref)}` }),
-  volume: (ctx, ref) => ctx.api.text({ method: "GET", target: `/volumes/${encodeURIComponent(ref)}` }),
+  network: (ctx, ref) => ctx.api.text({ method: "GET", target: `/networks/${segment(ref, "network")}` }),
+  volume: (ctx, ref) => ctx.api.text({ method: "GET", target: `/volumes/${segment(ref, "volume")}` }),
 };
 
+async function fetchAs(ctx: Context, type: string, ref: string, size: boolean): Promise<string> {
+  const fetch = FETCH[type];
+  if (fetch === undefined) {
+    // what an engine without swarm and plug-ins has none of: it says so itself
+    return ctx.api.text({ method: "GET", target: `/${type}s/${segment(ref, type)}${type === "plugin" ? "/json" : ""}` });
+  }
+  const found = await fetch(ctx, ref, size);
+  if (size && type !== "container") ctx.warn(`WARNING: --size ignored for ${type}`);
+  return found;
+}
+
 async function fetchAny(ctx: Context, ref: string, size: boolean): Promise<string> {
-  for (const fetch of Object.values(FETCH)) {
+  // an empty name can't be another's
+  segment(ref, "container");
+  for (const type of Object.keys(FETCH)) {
     try {
-      return await fetch(ctx, ref, size);
+      return await fetchAs(ctx, type, ref, size);
     } catch (error) {
       // A name that one kind of object can't have may be another's.
       if (!isKind(error, "notFound") && !isKind(error, "invalid")) throw error;
@@ -50,10 +63,6 @@ export const inspect = command({
       const problem = type === "" ? `type is empty` : `unknown type: ${JSON.stringify(type)}`;
       throw new ExitError(1, `${problem}: must be one of ${TYPES.map((name) => JSON.stringify(name)).join(", ")}`);
     }
-    const fetch = type === "" ? fetchAny : FETCH[type];
-    await inspectAll(ctx, args, format, async (ref) => {
-      if (fetch === undefined) throw new DhowError("notFound", `Error: No such ${type}: ${ref}`);
-      return fetch(ctx, ref, size);
-    });
+    await inspectAll(ctx, args, format, (ref) => (type === "" ? fetchAny(ctx, ref, size) : fetchAs(ctx, type, ref, size)));
   },
 });

@@ -1,3 +1,4 @@
+import { segment } from "../../../sdk/mod.ts";
 import { command, minArgs } from "../../command.ts";
 import { INSPECT_FORMAT, inspectAll } from "../../inspect.ts";
 
@@ -7,5 +8,5 @@ export const volumeInspect = command({
   args: minArgs(1),
   flags: { format: INSPECT_FORMAT },
   run: (ctx, args, flags) =>
-    inspectAll(ctx, args, flags.format, (ref) => ctx.api.text({ method: "GET", target: `/volumes/${encodeURIComponent(ref)}` })),
+    inspectAll(ctx, args, flags.format, (ref) => ctx.api.text({ method: "GET", target: `/volumes/${segment(ref, "volume")}` })),
 });

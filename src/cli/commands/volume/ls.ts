@@ -5,6 +5,13 @@ import { naturalCompare } from "../../format/names.ts";
 import { formatRows } from "../../format/table.ts";
 import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
 
+/** The template of a `--format`. */
+function formatOf(format: string, isQuiet: boolean): string {
+  if (format === "" || format === "table") return isQuiet ? "{{.Name}}" : "table {{.Driver}}\t{{.Name}}";
+  if (format !== "raw") return format;
+  return isQuiet ? "name: {{.Name}}" : "name: {{.Name}}\ndriver: {{.Driver}}\n";
+}
+
 export const volumeLs = command({
   use: "[OPTIONS]",
   short: "List volumes",
@@ -18,8 +25,6 @@ export const volumeLs = command({
   run: async (ctx, _args, flags) => {
     const { Volumes } = await ctx.api.volumes.list(flags.filter);
     const volumes = [...(Volumes ?? [])].sort((a, b) => naturalCompare(a.Name ?? "", b.Name ?? ""));
-    const isDefault = flags.format === "" || flags.format === "table";
-    const format = isDefault ? (flags.quiet ? "{{.Name}}" : "table {{.Driver}}\t{{.Name}}") : flags.format;
-    ctx.stdout.write(formatRows({ format, headers: VOLUME_HEADERS, rows: volumes.map(volumeRow) }));
+    ctx.stdout.write(formatRows({ format: formatOf(flags.format, flags.quiet), headers: VOLUME_HEADERS, rows: volumes.map(volumeRow) }));
   },
 });
