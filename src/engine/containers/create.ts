@@ -10,6 +10,7 @@ import {
   checkTimeOffsets,
   clampWarnings,
   type IdMappings,
+  joinedContainer,
   parseTimeOffsets,
   type TimeOffsets,
   validateConflicts,
@@ -80,7 +81,7 @@ export async function createContainer(
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
   deps.checkLabels(config.Labels);
-  const hostConfig = fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts);
+  const hostConfig = withDonorIds(store, fillHostConfig(checked.hostConfig, deps.settings.host, deps.facts));
   validateLogOptions(hostConfig.LogConfig?.Type ?? "", hostConfig.LogConfig?.Config ?? {});
   const { requests: published } = parsePortSpecs({
     exposedPorts: config.ExposedPorts,
@@ -187,6 +188,21 @@ function allowWarnings(extensions: NetworkExtensions | undefined, published: rea
   const ports = new Set(published.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`));
   const idle = extensions?.portAllows.filter(({ port }) => !ports.has(port)) ?? [];
   return idle.map(({ port }) => `Label ${portAllowLabel(port)} has no effect: the container does not publish that port`);
+}
+
+/** Whose namespaces a container shares is told by their ids from here on: they may get other names. One that is not there keeps its name. */
+function withDonorIds(store: ContainerDeps["store"], hostConfig: HostConfig): HostConfig {
+  const byId = (mode: string | undefined): string => {
+    const donor = joinedContainer(mode ?? "");
+    if (donor === undefined) return mode ?? "";
+    try {
+      return `container:${store.find(donor).id}`;
+    } catch {
+      return mode ?? "";
+    }
+  };
+  const { NetworkMode, IpcMode, PidMode } = hostConfig;
+  return { ...hostConfig, NetworkMode: byId(NetworkMode), IpcMode: byId(IpcMode), PidMode: byId(PidMode) };
 }
 
 /** Other containers that the request names have to be there; docker calls the request bad when they are not. */

@@ -161,7 +161,10 @@ function linksOf(deps: ContainerDeps, links: readonly string[]): Record<string, 
   return found;
 }
 
-/** A container's endpoints in the order of its interfaces: its network mode's first, then by priority and name. */
+/**
+ * A container's endpoints in the order of its interfaces: its network mode's first, then by priority and name. One that was disconnected from
+ * all has none, whatever its mode.
+ */
 export function endpointWishes(deps: ContainerDeps, container: Container): EndpointWish[] {
   const { endpoints, hostConfig } = container.spec;
   const mode = networkMode(hostConfig);
@@ -169,8 +172,6 @@ export function endpointWishes(deps: ContainerDeps, container: Container): Endpo
   const rank = ([name, { GwPriority = 0 }]: [string, EndpointSettings]): number =>
     name === primary ? Number.NEGATIVE_INFINITY : -GwPriority;
   const all = Object.entries(endpoints).filter(([name]) => name !== "none" && name !== "host");
-  // a container that nothing was asked for has the network of its mode
-  if (all.length === 0 && !PREDEFINED.has(primary)) all.push([primary, emptyEndpoint()]);
   return all
     .sort((a, b) => rank(a) - rank(b) || (a[0] < b[0] ? -1 : 1))
     .map(([name, settings]) => endpointWish(deps, container, name, settings));

@@ -112,9 +112,9 @@ export async function plugIn(
 
 async function plugInOwn(deps: ContainerDeps, container: Container, mode: string, takeNetns: () => Fd | undefined): Promise<Plugged> {
   const { hostConfig, config } = container.spec;
+  // the network of the mode may be gone: the endpoints count
   const network = deps.network.network(mode);
-  if (network === undefined) throw new DhowError("notFound", `network ${mode} not found`);
-  if (network.name === "host") {
+  if (network?.name === "host") {
     const state = (pid: number): NetworkState => ({
       sandboxId: container.id,
       sandboxKey: `/proc/${pid}/ns/net`,
@@ -123,11 +123,10 @@ async function plugInOwn(deps: ContainerDeps, container: Container, mode: string
     });
     return { network: { kind: "host" }, state, sandbox: undefined, joined: undefined };
   }
-  const isNone = network.name === "none" || config.NetworkDisabled === true;
   const sandbox = await deps.network.acquire(container.id, {
     containerName: container.name,
     ports: publishedPorts(container),
-    endpoints: isNone ? [] : endpointWishes(deps, container),
+    endpoints: config.NetworkDisabled === true ? [] : endpointWishes(deps, container),
     dns: { servers: hostConfig.Dns?.length ? hostConfig.Dns : deps.settings.dns, keepsSingleLabels: hasNdots(deps, container) },
     conditions: container.spec.extensions?.conditions,
     egress: container.spec.extensions?.egress,
@@ -163,13 +162,14 @@ export function sandboxState(deps: Pick<ContainerDeps, "network">, container: Co
   const ports: PortMap = Object.fromEntries(Object.entries(sandbox.ports).map(([key, rows]) => [key, rows === null ? null : [...rows]]));
   const { endpoints } = container.spec;
   const none = { ...emptyEndpoint(), NetworkID: deps.network.network("none")?.id ?? "", EndpointID: sandbox.sandboxId };
+  const withoutAny = Object.hasOwn(endpoints, "none") ? { none } : {};
   return {
     sandboxId: sandbox.sandboxId,
     sandboxKey: `/proc/${pid}/ns/net`,
     ports,
     networks:
       sandbox.endpoints.length === 0
-        ? { none }
+        ? withoutAny
         : Object.fromEntries(sandbox.endpoints.map((e) => [e.networkName, pluggedEndpoint(endpoints[e.networkName], e)])),
   };
 }

@@ -367,3 +367,27 @@ test("kill -9: names, addresses, ports and connections are as before; what was h
   expect(Object.values(await endpoints("third"))[0]?.IPAddress).toBe("10.88.0.4");
   expect(await daemon.ok("stop", "-t", "0", "web", "client", "third")).toBe("web\nclient\nthird");
 });
+
+test("a container's endpoints count at its start, whatever became of the network that it was created on", async () => {
+  await daemon.ok("network", "create", "first");
+  await daemon.ok("network", "create", "second");
+  await idle("mover", "--network", "first");
+  await daemon.ok("network", "connect", "second", "mover");
+  await daemon.ok("network", "disconnect", "first", "mover");
+  await daemon.ok("network", "rm", "first");
+  await daemon.ok("restart", "-t", "0", "mover");
+  expect(Object.keys(await endpoints("mover"))).toEqual(["second"]);
+  // who shares its namespaces goes by its id
+  await idle("beside", "--network", "container:mover", "--pid", "container:mover");
+  await daemon.ok("rename", "mover", "moved");
+  await daemon.ok("restart", "-t", "0", "beside");
+  expect(await daemon.ok("inspect", "-f", "{{.HostConfig.NetworkMode}}", "beside")).toMatch(/^container:[0-9a-f]{64}$/);
+  await daemon.ok("network", "disconnect", "second", "moved");
+  await daemon.ok("restart", "-t", "0", "moved");
+  await daemon.kill9();
+  await daemon.launch();
+  expect(await endpoints("moved")).toEqual({});
+  expect(await daemon.ok("exec", "moved", "ls", "/sys/class/net")).toBe("lo");
+  await daemon.ok("network", "connect", "second", "moved");
+  expect(Object.keys(await endpoints("moved"))).toEqual(["second"]);
+});
