@@ -331,10 +331,13 @@ export class Networking {
     return [...predefined, ...this.#networks.list().map((config) => ({ ...config, isPredefined: false }))];
   }
 
-  /** A network by its id, or by its name; undefined when there is none. */
+  /** A network by its name, its id, or a beginning of that which no other has; undefined when there is none. */
   network(ref: string): NetworkFacts | undefined {
     const all = this.networks();
-    return all.find(({ name }) => name === ref) ?? all.find(({ id }) => id === ref);
+    const exact = all.find(({ name }) => name === ref) ?? all.find(({ id }) => id === ref);
+    if (exact !== undefined || ref === "") return exact;
+    const [found, ...others] = all.filter(({ id }) => id.startsWith(ref));
+    return others.length === 0 ? found : undefined;
   }
 
   /** Whether containers can be plugged into a network: it is there, and its driver could open it. */

@@ -377,6 +377,11 @@ test("a container's endpoints count at its start, whatever became of the network
   await daemon.ok("network", "rm", "first");
   await daemon.ok("restart", "-t", "0", "mover");
   expect(Object.keys(await endpoints("mover"))).toEqual(["second"]);
+  const id = await daemon.ok("network", "inspect", "-f", "{{.Id}}", "second");
+  await idle("short", "--network", id.slice(0, 12));
+  expect(Object.keys(await endpoints("short"))).toEqual(["second"]);
+  await daemon.ok("restart", "-t", "0", "short");
+  expect(await pings("short", "mover")).toBe(true);
   // who shares its namespaces goes by its id
   await idle("beside", "--network", "container:mover", "--pid", "container:mover");
   await daemon.ok("rename", "mover", "moved");
