@@ -162,3 +162,11 @@ export function publishedPlaces(
     });
   });
 }
+
+/** IFNAMSIZ without the final NUL. */
+const MAX_INTERFACE_NAME = 15;
+
+/** Whether the kernel takes the name of an interface. @see dev_valid_name() of Linux, net/core/dev.c */
+export function isInterfaceName(name: string): boolean {
+  return name.length <= MAX_INTERFACE_NAME && /^[^\s/:]+$/.test(name) && name !== "." && name !== "..";
+}

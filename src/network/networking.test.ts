@@ -458,6 +458,13 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(table.plugging("a")).toEqual([]);
     // a name that the kernel refuses
     await expect(n.connect("a", { ...wish, options: { "com.docker.network.endpoint.ifname": "all" } })).rejects.toThrow();
+    for (const [name, refusal] of [
+      ["lo", 'interface name "lo" is in use in this container'],
+      [".", 'invalid interface name "."'],
+      ["a/b", 'invalid interface name "a/b"'],
+    ] as const) {
+      await expect(n.connect("a", { ...wish, options: { "com.docker.network.endpoint.ifname": name } })).rejects.toThrow(refusal);
+    }
     expect(table.plugging("a")).toEqual([]);
     await n.removeNetwork(lan.id);
   });

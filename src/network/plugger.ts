@@ -6,7 +6,7 @@ import { ENDPOINT_SYSCTLS } from "../spec/engine/mod.ts";
 import { applyConditions } from "./conditions.ts";
 import type { InterfaceAddress, Plugged, PluggedEndpoint, PlugRequest } from "./drivers/driver.ts";
 import type { Egress } from "./egress/egress.ts";
-import { checkPoliced, endpointSysctls, placeOf } from "./endpoint-forms.ts";
+import { checkPoliced, endpointSysctls, isInterfaceName, placeOf } from "./endpoint-forms.ts";
 import { isFoundAfterCrash } from "./half-plugged.ts";
 import type { Held } from "./held.ts";
 import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
@@ -121,9 +121,9 @@ export class Plugger {
     const wanted = options["com.docker.network.endpoint.ifname"];
     const taken = new Set(held.endpoints.map((e) => e.interfaceName));
     if (wanted !== undefined && wanted !== "") {
-      if (wanted.length > 15 || !/^[^\s/:]+$/.test(wanted))
-        throw new DhowError("invalid", `invalid interface name ${JSON.stringify(wanted)}`);
-      if (taken.has(wanted)) throw new DhowError("conflict", `interface name ${JSON.stringify(wanted)} is in use in this container`);
+      if (!isInterfaceName(wanted)) throw new DhowError("invalid", `invalid interface name ${JSON.stringify(wanted)}`);
+      if (taken.has(wanted) || wanted === "lo")
+        throw new DhowError("conflict", `interface name ${JSON.stringify(wanted)} is in use in this container`);
       return wanted;
     }
     const prefix = network.config.options["com.docker.network.container_iface_prefix"] || "eth";

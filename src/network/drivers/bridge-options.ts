@@ -1,4 +1,5 @@
 import { DhowError, parseGoBool } from "../../lib/mod.ts";
+import { isInterfaceName } from "../endpoint-forms.ts";
 import type { GatewayMode } from "../firewall-table.ts";
 import type { Family } from "../ip.ts";
 import { tryParseIp } from "../ip.ts";
@@ -29,8 +30,6 @@ export interface BridgeSettings {
 
 const MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 const DEFAULT_MTU = 1500;
-/** IFNAMSIZ without the final NUL. */
-const MAX_INTERFACE_NAME = 15;
 
 function boolean(options: Readonly<Record<string, string>>, key: string, preset: boolean): boolean {
   const text = options[key];
@@ -80,10 +79,10 @@ function mtu(options: Readonly<Record<string, string>>, preset: number): number 
 function interfaceName(options: Readonly<Record<string, string>>): string | undefined {
   const name = options["com.docker.network.bridge.name"];
   if (name === undefined || name === "") return undefined;
-  if (name.length > MAX_INTERFACE_NAME || !/^[^\s/:]+$/.test(name) || name === "." || name === "..") {
+  if (!isInterfaceName(name)) {
     throw new DhowError(
       "invalid",
-      `invalid bridge name ${JSON.stringify(name)}: an interface has 1 to ${MAX_INTERFACE_NAME} characters, no blank, "/" or ":"`,
+      `invalid bridge name ${JSON.stringify(name)}: an interface has 1 to 15 characters, no blank, "/" or ":"`,
     );
   }
   return name;
