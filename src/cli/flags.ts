@@ -23,7 +23,7 @@ export interface ParsedFlags {
   /** The flags that were given. */
   readonly changed: ReadonlySet<string>;
   readonly args: readonly string[];
-  /** Lines about deprecated flags, for stderr. */
+  /** Lines about deprecated flags, for stdout. */
   readonly notes: readonly string[];
 }
 

@@ -73,7 +73,7 @@ class Invocation {
     const { name, stdout, stderr } = this.#program;
     try {
       const parsed = read();
-      for (const note of parsed.notes) stderr.write(`${note}\n`);
+      for (const note of parsed.notes) stdout.write(`${note}\n`);
       return parsed;
     } catch (error) {
       if (error instanceof HelpRequest) {

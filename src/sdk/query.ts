@@ -1,5 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
 import type { Filters } from "../spec/engine/mod.ts";
+import { parsePlatform } from "../spec/oci/mod.ts";
 
 /** A list stands in the query once per value. */
 export type QueryValue = string | number | boolean | undefined | null | readonly string[];
@@ -42,6 +43,11 @@ export function segment(ref: string, object: string): string {
 export function imagePath(ref: string): string {
   if (ref === "") throw new DhowError("notFound", "Error: No such image: ");
   return ref.split("/").map(encodeURIComponent).join("/").replace(/%3A/g, ":").replace(/%40/g, "@");
+}
+
+/** `os[/arch[/variant]]` as the API wants it in queries: an OCI platform. @throws invalid */
+export function platformParameter(platform: string | undefined): string | undefined {
+  return platform === undefined || platform === "" ? undefined : JSON.stringify(parsePlatform(platform));
 }
 
 /** Of `1.<minor>`. */

@@ -1,17 +1,12 @@
-const PART = /^[A-Za-z0-9_.-]+$/;
+import { errorMessage } from "../../lib/mod.ts";
+import { parsePlatform } from "../../spec/oci/mod.ts";
 
-/** Checks `--platform`. @throws Error in docker's words */
-export function checkPlatform(text: string): void {
+/** Checks `--platform`; `problem` begins what its user is told. @throws Error in docker's words */
+export function checkPlatform(text: string, problem: string): void {
   if (text === "") return;
-  const parts = text.split("/");
-  const fail = (reason: string) => {
-    throw new Error(`error parsing specified platform: ${reason}: invalid argument`);
-  };
-  if (parts.length > 3) fail(`${JSON.stringify(text)}: cannot parse platform specifier`);
-  for (const part of parts) {
-    if (!PART.test(part))
-      fail(
-        `${JSON.stringify(part)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$"`,
-      );
+  try {
+    parsePlatform(text);
+  } catch (error) {
+    throw new Error(`${problem}: ${errorMessage(error)}`);
   }
 }

@@ -13,7 +13,7 @@ import type {
 import { familiarName, familiarString, parseReference, withDefaultTag, withTag } from "../../spec/reference.ts";
 import { emitImage, type ImageDeps } from "./deps.ts";
 import type { ImageGc } from "./gc/gc.ts";
-import { type ImageInspectFull, imageHistory, inspectImage } from "./inspect.ts";
+import { checkPlatforms, type ImageInspectFull, imageHistory, inspectImage } from "./inspect.ts";
 import { listImages } from "./list.ts";
 import { pruneImages } from "./prune.ts";
 import { removeImage } from "./remove.ts";
@@ -53,7 +53,8 @@ export class Images implements ImagesApi {
     emitImage(this.#deps, "tag", image, familiarString(name));
   }
 
-  async remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
+  async remove(ref: string, options: Parameters<ImagesApi["remove"]>[1]): Promise<ImageDeleteResponseItem[]> {
+    if (options.platforms !== undefined) checkPlatforms(this.#deps, ref, options.platforms);
     return removeImage(this.#deps, ref, options);
   }
 

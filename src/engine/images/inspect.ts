@@ -24,6 +24,12 @@ export function resolveFor(deps: ImageDeps, ref: string, platform: string | unde
   );
 }
 
+/** Checks that an image is for one of `platforms`; an empty list asks for none. @throws notFound */
+export function checkPlatforms(deps: ImageDeps, ref: string, platforms: readonly string[]): void {
+  const actual = platformOf(deps.store.resolve(ref).config);
+  if (!platforms.some((platform) => platformMatches(parsePlatform(platform), actual))) resolveFor(deps, ref, platforms[0]);
+}
+
 function runConfig(image: Image): NonNullable<ImageInspect["Config"]> {
   const config = image.config.config ?? {};
   const { Healthcheck, ArgsEscaped, StopSignal, Shell, ExposedPorts } = config;

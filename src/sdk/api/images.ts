@@ -1,7 +1,7 @@
 import type { EngineApi, ProgressMessage } from "../../spec/engine/mod.ts";
 import type { HttpRequest } from "../http.ts";
 import { jsonLines } from "../ndjson.ts";
-import { filtersParameter, imagePath, target } from "../query.ts";
+import { filtersParameter, imagePath, platformParameter, target } from "../query.ts";
 import type { Transport } from "../transport.ts";
 
 /** Calls below /images that list, name and remove. */
@@ -13,16 +13,24 @@ export function images(t: Transport): EngineApi["images"] {
         target: target("/images/json", { all, digests, "shared-size": sharedSize, manifests, filters: filtersParameter(filters) }),
         signal,
       }),
-    inspect: (ref, { platform, manifests }) => t.get(`/images/${imagePath(ref)}/json`, { platform, manifests }),
-    history: (ref, { platform }) => t.get(`/images/${imagePath(ref)}/history`, { platform }),
+    inspect: (ref, { platform, manifests }) =>
+      t.get(`/images/${imagePath(ref)}/json`, { platform: platformParameter(platform), manifests }),
+    history: (ref, { platform }) => t.get(`/images/${imagePath(ref)}/history`, { platform: platformParameter(platform) }),
     tag: (ref, { repo, tag }) => t.send("POST", `/images/${imagePath(ref)}/tag`, { repo, tag }),
-    remove: (ref, { force, noPrune }) =>
-      t.json({ method: "DELETE", target: target(`/images/${imagePath(ref)}`, { force, noprune: noPrune }) }),
+    remove: (ref, { force, noPrune, platforms }) =>
+      t.json({
+        method: "DELETE",
+        target: target(`/images/${imagePath(ref)}`, { force, noprune: noPrune, platforms: platformParameters(platforms) }),
+      }),
     pin: (ref, isPinned) => t.send("POST", `/images/${imagePath(ref)}/${isPinned ? "pin" : "unpin"}`),
     whyKept: (ref) => t.get(`/images/${imagePath(ref)}/why-kept`),
     collect: ({ dryRun, untilFreeBytes }) => t.post("/images/gc", { "dry-run": dryRun, "until-free": untilFreeBytes }),
     prune: (filters) => t.post("/images/prune", { filters: filtersParameter(filters) }),
   };
+}
+
+function platformParameters(platforms: readonly string[] | undefined): readonly string[] | undefined {
+  return platforms?.flatMap((platform) => platformParameter(platform) ?? []);
 }
 
 /** Docker's `fromImage` and `tag`: a digest goes where the tag does. */
@@ -50,13 +58,14 @@ export function transfer(t: Transport): EngineApi["transfer"] {
     load: (archive, { quiet, platforms, signal }) =>
       progress({
         method: "POST",
-        target: target("/images/load", { quiet: quiet ? "1" : "0", platform: platforms }),
+        target: target("/images/load", { quiet: quiet ? "1" : "0", platform: platformParameters(platforms) }),
         headers: { "Content-Type": "application/x-tar" },
         body: archive,
         signal,
       }),
     save: async (refs, { platforms, signal }) =>
-      (await t.call({ method: "GET", target: target("/images/get", { names: refs, platform: platforms }), signal })).body,
+      (await t.call({ method: "GET", target: target("/images/get", { names: refs, platform: platformParameters(platforms) }), signal }))
+        .body,
     import: (rootfs, { repo, tag, message, changes, platform, signal }) =>
       progress({
         method: "POST",

@@ -22,6 +22,11 @@ function platformOf(request: ApiRequest, since: number): string | undefined {
   return given === "" || !request.atLeast(since) ? undefined : parsePlatform(given);
 }
 
+function removedPlatforms(request: ApiRequest): readonly string[] | undefined {
+  const given = request.query.all("platforms").filter((text) => text !== "");
+  return given.length === 0 || !request.atLeast(50) ? undefined : given.map(parsePlatform);
+}
+
 function platformsOf(request: ApiRequest): readonly string[] | undefined {
   const given = request.query.all("platform").filter((text) => text !== "");
   if (given.length === 0 || !request.atLeast(48)) return undefined;
@@ -144,7 +149,8 @@ export function imageRoutes({ images, transfer, leases }: Pick<EngineApi, "image
     route("DELETE", "/images/:name", async (request) => {
       const { query } = request;
       if (request.name.trim() === "") throw new DhowError("invalid", "image name cannot be blank");
-      return json(await images.remove(request.name, { force: query.flag("force"), noPrune: query.flag("noprune") }));
+      const platforms = removedPlatforms(request);
+      return json(await images.remove(request.name, { force: query.flag("force"), noPrune: query.flag("noprune"), platforms }));
     }),
     route("POST", "/images/prune", async (request) => json(await images.prune(request.query.filters(PRUNE_FILTERS)))),
   ];

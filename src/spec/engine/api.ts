@@ -343,7 +343,11 @@ export interface ImagesApi {
   ): Promise<ImageInspect>;
   history(ref: string, options: { readonly platform?: string | undefined }): Promise<ImageHistoryResponseItem[]>;
   tag(ref: string, target: { readonly repo: string; readonly tag: string }): Promise<void>;
-  remove(ref: string, options: { readonly force: boolean; readonly noPrune: boolean }): Promise<ImageDeleteResponseItem[]>;
+  /** Of `platforms` the image must be for one. */
+  remove(
+    ref: string,
+    options: { readonly force: boolean; readonly noPrune: boolean; readonly platforms?: readonly string[] | undefined },
+  ): Promise<ImageDeleteResponseItem[]>;
   /** Says whether collections and prunes leave an image alone. */
   pin(ref: string, isPinned: boolean): Promise<void>;
   /** What keeps an image when the disk gets full. */

@@ -11,7 +11,9 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   armhf: "arm",
   armel: "arm",
 };
-const FORM = /^[A-Za-z0-9_.-]+(\([^)]*\))?$/;
+// with an optional version of the operating system, which isn't looked at here
+const OS = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/;
+const PART = /^[A-Za-z0-9_.-]+$/;
 
 /** The platform of this process. */
 export function hostPlatform(): OciPlatform {
@@ -26,14 +28,27 @@ function normalise(platform: OciPlatform): OciPlatform {
   return { ...rest, os: platform.os.toLowerCase(), architecture, ...(kept === undefined ? {} : { variant: kept }) };
 }
 
+/** @see Parse in platforms.go of containerd/platforms v1 */
+function checkPart(part: string, isOs: boolean, whole: string): void {
+  const form = isOs ? OS : PART;
+  if (form.test(part)) return;
+  const component = isOs ? "OS component" : "component";
+  const specifier = isOs ? "OSAndVersion specifier" : "platform specifier";
+  throw new DhowError(
+    "invalid",
+    `${JSON.stringify(part)} is an invalid ${component} of ${JSON.stringify(whole)}: ${specifier} component must match ${JSON.stringify(form.source)}: invalid argument`,
+  );
+}
+
 /** Parses `os[/arch[/variant]]` or a bare architecture, or the JSON form of the API's `platform` parameters. @throws invalid */
 export function parsePlatform(text: string): OciPlatform {
   const trimmed = text.trim();
   if (trimmed.startsWith("{")) return parseJson(trimmed);
   const parts = trimmed.split("/");
-  if (parts.length > 3 || parts.some((part) => !FORM.test(part))) {
-    throw new DhowError("invalid", `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
-  }
+  parts.forEach((part, index) => {
+    checkPart(part, index === 0, text);
+  });
+  if (parts.length > 3) throw new DhowError("invalid", `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
   const [first = "", second, third] = parts;
   const host = hostPlatform();
   if (second === undefined) {

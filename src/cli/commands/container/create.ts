@@ -17,7 +17,6 @@ export const create = command({
   run: async (ctx, [image = "", ...args], flags, changed) => {
     const prepare = () => {
       checkPull(flags.pull);
-      checkPlatform(flags.platform);
       return containerRequest({ flags, changed, image, args, isDetached: false });
     };
     let request: ReturnType<typeof prepare>;
@@ -26,6 +25,7 @@ export const create = command({
     } catch (error) {
       throw new ExitError(EXIT_USAGE, `${ctx.name}: ${errorText(error)}\n\nRun '${ctx.name} ${ctx.path} --help' for more information`);
     }
+    checkPlatform(flags.platform, "error parsing specified platform");
     ctx.out(await createContainer(ctx, request, flags));
   },
 });

@@ -34,7 +34,7 @@ function prepare(
 ): ContainerCreateRequest {
   try {
     checkPull(flags.pull);
-    checkPlatform(flags.platform);
+    checkPlatform(flags.platform, "error parsing specified platform");
     return containerRequest({ flags, changed, image, args, isDetached: flags.detach });
   } catch (error) {
     throw withHelp(ctx, error);

@@ -4,7 +4,7 @@ import { INT, STRING } from "../../flag-kinds.ts";
 
 const FLAGS = {
   signal: { kind: STRING, short: "s", help: "Signal to send to the container" },
-  time: { kind: INT, alias: "timeout", help: "" },
+  time: { kind: INT, alias: "timeout", help: "", deprecated: "use --timeout instead" },
   timeout: { kind: INT, short: "t", help: "Seconds to wait before killing the container" },
 } as const;
 

@@ -17,6 +17,8 @@ const FLAGS = {
   "cpuset-mems": { kind: STRING, help: "MEMs in which to allow execution (0-3, 0,1)" },
   egress: { kind: STRING, isOwn: true, help: "Drop or only record what the container may not reach (enforce|learn)" },
   "egress-allow": { kind: LIST, isOwn: true, help: "Reach these names, addresses and networks instead of the present ones" },
+  // engines ignore it
+  "kernel-memory": { kind: BYTES, help: "", isHidden: true },
   memory: { kind: BYTES, short: "m", help: "Memory limit" },
   "memory-reservation": { kind: BYTES, help: "Memory soft limit" },
   "memory-swap": { kind: SWAP_BYTES, help: "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },

@@ -1,6 +1,7 @@
 import { humanSize, Struct } from "../../../lib/mod.ts";
 import type { ImageHistoryResponseItem } from "../../../spec/engine/mod.ts";
 import { command, exactArgs } from "../../command.ts";
+import { checkPlatform } from "../../container/platform.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
@@ -56,6 +57,7 @@ export const history = command({
     quiet: { kind: BOOLEAN, short: "q", help: "Only show image IDs" },
   },
   run: async (ctx, [image = ""], flags) => {
+    checkPlatform(flags.platform, "invalid platform");
     const items = await ctx.api.images.history(image, { platform: flags.platform || undefined });
     const created = flags.human ? "{{.CreatedSince}}" : "{{.CreatedAt}}";
     const table = `table {{.ID}}\t${created}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`;

@@ -1,4 +1,4 @@
-import { imagePath, target } from "../../../sdk/mod.ts";
+import { imagePath, platformParameter, target } from "../../../sdk/mod.ts";
 import { command, minArgs } from "../../command.ts";
 import { STRING } from "../../flag-kinds.ts";
 import { INSPECT_FORMAT, inspectAll } from "../../inspect.ts";
@@ -12,8 +12,10 @@ export const imageInspect = command({
   short: "Display detailed information on one or more images",
   args: minArgs(1),
   flags: { format: INSPECT_FORMAT, platform: { kind: STRING, help: PLATFORM_HELP } },
-  run: (ctx, args, flags) =>
-    inspectAll(ctx, args, flags.format, (ref) =>
-      ctx.api.text({ method: "GET", target: target(`/images/${imagePath(ref)}/json`, { platform: flags.platform }) }),
-    ),
+  run: async (ctx, args, flags) => {
+    const platform = platformParameter(flags.platform);
+    await inspectAll(ctx, args, flags.format, (ref) =>
+      ctx.api.text({ method: "GET", target: target(`/images/${imagePath(ref)}/json`, { platform }) }),
+    );
+  },
 });

@@ -1,5 +1,6 @@
 import { createReadStream, statSync } from "node:fs";
 import { command, ExitError, NO_ARGS } from "../../command.ts";
+import { checkPlatform } from "../../container/platform.ts";
 import { fileError } from "../../env-file.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { showProgress } from "../../progress.ts";
@@ -37,6 +38,7 @@ export const load = command({
   run: async (ctx, _args, flags) => {
     if (flags.input === "" && isStdinTerminal()) throw new ExitError(1, "requested load from stdin, but stdin is empty");
     if (flags.input !== "") checkFile(flags.input);
+    checkPlatform(flags.platform, "invalid platform");
     const quiet = flags.quiet || !ctx.stdout.isTerminal;
     const messages = await ctx.api.transfer.load(readFile(flags.input || "/dev/stdin"), {
       quiet,

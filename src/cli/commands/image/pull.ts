@@ -1,6 +1,5 @@
 import { familiarString, parseReference, withDefaultTag } from "../../../spec/reference.ts";
 import { command, exactArgs } from "../../command.ts";
-import { checkPlatform } from "../../container/platform.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { showProgress } from "../../progress.ts";
 
@@ -16,7 +15,6 @@ export const pull = command({
     quiet: { kind: BOOLEAN, short: "q", help: "Suppress verbose output" },
   },
   run: async (ctx, [name = ""], flags) => {
-    checkPlatform(flags.platform);
     const reference = parseReference(name);
     if (flags["all-tags"] && (reference.tag !== null || reference.digest !== null)) {
       throw new Error("tag can't be used with --all-tags/-a");

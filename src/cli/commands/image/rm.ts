@@ -14,11 +14,12 @@ export const imageRm = command({
     platform: { kind: STRINGS, help: 'Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")' },
   },
   run: async (ctx, args, flags) => {
+    const platforms = flags.platform.length === 0 ? undefined : flags.platform;
     const failures: string[] = [];
     let isFatal = false;
     for (const ref of args) {
       try {
-        const items = await ctx.api.images.remove(ref, { force: flags.force, noPrune: flags["no-prune"] });
+        const items = await ctx.api.images.remove(ref, { force: flags.force, noPrune: flags["no-prune"], platforms });
         for (const { Deleted, Untagged } of items) ctx.out(Deleted ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`);
       } catch (error) {
         if (!isKind(error, "notFound")) isFatal = true;

@@ -1,4 +1,5 @@
 import { command, ExitError, minArgs } from "../../command.ts";
+import { checkPlatform } from "../../container/platform.ts";
 import { STRING } from "../../flag-kinds.ts";
 import { outputFile } from "../../output-file.ts";
 
@@ -12,6 +13,7 @@ export const save = command({
     platform: { kind: STRING, help: 'Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")' },
   },
   run: async (ctx, refs, flags) => {
+    checkPlatform(flags.platform, "invalid platform");
     if (flags.output === "" && ctx.stdout.isTerminal) {
       throw new ExitError(1, "cowardly refusing to save to a terminal. Use the -o flag or redirect");
     }

@@ -41,11 +41,14 @@ function templateValue({ timeNanoText, ...event }: PreciseEvent): object {
   );
 }
 
+/** Fields whose keys are no part of Docker's type. */
+const MAPS = new Set(["Attributes"]);
+
 function formatter(format: string): (event: PreciseEvent) => string {
   if (format === "") return line;
   if (format === "json") return jsonLine;
   try {
-    const compiled = template(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"));
+    const compiled = template(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), { isMissingKeyError: true, maps: MAPS });
     return (event) => compiled(templateValue(event));
   } catch (error) {
     throw new ExitError(64, `Error parsing format: ${(error as Error).message}`);
