@@ -75,7 +75,7 @@ check paused "1 paused" "$(cat /sys/fs/cgroup/dhow/*/*/cgroup.freeze) $(docker i
 docker unpause aa >/dev/null
 check unpaused 0 "$(cat /sys/fs/cgroup/dhow/*/*/cgroup.freeze)"
 stats=$(curl -s -m 30 --unix-socket /run/dhow.sock 'http://d/containers/aa/stats?stream=0')
-for key in '"anon":' '"inactive_file":' '"limit":67108864' '"online_cpus":1' '"io_service_bytes_recursive":' '"pids_stats":{"current":'; do check "stats have $key" "*$key*" "$stats"; done
+for key in '"anon":' '"inactive_file":' '"limit":67108864' "\"online_cpus\":$(nproc)" '"io_service_bytes_recursive":' '"pids_stats":{"current":'; do check "stats have $key" "*$key*" "$stats"; done
 for key in '"cache":' '"max_usage":' '"percpu_usage":'; do case $stats in *"$key"*) check "v1's $key" absent present ;; esac; done
 
 title "scoped sockets"
