@@ -33,6 +33,12 @@ for (const [event, filters, isWanted] of [
   [START, { label: ["tier=front", "name"] }, true],
   [START, { label: ["tier=front", "nosuch"] }, false],
   [START, { scope: ["swarm"] }, false],
+  [START, { plugin: ["web"] }, true],
+  [START, { plugin: ["other"] }, false],
+  [START, { service: ["other"] }, false],
+  [START, { node: ["other"] }, false],
+  [START, { secret: ["other"] }, false],
+  [START, { config: ["other"] }, false],
   [START, { foo: ["x"] }, true],
 ] as const) {
   test(`eventMatches(): ${event.type} ${event.action} ${isWanted ? "passes" : "is held back by"} ${JSON.stringify(filters)}`, () => {

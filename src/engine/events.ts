@@ -53,16 +53,16 @@ function actionMatches({ action }: EngineEvent, wanted: readonly string[] | unde
   return has(wanted, (value) => value === action || (isLoose && action.startsWith(value)));
 }
 
+/** Filters that name an object: of kinds that this engine doesn't have, too. */
+const NAMING = ["container", "volume", "network", "daemon", "plugin", "service", "node", "secret", "config"];
+
 /** Whether `event` passes `filters`: values of a key are alternatives, keys must all hold. */
 export function eventMatches(event: EngineEvent, filters: Filters): boolean {
   return (
     has(filters["type"], (v) => v === event.type) &&
     actionMatches(event, filters["event"]) &&
     has(filters["scope"], (v) => v === "local") &&
-    has(filters["container"], (v) => begins(event, v)) &&
-    has(filters["volume"], (v) => begins(event, v)) &&
-    has(filters["network"], (v) => begins(event, v)) &&
-    has(filters["daemon"], (v) => begins(event, v)) &&
+    NAMING.every((key) => has(filters[key], (v) => begins(event, v))) &&
     has(filters["image"], (v) => imageMatches(event, v)) &&
     (filters["label"] ?? []).every((v) => labelMatches(event.attributes, v))
   );
