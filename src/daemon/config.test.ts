@@ -102,6 +102,7 @@ test("what can't be is told in dockerd's words", () => {
   expect(refusal({ labels: ["nothing"] })).toBe("bad attribute format: nothing");
   expect(refusal({ labels: ["a=b", "a=c"] })).toBe("conflict labels for a=c and a=b");
   expect(refusal({ mtu: -1 })).toBe("invalid default MTU: -1");
+  expect(refusal({ ip: "here" })).toBe('invalid argument "here" for "--ip" flag: here is not an ip address');
   expect(refusal({ "max-concurrent-uploads": -3 })).toBe("invalid max concurrent uploads: -3");
   expect(refusal({ "registry-mirrors": ["ftp://x"] })).toBe('invalid mirror: unsupported scheme "ftp" in "ftp://x"');
   expect(refusal({ debug: true }, "--debug")).toBe(

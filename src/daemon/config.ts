@@ -240,6 +240,12 @@ function networkOptions(values: readonly string[]): Record<string, Record<string
   return options;
 }
 
+/** Where ports of the default bridge are published that name no address. @throws invalid in docker's words */
+function hostIp(text: string): string {
+  if (isIP(text) === 0) throw invalid(`invalid argument ${JSON.stringify(text)} for "--ip" flag: ${text} is not an ip address`);
+  return text;
+}
+
 const DEFAULT_HOST = "unix:///run/dhow.sock";
 
 /** A place to listen at in its full form: dockerd takes shorter ones. @throws invalid */
@@ -345,7 +351,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     shutdownTimeoutS: int(last("shutdown-timeout", "15"), "shutdown-timeout"),
     tls,
     apiHostNames: all("api-host-allow"),
-    defaultHostIp: last("ip", "0.0.0.0"),
+    defaultHostIp: hostIp(last("ip", "0.0.0.0")),
     isNoNewPrivileges: isOn("no-new-privileges", false),
     defaultIpcMode: ipcMode(last("default-ipc-mode", "private")),
     insecureRegistries: all("insecure-registry"),

@@ -88,7 +88,6 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
-    defaultHostIp: config.defaultHostIp,
     runtimeTimeoutMs: config.runtimeTimeoutMs,
     get runtimes() {
       return Object.keys(runtimes.offered);

@@ -27,6 +27,7 @@ export async function startNetwork(
     fixedCidrV6: config.fixedCidrV6,
     hasIpv6: config.hasIpv6,
     ipMasq: config.isMasquerading,
+    defaultHostIp: config.defaultHostIp,
     hostGatewayIps: config.hostGatewayIps,
     ulaSeed: daemonId,
     defaultNetworkOptions: config.defaultNetworkOptions,

@@ -40,7 +40,6 @@ export interface ContainerSettings {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
-  readonly defaultHostIp: string;
   readonly runtimes: readonly string[];
   /** How long a runtime, and what it has to wait for, may take. */
   readonly runtimeTimeoutMs: number;

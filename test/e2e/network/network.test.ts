@@ -159,3 +159,19 @@ test("network ls and inspect", async () => {
   expect(await daemon.ok("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")).toBe(daemon.gateway);
   expect((await daemon.docker("network", "inspect", "nosuch")).stderr).toMatch(/network nosuch not found|No such network: nosuch/);
 });
+
+test("what the daemon's flags say of networks holds: of the default bridge, and of those of users", async () => {
+  await using flagged = await Daemon.start({
+    args: ["--ip", "127.0.0.1", "--mtu", "1400", "--icc=false", "--default-network-opt", "bridge=com.docker.network.enable_ipv6=true"],
+  });
+  const option = (name: string) => flagged.ok("network", "inspect", "-f", `{{index .Options "com.docker.network.${name}"}}`, "bridge");
+  expect(await option("bridge.host_binding_ipv4")).toBe("127.0.0.1");
+  expect(await option("bridge.enable_icc")).toBe("false");
+  await flagged.ok("run", "-d", "--name", "web", "-p", "80", "busybox", "sleep", "1000");
+  expect(await flagged.ok("port", "web")).toMatch(/^80\/tcp -> 127\.0\.0\.1:\d+$/);
+  expect(await flagged.ok("exec", "web", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
+  await flagged.ok("network", "create", "own");
+  expect(await flagged.ok("network", "inspect", "-f", "{{.EnableIPv6}}", "own")).toBe("true");
+  await flagged.ok("run", "-d", "--name", "other", "--network", "own", "-p", "80", "busybox", "sleep", "1000");
+  expect(await flagged.ok("port", "other")).toContain("0.0.0.0:");
+});
