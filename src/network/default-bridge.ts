@@ -37,6 +37,7 @@ export function defaultBridgeConfig(
   const subnet = defaultSubnet(route, {
     name: bridgeName,
     bip: bip || undefined,
+    range: fixedCidr ? parsePrefix(fixedCidr) : undefined,
     formerSubnet,
     pools: pools?.length ? pools : DEFAULT_BRIDGE_POOLS,
     avoid,

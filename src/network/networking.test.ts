@@ -480,6 +480,20 @@ describe.skipIf(!isRoot)("Networking (needs root)", () => {
     expect(listLinks(socket).map(({ name }) => name)).toEqual(["lo", "wan0"]);
   });
 
+  test("--fixed-cidr is a part of the bridge's network, or all of it; the bridge's address is a host's", async () => {
+    for (const [options, refusal] of [
+      [{ bip: "10.95.0.0/24" }, 'error creating default "bridge" network: failed to allocate gateway (10.95.0.0): Address already in use'],
+      [{ bip: "10.95.0.1/24", fixedCidr: "10.96.0.0/25" }, "invalid address subpool: --fixed-cidr is not a part of 10.95.0.0/24"],
+      [{ bip: "10.95.0.1/24", fixedCidr: "10.95.0.0/23" }, "invalid address subpool: --fixed-cidr is not a part of 10.95.0.0/24"],
+      [{ bip: undefined, fixedCidr: "198.51.100.0/24" }, "--fixed-cidr 198.51.100.0/24 overlaps 198.51.100.0/24 of interface wan0"],
+    ] as const) {
+      await expect(networking({ poolSize: 0, ...options })).rejects.toThrow(refusal);
+    }
+    const n = await networking({ bip: undefined, fixedCidr: "10.96.0.0/25", poolSize: 0 });
+    const [endpoint] = (await take(n, "a")).endpoints;
+    expect([endpoint?.ipv4, endpoint?.gateway]).toEqual([{ address: "10.96.0.2", prefixLength: 25 }, "10.96.0.1"]);
+  });
+
   test("a small network is used to its last address, then says which setting to change; released ones come back", async () => {
     const n = await networking({ bip: "10.95.0.1/29", poolSize: 0 });
     const got: string[] = [];

@@ -171,7 +171,9 @@ export function endpointWishes(deps: ContainerDeps, container: Container): Endpo
   const primary = deps.network.network(mode)?.name ?? mode;
   const rank = ([name, { GwPriority = 0 }]: [string, EndpointSettings]): number =>
     name === primary ? Number.NEGATIVE_INFINITY : -GwPriority;
-  const all = Object.entries(endpoints).filter(([name]) => name !== "none" && name !== "host");
+  // without a default bridge (`--bridge none`) who wants that has no network
+  const isThere = (name: string): boolean => name !== "bridge" || deps.network.network(name) !== undefined;
+  const all = Object.entries(endpoints).filter(([name]) => name !== "none" && name !== "host" && isThere(name));
   return all
     .sort((a, b) => rank(a) - rank(b) || (a[0] < b[0] ? -1 : 1))
     .map(([name, settings]) => endpointWish(deps, container, name, settings));

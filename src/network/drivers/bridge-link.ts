@@ -14,6 +14,7 @@ import {
   type NetlinkSocket,
   setLink,
 } from "../../linux/mod.ts";
+import { edgesOf } from "../address-pool.ts";
 import { doOverlap, formatIp, formatPrefix, ipBytes, ipOfBytes, type Prefix, parsePrefix, prefixOf } from "../ip.ts";
 import { chooseSubnet, type PoolSpec } from "../ipam.ts";
 
@@ -57,6 +58,8 @@ export interface DefaultSubnetOptions {
   readonly name: string;
   /** The bridge's own address and network, `10.1.0.1/24`. */
   readonly bip: string | undefined;
+  /** What containers get addresses of (docker's `--fixed-cidr`). */
+  readonly range: Prefix | undefined;
   /** The network it had before. */
   readonly formerSubnet: string | undefined;
   readonly pools: readonly PoolSpec[];
@@ -64,28 +67,50 @@ export interface DefaultSubnetOptions {
   readonly avoid: readonly Prefix[];
 }
 
+function refused(why: string): DhowError {
+  return new DhowError("invalid", `error creating default "bridge" network: ${why}`);
+}
+
+const isWithin = (part: Prefix, whole: Prefix): boolean => part.length >= whole.length && doOverlap(part, whole);
+
 /** Addresses are the gateway's, in the network. */
 function withGateway(net: Prefix): Prefix {
   return net.address === net.network ? { ...net, address: net.network + 1n } : net;
 }
 
-/** The default bridge's own IPv4 address in its network: as told, as it is, as it was, or chosen. @throws conflict */
+/**
+ * The default bridge's own IPv4 address in its network: as told, as it is, as it was, or chosen. `--fixed-cidr` is a part of the network, or,
+ * where nothing else says what that is, all of it.
+ * @throws conflict, invalid
+ */
 export function defaultSubnet(socket: NetlinkSocket, options: DefaultSubnetOptions): Prefix {
   const index = findLink(socket, options.name)?.index ?? NO_INDEX;
   const present = listIpAddresses(socket)
     .filter((a) => a.index === index && a.address.length === 4)
     .map((a) => prefixOf(ipOfBytes(a.address), a.prefixLength));
+  const { range } = options;
+  const hasRange = (net: Prefix): boolean => range === undefined || isWithin(range, net);
   if (options.bip !== undefined) {
     const wanted = parsePrefix(options.bip);
-    if (!present.some((p) => p.address === wanted.address)) refuseOverlap(socket, wanted, index);
+    if (edgesOf(wanted).includes(wanted.address)) {
+      throw refused(`failed to allocate gateway (${formatIp({ family: 4, value: wanted.address })}): Address already in use`);
+    }
+    if (!hasRange(wanted)) throw refused(`invalid address subpool: --fixed-cidr is not a part of ${formatPrefix(wanted)}`);
+    if (!present.some((p) => p.address === wanted.address)) refuseOverlap(socket, wanted, { index, setting: "--bip" });
     return wanted;
   }
   const [first] = present;
-  if (first !== undefined) return first;
+  const fitting = present.find(hasRange);
+  if (fitting !== undefined) return fitting;
+  if (first !== undefined) throw refused(`--fixed-cidr is not a part of ${formatPrefix(first)}, which ${options.name} has`);
   const taken = [...hostNetworks(socket, index), ...options.avoid];
   if (options.formerSubnet !== undefined) {
     const former = parsePrefix(options.formerSubnet);
-    if (!taken.some((t) => doOverlap(t, former))) return withGateway(former);
+    if (hasRange(former) && !taken.some((t) => doOverlap(t, former))) return withGateway(former);
+  }
+  if (range !== undefined) {
+    refuseOverlap(socket, range, { index, setting: "--fixed-cidr" });
+    return withGateway({ ...range, address: range.network });
   }
   return withGateway(chooseSubnet(options.pools, taken));
 }
@@ -94,7 +119,11 @@ export function defaultSubnet(socket: NetlinkSocket, options: DefaultSubnetOptio
  * A network has one bridge: packets to its addresses go one way only. A part of a larger network that is no bridge's is fine, the host
  * takes the narrower route.
  */
-function refuseOverlap(socket: NetlinkSocket, wanted: Prefix, index: number): void {
+function refuseOverlap(
+  socket: NetlinkSocket,
+  wanted: Prefix,
+  { index, setting }: { readonly index: number; readonly setting: "--bip" | "--fixed-cidr" },
+): void {
   const links = new Map(listLinks(socket).map((link) => [link.index, link]));
   for (const other of listIpAddresses(socket)) {
     if (other.index === index || other.address.length !== 4) continue;
@@ -104,7 +133,7 @@ function refuseOverlap(socket: NetlinkSocket, wanted: Prefix, index: number): vo
     if (!isSame && !(link?.kind === "bridge" && doOverlap(net, wanted))) continue;
     throw new DhowError(
       "conflict",
-      `requested network overlaps with existing network: --bip ${formatIp({ family: 4, value: wanted.address })}/${wanted.length} overlaps ${formatPrefix(net)} of interface ${link?.name ?? other.index}; choose another --bip`,
+      `requested network overlaps with existing network: ${setting} ${formatIp({ family: 4, value: wanted.address })}/${wanted.length} overlaps ${formatPrefix(net)} of interface ${link?.name ?? other.index}; choose another ${setting}`,
     );
   }
 }

@@ -175,3 +175,10 @@ test("what the daemon's flags say of networks holds: of the default bridge, and 
   await flagged.ok("run", "-d", "--name", "other", "--network", "own", "-p", "80", "busybox", "sleep", "1000");
   expect(await flagged.ok("port", "other")).toContain("0.0.0.0:");
 });
+
+test("without a default bridge a container has no network, unless it asks for one", async () => {
+  await using bare = await Daemon.start({ args: ["--bridge", "none"] });
+  expect(await bare.ok("run", "--rm", "busybox", "ls", "/sys/class/net")).toBe("lo");
+  await bare.ok("network", "create", "own");
+  expect(await bare.ok("run", "--rm", "--network", "own", "busybox", "ls", "/sys/class/net")).toBe("eth0\nlo");
+});
