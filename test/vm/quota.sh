@@ -50,7 +50,7 @@ with_quotas() {
   check "a container with a size" "*$full*[890]?10240" "$(docker exec limited sh -c "$(fill); df -k / | tail -n 1 | awk '{ print \$2 }'")"
   check "its volumes are none of it" 2 "$(docker exec limited sh -c 'dd if=/dev/zero of=/v/f bs=1M count=2 2>/dev/null; du -m /v/f | cut -f1; rm /v/f')"
   check "one without" 20 "$(run --net none busybox sh -c "$(fill)" | tail -n 1)"
-  check "no such option" "*Unknown option colour*" "$(run --net none --storage-opt colour=red busybox true)"
+  check "no such option" "*unknown option colour*" "$(run --net none --storage-opt colour=red busybox true)"
   check "no size" "*invalid size: 'much'*" "$(run --net none --storage-opt size=much busybox true)"
   check "every limit" "6144 6144 10240 24576" "$(limits)"
 

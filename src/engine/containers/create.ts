@@ -154,15 +154,13 @@ function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, host
  * @see daemon/graphdriver/overlay2/overlay.go of moby
  */
 function storageLimit({ snapshots }: ContainerDeps, options: Readonly<Record<string, string>>): number | undefined {
-  const entries = Object.entries(options);
-  if (entries.length === 0) return undefined;
   const fail = (text: string): never => {
     throw new DhowError("internal", text);
   };
-  if (!snapshots.hasQuotas()) fail("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
   let limitBytes: number | undefined;
-  for (const [key, text] of entries) {
-    if (key.toLowerCase() !== "size") fail(`Unknown option ${key.toLowerCase()}`);
+  for (const [key, text] of Object.entries(options)) {
+    if (key.toLowerCase() !== "size") fail(`unknown option ${key.toLowerCase()}`);
+    if (!snapshots.hasQuotas()) fail("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
     limitBytes = parseBytes(text) ?? fail(`invalid size: '${text}'`);
   }
   return limitBytes || undefined;
