@@ -32,12 +32,15 @@ interface Exec {
   starting: Promise<void> | undefined;
   isRunning: boolean;
   exitCode: number | null;
+  endedAtMs: number | undefined;
 }
 
 /** Processes started in running containers. They live in memory only: a daemon that comes back doesn't know them any more. */
 export class Execs implements ExecApi {
   readonly #deps: ContainerDeps;
   readonly #byId = new Map<string, Exec>();
+  /** One for all: a timer for each would keep what it is for, however many there are. */
+  #sweep: ReturnType<typeof setTimeout> | undefined;
 
   constructor(deps: ContainerDeps) {
     this.#deps = deps;
@@ -69,6 +72,7 @@ export class Execs implements ExecApi {
       isStarted: false,
       isRunning: false,
       exitCode: null,
+      endedAtMs: undefined,
     });
     const live = this.#deps.live.of(container);
     live.execIds.add(id);
@@ -171,8 +175,24 @@ export class Execs implements ExecApi {
     const live = this.#deps.live.peek(exec.container.id);
     live?.execIds.delete(exec.id);
     live?.execIos.delete(exec.io);
-    const timer = setTimeout(() => this.#byId.delete(exec.id), KEPT_MS);
-    timer.unref();
+    exec.endedAtMs = performance.now();
+    this.#sweepIn(KEPT_MS);
+  }
+
+  #sweepIn(ms: number): void {
+    this.#sweep ??= setTimeout(() => this.#forgetEnded(), ms).unref();
+  }
+
+  #forgetEnded(): void {
+    this.#sweep = undefined;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { id, endedAtMs } of this.#byId.values()) {
+      if (endedAtMs === undefined) continue;
+      const leftMs = endedAtMs + KEPT_MS - performance.now();
+      if (leftMs <= 0) this.#byId.delete(id);
+      else nextMs = Math.min(nextMs, leftMs);
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#sweepIn(nextMs);
   }
 
   #forgetOld(): void {

@@ -114,6 +114,33 @@ test("what waits for a closed engine fails, and so does every call", async () =>
   expect(traces()).toEqual([]);
 });
 
+test("what has ended is forgotten: no timer, socket or watch stays of a container, its network and volume", async () => {
+  const said = await program(`
+    import { heapStats } from "bun:jsc";
+    await using dhow = await embed(place);
+    const round = async (k) => {
+      await using network = await dhow.networks.create({ name: "round" + k });
+      await using volume = await dhow.volumes.create({ name: "round" + k });
+      await using box = await dhow.containers.run({ image: "busybox", command: ["sleep", "1000"], ports: [80], mounts: [volume.name + ":/v"], health: { command: "true", intervalMs: 20 } });
+      await box.exec(["true"]).result();
+      await network.connect(box);
+      await box.waitForHealthy();
+      await network.disconnect(box);
+      await box.stop({ timeoutS: 0 });
+    };
+    const held = async (rounds) => {
+      for (let k = 0; k < rounds; k++) await round(k);
+      await Bun.sleep(1000);
+      Bun.gc(true);
+      return heapStats().protectedObjectCount;
+    };
+    const before = await held(4);
+    console.log((await held(16)) - before);
+  `);
+  // what would keep the rest alive: timers, sockets, watches
+  expect(Number(said)).toBeLessThan(8);
+}, 60_000);
+
 test("killed, it leaves everything to the next", async () => {
   const path = `console.log((await dhow.containers.run({ name: "kept", image: "busybox", command: ["sleep", "1000"] })).id);`;
   const first = program(`const dhow = await embed(place); ${path} process.kill(process.pid, "SIGKILL");`);
