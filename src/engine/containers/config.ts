@@ -127,6 +127,31 @@ function swappiness({ MemorySwappiness = -1 }: HostConfig): number | undefined {
   return MemorySwappiness === -1 ? (null as unknown as undefined) : MemorySwappiness;
 }
 
+/** What Go's structs hold of fields that nobody set. */
+const ZERO = {
+  binding: { HostIp: "", HostPort: "" },
+  device: { PathOnHost: "", PathInContainer: "", CgroupPermissions: "" },
+  deviceRequest: { Driver: "", Count: 0, DeviceIDs: null, Capabilities: null, Options: null },
+  rate: { Path: "", Rate: 0 },
+  ulimit: { Name: "", Hard: 0, Soft: 0 },
+  weight: { Path: "", Weight: 0 },
+} as const;
+
+/** A list whose items have all of their fields. */
+function whole<T extends object>(items: readonly T[] | null | undefined, zero: T): readonly T[] | null {
+  return items?.map((item) => ({ ...zero, ...item })) ?? null;
+}
+
+function wholeBindings(bindings: HostConfig["PortBindings"]): NonNullable<HostConfig["PortBindings"]> | null {
+  if (!bindings) return null;
+  return Object.fromEntries(Object.entries(bindings).map(([port, list]) => [port, whole(list, ZERO.binding)]));
+}
+
+/** A map that is left out when nothing is in it. */
+function unlessEmpty<K extends string, V extends object>(name: K, value: V | null | undefined): { readonly [_ in K]?: V } {
+  return Object.keys(value ?? {}).length > 0 ? ({ [name]: value } as { readonly [_ in K]?: V }) : {};
+}
+
 /** The request's HostConfig in the full form that inspect shows. */
 export function fillHostConfig(request: HostConfig, defaults: HostDefaults, facts: HostFacts): HostConfig {
   const privileged = request.Privileged ?? false;
@@ -146,13 +171,13 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
       Config: { ...(isDefaultDriver ? defaults.logOpts : cacheDefaults(defaults.logOpts)), ...request.LogConfig?.Config },
     },
     NetworkMode: mode === "" || mode === "default" ? "bridge" : mode,
-    PortBindings: request.PortBindings ?? null,
+    PortBindings: wholeBindings(request.PortBindings),
     RestartPolicy: { Name: request.RestartPolicy?.Name || "no", MaximumRetryCount: request.RestartPolicy?.MaximumRetryCount ?? 0 },
     AutoRemove: request.AutoRemove ?? false,
     VolumeDriver: request.VolumeDriver ?? "",
     VolumesFrom: request.VolumesFrom ?? null,
     ConsoleSize: request.ConsoleSize ?? [0, 0],
-    ...optional("Annotations", request.Annotations),
+    ...unlessEmpty("Annotations", request.Annotations),
     ...(request.Mounts?.length ? { Mounts: request.Mounts.map(withoutZeros) } : {}),
     CapAdd: request.CapAdd ?? null,
     CapDrop: request.CapDrop ?? null,
@@ -171,12 +196,12 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     PublishAllPorts: request.PublishAllPorts ?? false,
     ReadonlyRootfs: request.ReadonlyRootfs ?? false,
     SecurityOpt: securityOptions(request),
-    ...optional("StorageOpt", request.StorageOpt),
-    ...(Object.keys(request.Tmpfs ?? {}).length > 0 ? { Tmpfs: request.Tmpfs } : {}),
+    ...unlessEmpty("StorageOpt", request.StorageOpt),
+    ...unlessEmpty("Tmpfs", request.Tmpfs),
     UTSMode: request.UTSMode ?? "",
     UsernsMode: request.UsernsMode ?? "",
     ...optional("ShmSize", ShmSize),
-    ...(Object.keys(request.Sysctls ?? {}).length > 0 ? { Sysctls: request.Sysctls } : {}),
+    ...unlessEmpty("Sysctls", request.Sysctls),
     Runtime: request.Runtime || defaults.runtime,
     Isolation: request.Isolation ?? "",
     CpuShares: request.CpuShares ?? 0,
@@ -184,26 +209,26 @@ export function fillHostConfig(request: HostConfig, defaults: HostDefaults, fact
     NanoCpus: request.NanoCpus ?? 0,
     CgroupParent: request.CgroupParent ?? "",
     BlkioWeight: request.BlkioWeight ?? 0,
-    BlkioWeightDevice: request.BlkioWeightDevice ?? null,
-    BlkioDeviceReadBps: request.BlkioDeviceReadBps ?? null,
-    BlkioDeviceWriteBps: request.BlkioDeviceWriteBps ?? null,
-    BlkioDeviceReadIOps: request.BlkioDeviceReadIOps ?? null,
-    BlkioDeviceWriteIOps: request.BlkioDeviceWriteIOps ?? null,
+    BlkioWeightDevice: whole(request.BlkioWeightDevice, ZERO.weight),
+    BlkioDeviceReadBps: whole(request.BlkioDeviceReadBps, ZERO.rate),
+    BlkioDeviceWriteBps: whole(request.BlkioDeviceWriteBps, ZERO.rate),
+    BlkioDeviceReadIOps: whole(request.BlkioDeviceReadIOps, ZERO.rate),
+    BlkioDeviceWriteIOps: whole(request.BlkioDeviceWriteIOps, ZERO.rate),
     CpuPeriod: request.CpuPeriod ?? 0,
     CpuQuota: request.CpuQuota ?? 0,
     CpuRealtimePeriod: request.CpuRealtimePeriod ?? 0,
     CpuRealtimeRuntime: request.CpuRealtimeRuntime ?? 0,
     CpusetCpus: request.CpusetCpus ?? "",
     CpusetMems: request.CpusetMems ?? "",
-    Devices: request.Devices ?? null,
+    Devices: whole(request.Devices, ZERO.device),
     DeviceCgroupRules: request.DeviceCgroupRules ?? null,
-    DeviceRequests: request.DeviceRequests ?? null,
+    DeviceRequests: whole(request.DeviceRequests, ZERO.deviceRequest),
     MemoryReservation: request.MemoryReservation ?? 0,
     ...optional("MemorySwap", MemorySwap),
     MemorySwappiness: swappiness(request),
     ...optional("OomKillDisable", OomKillDisable),
     PidsLimit: request.PidsLimit && request.PidsLimit > 0 ? request.PidsLimit : null,
-    Ulimits: request.Ulimits ?? null,
+    Ulimits: whole(request.Ulimits, ZERO.ulimit),
     CpuCount: request.CpuCount ?? 0,
     CpuPercent: request.CpuPercent ?? 0,
     IOMaximumIOps: request.IOMaximumIOps ?? 0,
