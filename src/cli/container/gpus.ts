@@ -17,7 +17,7 @@ export const GPUS: Kind<readonly DeviceRequest[]> = {
         request = { ...request, Count: value === "all" ? -1 : Number(value) };
       } else if (key === "driver") request = { ...request, Driver: value };
       else if (key === "device") request = { ...request, DeviceIDs: value.split(",") };
-      else if (key === "capabilities") request = { ...request, Capabilities: [[...new Set([...value.split(","), "gpu"])].sort()] };
+      else if (key === "capabilities") request = { ...request, Capabilities: [[...value.split(","), "gpu"]] };
       else throw new Error(`unexpected key '${key}' in '${field}'`);
     }
     return [...previous, request];

@@ -15,11 +15,24 @@ function bind(text: string): string {
   return source.startsWith(".") ? `${resolve(source)}${text.slice(at)}` : text;
 }
 
-/** `-v` and `--tmpfs` in the API's form. */
+/** Checks the form of a `-v`. @see ParseVolume in cli/compose/loader/volume.go of docker/cli v28 @throws Error in docker's words */
+function checkVolume(text: string): void {
+  if (text === "") throw new Error("invalid empty volume spec");
+  if (text.length <= 2) return;
+  // the colon of a Windows drive is none
+  const sections = text.replaceAll(/(^|:)(\p{L}):/gu, "$1$2/").split(":");
+  sections.forEach((section, index) => {
+    if (section === "") throw new Error(`invalid spec: ${text}: empty section between colons`);
+    if (index === 2 && sections.length > 3) throw new Error(`invalid spec: ${text}: too many colons`);
+  });
+}
+
+/** `-v` and `--tmpfs` in the API's form. @throws Error in docker's words */
 export function parseVolumes(volumes: readonly string[], tmpfs: readonly string[]): Volumes {
   const anonymous: Record<string, object> = {};
   const binds: string[] = [];
   for (const text of volumes) {
+    checkVolume(text);
     if (text.includes(":")) binds.push(bind(text));
     else anonymous[text] = {};
   }
