@@ -61,9 +61,9 @@ tar -c -h -C "$files" -f "$work/payload.tar" .
 
 # The root is thrown away with the machine: what it writes goes into a temporary file.
 TMPDIR=$work timeout --foreground --kill-after=5 "${DHOW_VM_TIMEOUT:-600}" qemu-system-x86_64 \
-  -accel "${DHOW_VM_ACCEL:-tcg}" -cpu max -m 2048 -smp 2 -display none -no-reboot -nodefaults \
+  -accel "${DHOW_VM_ACCEL:-tcg}" -cpu max -m 2048 -smp 1 -display none -no-reboot -nodefaults \
   -kernel "$place/vmlinuz" -initrd "$place/initrd" \
-  -append "console=ttyS0 root=/dev/vda rw init=$init panic=-1 systemd.show_status=0 random.trust_cpu=on tsc=reliable mitigations=off" \
+  -append "console=ttyS0 root=/dev/vda rw init=$init panic=-1 systemd.show_status=0 random.trust_cpu=on mitigations=off" \
   -drive "file=$place/root.ext4,format=raw,if=virtio,snapshot=on" -drive "file=$work/payload.tar,format=raw,if=virtio,readonly=on" \
   -device virtio-rng-pci -serial "file:$work/console" -serial "file:$work/output" </dev/null || true
 
