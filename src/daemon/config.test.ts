@@ -101,6 +101,9 @@ test("what can't be is told in dockerd's words", () => {
   expect(refusal({ "log-level": "loud" })).toBe("invalid logging level: loud");
   expect(refusal({ labels: ["nothing"] })).toBe("bad attribute format: nothing");
   expect(refusal({ labels: ["a=b", "a=c"] })).toBe("conflict labels for a=c and a=b");
+  expect(refusal({ "default-gateway": "fd00::1" })).toBe(
+    'invalid argument "fd00::1" for "--default-gateway" flag: fd00::1 is not an ip address',
+  );
   expect(refusal({ mtu: -1 })).toBe("invalid default MTU: -1");
   expect(refusal({ ip: "here" })).toBe('invalid argument "here" for "--ip" flag: here is not an ip address');
   expect(refusal({ "max-concurrent-uploads": -3 })).toBe("invalid max concurrent uploads: -3");

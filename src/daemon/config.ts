@@ -24,6 +24,10 @@ export interface DaemonConfig {
   readonly group: string;
   readonly bridge: string;
   readonly bip: string;
+  /** Of the default bridge, where it is not the bridge itself. */
+  readonly defaultGateways: readonly string[];
+  /** A path, `unconfined` or `builtin`. */
+  readonly seccompProfile: string;
   readonly fixedCidr: string;
   readonly fixedCidrV6: string;
   readonly hasIpv6: boolean;
@@ -246,6 +250,15 @@ function hostIp(text: string): string {
   return text;
 }
 
+/** One address of the flag's family, or none. @throws invalid in docker's words */
+function gateways(flag: string, text: string): readonly string[] {
+  if (text === "") return [];
+  if (isIP(text) !== (flag.endsWith("-v6") ? 6 : 4)) {
+    throw invalid(`invalid argument ${JSON.stringify(text)} for "--${flag}" flag: ${text} is not an ip address`);
+  }
+  return [text];
+}
+
 const DEFAULT_HOST = "unix:///run/dhow.sock";
 
 /** A place to listen at in its full form: dockerd takes shorter ones. @throws invalid */
@@ -306,6 +319,8 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     group: last("group", "docker"),
     bridge: last("bridge", "dhow0"),
     bip: last("bip", ""),
+    defaultGateways: ["default-gateway", "default-gateway-v6"].flatMap((name) => gateways(name, last(name, ""))),
+    seccompProfile: last("seccomp-profile", "builtin") || "builtin",
     fixedCidr: last("fixed-cidr", ""),
     fixedCidrV6: last("fixed-cidr-v6", ""),
     hasIpv6: isOn("ipv6", false),

@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Background, type ContainerDeps, LiveContainers, RootMounts, VolumeFiles, Waiters } from "../engine/mod.ts";
-import { KeyedMutex, nowNs } from "../lib/mod.ts";
+import { DhowError, errnoCode, errorMessage, KeyedMutex, nowNs } from "../lib/mod.ts";
 import { OrphanReaper, Reactor, UserNamespacePool } from "../linux/mod.ts";
 import { BufferPool, type HostFacts, SeccompCache, Tasks } from "../runtime/mod.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -82,6 +83,7 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
       ulimits: config.defaultUlimits,
       init: config.isInitDefault,
       noNewPrivileges: config.isNoNewPrivileges,
+      seccompProfile: readSeccompProfile(config.seccompProfile),
       ...(initPath === undefined ? {} : { initPath }),
       ...(appArmorProfile === undefined ? {} : { apparmorProfile: appArmorProfile }),
     },
@@ -98,4 +100,15 @@ function containerSettings(config: DaemonConfig, facts: HostFacts, parts: Parts)
 /** The program that `--init` puts in front of a container's own. */
 export function initProgram(config: DaemonConfig): string | undefined {
   return config.initPath || INIT_PATHS.find((path) => Bun.file(path).size > 0);
+}
+
+/** @throws invalid in dockerd's words */
+function readSeccompProfile(profile: string): string {
+  if (profile === "builtin" || profile === "unconfined") return profile;
+  try {
+    return readFileSync(profile, "utf8");
+  } catch (error) {
+    const why = errnoCode(error) === "ENOENT" ? "no such file or directory" : errorMessage(error);
+    throw new DhowError("invalid", `opening seccomp profile (${profile}) failed: open ${profile}: ${why}`, { cause: error });
+  }
 }

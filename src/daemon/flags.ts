@@ -54,6 +54,13 @@ const FLAGS: readonly Flag[] = [
   { name: "dns", type: "list", help: "DNS server to use" },
   { name: "dns-opt", type: "list", help: "DNS options to use", key: "dns-opts" },
   { name: "dns-search", type: "list", help: "DNS search domains to use" },
+  { name: "default-gateway", type: "string", help: "Default gateway IPv4 address for the default bridge network" },
+  { name: "default-gateway-v6", type: "string", help: "Default gateway IPv6 address for the default bridge network" },
+  {
+    name: "seccomp-profile",
+    type: "string",
+    help: 'Path to seccomp profile. Set to "unconfined" to disable the default seccomp profile (default "builtin")',
+  },
   { name: "exec-root", type: "string", help: "Root directory for execution state files" },
   { name: "experimental", type: "bool", help: "Enable experimental features: the docker command line then offers checkpoints" },
   { name: "fixed-cidr", type: "string", help: "IPv4 subnet for the default bridge network" },
@@ -137,8 +144,8 @@ const FOREIGN: readonly Flag[] = [
   ...foreign("list", "storage-opt storage-opts"),
   ...foreign("any", "builder", "proxies"),
   ...foreign("string", "api-cors-header", "bip6", "bridge-accept-fwmark", "containerd", "containerd-namespace"),
-  ...foreign("string", "containerd-plugins-namespace", "default-gateway", "default-gateway-v6", "deprecated-key-path", "firewall-backend"),
-  ...foreign("string", "http-proxy", "https-proxy", "no-proxy", "seccomp-profile", "swarm-default-advertise-addr"),
+  ...foreign("string", "containerd-plugins-namespace", "deprecated-key-path", "firewall-backend"),
+  ...foreign("string", "http-proxy", "https-proxy", "no-proxy", "swarm-default-advertise-addr"),
   ...foreign("string", "userland-proxy-path"),
 ];
 

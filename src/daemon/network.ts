@@ -23,6 +23,7 @@ export async function startNetwork(
     bridgeName: config.bridge,
     tableName: config.bridge === "none" ? `dhow-${daemonId}` : config.bridge,
     bip: config.bip,
+    defaultGateways: config.defaultGateways,
     fixedCidr: config.fixedCidr,
     fixedCidrV6: config.fixedCidrV6,
     hasIpv6: config.hasIpv6,

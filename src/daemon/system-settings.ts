@@ -34,6 +34,7 @@ export function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, 
     runtimeVersion,
     warnings: [...openSocketWarnings(config.hosts, config.tls), ...network.warnings],
     isUsernsDefault: userns.isDefault,
+    seccompProfile: config.seccompProfile,
   });
 }
 

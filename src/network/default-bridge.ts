@@ -1,8 +1,9 @@
+import { DhowError } from "../lib/mod.ts";
 import type { NetlinkSocket } from "../linux/mod.ts";
 import { defaultSubnet } from "./drivers/bridge-link.ts";
-import { formatIp, formatPrefix, type Prefix, parsePrefix } from "./ip.ts";
+import { formatIp, formatPrefix, hasIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { DEFAULT_BRIDGE_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
-import type { IpamPool, NetworkConfig } from "./network-config.ts";
+import { DEFAULT_GATEWAY, type IpamPool, type NetworkConfig } from "./network-config.ts";
 import type { NetworkingOptions } from "./networking-options.ts";
 
 const ANY_ADDRESS = "0.0.0.0";
@@ -44,12 +45,21 @@ export function defaultBridgeConfig(
   });
   const v4: IpamPool = {
     subnet: formatPrefix(subnet),
+    ...auxiliary(subnet, options),
     ...(fixedCidr && { ipRange: fixedCidr }),
     gateway: formatIp({ family: 4, value: subnet.address }),
   };
   const v6 = hasIpv6 ? parsePrefix(fixedCidrV6 || ownIpv6(options).base.replace("/48", "/64")) : undefined;
-  const poolV6 = v6 && { subnet: formatPrefix(v6), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
+  const poolV6 = v6 && { subnet: formatPrefix(v6), ...auxiliary(v6, options), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
   return { ...predefined, hasIpv6: v6 !== undefined, pools: [v4, ...(poolV6 ? [poolV6] : [])], options: bridgeOptions(options) };
+}
+
+/** The gateway that is another host of the subnet. @throws invalid in docker's words */
+function auxiliary(subnet: Prefix, { defaultGateways = [] }: NetworkingOptions): Pick<IpamPool, "auxAddresses"> {
+  const gateway = defaultGateways.map(parseIp).find(({ family }) => family === subnet.family);
+  if (gateway === undefined) return {};
+  if (!hasIp(subnet, gateway)) throw new DhowError("invalid", "default gateway ip must be part of the network");
+  return { auxAddresses: { [DEFAULT_GATEWAY[subnet.family]]: formatIp(gateway) } };
 }
 
 function bridgeOptions(options: NetworkingOptions): Record<string, string> {

@@ -66,7 +66,10 @@ export class NamedSandboxes {
 
   /** The host is where the default routes lead, unless the daemon was told otherwise. */
   #hostAddresses({ endpoints }: Held): readonly string[] {
-    const gateways = ([4, 6] as const).flatMap((family) => gatewayEndpoint(endpoints, family)?.network.on.gateway(family) || []);
+    const gateways = ([4, 6] as const).flatMap((family) => {
+      const on = gatewayEndpoint(endpoints, family)?.network.on;
+      return on?.hostAddress?.(family) || on?.gateway(family) || [];
+    });
     const told = this.#deps.hostGatewayIps;
     return gateways.length === 0 || told.length === 0 ? gateways : told;
   }

@@ -1,6 +1,9 @@
 import { DhowError } from "../lib/mod.ts";
 import { doOverlap, type Family, formatPrefix, hasIp, type Prefix, parsePrefix, tryParseIp } from "./ip.ts";
 
+/** Names of auxiliary addresses that a bridge takes for the gateway, while its own address stays what `gateway` says. As in docker. */
+export const DEFAULT_GATEWAY = { 4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6" } as const;
+
 /** A subnet of a network as it was asked for, or as it is. */
 export interface IpamPool {
   readonly subnet: string;

@@ -13,6 +13,8 @@ export interface NetworkingOptions {
   readonly tableName: string;
   /** Address and network of the bridge, `10.1.0.1/24`. Empty texts and lists count as not given, here and below. */
   readonly bip?: string | undefined;
+  /** Where the default routes of containers on the default bridge lead instead of to the bridge: one address a family. */
+  readonly defaultGateways?: readonly string[] | undefined;
   /** The part of the bridge's network that containers get addresses of. */
   readonly fixedCidr?: string | undefined;
   /** The default bridge has IPv6. */

@@ -185,7 +185,7 @@ export class Networking {
       this.#claim?.close();
       throw error;
     }
-    if (this.#default !== undefined) this.#hostServers.serveAt(this.#default.on.gateway(4) ?? "");
+    if (this.#default !== undefined) this.#hostServers.serveAt(this.#default.on.hostAddress(4) ?? "");
     this.#watch.check();
     this.#pool.fill();
   }
@@ -481,7 +481,7 @@ export class Networking {
 
   /** What `host-gateway` stands for: the default bridge's address, unless the daemon was told otherwise. */
   get hostGateway(): string | undefined {
-    return this.#o.hostGatewayIps?.[0] ?? this.#default?.on.gateway(4);
+    return this.#o.hostGatewayIps?.[0] ?? this.#default?.on.hostAddress(4);
   }
 
   /** Sandboxes that are ready. */

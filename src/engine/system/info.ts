@@ -24,6 +24,8 @@ export interface InfoSettings {
   readonly warnings: readonly string[];
   /** Containers have user namespaces unless they say otherwise. */
   readonly isUsernsDefault: boolean;
+  /** Of containers that name none: `builtin`, `unconfined` or a path. */
+  readonly seccompProfile: string;
 }
 
 export interface Counts {
@@ -79,10 +81,10 @@ export function systemVersion(facts: HostFacts, settings: VersionSettings): Syst
   };
 }
 
-function securityOptions(facts: HostFacts, isUsernsDefault: boolean): string[] {
+function securityOptions(facts: HostFacts, { isUsernsDefault, seccompProfile }: InfoSettings): string[] {
   const options: string[] = [];
   if (facts.apparmor) options.push("name=apparmor");
-  if (facts.seccomp) options.push("name=seccomp,profile=builtin");
+  if (facts.seccomp) options.push(`name=seccomp,profile=${seccompProfile}`);
   if (facts.selinux) options.push("name=selinux");
   if (isUsernsDefault) options.push("name=userns");
   if (facts.cgroupNamespaces && facts.cgroup.version === 2) options.push("name=cgroupns");
@@ -159,7 +161,7 @@ export function systemInfo(
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: settings.runtimeVersion },
     InitCommit: { ID: "" },
-    SecurityOptions: securityOptions(facts, settings.isUsernsDefault),
+    SecurityOptions: securityOptions(facts, settings),
     FirewallBackend: { Driver: "nftables" },
     CDISpecDirs: [],
     Warnings: [...settings.warnings, ...facts.warnings],

@@ -24,7 +24,7 @@ import type { Egress } from "../egress/egress.ts";
 import type { Firewall } from "../firewall.ts";
 import type { BridgeRules, FamilyRules } from "../firewall-table.ts";
 import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes } from "../ip.ts";
-import { BRIDGE_DRIVER, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
+import { BRIDGE_DRIVER, DEFAULT_GATEWAY, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
 import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bridge-link.ts";
 import { type BridgeSettings, bridgeSettings } from "./bridge-options.ts";
 import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
@@ -118,7 +118,15 @@ export class BridgeNetwork implements DriverNetwork {
 
   gateway(family: Family): string | undefined {
     if (this.#config.isInternal) return undefined;
-    return this.#config.pools.find(({ subnet }) => subnet.includes(":") === (family === 6))?.gateway || undefined;
+    return this.#pool(family)?.auxAddresses?.[DEFAULT_GATEWAY[family]] ?? this.hostAddress(family);
+  }
+
+  hostAddress(family: Family): string | undefined {
+    return this.#config.isInternal ? undefined : this.#pool(family)?.gateway || undefined;
+  }
+
+  #pool(family: Family): IpamPool | undefined {
+    return this.#config.pools.find(({ subnet }) => subnet.includes(":") === (family === 6));
   }
 
   plug(request: PlugRequest): Plugged {

@@ -64,6 +64,8 @@ export interface DriverNetwork {
   readonly addresses: AddressSource | undefined;
   /** The address that containers send to what is elsewhere; empty: the interface itself leads there; undefined: nothing does. */
   gateway(family: Family): string | undefined;
+  /** The host's own address on it, where that may be another than the gateway. */
+  hostAddress?(family: Family): string | undefined;
   /** Whether ports of its containers are published on the host. */
   readonly publishesPorts: boolean;
   /** Name of its bridge on the host, if it has one. */

@@ -59,6 +59,12 @@ test("seccomp: the default, unconfined, a profile of one's own", async () => {
   expect(await sh("mkdir /x 2>&1 || touch /y && echo touched", "--security-opt", `seccomp=${profile}`)).toContain(
     "Operation not permitted",
   );
+  await using strict = await Daemon.start({ args: ["--seccomp-profile", profile] });
+  const make = (...options: readonly string[]) => strict.docker("run", "--rm", ...options, "busybox", "mkdir", "/x");
+  expect((await make()).stderr).toContain("Operation not permitted");
+  expect((await make("--security-opt", "seccomp=builtin")).exitCode).toBe(0);
+  expect((await make("--privileged")).exitCode).toBe(0);
+  expect(await strict.ok("info", "-f", "{{.SecurityOptions}}")).toContain(`name=seccomp,profile=${profile}`);
 });
 
 test("no-new-privileges", async () => {

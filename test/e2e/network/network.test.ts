@@ -176,6 +176,21 @@ test("what the daemon's flags say of networks holds: of the default bridge, and 
   expect(await flagged.ok("port", "other")).toContain("0.0.0.0:");
 });
 
+test("the gateway may be another host of the subnet", async () => {
+  const six = ["--ipv6", "--fixed-cidr-v6", "fd77::/64", "--default-gateway-v6", "fd77::9"];
+  await using flagged = await Daemon.start({ args: six });
+  const routes = "ip route; ip -6 route";
+  const both = await flagged.ok("run", "--rm", "busybox", "sh", "-c", routes);
+  expect(both).toContain(`default via ${flagged.gateway} `);
+  expect(both).toContain("default via fd77::9 ");
+  expect(await flagged.ok("network", "inspect", "-f", "{{(index .IPAM.Config 1).Gateway}}", "bridge")).toBe("fd77::1");
+  await flagged.ok("network", "create", "--subnet", "10.203.77.0/24", "--aux-address", "DefaultGatewayIPv4=10.203.77.7", "own");
+  await flagged.ok("run", "-d", "--name", "box", "--network", "own", "--add-host", "up:host-gateway", "busybox", "sleep", "1000");
+  expect(await flagged.ok("exec", "box", "sh", "-c", routes)).toContain("default via 10.203.77.7 ");
+  expect(await flagged.ok("inspect", "-f", "{{.NetworkSettings.Networks.own.Gateway}}", "box")).toBe("10.203.77.7");
+  expect(await flagged.ok("exec", "box", "grep", "up", "/etc/hosts")).toContain(flagged.gateway);
+});
+
 test("without a default bridge a container has no network, unless it asks for one", async () => {
   await using bare = await Daemon.start({ args: ["--bridge", "none"] });
   expect(await bare.ok("run", "--rm", "busybox", "ls", "/sys/class/net")).toBe("lo");
