@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DhowError, errorMessage, formatTime, isDigest, nowNs } from "../../lib/mod.ts";
 import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
 import {
@@ -196,11 +196,17 @@ function watchMemory(deps: ContainerDeps, container: Container, isAhead: boolean
   return OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, { onOom, isAhead });
 }
 
-/** The numbers go with the group, a moment later. */
+/** The numbers go with the group, a moment later. Those that are gone are known all the same: its limit is what it had come to. */
 function noteMemory(deps: ContainerDeps, container: Container): void {
   const live = deps.live.peek(container.id);
-  const { usage, limit, max_usage: peak } = cgroupOf(cgroupPath(deps, container), deps.facts).stats().memory_stats;
+  const path = cgroupPath(deps, container);
+  const { usage, limit, max_usage: peak } = cgroupOf(path, deps.facts).stats().memory_stats;
   if (live && usage && limit) live.memoryAtOom = { usageBytes: usage, limitBytes: limit, peakBytes: Math.max(peak ?? 0, usage) };
+  if (live === undefined || live.memoryAtOom !== undefined) return;
+  const own = container.spec.hostConfig.Memory ?? 0;
+  // else it may have been that of the group above
+  const above = cgroupOf(dirname(path), deps.facts).stats().memory_stats.limit || Number.POSITIVE_INFINITY;
+  if (own > 0 && own <= above) live.memoryAtOom = { usageBytes: own, limitBytes: own, peakBytes: own };
 }
 
 /** A container with a limit may run out of memory in its first milliseconds: the watch is there before. */
