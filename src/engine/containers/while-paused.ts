@@ -46,6 +46,10 @@ async function pause(deps: ContainerDeps, container: Container): Promise<void> {
 
 async function resume(deps: ContainerDeps, container: Container): Promise<void> {
   if (!container.state.isPausedForCommit || deps.store.get(container.id) !== container) return;
-  deps.store.update(container, { isPausedForCommit: false });
-  if (container.state.status === "paused") await unpauseContainer(deps, container);
+  try {
+    // the row says why it is paused until it is not: a daemon that dies in between leaves that to the next
+    if (container.state.status === "paused") await unpauseContainer(deps, container);
+  } finally {
+    if (container.state.isPausedForCommit) deps.store.update(container, { isPausedForCommit: false });
+  }
 }
