@@ -128,7 +128,8 @@ test("processes, cgroups, interfaces and elements of the firewall of nobody go, 
     new RegExp(`network found: interface ${stray}`),
   ]);
   expect([await orphan.exited, await holder.exited]).toEqual([137, 137]);
-  expect((await fetch(`http://127.0.0.1:${port}/passwd`)).status).toBeLessThan(500);
+  const answers = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/passwd`)).status < 500;
+  await until("the published port answers", () => answers().catch(() => false));
 });
 
 test("rows that are gone are written again, volumes without one are taken in", async () => {
