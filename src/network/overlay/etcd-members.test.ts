@@ -17,13 +17,22 @@ const servers = [0, 1, 2].map(
       args: ["--name", `m${n}`, "--initial-cluster", peers, "--heartbeat-interval", "50", "--election-timeout", "500"],
     }),
 );
-const endpoints = servers.map(({ endpoint }) => endpoint);
-const [first, second, third] = servers as [EtcdServer, EtcdServer, EtcdServer];
+const endpoints: string[] = [];
 const clusters: Cluster[] = [];
+
+async function isLeader({ endpoint }: EtcdServer): Promise<boolean> {
+  const response = await fetch(`${endpoint}/v3/maintenance/status`, { method: "POST", body: "{}" });
+  const { header, leader } = (await response.json()) as { header: { member_id: string }; leader: string };
+  return header.member_id === leader;
+}
 
 beforeAll(async () => {
   for (const server of servers) server.start();
   for (const server of servers) await server.ready();
+  // the leader first: it is the one that both hosts ask, and the first to go
+  const leads = await Promise.all(servers.map(isLeader));
+  servers.unshift(...servers.splice(leads.indexOf(true), 1));
+  endpoints.push(...servers.map(({ endpoint }) => endpoint));
 });
 afterAll(async () => {
   for (const cluster of clusters) await cluster.stop();
@@ -55,6 +64,7 @@ function rotating(cluster: Cluster): { readonly keys: KeyRotation; readonly ring
 }
 
 test("an etcd of three members loses one, then its quorum for longer than leases and keys last, and gets it back", async () => {
+  const [first, second, third] = servers as [EtcdServer, EtcdServer, EtcdServer];
   const [a, b] = [await host("a", "192.0.2.1"), await host("b", "192.0.2.2")];
   const gone: string[] = [];
   b.listen((key, value) => value === undefined && gone.push(key));
@@ -66,7 +76,7 @@ test("an etcd of three members loses one, then its quorum for longer than leases
   for (const { keys } of [ofA, ofB]) keys.turnWhenDue();
   await until(() => ofA.rings.length >= 2);
 
-  // the member that both of them ask
+  // the members that are left elect a leader meanwhile
   await first.kill();
   expect(await claim(2)).toBe(true);
   await until(() => isSeen(1) && isSeen(2));
@@ -76,11 +86,11 @@ test("an etcd of three members loses one, then its quorum for longer than leases
   await second.kill();
   await until(() => !a.isReached && !b.isReached);
   await expect(claim(3)).rejects.toMatchObject({ kind: "unavailable" });
-  const without = ofA.keys.ring;
+  // one of them may have heard of a last rotation that the other one's member had no time to tell of
+  const without = [ofA.keys.ring, ofB.keys.ring];
   await Bun.sleep(1000 * TTL_S + 500);
   // nobody turns the keys, and nobody is taken for gone
-  expect(ofA.keys.ring).toEqual(without);
-  expect(ofB.keys.ring).toEqual(without);
+  expect([ofA.keys.ring, ofB.keys.ring]).toEqual(without);
   expect(isSeen(1) && isSeen(2)).toBe(true);
 
   first.start();

@@ -10,7 +10,7 @@ export interface EtcdOptions {
   readonly tls?: EtcdTlsFiles | undefined;
   /** Who this is to an etcd with authentication; the password is read anew whenever it is needed. */
   readonly user?: { readonly name: string; readonly password: () => Promise<string> } | undefined;
-  /** How long all members together have for an answer; default 3 s. */
+  /** How long all members together have for an answer, an election of theirs within it; default 6 s. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -54,7 +54,10 @@ export class CompactedError extends Error {
   override readonly name = "CompactedError";
 }
 
-const DEFAULT_TIMEOUT_MS = 3000;
+/** Members that lost their leader have another one after 1 to 2 s, more when votes are split (etcd's default election timeout is 1 s). */
+const DEFAULT_TIMEOUT_MS = 6000;
+/** Between two rounds of members that are there and can't answer. */
+const NEXT_ROUND_MS = 100;
 /** A watch that nobody has said anything on for so long is asked for anew: its member may be cut off. */
 const WATCH_SILENCE_MS = 60_000;
 
@@ -169,24 +172,38 @@ export class Etcd {
     this.#token = String(answer["token"]);
   }
 
-  /** Asks one member after the other, the one that answered last first. @throws unavailable naming all of them; invalid of TLS files */
+  /**
+   * Asks one member after the other, the one that answered last first, and all of them again while one of them is there: it may be about to
+   * elect a leader. @throws unavailable naming all of them; invalid of TLS files
+   */
   async #ask(path: string, body: Json): Promise<Json> {
     const { endpoints, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#o;
-    const faults: string[] = [];
-    for (let n = 0; n < endpoints.length; n++) {
-      const index = (this.#current + n) % endpoints.length;
-      const base = endpoints[index] ?? "";
-      try {
-        const response = await this.#fetch(base, path, body, AbortSignal.timeout(Math.ceil(timeoutMs / endpoints.length)));
-        const answer = answerOf(await response.text());
-        if (response.status >= 500 || isAway(answer)) throw new Error(String(answer["error"] ?? `status ${response.status}`));
-        this.#use(index);
-        return response.status === 200 ? answer : { error: `status ${response.status}`, ...answer };
-      } catch (error) {
-        faults.push(`${base}: ${errorMessage(error)}`);
+    const until = performance.now() + timeoutMs;
+    const faults = new Map<string, string>();
+    for (;;) {
+      let isThere = false;
+      const first = this.#current;
+      for (let n = 0; n < endpoints.length; n++) {
+        const index = (first + n) % endpoints.length;
+        const base = endpoints[index] ?? "";
+        const leftMs = until - performance.now();
+        if (leftMs <= 0) throw unreachable(faults);
+        const signal = AbortSignal.timeout(Math.ceil(Math.min(leftMs, timeoutMs / endpoints.length)));
+        try {
+          const response = await this.#fetch(base, path, body, signal);
+          isThere = true;
+          const answer = answerOf(await response.text());
+          if (response.status >= 500 || isAway(answer)) throw new Error(String(answer["error"] ?? `status ${response.status}`));
+          this.#use(index);
+          return response.status === 200 ? answer : { error: `status ${response.status}`, ...answer };
+        } catch (error) {
+          if (signal.aborted) isThere = true;
+          faults.set(base, errorMessage(error));
+        }
       }
+      if (!isThere) throw unreachable(faults);
+      await sleep(NEXT_ROUND_MS);
     }
-    throw new DhowError("unavailable", `etcd can't be reached (${faults.join("; ")})`);
   }
 
   /** A watch of a member that is cut off hears nothing, and doesn't end by itself. */
@@ -285,6 +302,10 @@ export class Etcd {
       silence.abort();
     }
   }
+}
+
+function unreachable(faults: ReadonlyMap<string, string>): DhowError {
+  return new DhowError("unavailable", `etcd can't be reached (${[...faults].map(([base, fault]) => `${base}: ${fault}`).join("; ")})`);
 }
 
 function eventOf(event: Json): WatchEvent {
