@@ -22,6 +22,8 @@ import {
   UTIME_OMIT,
   utimensat,
 } from "../../linux/mod.ts";
+import { INITIAL_STATE } from "./container.ts";
+import type { Container } from "./store.ts";
 
 const MOUNTS = "/proc/mounts";
 const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -57,6 +59,11 @@ export function markRoot(rootfs: string): void {
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
   }
+}
+
+/** Whether a container has its marks still to come, by its first start or by who looks into it before. */
+export function isUnmarked({ state }: Container): boolean {
+  return state.startedAt === INITIAL_STATE.startedAt;
 }
 
 /** Returns whether it was made. */

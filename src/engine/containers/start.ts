@@ -18,7 +18,7 @@ import {
   unmountShm,
 } from "../../runtime/mod.ts";
 import { isElsewhere, prepareMountPoints, releaseMounts, resolveMounts, useVolumes } from "../../volumes/mod.ts";
-import { INITIAL_STATE, isRunning } from "./container.ts";
+import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { environment } from "./environment.ts";
@@ -30,7 +30,7 @@ import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts
 import type { Live } from "./live.ts";
 import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
 import { removeContainer } from "./remove.ts";
-import { markRoot } from "./root-marks.ts";
+import { isUnmarked, markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
 import { asContainerRoot, mountRootfs, openUserns, processScope, type StartingUserns, takeNetns } from "./userns.ts";
 
@@ -290,7 +290,7 @@ async function prepare(deps: ContainerDeps, container: Container, scope: Scope):
   const { config, hostConfig } = spec;
   const rootfs = mountRootfs(deps, id, userns);
   undo.defer(() => deps.roots.release(id));
-  if (container.state.startedAt === INITIAL_STATE.startedAt) asContainerRoot(userns, () => markRoot(rootfs));
+  if (isUnmarked(container)) asContainerRoot(userns, () => markRoot(rootfs));
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";

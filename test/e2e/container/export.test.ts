@@ -61,9 +61,13 @@ test("the image's files and the container's own, without what is mounted: runnin
   expect(await daemon.residue()).toEqual([]);
 });
 
-test("a container that never ran", async () => {
+test("a container that never ran, with docker's marks", async () => {
   await daemon.ok("create", "--name", "cc", "busybox", "true");
-  expect((await exported("cc")).get("etc/passwd")?.header.type).toBe("file");
+  const entries = await exported("cc");
+  expect(entries.get("etc/passwd")?.header.type).toBe("file");
+  expect(entries.get(".dockerenv")?.header).toMatchObject({ type: "file", mode: 0o755, size: 0 });
+  expect(entries.get("etc/mtab")?.header).toMatchObject({ type: "symlink", linkName: "/proc/mounts" });
+  expect(await daemon.ok("diff", "cc")).toBe("");
 });
 
 test("what was exported can be imported and runs", async () => {

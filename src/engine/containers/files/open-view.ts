@@ -23,6 +23,7 @@ import { hostRoot, joinedContainer, mapText, ownerInside, ownerOutside } from ".
 import { cleanPath, ensureSource, prepareMountPoints } from "../../../volumes/mod.ts";
 import { isRunning, networkMode } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
+import { isUnmarked, markRoot } from "../root-marks.ts";
 import type { Container } from "../store.ts";
 import { asContainerRoot } from "../userns.ts";
 
@@ -62,6 +63,8 @@ export async function holdPlan(deps: ContainerDeps, container: Container): Promi
   const { id, spec } = container;
   using stack = new DisposableStack();
   const held = stack.use(deps.roots.hold(id));
+  // one in the container's own ids is a start's, which marks it
+  if (isUnmarked(container) && !held.isMapped) markRoot(held.rootfs);
   const root = stack.use(open(held.rootfs, O_PATH | O_DIRECTORY));
   const volumes: Record<string, string> = {};
   for (const m of spec.mounts) {
