@@ -87,15 +87,6 @@ test("files and directories come out", async () => {
   expect(lstatSync(join(here, "out6/file")).ino).toBe(lstatSync(join(here, "out6/dir/hard")).ino);
 });
 
-test("a container that never ran has the marks of one", async () => {
-  await daemon.ok("create", "--name", "cc", "--label", "dhow.userns=auto", "busybox", "sh", "-c", "ls -ln /.dockerenv");
-  await daemon.ok("cp", "cc:/.dockerenv", join(here, "mark"));
-  expect(statSync(join(here, "mark")).size).toBe(0);
-  expect(await daemon.ok("diff", "cc")).toBe("");
-  expect(await daemon.ok("start", "-a", "cc")).toMatch(/^-rwxr-xr-x +1 0 +0 /);
-  await daemon.ok("rm", "cc");
-});
-
 test("archives by standard input and output, compressed ones, too", async () => {
   const archive = tar([
     { name: "d/", type: "directory", mode: 0o755 },

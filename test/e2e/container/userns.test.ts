@@ -39,6 +39,15 @@ function mountsOfContainers(): readonly string[] {
 }
 
 describe("--userns=auto", () => {
+  test("the marks that cp finds before the first start are the container's", async () => {
+    await daemon.ok("create", "--name", "unstarted", ...AUTO, "busybox", "ls", "-ln", "/.dockerenv");
+    await daemon.ok("cp", "unstarted:/.dockerenv", join(daemon.dir, "mark"));
+    expect(statSync(join(daemon.dir, "mark")).size).toBe(0);
+    expect(await daemon.ok("diff", "unstarted")).toBe("");
+    expect(await daemon.ok("start", "-a", "unstarted")).toMatch(/^-rwxr-xr-x +1 0 +0 /);
+    await daemon.ok("rm", "unstarted");
+  });
+
   beforeAll(async () => {
     await daemon.ok("run", "-d", "--name", "first", ...AUTO, "--ipc", "shareable", "busybox", "sleep", "1000");
     await daemon.ok("run", "-d", "--name", "second", ...AUTO, "busybox", "sleep", "1000");
