@@ -11,7 +11,6 @@ import {
   fchown,
   fchownat,
   fsetxattr,
-  fstat,
   isErrno,
   linkat,
   lsetxattr,
@@ -26,13 +25,8 @@ import {
   O_WRONLY,
   open,
   openat,
-  openat2,
   procFdPath,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS,
   readDirents,
-  readlinkat,
   renameat,
   S_IFCHR,
   S_IFDIR,
@@ -47,27 +41,11 @@ import {
   utimensat,
 } from "../linux/mod.ts";
 import { impliedAttributes, isWhiteout } from "./attributes.ts";
+import { Directories, type Place, placeIn } from "./directories.ts";
+import { ParentTree } from "./parent-tree.ts";
 
-const STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-const LINKS_MAX = 40;
-const OPEN_DIRECTORIES_MAX = 128;
 const OPAQUE = "trusted.overlay.opaque";
-const ELOOP = 40;
 const ENOTDIR = 20;
-
-/** A directory inside the tree, open. Its path has no links in it. */
-interface Directory {
-  readonly fd: number;
-  readonly path: string;
-}
-
-/** A place in the tree: a name in an open directory. Valid until the next `locate`. */
-export interface Place {
-  readonly dir: Directory;
-  readonly name: string;
-  /** The place's path below the root, without links. */
-  readonly path: string;
-}
 
 export interface TreeOptions {
   readonly root: string;
@@ -82,39 +60,32 @@ export interface TreeOptions {
 }
 
 /**
- * The writing side of a layer's tree. Every path is resolved by descending from the root with open directories, links inside
- * the tree are followed as if the root were `/`, and nothing that already exists is ever written to: whatever an archive
- * says, nothing outside of the root is reached. Directories that an archive takes for granted are made like the parent
- * layer's.
+ * The writing side of a layer's tree. Nothing that already exists is ever written to, and every path is resolved inside of the root
+ * (`Directories`). Directories that an archive takes for granted are made like the parent layer's.
  */
 export class Tree implements Disposable {
   readonly #options: TreeOptions;
-  readonly #root: Directory;
-  readonly #open = new Map<string, { readonly fd: Fd; readonly directory: Directory }>();
+  readonly #directories: Directories;
+  readonly #parent: ParentTree;
   readonly #attributes = new Map<string, Attributes>();
   readonly #opaque = new Set<string>();
   /** Only where the tree starts as a copy of the parent's: what this layer itself has put there. */
   readonly #own: Set<string> | undefined;
   readonly #umask = process.umask();
-  readonly #rootFd: Fd;
-  readonly #retired: Fd[] = [];
-  #lower: Fd | null | undefined;
   #stash: Fd | undefined;
   #stashed = 0;
 
   constructor(options: TreeOptions) {
     this.#options = options;
-    this.#rootFd = open(options.root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    this.#root = { fd: this.#rootFd.fd, path: "" };
+    this.#directories = new Directories(options.root, (at, isHidden) => this.#makeImplied(at, isHidden));
+    this.#parent = new ParentTree(options.lower);
     this.#own = options.whiteouts === "remove" ? new Set() : undefined;
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#retired) fd.close();
-    this.#closeDirectories();
+    this.#directories[Symbol.dispose]();
     this.#stash?.close();
-    this.#lower?.close();
-    this.#rootFd.close();
+    this.#parent[Symbol.dispose]();
   }
 
   /**
@@ -122,12 +93,8 @@ export class Tree implements Disposable {
    * @throws {SysError} ELOOP for a loop of links, ENOTDIR for a file on the way
    */
   locate(path: string): Place {
-    for (const fd of this.#retired.splice(0)) fd.close();
-    if (this.#open.size > OPEN_DIRECTORIES_MAX) this.#closeDirectories();
-    const slash = path.lastIndexOf("/");
-    const dir = slash < 0 ? this.#root : this.#directory(path.slice(0, slash));
-    const name = path.slice(slash + 1);
-    return { dir, name, path: dir.path === "" ? name : `${dir.path}/${name}` };
+    this.#directories.settle();
+    return this.#directories.locate(path);
   }
 
   /** Makes a regular file in the place of whatever was there and opens it for writing. */
@@ -181,7 +148,7 @@ export class Tree implements Disposable {
   /** Hides what the layers below have at a place; what this layer itself has put there stays. */
   whiteout(at: Place): void {
     if (this.#own) {
-      this.#removeForeign(at.dir.fd, at.name, at.path);
+      this.#removeForeign(at);
       return;
     }
     const name = encodeName(at.name);
@@ -192,21 +159,19 @@ export class Tree implements Disposable {
 
   /** Hides what the layers below have in the directory at `path` ("" is the root). */
   makeOpaque(path: string): void {
-    const dir = path === "" ? this.#root : this.#directory(path);
+    const dir = path === "" ? this.#directories.root : this.#directories.find(path);
     if (!this.#own) {
       this.#opaque.add(dir.path);
       return;
     }
     using list = openat(dir.fd, ".", O_RDONLY | O_DIRECTORY);
-    for (const { raw } of readDirents(list.fd)) {
-      const name = decodeName(raw);
-      this.#removeForeign(dir.fd, name, dir.path === "" ? name : `${dir.path}/${name}`);
-    }
+    for (const { raw } of readDirents(list.fd)) this.#removeForeign(placeIn(dir, decodeName(raw)));
   }
 
   /** Gives the directories their attributes: writing into them would have changed their times. `breathe` is awaited now and then. */
   async finish(breathe: () => Promise<void> | undefined): Promise<void> {
-    if (this.#opaque.delete("")) this.#hideAll();
+    // overlayfs does not look for the opaque mark at the root: each of the parent's names there is hidden by itself
+    if (this.#opaque.delete("")) for (const name of this.#parent.names()) this.whiteout(placeIn(this.#directories.root, name));
     for (const path of this.#opaque)
       if (!this.#attributes.has(path)) this.#withDirectory(path, (fd) => fsetxattr(fd, OPAQUE, Buffer.from("y")));
     for (const [path, attributes] of this.#attributes) {
@@ -221,99 +186,19 @@ export class Tree implements Disposable {
     }
   }
 
-  /** Overlayfs does not look for the opaque mark at the root: each of the parent's names there is hidden by itself. */
-  #hideAll(): void {
-    const lower = this.#lowerRoot();
-    if (lower === null) return;
-    using list = openat(lower.fd, ".", O_RDONLY | O_DIRECTORY);
-    for (const { raw } of readDirents(list.fd)) this.whiteout({ dir: this.#root, name: decodeName(raw), path: decodeName(raw) });
-  }
-
   /** Runs `work` on a directory that was made here, unless something else has taken its place since. */
   #withDirectory(path: string, work: (fd: number) => void): void {
-    let found: Fd;
-    try {
-      found = openat2(this.#root.fd, encodeName(path === "" ? "." : path), { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW, resolve: STRICT });
-    } catch (error) {
-      if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return;
-      throw error;
-    }
-    using directory = found;
-    work(directory.fd);
+    using directory = this.#directories.tryOpen(path);
+    if (directory !== undefined) work(directory.fd);
   }
 
-  #closeDirectories(): void {
-    for (const { fd } of this.#open.values()) fd.close();
-    this.#open.clear();
-  }
-
-  /** The directory at an archive's path. */
-  #directory(path: string): Directory {
-    const known = this.#open.get(path);
-    if (known) return known.directory;
-    try {
-      return this.#remember(path, path, openat2(this.#root.fd, encodeName(path), { flags: O_RDONLY | O_DIRECTORY, resolve: STRICT }));
-    } catch (error) {
-      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-    }
-    const walked = this.#walk(path);
-    // several archive paths may lead to one directory
-    if (walked.path === path || walked.path === "") return walked;
-    return this.#remember(path, walked.path, openat(walked.fd, ".", O_RDONLY | O_DIRECTORY));
-  }
-
-  #remember(key: string, path: string, fd: Fd): Directory {
-    const directory = { fd: fd.fd, path };
-    const old = this.#open.get(key);
-    if (old) this.#retired.push(old.fd);
-    this.#open.set(key, { fd, directory });
-    return directory;
-  }
-
-  /** Descends one name at a time, follows links inside the tree, makes what is missing. */
-  #walk(path: string): Directory {
-    const todo = path.split("/").reverse();
-    let here = this.#root;
-    let links = 0;
-    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
-      if (name === "" || name === ".") continue;
-      if (name === "..") {
-        const slash = here.path.lastIndexOf("/");
-        here = slash < 0 ? this.#root : this.#directory(here.path.slice(0, slash));
-        continue;
-      }
-      const at: Place = { dir: here, name, path: here.path === "" ? name : `${here.path}/${name}` };
-      const step = this.#step(at);
-      if (typeof step !== "string") {
-        here = step;
-        continue;
-      }
-      if (++links > LINKS_MAX) throw new SysError("open", ELOOP, path);
-      if (step.startsWith("/")) here = this.#root;
-      todo.push(...step.split("/").reverse());
-    }
-    return here;
-  }
-
-  /** The directory at a place, made when there is none, or the target of the link that is there. */
-  #step(at: Place): Directory | string {
-    const name = encodeName(at.name);
-    const found = tryStatx(at.dir.fd, name, AT_SYMLINK_NOFOLLOW);
-    const type = found === undefined ? undefined : found.mode & S_IFMT;
-    if (type === S_IFLNK) return decodeName(readlinkat(at.dir.fd, name));
-    if (found !== undefined && type !== S_IFDIR && !isWhiteout(found)) throw new SysError("open", ENOTDIR, at.path);
-    if (type === undefined) {
-      const below = this.#look(at.path);
-      if (typeof below === "string") return below;
-      this.#mkdir(at);
-      this.#attributes.set(at.path, below ?? impliedAttributes());
-    } else if (type !== S_IFDIR) {
-      this.#mkdir(at);
-      this.#attributes.set(at.path, impliedAttributes());
-    }
-    const known = this.#open.get(at.path);
-    if (known) return known.directory;
-    return this.#remember(at.path, at.path, openat(at.dir.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  /** Makes a directory that the archive takes for granted; returns the target of the link that the parent has there. */
+  #makeImplied(at: Place, isHidden: boolean): string | undefined {
+    const below = isHidden || this.#isHidden(at.path) ? undefined : this.#parent.look(at.path);
+    if (typeof below === "string") return below;
+    this.#mkdir(at);
+    this.#attributes.set(at.path, below ?? impliedAttributes());
+    return undefined;
   }
 
   #mkdir(at: Place): void {
@@ -336,34 +221,6 @@ export class Tree implements Disposable {
     this.#own?.add(at.path);
   }
 
-  /** What the parent's tree has at a real path: a directory's attributes, a link's target, or nothing. */
-  #look(path: string): Attributes | string | undefined {
-    const lower = this.#lowerRoot();
-    if (lower === null || this.#isHidden(path)) return undefined;
-    let found: Fd;
-    try {
-      found = openat2(lower.fd, encodeName(path), { flags: O_PATH | O_NOFOLLOW, resolve: STRICT });
-    } catch (error) {
-      if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-      throw error;
-    }
-    using file = found;
-    const stat = fstat(file.fd);
-    const type = stat.mode & S_IFMT;
-    if (type === S_IFLNK) return decodeName(readlinkat(file.fd, ""));
-    if (type === S_IFDIR) return attributesOf(stat, file.fd);
-    if (isWhiteout(stat)) return undefined;
-    throw new SysError("open", ENOTDIR, path);
-  }
-
-  #lowerRoot(): Fd | null {
-    if (this.#lower === undefined) {
-      const path = this.#options.lower();
-      this.#lower = path === null ? null : open(path, O_PATH | O_DIRECTORY);
-    }
-    return this.#lower;
-  }
-
   /** Whether this layer hides what the layers below have at `path`. */
   #isHidden(path: string): boolean {
     if (this.#opaque.size === 0) return false;
@@ -374,30 +231,20 @@ export class Tree implements Disposable {
 
   /** Where a hard link's target is; a file that only the parent has is copied up first, as writing to it would do. */
   #linkTarget(target: string): Place {
-    const slash = target.lastIndexOf("/");
-    const dir = slash < 0 ? this.#root : this.#directory(target.slice(0, slash));
-    const name = target.slice(slash + 1);
-    const at: Place = { dir, name, path: dir.path === "" ? name : `${dir.path}/${name}` };
-    if (this.#own === undefined && tryStatx(dir.fd, encodeName(name), AT_SYMLINK_NOFOLLOW) === undefined) this.#copyUp(at);
+    const at = this.#directories.locate(target);
+    if (this.#own === undefined && tryStatx(at.dir.fd, encodeName(at.name), AT_SYMLINK_NOFOLLOW) === undefined) this.#copyUp(at);
     return at;
   }
 
   #copyUp(at: Place): void {
-    const lower = this.#lowerRoot();
-    if (lower === null || this.#isHidden(at.path)) return;
-    let found: Fd;
-    try {
-      found = openat2(lower.fd, encodeName(at.path), { flags: O_RDONLY | O_NOFOLLOW, resolve: STRICT });
-    } catch {
-      // linkat says what is wrong with the target
-      return;
-    }
-    using from = found;
-    const stat = fstat(from.fd);
-    if ((stat.mode & S_IFMT) !== S_IFREG) return;
-    using to = openat(at.dir.fd, encodeName(at.name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, stat.mode & 0o777);
+    if (this.#isHidden(at.path)) return;
+    const found = this.#parent.openFile(at.path);
+    // linkat says what is wrong with the target
+    if (found === undefined) return;
+    using from = found.file;
+    using to = openat(at.dir.fd, encodeName(at.name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, found.stat.mode & 0o777);
     copyRest(from.fd, to.fd);
-    this.finishFile(to.fd, attributesOf(stat, from.fd));
+    this.finishFile(to.fd, attributesOf(found.stat, from.fd));
   }
 
   #finishNode(at: Place, attributes: Attributes, hasMode: boolean): void {
@@ -434,7 +281,7 @@ export class Tree implements Disposable {
     const type = found.mode & S_IFMT;
     this.#attributes.delete(at.path);
     this.#opaque.delete(at.path);
-    this.#forget(at.path, type === S_IFLNK);
+    this.#directories.forget(at.path, type === S_IFLNK);
     if (type === S_IFDIR) {
       if (this.#own && !this.#hasOwnBelow(at.path)) removeTree(at.dir.fd, name);
       else this.#stow(at);
@@ -444,17 +291,6 @@ export class Tree implements Disposable {
     if (hasContent) this.#stow(at);
     else unlinkat(at.dir.fd, name);
     this.#own?.delete(at.path);
-  }
-
-  /** Drops open directories at or below `path`; of a link also those that may have been reached through it. */
-  #forget(path: string, isLink: boolean): void {
-    const isInside = (other: string): boolean => other === path || other.startsWith(`${path}/`);
-    for (const [key, { fd, directory }] of this.#open) {
-      if (!isInside(key) && !isInside(directory.path) && !(isLink && key !== directory.path)) continue;
-      this.#open.delete(key);
-      // a place in use may hold it until the next `locate`
-      this.#retired.push(fd);
-    }
   }
 
   #stow(at: Place): void {
@@ -475,21 +311,20 @@ export class Tree implements Disposable {
   }
 
   /** Removes what the parent's copy has at a place, and keeps what this layer has put there. */
-  #removeForeign(dirfd: number, name: string, path: string): void {
-    const found = tryStatx(dirfd, encodeName(name), AT_SYMLINK_NOFOLLOW);
+  #removeForeign(at: Place): void {
+    const name = encodeName(at.name);
+    const found = tryStatx(at.dir.fd, name, AT_SYMLINK_NOFOLLOW);
     if (found === undefined) return;
-    if ((found.mode & S_IFMT) !== S_IFDIR) {
-      if (this.#own?.has(path)) return;
-      this.#forget(path, (found.mode & S_IFMT) === S_IFLNK);
-      unlinkat(dirfd, encodeName(name));
+    const type = found.mode & S_IFMT;
+    if (type !== S_IFDIR && this.#own?.has(at.path)) return;
+    if (type === S_IFDIR && this.#hasOwnBelow(at.path)) {
+      using inner = openat(at.dir.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      const dir = { fd: inner.fd, path: at.path };
+      for (const { raw } of readDirents(inner.fd)) this.#removeForeign(placeIn(dir, decodeName(raw)));
       return;
     }
-    if (!this.#hasOwnBelow(path)) {
-      this.#forget(path, false);
-      removeTree(dirfd, encodeName(name));
-      return;
-    }
-    using inner = openat(dirfd, encodeName(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    for (const { raw } of readDirents(inner.fd)) this.#removeForeign(inner.fd, decodeName(raw), `${path}/${decodeName(raw)}`);
+    this.#directories.forget(at.path, type === S_IFLNK);
+    if (type === S_IFDIR) removeTree(at.dir.fd, name);
+    else unlinkat(at.dir.fd, name);
   }
 }
