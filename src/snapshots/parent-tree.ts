@@ -12,6 +12,7 @@ import {
   open,
   openat,
   openat2,
+  procFdPath,
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
@@ -43,7 +44,7 @@ export class ParentTree implements Disposable {
 
   /** What is at a path without links: a directory's attributes, a link's target, or nothing. @throws {SysError} ENOTDIR for something else */
   look(path: string): Attributes | string | undefined {
-    using file = this.#open(path, O_PATH);
+    using file = this.#find(path);
     if (file === undefined) return undefined;
     const stat = fstat(file.fd);
     const type = stat.mode & S_IFMT;
@@ -55,12 +56,11 @@ export class ParentTree implements Disposable {
 
   /** Opens the regular file at a path without links, to be read; undefined when there is none. */
   openFile(path: string): { readonly file: Fd; readonly stat: FileStat } | undefined {
-    const file = this.#open(path, O_RDONLY);
-    if (file === undefined) return undefined;
-    const stat = fstat(file.fd);
-    if ((stat.mode & S_IFMT) === S_IFREG) return { file, stat };
-    file.close();
-    return undefined;
+    using found = this.#find(path);
+    if (found === undefined) return undefined;
+    const stat = fstat(found.fd);
+    // opening a FIFO waits for its writer, opening a device may set it going
+    return (stat.mode & S_IFMT) === S_IFREG ? { file: open(procFdPath(found.fd), O_RDONLY), stat } : undefined;
   }
 
   /** The names in the tree's root. */
@@ -71,12 +71,13 @@ export class ParentTree implements Disposable {
     return readDirents(list.fd).map(({ raw }) => decodeName(raw));
   }
 
-  #open(path: string, flags: number): Fd | undefined {
+  /** An O_PATH descriptor of what is at a path. */
+  #find(path: string): Fd | undefined {
     const root = this.#openRoot();
     if (root === null) return undefined;
     try {
       const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-      return openat2(root.fd, encodeName(path), { flags: flags | O_NOFOLLOW, resolve });
+      return openat2(root.fd, encodeName(path), { flags: O_PATH | O_NOFOLLOW, resolve });
     } catch (error) {
       if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
       throw error;

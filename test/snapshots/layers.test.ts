@@ -296,6 +296,14 @@ os.setxattr('fifo', 'trusted.own', b'f'); os.setxattr('longlink', 'trusted.own',
       expect([link.mode & 0o7777, link.uid, link.gid, link.ino === statSync(join(view, "d/file")).ino]).toEqual([0o4711, 3, 4, true]);
     });
 
+    test("a hard link to a FIFO that only the parent has is refused, nobody waits for its writer", async () => {
+      using at = bed(driver);
+      const base = await at.apply(await archive({ name: "pipe", type: "fifo" }));
+      const top = at.apply(await archive({ name: "link", type: "link", linkName: "pipe" }), { parent: base.chainId });
+      if (driver === "native") await top;
+      else expect(await top.catch(errorKind)).toBe("invalid");
+    });
+
     test("a later entry replaces an earlier one of any type, and tar() still gives the bytes of both", async () => {
       using at = bed(driver);
       const base = await at.apply(await archive({ name: "p", text: "parent's" }, { name: "pd/" }, { name: "pd/x", text: "parent's" }));
