@@ -340,6 +340,11 @@ export class Networking {
     return others.length === 0 ? found : undefined;
   }
 
+  /** A network by its name alone: that of one that is gone may be how another's id begins. */
+  networkCalled(name: string): NetworkFacts | undefined {
+    return this.networks().find((network) => network.name === name);
+  }
+
   /** Whether containers can be plugged into a network: it is there, and its driver could open it. */
   isOpen(name: string): boolean {
     return this.#predefined.get(name) !== undefined || this.#networks.opened().some(({ config }) => config.name === name);

@@ -78,9 +78,20 @@ function ownHost(host: HostConfig, defaults: EngineDefaults): HostConfig {
   );
 }
 
+/** A container's HostConfig with the network mode by name: an id means nothing to another engine. */
+function withNetworkName({ HostConfig = {}, NetworkSettings }: ContainerInspectResponse): HostConfig {
+  const { NetworkMode: mode = "" } = HostConfig;
+  const networks = Object.entries(NetworkSettings?.Networks ?? {});
+  if (networks.some(([name]) => name === mode) || !/^[0-9a-f]+$/.test(mode)) return HostConfig;
+  const [name] = networks.find(([, endpoint]) => endpoint?.NetworkID?.startsWith(mode)) ??
+    (networks.length === 1 ? networks[0] : undefined) ?? [mode];
+  return { ...HostConfig, NetworkMode: name };
+}
+
 /** Compares a container with its image (undefined: it is gone) and the engine's defaults. */
 export function ownOf(container: ContainerInspectResponse, image: ImageConfig | undefined, defaults: EngineDefaults): Own {
-  const { Config = {}, HostConfig = {}, Name = "", Id = "", NetworkSettings } = container;
+  const { Config = {}, Name = "", Id = "", NetworkSettings } = container;
+  const HostConfig = withNetworkName(container);
   const entrypoint = same(Config.Entrypoint, image?.Entrypoint) ? undefined : (Config.Entrypoint ?? []);
   const isImagesCommand = entrypoint === undefined && same(Config.Cmd, image?.Cmd);
   const inherited = image?.Labels ?? {};

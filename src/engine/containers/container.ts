@@ -25,6 +25,8 @@ export interface ContainerSpec {
   readonly config: ContainerConfig;
   /** With docker's defaults filled in. */
   readonly hostConfig: HostConfig;
+  /** How the request called the network that `hostConfig.NetworkMode` calls `bridge`, `host` or `none`, where that was by its id. */
+  readonly networkAsGiven?: string;
   /** What an update that is under way changes of it. */
   readonly update?: HostConfig | undefined;
   /** What its labels ask of its network beyond docker; without, nothing. */
@@ -121,8 +123,13 @@ export function isUp(state: ContainerState): boolean {
   return isRunning(state) || state.status === "restarting";
 }
 
-/** The network that a container is on by its HostConfig: `bridge`, `host`, `none`, `container:X` or a name. */
+/** The network that a container is on by its HostConfig: `bridge`, `host`, `none`, `container:X`, or a name or id of a user's. */
 export function networkMode(hostConfig: HostConfig): string {
   const mode = hostConfig.NetworkMode ?? "";
   return mode === "" || mode === "default" ? "bridge" : mode;
+}
+
+/** The same as clients are shown it: the way it was asked for. */
+export function shownNetworkMode({ hostConfig, networkAsGiven }: Pick<ContainerSpec, "hostConfig" | "networkAsGiven">): string {
+  return networkAsGiven ?? networkMode(hostConfig);
 }

@@ -67,7 +67,7 @@ export async function createContainer(
 ): Promise<ContainerCreateResponse> {
   const { store } = deps;
   deps.warmer.touch();
-  const asked = request.HostConfig ?? {};
+  const { asked, networkAsGiven } = withNetworkName(deps, request.HostConfig ?? {});
   await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs, signal: options.signal });
   const id = randomId();
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));
@@ -101,6 +101,7 @@ export async function createContainer(
       image,
       config: withHostname(id, config, hostConfig),
       hostConfig,
+      networkAsGiven,
       links,
       endpoints,
       userns,
@@ -116,6 +117,17 @@ export async function createContainer(
     store.releaseName(name);
     deps.userns.made(id);
   }
+}
+
+/**
+ * A network that every daemon has goes by its name from here on: that is what the mode is compared with, and one that is called by a part of
+ * its id must not become another's when that gets such a name.
+ */
+function withNetworkName({ network }: ContainerDeps, host: HostConfig): { readonly asked: HostConfig; readonly networkAsGiven?: string } {
+  const { NetworkMode: given = "" } = host;
+  const found = network.network(given);
+  if (!found?.isPredefined || found.name === given) return { asked: host };
+  return { asked: { ...host, NetworkMode: found.name }, networkAsGiven: given };
 }
 
 /** The paths of the host that have to be there. */
@@ -264,6 +276,7 @@ interface Parts {
   readonly image: Image;
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
+  readonly networkAsGiven: string | undefined;
   readonly links: readonly ContainerLink[];
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly userns: IdMappings | undefined;
@@ -311,6 +324,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
       config,
       // inspect shows what the links are called by then
       hostConfig: parts.links.length > 0 ? { ...hostConfig, Links: null } : hostConfig,
+      ...(parts.networkAsGiven === undefined ? {} : { networkAsGiven: parts.networkAsGiven }),
       ...(parts.links.length > 0 ? { links: parts.links } : {}),
       endpoints: parts.endpoints,
       path,

@@ -134,7 +134,7 @@ export function namesOn(container: Container, settings: EndpointSettings): strin
 
 /** What a container wants of one network. @throws notFound, invalid in docker's words */
 export function endpointWish(deps: ContainerDeps, container: Container, name: string, settings: EndpointSettings): EndpointWish {
-  const network = deps.network.network(name) ?? deps.network.network(settings.NetworkID ?? "");
+  const network = deps.network.networkCalled(name) ?? deps.network.network(settings.NetworkID ?? "");
   if (network === undefined) throw new DhowError("notFound", `network ${name} not found`);
   checkEndpoint(network.name, settings, network);
   const { IPv4Address, IPv6Address, LinkLocalIPs } = settings.IPAMConfig ?? {};

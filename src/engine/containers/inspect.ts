@@ -1,7 +1,7 @@
 import type { IdMappings } from "../../runtime/mod.ts";
 import type { ContainerInspectResponse, DriverData, HostConfig } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
-import { isUp, networkMode } from "./container.ts";
+import { isUp, networkMode, shownNetworkMode } from "./container.ts";
 import { healthOf } from "./health.ts";
 import { networksOf } from "./list.ts";
 import type { Container } from "./store.ts";
@@ -86,7 +86,7 @@ export function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
-    HostConfig: { ...spec.hostConfig, ...links(deps, container), ...namespaces(container) },
+    HostConfig: { ...spec.hostConfig, NetworkMode: shownNetworkMode(spec), ...links(deps, container), ...namespaces(container) },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),

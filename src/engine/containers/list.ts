@@ -1,7 +1,7 @@
 import { breather, DhowError, filterTest, humanDuration, parseTime } from "../../lib/mod.ts";
 import type { ContainerListOptions, ContainerSummary, Filters, PortMap, PortSummary } from "../../spec/engine/mod.ts";
 import { inspectMounts } from "../../volumes/mod.ts";
-import { type ContainerState, isUp, networkMode } from "./container.ts";
+import { type ContainerState, isUp, shownNetworkMode } from "./container.ts";
 import type { Container, ContainerStore } from "./store.ts";
 
 const FILTERS = new Set(
@@ -222,7 +222,7 @@ async function summary(deps: ListDeps, container: Container, options: ContainerL
     State: state.status,
     Status: statusText(state, now, health),
     HostConfig: {
-      NetworkMode: networkMode(spec.hostConfig),
+      NetworkMode: shownNetworkMode(spec),
       ...(spec.hostConfig.Annotations ? { Annotations: spec.hostConfig.Annotations } : {}),
     },
     Health: { Status: health === "" ? "none" : health, FailingStreak: 0 },

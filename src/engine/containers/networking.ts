@@ -112,14 +112,14 @@ export async function plugIn(
 
 async function plugInOwn(deps: ContainerDeps, container: Container, mode: string, takeNetns: () => Fd | undefined): Promise<Plugged> {
   const { hostConfig, config } = container.spec;
-  // the network of the mode may be gone: the endpoints count
-  const network = deps.network.network(mode);
-  if (network?.name === "host") {
+  // of all others the endpoints count: the network of the mode may be gone
+  if (mode === "host") {
+    const network = deps.network.network("host");
     const state = (pid: number): NetworkState => ({
       sandboxId: container.id,
       sandboxKey: `/proc/${pid}/ns/net`,
       ports: {},
-      networks: { host: { ...emptyEndpoint(), NetworkID: network.id, EndpointID: container.id } },
+      networks: { host: { ...emptyEndpoint(), NetworkID: network?.id ?? "", EndpointID: container.id } },
     });
     return { network: { kind: "host" }, state, sandbox: undefined, joined: undefined };
   }

@@ -49,12 +49,11 @@ export async function createScoped(
   const host = request.HostConfig ?? {};
   const HostConfig: HostConfig = {
     ...host,
+    ...(host.NetworkMode ? { NetworkMode: await ownNetwork(objects, host.NetworkMode) } : {}),
     ...(await sharedWith(objects, host)),
     ...(quota.cgroupParent === undefined ? {} : { CgroupParent: quota.cgroupParent }),
   };
-  const endpoints = request.NetworkingConfig?.EndpointsConfig ?? {};
-  for (const network of [host.NetworkMode ?? "", ...Object.keys(endpoints)]) await requireNetwork(objects, network);
-  const NetworkingConfig = { EndpointsConfig: await mapValues(endpoints, (endpoint) => withLinkIds(objects, endpoint ?? {})) };
+  const NetworkingConfig = { EndpointsConfig: await ownEndpoints(objects, request.NetworkingConfig?.EndpointsConfig ?? {}) };
   const volumes = await namedVolumes(objects, host);
   const anonymous = countAnonymous(request, image);
   return quota.make({ containers: 1, volumes: volumes.absent.length + anonymous }, async () => {
@@ -116,8 +115,16 @@ async function sharedWith(objects: Objects, host: HostConfig): Promise<HostConfi
   };
 }
 
-async function mapValues<T, U>(given: Readonly<Record<string, T>>, change: (value: T) => Promise<U>): Promise<Record<string, U>> {
-  return Object.fromEntries(await Promise.all(Object.entries(given).map(async ([key, value]) => [key, await change(value)] as const)));
+/** Endpoints with what they name by its id, where the name may be another's by the time the container starts. */
+async function ownEndpoints(
+  objects: Objects,
+  endpoints: Readonly<Record<string, EndpointSettings | null | undefined>>,
+): Promise<Record<string, EndpointSettings>> {
+  const own: Record<string, EndpointSettings> = {};
+  for (const [network, endpoint] of Object.entries(endpoints)) {
+    own[await ownNetwork(objects, network)] = await withLinkIds(objects, endpoint ?? {});
+  }
+  return own;
 }
 
 async function linkIds(objects: Objects, links: readonly string[] | null | undefined): Promise<readonly string[]> {
@@ -134,11 +141,15 @@ export async function withLinkIds(objects: Objects, endpoint: EndpointSettings):
   return endpoint.Links?.length ? { ...endpoint, Links: await linkIds(objects, endpoint.Links) } : endpoint;
 }
 
-async function requireNetwork(objects: Objects, name: string): Promise<void> {
-  if (OWN_NETWORKS.has(name) || name.startsWith("container:") || (name === "host" && !objects.isConfined)) return;
-  const { Driver } = await named(objects.network(name, "read"));
-  // by its id, or a part of that
+/**
+ * A network that may be joined. By its id where it is called by what may be a part of one: its name, once it is gone, would be that of
+ * whichever network's id begins so. @throws invalid, forbidden
+ */
+async function ownNetwork(objects: Objects, name: string): Promise<string> {
+  if (OWN_NETWORKS.has(name) || name.startsWith("container:") || (name === "host" && !objects.isConfined)) return name;
+  const { Driver, Id = "" } = await named(objects.network(name, "read"));
   if (Driver === "host" && objects.isConfined) throw objects.access.refusal(`the network ${name}`);
+  return /^[0-9a-f]+$/.test(name) ? Id : name;
 }
 
 function volumeMounts(host: HostConfig): Mount[] {

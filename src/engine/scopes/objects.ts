@@ -77,9 +77,11 @@ export class Objects {
   async #requireConfined(id: string, seen: Set<string>): Promise<void> {
     if (seen.has(id)) return;
     seen.add(id);
-    const { HostConfig = {}, Mounts } = await this.engine.containers.inspect(id, { size: false });
+    const { HostConfig = {}, Mounts, NetworkSettings } = await this.engine.containers.inspect(id, { size: false });
     const bound = Mounts?.some(({ Type }) => Type === "bind") ? "a mount of the host's" : undefined;
-    const why = escapeOf(HostConfig) ?? bound ?? (await this.#boundVolume(Mounts));
+    // the mode may be its id
+    const NetworkMode = Object.hasOwn(NetworkSettings?.Networks ?? {}, "host") ? "host" : HostConfig.NetworkMode;
+    const why = escapeOf({ ...HostConfig, NetworkMode }) ?? bound ?? (await this.#boundVolume(Mounts));
     if (why !== undefined) throw this.access.refusal(`access to container ${id.slice(0, 12)}, which has ${why}`);
     for (const mode of [HostConfig.NetworkMode, HostConfig.PidMode, HostConfig.IpcMode]) {
       if (mode?.startsWith("container:")) await this.#requireConfined(mode.slice("container:".length), seen);

@@ -246,3 +246,13 @@ test("as compose: networks, with what was asked of them", async () => {
   expect(services?.["first"]).toMatchObject({ networks: { mine: { aliases: ["a"], ipv4_address: "10.214.9.7" }, more: {} } });
   expect(networks).toEqual({ mine: { external: true }, more: { external: true } });
 });
+
+test("a network that was asked for by its id is written by its name", async () => {
+  for (const name of ["host", "mine"]) {
+    const id = await daemon.ok("network", "inspect", "-f", "{{.Id}}", name);
+    await daemon.ok("create", "--name", "first", "--network", id.slice(0, 12), "busybox");
+    const { stdout } = dhow("inspect", "--as", "run", "first");
+    expect(stdout.match(/--network \S+/g)).toEqual([`--network ${name}`]);
+    await daemon.ok("rm", "first");
+  }
+});

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { Daemon, dockerCliMajor, until } from "../daemon.ts";
@@ -48,6 +48,42 @@ test("the default bridge: address, gateway, files, other containers", async () =
     async () => (await daemon.docker("run", "--rm", "busybox", "nc", endpoint?.IPAddress ?? "", "80")).stdout === "pong\n",
   );
   expect(await daemon.ok("network", "inspect", "bridge", "-f", "{{range .Containers}}{{.Name}}{{end}}")).toBe("peer");
+});
+
+test("a network that every engine has, by its id, is the same as by its name", async () => {
+  const idOf = (name: string): Promise<string> => daemon.ok("network", "inspect", "-f", "{{.Id}}", name);
+  const namespace = readlinkSync("/proc/self/ns/net");
+  const shown = "{{.HostConfig.NetworkMode}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}";
+  for (const ref of [await idOf("host"), (await idOf("host")).slice(0, 12)]) {
+    expect(await daemon.ok("run", "--name", "hosted", "--network", ref, "busybox", "readlink", "/proc/self/ns/net")).toBe(namespace);
+    expect(await daemon.ok("inspect", "-f", shown, "hosted")).toBe(`${ref} host`);
+    expect(await daemon.ok("ps", "-a", "--filter", "network=host", "--format", "{{.Names}}")).toBe("hosted");
+    expect(await daemon.ok("run", "--rm", "--network", ref, "busybox", "hostname")).toBe(hostname());
+    expect((await daemon.docker("network", "connect", "bridge", "hosted")).stderr).toContain("cannot be connected to any other network");
+    await daemon.ok("rm", "hosted");
+  }
+  const none = await idOf("none");
+  expect(await daemon.ok("run", "--name", "alone", "--network", none, "busybox", "ls", "/sys/class/net")).toBe("lo");
+  expect(await daemon.ok("inspect", "-f", shown, "alone")).toBe(`${none} none`);
+  const bridge = await idOf("bridge");
+  await daemon.ok("run", "-d", "--name", "peer", "busybox", "sleep", "1000");
+  // links are the default bridge's
+  expect(await daemon.ok("run", "--name", "linked", "--network", bridge, "--link", "peer:p", "busybox", "cat", "/etc/hosts")).toContain(
+    "\tp ",
+  );
+  expect(await daemon.ok("inspect", "-f", shown, "linked")).toBe(`${bridge} bridge`);
+});
+
+test("a network's name is not taken for a part of another's id", async () => {
+  const other = (await daemon.ok("network", "create", "other")).slice(0, 6);
+  try {
+    await daemon.ok("network", "create", other);
+    await daemon.ok("create", "--name", "one", "--network", other, "busybox", "true");
+    await daemon.ok("network", "rm", other);
+    expect((await daemon.docker("start", "one")).stderr).toMatch(/network [0-9a-f]+ not found/);
+  } finally {
+    await daemon.ok("network", "rm", "other");
+  }
 });
 
 test("-p: a port of the loopback, of every address, of another container's view", async () => {

@@ -56,6 +56,23 @@ test("others' networks are not there", async () => {
   await scoped.ok("rm", "mine");
 });
 
+test("the host's network is refused by its id, too, and whoever is on it is not got into", async () => {
+  const id = await daemon.ok("network", "inspect", "-f", "{{.Id}}", "host");
+  await daemon.ok("run", "-d", "--name", "hosted", "--label", "ci=1", "--network", id, "busybox", "sleep", "1000");
+  for (const ref of ["host", id, id.slice(0, 12)]) {
+    expect(await refusal("create", "--network", ref, "busybox")).toMatch(ref === "host" ? "does not allow" : `network ${ref} not found`);
+  }
+  expect(await refusal("exec", "hosted", "true")).toContain("does not allow access to container");
+  expect(await refusal("create", "--network", "container:hosted", "busybox")).toContain("does not allow access to container");
+  // a network of one's own that is called as the host's id begins, and is gone by the start
+  const name = id.slice(0, 8);
+  await scoped.ok("network", "create", name);
+  await scoped.ok("create", "--name", "late", "--network", name, "busybox", "readlink", "/proc/self/ns/net");
+  await scoped.ok("network", "rm", name);
+  expect(await refusal("start", "late")).toMatch(/network [0-9a-f]+ not found/);
+  await daemon.ok("rm", "-f", "hosted", "late");
+});
+
 test("others' containers are not told of", async () => {
   expect(await refusal("network", "rm", "shared")).toContain("error while removing network: network shared has active endpoints\n");
   expect(await refusal("network", "disconnect", "shared", "secret")).toContain("No such container: secret");
