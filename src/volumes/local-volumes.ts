@@ -35,8 +35,8 @@ function fail(message: string, cause: unknown): never {
 export interface VolumeDraft {
   /** Where its content goes. */
   readonly path: string;
-  /** Puts it in its place, then has `write` note it. @throws internal */
-  commit(write: () => void): Promise<void>;
+  /** Puts it in its place, then has `write` note it, and returns what that does. @throws internal */
+  commit<T>(write: () => T): Promise<T>;
   discard(): Promise<void>;
 }
 
@@ -134,7 +134,7 @@ export class LocalVolumes {
       commit: async (write) => {
         await unmount();
         renameSync(directory, `${this.#root}/${name}`);
-        write();
+        return write();
       },
       discard: async () => {
         await unmount();
@@ -162,7 +162,7 @@ export class LocalVolumes {
       ...draft,
       commit: async (write) => {
         if (this.#quotas.usedBytes(draft.path) > sizeBytes) throw new DhowError("internal", "no space left on device");
-        await draft.commit(write);
+        return draft.commit(write);
       },
       discard: async () => {
         this.#quotas.release(draft.path);

@@ -1,12 +1,14 @@
 import { type Defect, DhowError, errorMessage, KeyedMutex, type Logger, randomId } from "../lib/mod.ts";
-import type { VolumeRow, VolumesTable } from "../metadata/mod.ts";
+import type { VolumesTable } from "../metadata/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
 import { LOCAL_DRIVER, needsMount, validateLocalOptions, validateVolumeName } from "./local-driver.ts";
 import { LocalVolumes } from "./local-volumes.ts";
+import { PluginVolumes } from "./plugin-volumes.ts";
 import { isSized, parseVolumeSize } from "./sized-volume.ts";
-import { ANONYMOUS_LABEL, type LocalVolume, type StringMap, type VolumeRequest } from "./volume.ts";
+import { ANONYMOUS_LABEL, type LocalVolume, type VolumeRequest } from "./volume.ts";
 import { type DefectsDeps, lostDirectories, unfinishedResizes, unknownDirectories, unusedMounts } from "./volume-defects.ts";
-import { isAnswer, type PluginVolume, VolumePlugins } from "./volume-plugin.ts";
+import { VolumePlugins } from "./volume-plugin.ts";
+import { VolumeRecords } from "./volume-records.ts";
 import { VolumeUsers } from "./volume-users.ts";
 
 export interface VolumesDeps {
@@ -28,16 +30,18 @@ interface RemoveOptions {
 }
 
 /**
- * The volumes of every driver. What is known of them is in rows; the content of local ones lies in directories (`LocalVolumes`), that of
- * others is their plug-ins' business.
+ * The volumes of every driver. What is known of them is in rows (`VolumeRecords`); the content of local ones lies in directories
+ * (`LocalVolumes`), that of others is their plug-ins' business (`PluginVolumes`).
  *
  * A row without a directory gets a new one when it is used, a directory without a row becomes a volume at the next start, so that
  * a crash between the two loses nothing. That a plug-in has mounted a volume for somebody is noted before it is asked to.
  */
 export class Volumes {
   readonly #deps: VolumesDeps;
+  readonly #records: VolumeRecords;
   readonly #local: LocalVolumes;
   readonly #plugins: VolumePlugins;
+  readonly #ofPlugins: PluginVolumes;
   readonly #users: VolumeUsers;
   /** What puts volumes in order. */
   readonly #order: DefectsDeps;
@@ -48,13 +52,15 @@ export class Volumes {
     this.#deps = deps;
     this.#local = new LocalVolumes(deps.root, deps.log);
     this.#plugins = new VolumePlugins(deps.plugins, deps.pluginTimeoutMs);
-    const { table, log } = deps;
+    const { table, log, now = () => new Date() } = deps;
+    this.#records = new VolumeRecords({ table, local: this.#local, now });
     const parts = { table, log, local: this.#local, plugins: this.#plugins, locks: this.#locks };
     this.#users = new VolumeUsers({ ...parts, find: (name) => this.tryGet(name) });
+    this.#ofPlugins = new PluginVolumes({ records: this.#records, plugins: this.#plugins, users: this.#users, log });
     this.#order = {
       ...parts,
       users: this.#users,
-      now: () => this.#now(),
+      now,
       known: () => this.known(),
       resize: (name, size) => this.resize(name, size),
     };
@@ -88,21 +94,20 @@ export class Volumes {
 
   /** What is known of the volume here, or undefined; no plug-in is asked. */
   tryGet(name: string): LocalVolume | undefined {
-    const row = this.#deps.table.get(name);
-    return row && this.#fromRow(row);
+    return this.#records.get(name);
   }
 
   /** The volume, also one that only a plug-in knows. @throws notFound "get x: no such volume", and what its plug-in says */
   async get(name: string): Promise<LocalVolume> {
     const volume = this.tryGet(name);
-    const found =
-      volume === undefined ? await this.#search(name) : volume.driver === LOCAL_DRIVER ? volume : await this.#ask(volume, "get");
+    if (volume?.driver === LOCAL_DRIVER) return volume;
+    const found = volume === undefined ? await this.#ofPlugins.search(name) : await this.#ofPlugins.ask(volume, "get");
     return found ?? fail("notFound", `get ${name}: no such volume`);
   }
 
   /** Every volume that is known here, by name; no plug-in is asked. */
   known(): LocalVolume[] {
-    return this.#deps.table.list().map((row) => this.#fromRow(row));
+    return this.#records.list();
   }
 
   /** Every volume of every driver, by name; of drivers that don't answer those that are known here, and a warning. `driver` limits it. */
@@ -110,21 +115,9 @@ export class Volumes {
     isWanted: (driver: string) => boolean = () => true,
   ): Promise<{ readonly volumes: LocalVolume[]; readonly warnings: string[] }> {
     const known = this.known().filter(({ driver }) => isWanted(driver));
-    const plugins = (await this.#plugins.all()).filter(({ name }) => isWanted(name));
-    const warnings: string[] = [];
-    const answered = await Promise.all(
-      plugins.map(async (plugin) => {
-        try {
-          const [listed, scope] = await Promise.all([plugin.list(), plugin.scope()]);
-          return { driver: plugin.name, listed: listed.map((v) => this.#fromPlugin(plugin.name, v, scope)) };
-        } catch (error) {
-          warnings.push(`list ${plugin.name}: ${errorMessage(error)}`);
-          return { driver: plugin.name, listed: known.filter(({ driver }) => driver === plugin.name) };
-        }
-      }),
-    );
-    const asked = new Set(answered.map(({ driver }) => driver));
-    const volumes = [...known.filter(({ driver }) => !asked.has(driver)), ...answered.flatMap(({ listed }) => listed)];
+    const { drivers, warnings } = await this.#ofPlugins.list(isWanted, known);
+    const asked = new Set(drivers.map(({ driver }) => driver));
+    const volumes = [...known.filter(({ driver }) => !asked.has(driver)), ...drivers.flatMap(({ listed }) => listed)];
     return { volumes: volumes.sort((a, b) => (a.name < b.name ? -1 : 1)), warnings: warnings.sort() };
   }
 
@@ -140,19 +133,20 @@ export class Volumes {
   ): Promise<{ readonly volume: LocalVolume; readonly created: boolean }> {
     const name = request.name || randomId();
     const driver = request.driver ?? "";
+    const labels = request.name ? request.labels : { ...request.labels, [ANONYMOUS_LABEL]: "" };
     try {
       const existing = this.tryGet(name);
       if (existing && (existing.driver !== LOCAL_DRIVER || (driver !== "" && driver !== LOCAL_DRIVER))) {
         const found = await this.#locks.run(name, () => this.#existing(existing, driver));
         if (found) return { volume: found, created: false };
       } else if (existing) return { volume: existing, created: false };
-      const asked = { ...request, name };
+      const asked = { ...request, name, labels, driver };
       if (isSized(request.options ?? null) && (driver === "" || driver === LOCAL_DRIVER)) {
         onCreate(name);
-        return { volume: await this.make({ ...asked, labels: this.#labelsOf(asked, !request.name) }, async () => {}), created: true };
+        return { volume: await this.make(asked, async () => {}), created: true };
       }
-      if (driver === "" || driver === LOCAL_DRIVER) return { volume: this.#createLocal(asked, !request.name, onCreate), created: true };
-      return await this.#locks.run(name, () => this.#createByPlugin(asked, !request.name, onCreate));
+      if (driver === "" || driver === LOCAL_DRIVER) return { volume: this.#createLocal(asked, onCreate), created: true };
+      return await this.#locks.run(name, () => this.#ofPlugins.create(asked, onCreate));
     } catch (error) {
       if (error instanceof DhowError) throw new DhowError(error.kind, `create ${name}: ${error.message}`, { cause: error });
       throw error;
@@ -166,7 +160,7 @@ export class Volumes {
     const taken = (reason: string): never => fail("conflict", `${reason}: volume name must be unique`);
     let found: LocalVolume | undefined = existing;
     if (existing.driver !== LOCAL_DRIVER) {
-      found = await this.#ask(existing, "create").catch((error: unknown) => {
+      found = await this.#ofPlugins.ask(existing, "create").catch((error: unknown) => {
         const reference = `found reference to volume '${name}' in driver '${existing.driver}'`;
         return taken(`${reference}, but got an error while checking the driver: ${errorMessage(error)}`);
       });
@@ -177,58 +171,23 @@ export class Volumes {
       const lost = `found references to volume '${name}' in driver '${existing.driver}' but the volume was not found in the driver`;
       taken(`${lost} -- you may need to remove containers referencing this volume or force remove the volume to re-create it`);
     }
-    this.#deps.table.delete(name);
+    this.#records.delete(name);
     return undefined;
   }
 
-  #createLocal(request: VolumeRequest & { readonly name: string }, isAnonymous: boolean, onCreate: (name: string) => void): LocalVolume {
+  #createLocal(request: VolumeRequest & { readonly name: string }, onCreate: (name: string) => void): LocalVolume {
     const { name } = request;
     validateVolumeName(name);
     validateLocalOptions(request.options ?? {});
-    const row = this.#newRow(request, LOCAL_DRIVER, isAnonymous);
     onCreate(name);
-    this.#deps.table.insert(row);
+    const volume = this.#records.insert(this.#records.rowOf(request, LOCAL_DRIVER));
     try {
       this.#local.makeDirectory(name);
     } catch (error) {
-      this.#deps.table.delete(name);
-      fail("internal", `error while creating volume data path '${this.#local.path(name)}': ${errorMessage(error)}`);
+      this.#records.delete(name);
+      fail("internal", `error while creating volume data path '${volume.path}': ${errorMessage(error)}`);
     }
-    return this.#fromRow(row);
-  }
-
-  async #createByPlugin(request: VolumeRequest & { readonly name: string }, isAnonymous: boolean, onCreate: (name: string) => void) {
-    const { name, driver = "" } = request;
-    const plugin = await this.#plugins.get(driver);
-    // it may have been made by another engine, or before a crash
-    const present = await plugin.get(name).catch((error: unknown) => {
-      if (isAnswer(error)) return undefined;
-      throw error;
-    });
-    onCreate(name);
-    const row = this.#newRow(request, driver, isAnonymous);
-    if (present === undefined) await plugin.create(name, request.options ?? {});
-    this.#deps.table.insert(row);
-    const made = present ?? (await plugin.get(name).catch(() => undefined));
-    const scope = await plugin.scope().catch(() => "local" as const);
-    return { volume: made ? this.#fromPlugin(driver, made, scope) : this.#fromRow(row), created: present === undefined };
-  }
-
-  #labelsOf({ labels }: Pick<VolumeRequest, "labels">, isAnonymous: boolean): StringMap | null {
-    return isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: "" } : (labels ?? null);
-  }
-
-  #newRow({ name, labels, options }: VolumeRequest & { readonly name: string }, driver: string, isAnonymous: boolean): VolumeRow {
-    const all = this.#labelsOf({ labels }, isAnonymous);
-    return {
-      name,
-      driver,
-      createdAt: this.#now()
-        .toISOString()
-        .replace(/\.\d+Z$/, "Z"),
-      labels: all === null ? null : JSON.stringify(all),
-      options: options ? JSON.stringify(options) : null,
-    };
+    return volume;
   }
 
   /**
@@ -238,11 +197,11 @@ export class Volumes {
    */
   async remove(name: string, options: RemoveOptions = {}): Promise<void> {
     const { force = false, onRemoved = () => {} } = options;
-    const volume = this.tryGet(name) ?? (await this.#search(name));
+    const volume = this.tryGet(name) ?? (await this.#ofPlugins.search(name));
     if (!volume) return force ? undefined : fail("notFound", `get ${name}: no such volume`);
     this.#checkUnused(name);
     if (volume.driver !== LOCAL_DRIVER) {
-      await this.#locks.run(name, () => this.#removeByPlugin(volume, force));
+      await this.#locks.run(name, () => this.#ofPlugins.remove(volume, force));
       return onRemoved(volume);
     }
     if (this.#local.isMounted(volume)) {
@@ -251,7 +210,7 @@ export class Volumes {
     }
     this.#users.forget(name);
     const moved = this.#local.moveAway(name);
-    this.#deps.table.delete(name);
+    this.#records.delete(name);
     moved?.delete();
     onRemoved(volume);
   }
@@ -259,20 +218,6 @@ export class Volumes {
   #checkUnused(name: string): void {
     const users = this.references(name);
     if (users.length > 0) fail("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
-  }
-
-  async #removeByPlugin({ name, driver }: LocalVolume, force: boolean): Promise<void> {
-    try {
-      const plugin = await this.#plugins.get(driver);
-      // of a container that is being removed
-      for (const user of this.#users.of(name)) await this.#users.unmountByPlugin(plugin, name, user);
-      await plugin.remove(name);
-    } catch (cause) {
-      if (!force) throw new DhowError("internal", `remove ${name}: ${errorMessage(cause)}`, { cause });
-      this.#deps.log.warn("forget a volume that its plugin did not remove", { volume: name, driver, error: errorMessage(cause) });
-    }
-    this.#users.forget(name);
-    this.#deps.table.delete(name);
   }
 
   /**
@@ -319,16 +264,15 @@ export class Volumes {
     return this.#locks.run(name, async () => {
       checkFree();
       const draft = await this.#local.draft({ name, options });
-      const row = this.#newRow({ ...request, options: options ?? undefined }, LOCAL_DRIVER, false);
+      const row = this.#records.rowOf(request, LOCAL_DRIVER);
       try {
         await fill(draft.path);
         checkFree();
-        await draft.commit(() => this.#deps.table.insert(row));
+        return await draft.commit(() => this.#records.insert(row));
       } catch (error) {
         await draft.discard();
         throw error;
       }
-      return this.#fromRow(row);
     });
   }
 
@@ -384,58 +328,6 @@ export class Volumes {
     const volume = this.tryGet(name) ?? fail("notFound", `get ${name}: no such volume`);
     if (volume.driver !== LOCAL_DRIVER) fail("unsupported", `${verb} ${name}: it is a volume of the driver ${volume.driver}`);
     return volume;
-  }
-
-  /** What its plug-in says of a volume that is known here; undefined when it has none of that name. @throws internal when it can't say */
-  async #ask({ name, driver }: LocalVolume, operation: "get" | "create"): Promise<LocalVolume | undefined> {
-    try {
-      const plugin = await this.#plugins.get(driver);
-      const [found, scope] = await Promise.all([plugin.get(name), plugin.scope()]);
-      return this.#fromPlugin(driver, found, scope);
-    } catch (cause) {
-      if (isAnswer(cause)) return undefined;
-      const prefix = operation === "get" ? `get ${name}: ` : "";
-      const what = `${prefix}error while checking if volume ${JSON.stringify(name)} exists in driver ${JSON.stringify(driver)}`;
-      throw new DhowError("internal", `${what}: ${errorMessage(cause)}`, { cause });
-    }
-  }
-
-  /** A volume that is not known here, but to some plug-in. */
-  async #search(name: string): Promise<LocalVolume | undefined> {
-    const found = await Promise.all(
-      (await this.#plugins.all()).map(async (plugin) => {
-        try {
-          const [volume, scope] = await Promise.all([plugin.get(name), plugin.scope()]);
-          return this.#fromPlugin(plugin.name, volume, scope);
-        } catch {
-          return undefined;
-        }
-      }),
-    );
-    return found.find((volume) => volume !== undefined);
-  }
-
-  #fromPlugin(driver: string, { name, mountpoint, createdAt, status }: PluginVolume, scope: "local" | "global"): LocalVolume {
-    const row = this.#deps.table.get(name);
-    const own = row?.driver === driver ? this.#fromRow(row) : undefined;
-    const { labels = null, options = null } = own ?? {};
-    return { name, driver, createdAt, labels, options, path: mountpoint, scope, ...(status === undefined ? {} : { status }) };
-  }
-
-  #fromRow(row: VolumeRow): LocalVolume {
-    return {
-      name: row.name,
-      driver: row.driver,
-      createdAt: row.createdAt,
-      labels: row.labels === null ? null : (JSON.parse(row.labels) as StringMap),
-      options: row.options === null ? null : (JSON.parse(row.options) as StringMap),
-      path: row.driver === LOCAL_DRIVER ? this.#local.path(row.name) : "",
-      scope: "local",
-    };
-  }
-
-  #now(): Date {
-    return this.#deps.now?.() ?? new Date();
   }
 }
 
