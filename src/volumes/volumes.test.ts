@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { silentLogger } from "../lib/mod.ts";
 import { isMountPoint } from "../linux/mod.ts";
@@ -163,4 +174,14 @@ test("rename() refuses names that are taken, volumes in use and what is no name"
   await expect(volumes.rename("none", "three")).rejects.toThrow("get none: no such volume");
   used["one"] = ["c1"];
   await expect(volumes.rename("one", "three")).rejects.toThrow("rename one: volume is in use - [c1]");
+});
+
+test.skipIf(!isRoot)("create() of a volume with a size twice at once makes one (root only)", async () => {
+  const volumes = open();
+  const ask = { name: "sized", options: { size: "8m" } };
+  const told: string[] = [];
+  const both = await Promise.all([1, 2].map(() => volumes.create(ask, (name) => told.push(name))));
+  expect(both.map(({ created }) => created).sort()).toEqual([false, true]);
+  expect(told).toEqual(["sized"]);
+  await volumes.remove("sized");
 });

@@ -23,6 +23,14 @@ export interface VolumesDeps {
   readonly pluginTimeoutMs: number;
 }
 
+type NamedRequest = VolumeRequest & { readonly name: string; readonly driver: string };
+
+interface CreatedVolume {
+  readonly volume: LocalVolume;
+  /** It was not there before. */
+  readonly created: boolean;
+}
+
 interface RemoveOptions {
   readonly force?: boolean;
   /** Told at the moment at which the volume is no more. */
@@ -127,36 +135,43 @@ export class Volumes {
   }
 
   /** The volume of that name, made when there is none (`onCreate` is told before); a random name when none is given. @throws invalid, notFound (driver), conflict (driver) */
-  async create(
-    request: VolumeRequest,
-    onCreate: (name: string) => void = () => {},
-  ): Promise<{ readonly volume: LocalVolume; readonly created: boolean }> {
+  async create(request: VolumeRequest, onCreate: (name: string) => void = () => {}): Promise<CreatedVolume> {
     const name = request.name || randomId();
-    const driver = request.driver ?? "";
     const labels = request.name ? request.labels : { ...request.labels, [ANONYMOUS_LABEL]: "" };
+    const asked = { ...request, name, labels, driver: request.driver ?? "" };
     try {
-      const existing = this.tryGet(name);
-      if (existing && (existing.driver !== LOCAL_DRIVER || (driver !== "" && driver !== LOCAL_DRIVER))) {
-        const found = await this.#locks.run(name, () => this.#existing(existing, driver));
-        if (found) return { volume: found, created: false };
-      } else if (existing) return { volume: existing, created: false };
-      const asked = { ...request, name, labels, driver };
-      if (isSized(request.options ?? null) && (driver === "" || driver === LOCAL_DRIVER)) {
-        onCreate(name);
-        return { volume: await this.make(asked, async () => {}), created: true };
-      }
-      if (driver === "" || driver === LOCAL_DRIVER) return { volume: this.#createLocal(asked, onCreate), created: true };
-      return await this.#locks.run(name, () => this.#ofPlugins.create(asked, onCreate));
+      return this.#createAtOnce(asked, onCreate) ?? (await this.#locks.run(name, () => this.#createInTurn(asked, onCreate)));
     } catch (error) {
       if (error instanceof DhowError) throw new DhowError(error.kind, `create ${name}: ${error.message}`, { cause: error });
       throw error;
     }
   }
 
+  /** A local volume, where neither a plug-in nor a tool has to be waited for. */
+  #createAtOnce(asked: NamedRequest, onCreate: (name: string) => void): CreatedVolume | undefined {
+    if (!isLocal(asked.driver)) return undefined;
+    const existing = this.tryGet(asked.name);
+    if (existing?.driver === LOCAL_DRIVER) return { volume: existing, created: false };
+    if (existing || isSized(asked.options ?? null)) return undefined;
+    return { volume: this.#createLocal(asked, onCreate), created: true };
+  }
+
+  async #createInTurn(asked: NamedRequest, onCreate: (name: string) => void): Promise<CreatedVolume> {
+    const { name, driver, options = null } = asked;
+    // somebody else may have made it meanwhile
+    const existing = this.tryGet(name);
+    const found = existing && (await this.#existing(existing, driver));
+    if (found) return { volume: found, created: false };
+    if (!isLocal(driver)) return this.#ofPlugins.create(asked, onCreate);
+    if (!isSized(options)) return { volume: this.#createLocal(asked, onCreate), created: true };
+    onCreate(name);
+    return { volume: await this.#fill(asked, async () => {}), created: true };
+  }
+
   /** A volume that is there, or that its plug-in no longer has and nobody uses: undefined then. @throws conflict in docker's words */
   async #existing(existing: LocalVolume, driver: string): Promise<LocalVolume | undefined> {
     const { name } = existing;
-    if (driver !== "" && driver !== LOCAL_DRIVER) await this.#plugins.get(driver);
+    if (!isLocal(driver)) await this.#plugins.get(driver);
     const taken = (reason: string): never => fail("conflict", `${reason}: volume name must be unique`);
     let found: LocalVolume | undefined = existing;
     if (existing.driver !== LOCAL_DRIVER) {
@@ -175,7 +190,7 @@ export class Volumes {
     return undefined;
   }
 
-  #createLocal(request: VolumeRequest & { readonly name: string }, onCreate: (name: string) => void): LocalVolume {
+  #createLocal(request: NamedRequest, onCreate: (name: string) => void): LocalVolume {
     const { name } = request;
     validateVolumeName(name);
     validateLocalOptions(request.options ?? {});
@@ -253,27 +268,29 @@ export class Volumes {
    * Makes a local volume that is filled before anybody knows it; when that fails, there is none. @throws conflict when the name is taken,
    * invalid, and what `fill` throws
    */
-  async make(request: VolumeRequest & { readonly name: string }, fill: (path: string) => Promise<void>): Promise<LocalVolume> {
+  make(request: VolumeRequest & { readonly name: string }, fill: (path: string) => Promise<void>): Promise<LocalVolume> {
+    return this.#locks.run(request.name, () => this.#fill(request, fill));
+  }
+
+  async #fill(request: VolumeRequest & { readonly name: string }, fill: (path: string) => Promise<void>): Promise<LocalVolume> {
     const { name, options = null } = request;
     validateVolumeName(name);
     validateLocalOptions(options ?? {});
-    const checkFree = (): void => {
-      if (this.tryGet(name)) fail("conflict", `volume ${JSON.stringify(name)} already exists`);
-    };
-    checkFree();
-    return this.#locks.run(name, async () => {
-      checkFree();
-      const draft = await this.#local.draft({ name, options });
-      const row = this.#records.rowOf(request, LOCAL_DRIVER);
-      try {
-        await fill(draft.path);
-        checkFree();
-        return await draft.commit(() => this.#records.insert(row));
-      } catch (error) {
-        await draft.discard();
-        throw error;
-      }
-    });
+    this.#checkFree(name);
+    const draft = await this.#local.draft({ name, options });
+    const row = this.#records.rowOf(request, LOCAL_DRIVER);
+    try {
+      await fill(draft.path);
+      this.#checkFree(name);
+      return await draft.commit(() => this.#records.insert(row));
+    } catch (error) {
+      await draft.discard();
+      throw error;
+    }
+  }
+
+  #checkFree(name: string): void {
+    if (this.tryGet(name)) fail("conflict", `volume ${JSON.stringify(name)} already exists`);
   }
 
   /** Gives a local volume another name. @throws notFound, conflict when a container has it or the name is taken, invalid */
@@ -329,6 +346,10 @@ export class Volumes {
     if (volume.driver !== LOCAL_DRIVER) fail("unsupported", `${verb} ${name}: it is a volume of the driver ${volume.driver}`);
     return volume;
   }
+}
+
+function isLocal(driver: string): boolean {
+  return driver === "" || driver === LOCAL_DRIVER;
 }
 
 function fail(kind: DhowError["kind"], message: string): never {

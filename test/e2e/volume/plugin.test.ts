@@ -76,6 +76,14 @@ test("--volume-driver, --mount and an image's anonymous volume; what is removed 
   await daemon.ok("volume", "rm", "kept");
 });
 
+test("a volume that is asked for twice at once is made once", async () => {
+  calls("blue");
+  const answers = await Promise.all([1, 2].map(() => daemon.api("POST", "/volumes/create", { Name: "reef", Driver: "blue" })));
+  expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+  expect(calls("blue").filter((call) => call.startsWith("Create"))).toEqual(["Create reef"]);
+  await daemon.ok("volume", "rm", "reef");
+});
+
 test("what a plugin refuses is said in its words", async () => {
   expect((await daemon.docker("volume", "create", "-d", "blue", "-o", "bad=1", "no")).stderr).toContain("create no: unknown option bad=1");
   await daemon.ok("volume", "create", "-d", "blue", "mine");
