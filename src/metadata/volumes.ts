@@ -1,5 +1,5 @@
 import type { Statement } from "bun:sqlite";
-import { DhowError } from "../lib/mod.ts";
+import { DhowError, errnoCode } from "../lib/mod.ts";
 import type { Database, Migration } from "./database.ts";
 
 export const volumeMigrations: readonly Migration[] = [
@@ -73,6 +73,7 @@ export class VolumesTable {
     try {
       this.#insert.run(row.name, row.driver, row.createdAt, row.labels, row.options);
     } catch (cause) {
+      if (!errnoCode(cause)?.startsWith("SQLITE_CONSTRAINT")) throw cause;
       throw new DhowError("conflict", `volume ${JSON.stringify(row.name)} already exists`, { cause });
     }
   }

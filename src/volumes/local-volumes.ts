@@ -133,8 +133,7 @@ export class LocalVolumes {
       path,
       commit: async (write) => {
         await unmount();
-        renameSync(directory, `${this.#root}/${name}`);
-        return write();
+        return this.#move(directory, `${this.#root}/${name}`, write);
       },
       discard: async () => {
         await unmount();
@@ -194,13 +193,23 @@ export class LocalVolumes {
     rmSync(link, { force: true });
     symlinkSync(to, link);
     try {
-      renameSync(`${this.#root}/${from}`, `${this.#root}/${to}`);
+      this.#move(`${this.#root}/${from}`, `${this.#root}/${to}`, write);
     } catch (cause) {
-      rmSync(link);
       throw new DhowError("internal", `rename volume ${from}: ${errorMessage(cause)}`, { cause });
+    } finally {
+      rmSync(link);
     }
-    write();
-    rmSync(link);
+  }
+
+  /** Renames a directory and has `write` note it; what can't be noted has not happened. */
+  #move<T>(from: string, to: string, write: () => T): T {
+    renameSync(from, to);
+    try {
+      return write();
+    } catch (error) {
+      renameSync(to, from);
+      throw error;
+    }
   }
 
   /** Renames that a crash cut short; `write` notes what has happened on the disk. */

@@ -176,6 +176,21 @@ test("rename() refuses names that are taken, volumes in use and what is no name"
   await expect(volumes.rename("one", "three")).rejects.toThrow("rename one: volume is in use - [c1]");
 });
 
+test("make() and rename() leave the disk as it was when the database can't note them", async () => {
+  const volumes = open();
+  const { path } = (await volumes.create({ name: "one" })).volume;
+  writeFileSync(`${path}/content`, "kept");
+  const pages = Object.values(db.sqlite.query("PRAGMA page_count").get() as object)[0];
+  db.sqlite.run(`PRAGMA max_page_count = ${pages}`);
+  const labels = { large: "x".repeat(1 << 16) };
+  await expect(volumes.make({ name: "two", labels }, async () => {})).rejects.toThrow("database or disk is full");
+  db.sqlite.run("CREATE TEMP TRIGGER no BEFORE UPDATE ON main.volumes BEGIN SELECT RAISE(FAIL, 'not now'); END");
+  await expect(volumes.rename("one", "two")).rejects.toThrow("rename volume one: not now");
+  expect(readdirSync(`${root}/volumes`).filter((name) => !name.startsWith("."))).toEqual(["one"]);
+  expect(readFileSync(`${path}/content`, "utf8")).toBe("kept");
+  expect(volumes.defects()).toEqual([]);
+});
+
 test.skipIf(!isRoot)("create() of a volume with a size twice at once makes one (root only)", async () => {
   const volumes = open();
   const ask = { name: "sized", options: { size: "8m" } };
