@@ -9,6 +9,7 @@ export { endpointSysctlFaults } from "./endpoint-forms.ts";
 export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet, isSameIp } from "./ip.ts";
 export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+export type { Joiners } from "./joined.ts";
 export { parseMac } from "./mac.ts";
 export type { IpamPool, NetworkConfig, NetworkRequest, NetworkWish, PoolRequest } from "./network-config.ts";
 export * from "./networking.ts";

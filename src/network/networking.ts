@@ -19,6 +19,7 @@ import { formatIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
+import type { Joiners } from "./joined.ts";
 import { Names } from "./names.ts";
 import type { NetworkConfig, NetworkWish } from "./network-config.ts";
 import { NetworkDrivers } from "./network-drivers.ts";
@@ -432,12 +433,12 @@ export class Networking {
     this.#onDenied = listener;
   }
 
-  release(containerId: string): void {
-    this.#sandboxes?.release(containerId);
+  release(containerId: string, joiners?: Joiners): void {
+    this.#sandboxes?.release(containerId, joiners);
   }
 
-  adopt(alive: ReadonlyMap<string, number>): void {
-    this.#held.adopt(alive);
+  adopt(alive: ReadonlyMap<string, number>, joiners?: Joiners): void {
+    this.#held.adopt(alive, joiners);
   }
 
   /** What a container holds; undefined when it holds nothing. */

@@ -72,6 +72,22 @@ export class Reaper {
     this.#sweep.unref();
   }
 
+  /**
+   * Takes interfaces out of a namespace that others than their container are in: at once, for they may hold those to nothing that the
+   * container was held to. The namespace stays with the others.
+   */
+  takeOut(netns: Fd, endpoints: readonly LeavingEndpoint[]): void {
+    const pending = endpoints.map((leaving) => {
+      try {
+        return this.#free(leaving, { isSandboxGone: false, netns });
+      } catch (error) {
+        this.#deps.log.warn("can't take an interface out of a namespace", { interface: leaving.endpoint.interfaceName, error });
+        return this.discard(undefined, [leaving]);
+      }
+    });
+    void Promise.all(pending).then(() => netns.close());
+  }
+
   #sweepWaste(): void {
     this.#sweep = undefined;
     this.#giveUp();
@@ -113,7 +129,7 @@ export class Reaper {
       }
       try {
         if (isPresent) this.#unplug(hostInterface);
-        this.#free(dying);
+        void this.#free(dying);
       } catch (error) {
         this.#deps.log.warn("can't clean up after a sandbox", { interface: hostInterface, error });
         rest.push(dying);
@@ -122,14 +138,18 @@ export class Reaper {
     this.#dying.push(...rest);
   }
 
-  #free({ network, endpoint }: LeavingEndpoint): void {
-    const pending = network.unplug(endpoint, { isSandboxGone: true, netns: undefined });
-    if (!(pending instanceof Promise)) return;
+  #free(
+    { network, endpoint }: LeavingEndpoint,
+    how: Parameters<DriverNetwork["unplug"]>[1] = { isSandboxGone: true, netns: undefined },
+  ): Promise<void> | undefined {
+    const pending = network.unplug(endpoint, how);
+    if (!(pending instanceof Promise)) return undefined;
     const done = pending
       .catch((error: unknown) => this.#deps.log.warn("can't clean up after an endpoint", { endpoint: endpoint.endpointId, error }))
       .finally(() => this.#leaving.delete(leaving));
     const leaving = { network, done };
     this.#leaving.add(leaving);
+    return done;
   }
 
   #unplug(hostInterface: string): void {

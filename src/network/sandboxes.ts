@@ -8,6 +8,7 @@ import type { Egress, RestoredPolicy } from "./egress/egress.ts";
 import { placeOf, portTarget, restoredEndpoint, shownEndpoint, storedEndpoint } from "./endpoint-forms.ts";
 import { isFoundAfterCrash, removeHalfPlugged } from "./half-plugged.ts";
 import { type Held, NO_DNS } from "./held.ts";
+import { isJoined, NO_JOINERS, openJoined } from "./joined.ts";
 import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import type { OpenNetwork } from "./networks.ts";
 import { Plugger } from "./plugger.ts";
@@ -336,21 +337,25 @@ export class Sandboxes {
     for (const { network, plugged, wish } of held.endpoints) network.on.rename?.({ ...plugged, names: wish.names });
   }
 
-  /** Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again. */
-  release(containerId: string): void {
+  /**
+   * Takes a container's ports and sandbox back; none: nothing. The sandbox itself is torn down in the background, never used again; one that
+   * other containers have joined stays theirs, without its interfaces.
+   */
+  release(containerId: string, joiners = NO_JOINERS): void {
     const { publisher, table, reaper, pool, egress } = this.#deps;
     const held = this.#held.get(containerId);
     if (held === undefined) return;
     this.#held.delete(containerId);
     held.dns?.close();
+    const leaving = held.endpoints.map(({ network, plugged }) => ({ network: network.on, endpoint: plugged }));
+    // the policy and the row go after what they are for: others may send by it, and a kill in between must leave it known
+    const joined = held.netns !== undefined && isJoined(held.netns, joiners) ? held.netns : undefined;
+    if (joined !== undefined) reaper.takeOut(joined, leaving);
     egress.release(containerId);
     publisher.release(containerId);
     this.#named.remove(held);
     table.remove(containerId);
-    reaper.discard(
-      held.netns,
-      held.endpoints.map(({ network, plugged }) => ({ network: network.on, endpoint: plugged })),
-    );
+    if (joined === undefined) reaper.discard(held.netns, leaving);
     pool.ended();
   }
 
@@ -397,11 +402,12 @@ export class Sandboxes {
    * After a restart: keeps the sandboxes of `alive` (container id → pid of a process in it) and releases all others. The namespace is
    * opened again, so that others can join it and names are served in it.
    */
-  adopt(alive: ReadonlyMap<string, number>): void {
+  adopt(alive: ReadonlyMap<string, number>, joiners = NO_JOINERS): void {
     for (const [containerId, held] of [...this.#held]) {
       const pid = alive.get(containerId);
       if (pid === undefined) {
-        this.release(containerId);
+        held.netns = openJoined(this.#deps, held, joiners);
+        this.release(containerId, joiners);
         continue;
       }
       if (held.netns !== undefined) continue;

@@ -7,6 +7,7 @@ import { egressRecord } from "./egress.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
 import { emptyEndpoint } from "./endpoints.ts";
 import { unwatchHealth } from "./health-probe.ts";
+import { networkJoiners } from "./joiners.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
 import { launch, releaseShm } from "./start.ts";
@@ -92,7 +93,7 @@ export function releaseRun(deps: ContainerDeps, container: Container, live = dep
   }
   const egress = container.state.status === "removing" ? undefined : egressRecord(deps, id);
   if (egress !== undefined) deps.store.update(container, { egress });
-  deps.network.release(id);
+  deps.network.release(id, networkJoiners(deps));
   // what goes wrong is logged there
   void releaseMounts(spec.mounts, id, deps.volumes);
   if (spec.hostConfig.IpcMode === "shareable") releaseShm(deps, id);

@@ -19,6 +19,7 @@ import type { OciMount } from "../../spec/oci-runtime/mod.ts";
 import { isRunning, type NetworkState, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emptyEndpoint, endpointWishes, pluggedEndpoint } from "./endpoints.ts";
+import { networkOwner } from "./joiners.ts";
 import { type LinkedContainer, linkHostNames } from "./links.ts";
 import type { Container } from "./store.ts";
 
@@ -182,7 +183,8 @@ function etcMount(source: string, destination: string): OciMount {
 export function etcFiles(deps: ContainerDeps, container: Container, plugged: Plugged, input: EtcInput): OciMount[] {
   const { dir } = input;
   const taken = new Set(container.spec.mounts.map((m) => m.destination));
-  const files = plugged.joined ? join(dir, "..", plugged.joined.id) : dir;
+  // of whom the network is: one that has joined another has no files of its own
+  const files = join(dir, "..", networkOwner(deps, container));
   if (!plugged.joined) writeEtc(deps, container, plugged, input);
   return ["hosts", "hostname", "resolv.conf"]
     .map((name) => etcMount(`${files}/${name}`, `/etc/${name}`))

@@ -11,6 +11,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
 import { hasFailed } from "./health.ts";
+import { networkJoiners } from "./joiners.ts";
 import { sandboxState } from "./networking.ts";
 import { forgetNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
@@ -40,7 +41,7 @@ export async function recoverContainers(deps: ContainerDeps): Promise<void> {
   for (const container of deps.store.list()) {
     if (container.spec.update) await attempt(deps, "finish an update", () => finishUpdate(deps, container));
   }
-  deps.network.adopt(alive);
+  deps.network.adopt(alive, networkJoiners(deps));
   for (const container of ended) await attempt(deps, "end a container's last run", () => tidy(deps, container));
   await sweep(deps);
   for (const container of deps.store.list()) sendLeftOvers(deps, container);

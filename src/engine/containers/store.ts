@@ -179,6 +179,15 @@ export class ContainerStore {
     return found;
   }
 
+  /** The same; undefined where `find` would throw. */
+  tryFind(ref: string): Container | undefined {
+    try {
+      return this.find(ref);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The containers that have linked to one, with the alias they know it by. */
   linksTo(id: string): { readonly container: Container; readonly alias: string }[] {
     const found: { readonly container: Container; readonly alias: string }[] = [];

@@ -11,7 +11,7 @@ import {
 } from "../../runtime/mod.ts";
 import type { ContainerCreateRequest, HostConfig } from "../../spec/engine/mod.ts";
 import { networkMode } from "./container.ts";
-import type { Container, ContainerStore } from "./store.ts";
+import type { ContainerStore } from "./store.ts";
 
 /** Does what `--userns=auto` does, for command lines that refuse to send that. */
 export const USERNS_LABEL = "dhow.userns";
@@ -90,21 +90,13 @@ export class UsernsMappings {
   /** Who shares another container's namespaces has to be in its user namespace: to root of any other one, they are somebody else's. */
   #ofDonor(hostConfig: HostConfig): IdMappings | undefined {
     for (const ref of sharedWith(hostConfig)) {
-      const donor = this.#tryFind(ref);
+      const donor = this.#store.tryFind(ref);
+      // its start will tell
       if (donor === undefined) continue;
       if (donor.spec.userns !== undefined) return donor.spec.userns;
       throw new DhowError("invalid", `cannot share namespaces of container ${donor.id}: it is in the host's user namespace`);
     }
     return undefined;
-  }
-
-  #tryFind(ref: string): Container | undefined {
-    try {
-      return this.#store.find(ref);
-    } catch {
-      // its start will tell
-      return undefined;
-    }
   }
 
   #allocate(asked: AutoUserns): IdMappings {
