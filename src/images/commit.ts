@@ -2,7 +2,8 @@ import { type ChainId, type DiffId, formatTime, nowNs } from "../lib/mod.ts";
 import type { LayerStore } from "../snapshots/mod.ts";
 import type { ContainerConfig } from "../spec/engine/mod.ts";
 import { hostPlatform, type OciHistory, type OciImageConfig, type OciImageRunConfig } from "../spec/oci/mod.ts";
-import type { Image, ImageStore } from "./store.ts";
+import type { Image } from "./image.ts";
+import type { ImageStore } from "./store.ts";
 
 export interface CommitImageOptions {
   readonly store: ImageStore;

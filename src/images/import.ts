@@ -2,7 +2,8 @@ import { type DiffId, formatTime, nowNs } from "../lib/mod.ts";
 import type { LayerStore } from "../snapshots/mod.ts";
 import type { OciImageConfig, OciImageRunConfig, OciPlatform } from "../spec/oci/mod.ts";
 import { unpackStream } from "./archive/decompress.ts";
-import type { Image, ImageStore } from "./store.ts";
+import type { Image } from "./image.ts";
+import type { ImageStore } from "./store.ts";
 
 export interface ImportOptions {
   readonly store: ImageStore;

@@ -1,19 +1,7 @@
 import type { BlobStore } from "../content/mod.ts";
-import {
-  type ChainId,
-  chainIds,
-  DhowError,
-  type Digest,
-  digestOf,
-  errorMessage,
-  formatTime,
-  type Logger,
-  nowNs,
-  parseTime,
-} from "../lib/mod.ts";
+import { type ChainId, DhowError, type Digest, digestOf, errorMessage, formatTime, type Logger, nowNs } from "../lib/mod.ts";
 import { type Database, type ImageRow, ImagesTable } from "../metadata/mod.ts";
 import type { LayerPlace, LayerStore } from "../snapshots/mod.ts";
-import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
 import {
   familiarString,
   parseAnyReference,
@@ -23,29 +11,11 @@ import {
   repositoryName,
   withDefaultTag,
 } from "../spec/reference.ts";
+import { type Image, noSuchImage } from "./image.ts";
+import { ImageConfigs, parseConfig } from "./image-configs.ts";
+import { ImageUses } from "./image-uses.ts";
 import { Leases } from "./leases.ts";
 import { UsedLayers } from "./used-layers.ts";
-
-/** An image in the store: an immutable config with its layers, and the names that point to it at the moment of the look-up. */
-export interface Image {
-  /** The digest of the config. */
-  readonly id: Digest;
-  readonly config: OciImageConfig;
-  /** As users write them: `busybox:latest`. */
-  readonly names: readonly string[];
-  /** As users write them: `busybox@sha256:…`, of manifests. */
-  readonly digests: readonly string[];
-  /** Base first. */
-  readonly layers: readonly ChainId[];
-  readonly topLayer: ChainId | null;
-  /** Sum of the files in all layers. */
-  readonly sizeBytes: number;
-  /** RFC 3339 as in the config; null when it says nothing. */
-  readonly createdAt: string | null;
-  readonly parent: Digest | null;
-  /** RFC 3339; null when it was never tagged here. */
-  readonly lastTaggedAt: string | null;
-}
 
 export interface ImageStoreOptions {
   readonly db: Database;
@@ -58,13 +28,6 @@ export interface ImageStoreOptions {
   readonly now?: () => number;
 }
 
-/** When an image came and was last used (milliseconds since the epoch, to the hour), and whether it is to stay. */
-export interface ImageUsage {
-  readonly addedMs: number;
-  readonly usedMs: number;
-  readonly isPinned: boolean;
-}
-
 /** An image that can't be used any more. */
 export interface DamagedImage {
   readonly id: Digest;
@@ -73,27 +36,7 @@ export interface DamagedImage {
   readonly reason: string;
 }
 
-interface Parsed {
-  readonly config: OciImageConfig;
-  readonly layers: readonly ChainId[];
-}
-
-/** As many parsed configs stay in memory. */
-const PARSED_KEPT = 128;
-/** A use is noted again after this long: most starts of a container write nothing. */
-const USE_NOTED_MS = 3_600_000;
 const HEX_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
-
-/** When the image was made, in nanoseconds since the epoch; 0n when its config says nothing. */
-export function createdNs(image: { readonly createdAt: string | null }): bigint {
-  return (image.createdAt === null ? null : parseTime(image.createdAt)) ?? 0n;
-}
-
-/** Docker's error for what `ref` does not name. */
-export function noSuchImage(ref: string): DhowError {
-  const any = parseAnyReference(ref);
-  return new DhowError("notFound", `No such image: ${any.kind === "id" ? any.id : familiarString(withDefaultTag(any.reference))}`);
-}
 
 /** The key under which a reference is kept: by its digest alone when it has one, else by its tag. */
 function nameKey(reference: Reference): string {
@@ -106,22 +49,21 @@ function nameKey(reference: Reference): string {
  */
 export class ImageStore {
   readonly #table: ImagesTable;
-  readonly #blobs: BlobStore;
+  readonly #configs: ImageConfigs;
   readonly #layers: LayerStore;
   readonly #used: UsedLayers;
   readonly #log: Logger;
   readonly #now: () => number;
-  readonly #parsed = new Map<Digest, Parsed>();
-  /** When the use of an image was last noted, as far as this process knows. */
-  readonly #usedMs = new Map<Digest, number>();
   /** Images that the log has told about. */
   readonly #unreadable = new Set<Digest>();
   /** Layers that work in flight counts on. */
   readonly leases = new Leases<ChainId>();
+  /** When images were last used. */
+  readonly uses: ImageUses;
 
   constructor(options: ImageStoreOptions) {
     this.#table = new ImagesTable(options.db);
-    this.#blobs = options.blobs;
+    this.#configs = new ImageConfigs(options.blobs);
     this.#layers = options.layers;
     this.#used = new UsedLayers({
       layers: options.layers,
@@ -130,23 +72,11 @@ export class ImageStore {
     });
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
-  }
-
-  #parse(id: Digest): Parsed {
-    const known = this.#parsed.get(id);
-    if (known) return known;
-    const config = parseImageConfig(this.#blobs.read(id));
-    const parsed: Parsed = { config, layers: chainIds(config.rootfs.diff_ids) };
-    if (this.#parsed.size >= PARSED_KEPT) {
-      const oldest = this.#parsed.keys().next();
-      if (!oldest.done) this.#parsed.delete(oldest.value);
-    }
-    this.#parsed.set(id, parsed);
-    return parsed;
+    this.uses = new ImageUses({ table: this.#table, log: options.log, now: this.#now });
   }
 
   #view(row: ImageRow): Image {
-    const { config, layers } = this.#parse(row.id);
+    const { config, layers } = this.#configs.get(row.id);
     const references = this.references(row.id);
     return {
       id: row.id,
@@ -220,7 +150,7 @@ export class ImageStore {
   /** The bytes of an image's config. @throws notFound */
   configBytes(id: Digest): Uint8Array {
     if (this.#table.get(id) === null) throw noSuchImage(id);
-    return this.#blobs.read(id);
+    return this.#configs.bytes(id);
   }
 
   /**
@@ -231,14 +161,14 @@ export class ImageStore {
     const id = digestOf(config);
     const existing = this.tryGet(id);
     if (existing) return existing;
-    const layers = chainIds(parseImageConfig(config).rootfs.diff_ids);
+    const { layers } = parseConfig(config);
     let sizeBytes = 0;
     for (const chain of layers) {
       const layer = this.#layers.get(chain);
       if (!layer) throw new DhowError("invalid", `add image ${id}: its layer ${chain} is not in the store`);
       sizeBytes += layer.sizeBytes;
     }
-    this.#blobs.put(config);
+    this.#configs.put(config);
     this.#table.insert({ id, parent: options.parent ?? null, sizeBytes, layers, addedMs: this.#now() });
     return this.get(id);
   }
@@ -266,37 +196,8 @@ export class ImageStore {
     const key = nameKey(reference);
     const before = this.#table.imageOfName(key);
     this.#table.setName(key, id, formatTime(nowNs()));
-    this.noteUse(id);
+    this.uses.note(id);
     return before;
-  }
-
-  /** Notes that an image is used: created from, started, tagged, pulled, saved. What can't be written is not worth a failure. */
-  noteUse(id: Digest): void {
-    const nowMs = this.#now();
-    const knownMs = this.#usedMs.get(id) ?? this.#table.get(id)?.usedMs;
-    if (knownMs === undefined) return;
-    this.#usedMs.set(id, knownMs);
-    // a clock that was set back
-    if (nowMs - knownMs < USE_NOTED_MS && knownMs <= nowMs) return;
-    try {
-      this.#table.setUsed(id, nowMs);
-      this.#usedMs.set(id, nowMs);
-    } catch (error) {
-      this.#log.debug("the use of an image could not be noted", { image: id, error });
-    }
-  }
-
-  /** @throws notFound */
-  usage(id: Digest): ImageUsage {
-    const row = this.#table.get(id);
-    if (row === null) throw noSuchImage(id);
-    return { addedMs: row.addedMs, usedMs: row.usedMs, isPinned: row.pinned === 1 };
-  }
-
-  /** Says whether collections and prunes have to leave the image alone. @throws notFound */
-  setPinned(id: Digest, isPinned: boolean): void {
-    if (this.#table.get(id) === null) throw noSuchImage(id);
-    this.#table.setPinned(id, isPinned);
   }
 
   /** Keeps an image's layers until the lease is disposed of. */
@@ -321,11 +222,7 @@ export class ImageStore {
   /** Deletes an image with its names and config, then its layers that nothing else uses. Returns those, top first. @throws notFound */
   async delete(id: Digest): Promise<ChainId[]> {
     const { layers } = this.get(id);
-    this.#table.delete(id);
-    this.#parsed.delete(id);
-    this.#usedMs.delete(id);
-    this.#unreadable.delete(id);
-    this.#blobs.remove(id);
+    this.#forget(id);
     return this.releaseLayers(layers);
   }
 
@@ -345,7 +242,7 @@ export class ImageStore {
    */
   async recover(): Promise<void> {
     for (const { id } of this.damaged()) this.drop(id);
-    for (const blob of this.strayBlobs()) this.#blobs.remove(blob);
+    for (const id of this.strayBlobs()) this.#configs.remove(id);
     await this.collectLayers();
   }
 
@@ -361,8 +258,7 @@ export class ImageStore {
   #damageOf(id: Digest, known: ReadonlySet<ChainId>): string | undefined {
     try {
       // from the disk, not from memory
-      const { rootfs } = parseImageConfig(this.#blobs.read(id));
-      const lost = chainIds(rootfs.diff_ids).find((layer) => !known.has(layer));
+      const lost = this.#configs.read(id).layers.find((layer) => !known.has(layer));
       return lost === undefined ? undefined : `its layer ${lost} is not there`;
     } catch (error) {
       return `its config can't be read: ${errorMessage(error)}`;
@@ -373,7 +269,7 @@ export class ImageStore {
   placeOf(chain: ChainId): LayerPlace | undefined {
     for (const { id } of this.#table.all()) {
       try {
-        const { config, layers } = this.#parse(id);
+        const { config, layers } = this.#configs.get(id);
         const at = layers.indexOf(chain);
         const diffId = config.rootfs.diff_ids[at];
         if (diffId !== undefined) return { diffId, parent: layers[at - 1] ?? null };
@@ -387,20 +283,23 @@ export class ImageStore {
   /** Forgets a damaged image, with its names and its config. Its layers stay until `collectLayers`. */
   drop(id: Digest): void {
     this.#log.error("image is damaged, dropped", { image: id, names: this.#table.namesOf(id).join(" ") });
+    this.#forget(id);
+  }
+
+  #forget(id: Digest): void {
     this.#table.delete(id);
-    this.#parsed.delete(id);
-    this.#usedMs.delete(id);
+    this.uses.forget(id);
     this.#unreadable.delete(id);
-    this.#blobs.remove(id);
+    this.#configs.remove(id);
   }
 
   /** The configs of no image. */
   strayBlobs(): Digest[] {
-    return this.#blobs.list().flatMap(({ digest }) => (this.#table.get(digest) === null ? digest : []));
+    return this.#configs.ids().filter((id) => this.#table.get(id) === null);
   }
 
   removeStrayBlob(digest: Digest): void {
-    if (this.#table.get(digest) === null) this.#blobs.remove(digest);
+    if (this.#table.get(digest) === null) this.#configs.remove(digest);
   }
 
   /** The layers that nothing uses and nothing stands on. */

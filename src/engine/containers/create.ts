@@ -77,7 +77,7 @@ export async function createContainer(
   const extensions = requestedExtensions(request);
   const image = resolveImage(deps, request.Image ?? "", options.platform ?? "");
   using _ = deps.images.hold(image);
-  deps.images.noteUse(image.id);
+  deps.images.uses.note(image.id);
   const config = mergeConfig(request, (image.config.config ?? {}) as ImageConfig);
   checkHealth(config.Healthcheck);
   deps.checkLabels(config.Labels);

@@ -23,7 +23,7 @@ export interface ContainerImages {
   tryResolve(ref: string): Image | undefined;
   tryGet(id: Digest): Image | undefined;
   list(): Image[];
-  noteUse(id: Digest): void;
+  readonly uses: { note(id: Digest): void };
   hold(image: Pick<Image, "layers">): Disposable;
   collectLayers(): Promise<ChainId[]>;
 }

@@ -72,7 +72,7 @@ export async function startContainer(deps: ContainerDeps, container: Container, 
 /** Starts the container's process; what fails is rolled back and noted in its state. */
 export async function launch(deps: ContainerDeps, container: Container, how: Launch = {}): Promise<void> {
   deps.warmer.touch();
-  if (isDigest(container.spec.imageId)) deps.images.noteUse(container.spec.imageId);
+  if (isDigest(container.spec.imageId)) deps.images.uses.note(container.spec.imageId);
   const live = deps.live.of(container);
   // the same id can't run twice: crun must have forgotten the last run
   if (live.task) await live.task.gone;

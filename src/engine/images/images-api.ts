@@ -60,7 +60,7 @@ export class Images implements ImagesApi {
 
   async pin(ref: string, isPinned: boolean): Promise<void> {
     const { store } = this.#deps;
-    store.setPinned(store.resolve(ref).id, isPinned);
+    store.uses.setPinned(store.resolve(ref).id, isPinned);
   }
 
   async whyKept(ref: string): Promise<KeptImage> {

@@ -25,7 +25,7 @@ export async function pruneImages(
   const deleted: ImageDeleteResponseItem[] = [];
   const candidates = deps.store.list().filter((image) => {
     const isIntermediate = image.names.length + image.digests.length === 0 && deps.store.children(image.id).length > 0;
-    if (deps.store.usage(image.id).isPinned) return false;
+    if (deps.store.uses.of(image.id).isPinned) return false;
     if (isIntermediate || (danglingOnly && deps.store.children(image.id).length > 0)) return false;
     return (until === undefined || createdNs(image) <= until) && labelsMatch(filters, image.config.config?.Labels);
   });

@@ -88,7 +88,7 @@ export class ImageTransfer implements ImageTransferApi {
       const isNew = await this.#makeOnce(reference, { include: [], names: [reference], report, signal, platform });
       report({ status: `Status: ${isNew ? "Downloaded newer image" : "Image is up to date"} for ${familiarString(reference)}` });
       const image = this.#deps.store.resolve(familiarString(reference));
-      this.#deps.store.noteUse(image.id);
+      this.#deps.store.uses.note(image.id);
       this.#deps.emit({
         type: "image",
         action: "pull",
@@ -184,7 +184,7 @@ export class ImageTransfer implements ImageTransferApi {
           yield chunk;
         }
         for (const { image } of images) {
-          store.noteUse(image.id);
+          store.uses.note(image.id);
           emitImage(deps, "save", image);
         }
       } finally {

@@ -2,7 +2,8 @@ import { type ChainId, DhowError, type Digest, digestHex, digestOf, parseTime, t
 import type { Layer, LayerStore } from "../../snapshots/mod.ts";
 import { MEDIA_TYPES, type OciDescriptor, type OciIndex, type OciManifest } from "../../spec/oci/mod.ts";
 import { familiarName, familiarString, type Reference, referenceString } from "../../spec/reference.ts";
-import type { Image, ImageStore } from "../store.ts";
+import type { Image } from "../image.ts";
+import type { ImageStore } from "../store.ts";
 import { platformOf } from "./plan.ts";
 
 /** An image to save and the names that the archive gives it. */

@@ -49,7 +49,7 @@ test("collect() without room to make does nothing, and leaves a container's, a p
 test("a use is noted once an hour, and by the next store, too", async () => {
   await using bed = new Testbed();
   const image = await bed.add({ name: "a" });
-  const start = bed.deps.store.usage(image.id).usedMs;
+  const start = bed.deps.store.uses.of(image.id).usedMs;
   let nowMs = start + 3_599_000;
   using db = Database.open(":memory:", MIGRATIONS);
   const options = { db, blobs: bed.blobs, layers: bed.deps.layers, layersInUse: () => [], log: silentLogger, now: () => nowMs };
@@ -60,13 +60,13 @@ test("a use is noted once an hour, and by the next store, too", async () => {
   const writes = (): number => db.sqlite.query<{ n: number }, []>("SELECT total_changes() AS n").get()?.n ?? 0;
   const before = writes();
   nowMs = start + 3_599_000;
-  store.noteUse(image.id);
-  expect([store.usage(image.id).usedMs, writes()]).toEqual([start, before]);
+  store.uses.note(image.id);
+  expect([store.uses.of(image.id).usedMs, writes()]).toEqual([start, before]);
   nowMs = start + 3_600_000;
-  store.noteUse(image.id);
-  store.noteUse(image.id);
-  expect([store.usage(image.id).usedMs, writes()]).toEqual([nowMs, before + 1]);
+  store.uses.note(image.id);
+  store.uses.note(image.id);
+  expect([store.uses.of(image.id).usedMs, writes()]).toEqual([nowMs, before + 1]);
   const next = new ImageStore({ ...options, now: () => nowMs + 1000 });
-  next.noteUse(image.id);
-  expect(next.usage(image.id).usedMs).toBe(nowMs);
+  next.uses.note(image.id);
+  expect(next.uses.of(image.id).usedMs).toBe(nowMs);
 });

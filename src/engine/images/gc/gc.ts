@@ -135,7 +135,7 @@ export class ImageGc implements Disposable {
 
   #collected({ id, freedBytes }: Picked): CollectedImage {
     const { names, digests } = this.#deps.store.get(id);
-    return { Id: id, Names: [...names, ...digests], LastUsed: timeText(this.#deps.store.usage(id).usedMs), Size: freedBytes };
+    return { Id: id, Names: [...names, ...digests], LastUsed: timeText(this.#deps.store.uses.of(id).usedMs), Size: freedBytes };
   }
 
   #choose(needBytes: number): Picked[] {
@@ -165,7 +165,7 @@ export class ImageGc implements Disposable {
       isDangling: image.names.length === 0,
       parent: image.parent,
       layers: image.layers,
-      ...store.usage(image.id),
+      ...store.uses.of(image.id),
       users: imageUsers(image.id),
       lease: leaseOf(image) ?? "",
       isHeld: image.topLayer !== null && store.leases.has(image.topLayer),
@@ -179,7 +179,7 @@ export class ImageGc implements Disposable {
   /** What keeps an image, in words. */
   explain(image: Image): KeptImage {
     const { store } = this.#deps;
-    const { addedMs, usedMs, isPinned } = store.usage(image.id);
+    const { addedMs, usedMs, isPinned } = store.uses.of(image.id);
     const nameOf = (id: Digest): string => store.tryGet(id)?.names[0] ?? id;
     const { nowMs } = this.#policy();
     return {
