@@ -79,7 +79,6 @@ export class ImagesTable {
   readonly #namesOf: Statement<{ name: string }, [string]>;
   readonly #namesFrom: Statement<ImageNameRow, [string, string]>;
   readonly #layerUse: Statement<{ n: number }, [string]>;
-  readonly #layerUses: Statement<{ chainId: ChainId; n: number }, []>;
 
   constructor(db: Database) {
     this.#db = db;
@@ -103,7 +102,6 @@ export class ImagesTable {
     this.#namesOf = sqlite.prepare("SELECT name FROM image_names WHERE image_id = ? ORDER BY name");
     this.#namesFrom = sqlite.prepare("SELECT name, image_id AS imageId FROM image_names WHERE name >= ? AND name < ? ORDER BY name");
     this.#layerUse = sqlite.prepare("SELECT count(*) AS n FROM image_layers WHERE chain_id = ?");
-    this.#layerUses = sqlite.prepare("SELECT chain_id AS chainId, count(*) AS n FROM image_layers GROUP BY chain_id");
   }
 
   insert(row: {
@@ -187,10 +185,5 @@ export class ImagesTable {
   /** How many images have the layer. */
   layerUseCount(chain: ChainId): number {
     return this.#layerUse.get(chain)?.n ?? 0;
-  }
-
-  /** How many images have each layer. */
-  layerUseCounts(): Map<ChainId, number> {
-    return new Map(this.#layerUses.all().map((row) => [row.chainId, row.n]));
   }
 }
