@@ -14,12 +14,13 @@ const INIT_PATHS = ["/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexe
 /** What the verbs of containers stand on. */
 export function containerDeps(
   config: DaemonConfig,
-  { facts, warmer, log, stack, fileHelper, volumeHelper }: EngineBase,
+  { facts, warmer, log, stack, fileHelper, volumeHelper, hostMounts }: EngineBase,
   parts: Parts,
 ): ContainerDeps {
   const { dataRoot, execRoot } = config;
   const { store, images, snapshots, volumes, network, events, runtimes } = parts;
   const reactor = stack.use(new Reactor(log));
+  hostMounts?.watch(reactor);
   const orphans = stack.use(new OrphanReaper(ORPHANS_EVERY_MS));
   const buffers = new BufferPool();
   return {
@@ -52,6 +53,7 @@ export function containerDeps(
     settings: containerSettings(config, facts, parts),
     emit: events.emit,
     fileHelper,
+    followHost: () => hostMounts?.follow(),
     volumeFiles: new VolumeFiles(volumeHelper),
     healthCounts: { checks: 0, failed: 0 },
     checkLabels: (labels) => parts.book.check(labels),

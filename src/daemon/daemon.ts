@@ -1,12 +1,13 @@
 /** The daemon as a process: its namespace, locks and sockets; start, drain, stop. What it serves is made by engine.ts. */
-import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, realpathSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { createLogger, DhowError, DOCKER_VERSION, errnoCode, errorMessage, type Logger, VERSION } from "../lib/mod.ts";
-import { isAlive, setTimeSlice } from "../linux/mod.ts";
+import { Fd, isAlive, setTimeSlice } from "../linux/mod.ts";
 import { hostFacts, MigrationWarmer, resetOomScoreAdj } from "../runtime/mod.ts";
 import { type ApiServer, createServer } from "../server/mod.ts";
 import { type DaemonCommand, type DaemonConfig, parseDaemonCommand } from "./config.ts";
 import { startEngine } from "./engine.ts";
+import { HostMounts } from "./host-mounts.ts";
 import { KeptSockets } from "./kept-sockets.ts";
 import { listenAddresses } from "./listen.ts";
 import { MemoryKeeper } from "./memory.ts";
@@ -19,6 +20,9 @@ import { prepareSockets, type SocketStore, startSockets } from "./sockets.ts";
 const DRAIN_MS = 2000;
 /** The shortest that Linux has: a DNS answer takes less. */
 const TIME_SLICE_NS = 100_000;
+
+/** Where the daemon's namespace differs from a hybrid host's. */
+const CGROUP_ROOT = "/sys/fs/cgroup";
 
 /** Runs the daemon until it is told to stop. Returns the exit code. */
 export async function runDaemon(argv: readonly string[]): Promise<number> {
@@ -76,6 +80,18 @@ async function serve(live: LiveConfig, argv: readonly string[]): Promise<number>
   }
 }
 
+/** Undefined where it can't be followed, as without /proc on the host. */
+function followHost(host: number, { dataRoot, execRoot }: DaemonConfig, log: Logger): HostMounts | undefined {
+  try {
+    const mounts = new HostMounts({ host: new Fd(host), own: [dataRoot, execRoot, CGROUP_ROOT].map((path) => realpathSync(path)), log });
+    mounts.follow();
+    return mounts;
+  } catch (error) {
+    log.warn("what is mounted on the host from now on is not seen", { error });
+    return undefined;
+  }
+}
+
 /** Has this thread run soon after it wakes, also on a busy host: containers wait for its answers to their DNS queries. */
 function wakeSoon(log: Logger): void {
   try {
@@ -116,6 +132,8 @@ class Daemon implements AsyncDisposable {
     if (host !== undefined)
       stack.defer(() => (findHolder(config.execRoot) === undefined ? leaveHostClean(host, [config.execRoot, config.dataRoot]) : undefined));
     prepareNamespace(config.dataRoot, config.execRoot);
+    const hostMounts = host === undefined ? undefined : followHost(host, config, log);
+    if (hostMounts !== undefined) stack.use(hostMounts);
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
     resetOomScoreAdj();
@@ -129,6 +147,7 @@ class Daemon implements AsyncDisposable {
       log,
       stack,
       beforeContainers,
+      hostMounts,
       fileHelper: [...selfCommand(), "internal-files"],
       volumeHelper: [...selfCommand(), "internal-volume-files"],
     });

@@ -9,6 +9,7 @@
 import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import {
+  CLONE_FS,
   CLONE_NEWNS,
   execve,
   isMountPoint,
@@ -28,7 +29,6 @@ import {
 } from "../linux/mod.ts";
 import { handedOverSockets } from "./activation.ts";
 
-const CLONE_FS = 0x200;
 const MARK = "DHOW_MOUNT_NAMESPACE";
 /** Names the descriptor of the namespace that the daemon was started in. */
 const HOST_NAMESPACE = "DHOW_HOST_NAMESPACE";

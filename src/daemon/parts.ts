@@ -8,6 +8,7 @@ import type { Plugins } from "../plugins/mod.ts";
 import type { HostFacts, MigrationWarmer } from "../runtime/mod.ts";
 import type { LayerStore, Snapshotter } from "../snapshots/mod.ts";
 import type { Volumes } from "../volumes/mod.ts";
+import type { HostMounts } from "./host-mounts.ts";
 import type { Runtimes } from "./runtimes.ts";
 import type { SocketStore } from "./sockets.ts";
 
@@ -22,6 +23,8 @@ export interface EngineBase {
   readonly fileHelper?: readonly string[] | undefined;
   /** The same for the files of volumes. */
   readonly volumeHelper?: readonly string[] | undefined;
+  /** Follows what is mounted on the host; without it the engine is in the host's namespace itself. */
+  readonly hostMounts?: HostMounts | undefined;
   /** Called before any container is started. */
   readonly beforeContainers?: ((store: SocketStore) => Promise<void>) | undefined;
 }

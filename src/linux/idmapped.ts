@@ -1,15 +1,12 @@
 import type { PathArg } from "./cstr.ts";
 import { cstr } from "./cstr.ts";
 import { check } from "./errno.ts";
-import { Fd } from "./fd.ts";
+import type { Fd } from "./fd.ts";
 import { libc, SYS } from "./libc.ts";
-import { AT_FDCWD } from "./stat.ts";
+import { attachMount, cloneMount } from "./mount-tree.ts";
 
-const OPEN_TREE_CLONE = 1;
-const OPEN_TREE_CLOEXEC = 0o2000000;
 const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
-const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const MOUNT_ATTR_IDMAP = 0x100000n;
 const MOUNT_ATTR_BYTES = 32;
 const PR_GET_SECUREBITS = 27;
@@ -47,16 +44,13 @@ function encodeIdmap(userns: number): Uint8Array {
  */
 export function mountIdmapped(source: PathArg, target: PathArg, userns: Fd, recursive = false): void {
   using tree = openIdmapped(source, userns, recursive);
-  const [empty, to] = [cstr(""), cstr(target)];
-  check(libc.syscall.ipipi(SYS.move_mount, tree.fd, empty, AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", target);
+  attachMount(tree, target);
 }
 
 /** The same for this process alone: a mount that is nowhere but behind the returned descriptor (O_PATH), and ends with it. @throws {SysError} */
 export function openIdmapped(source: PathArg, userns: Fd, recursive = false): Fd {
   const deep = recursive ? AT_RECURSIVE : 0;
-  const from = cstr(source);
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep;
-  const tree = new Fd(check(libc.syscall.ipi(SYS.open_tree, AT_FDCWD, from, flags), "open_tree", source));
+  const tree = cloneMount(source, recursive);
   const [empty, attributes] = [cstr(""), encodeIdmap(userns.fd)];
   const set = libc.syscall.ipipi(SYS.mount_setattr, tree.fd, empty, AT_EMPTY_PATH | deep, attributes, attributes.length);
   try {

@@ -13,6 +13,7 @@ export * from "./inet.ts";
 export * from "./inode-flags.ts";
 export * from "./libc.ts";
 export * from "./mount.ts";
+export * from "./mount-tree.ts";
 export * from "./namespaces.ts";
 export * from "./netlink/mod.ts";
 export * from "./notify.ts";

@@ -7,6 +7,7 @@ import { libc } from "./libc.ts";
 import { MNT_DETACH, MS_BIND, mount, umount } from "./mount.ts";
 
 /** Namespace types of setns(2) and unshare(2). @see linux/sched.h */
+export const CLONE_FS = 0x200;
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x2000000;
@@ -57,6 +58,22 @@ export function withNetns<T>(netns: string | number | Fd, work: () => T): T {
     setns(fd, CLONE_NEWNET);
     return work();
   });
+}
+
+/**
+ * Runs `work` with this thread in the mount namespace behind `target` and moves it to the one behind `home`, whatever happens. Its root and
+ * its working directory are its own from then on, and the namespace's root. `work` must not await.
+ * @throws {SysError}
+ */
+export function withMountNamespace<T>(target: Fd, home: Fd, work: () => T): T {
+  // threads that were made since the last time share them with this one
+  unshare(CLONE_FS);
+  setns(target.fd, CLONE_NEWNS);
+  try {
+    return work();
+  } finally {
+    setns(home.fd, CLONE_NEWNS);
+  }
 }
 
 /**

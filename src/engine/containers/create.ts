@@ -68,6 +68,7 @@ export async function createContainer(
   const { store } = deps;
   deps.warmer.touch();
   const { asked, networkAsGiven } = withNetworkName(deps, request.HostConfig ?? {});
+  if (requiredSources(asked).length > 0) deps.followHost();
   await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs, signal: options.signal });
   const id = randomId();
   const name = options.name ? parseName(options.name) : generateName((taken) => store.isNameTaken(taken));

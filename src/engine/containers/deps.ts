@@ -70,6 +70,8 @@ export interface ContainerDeps {
   readonly emit: Emit;
   /** Starts a process that works on files which may keep who asks for them waiting; without it all is done in this one. */
   readonly fileHelper: readonly string[] | undefined;
+  /** Brings into sight what was mounted on the host, and takes away what was unmounted there, up to now. */
+  readonly followHost: () => void;
   readonly volumeFiles: VolumeFiles;
   readonly healthCounts: HealthCounts;
   /** Looks at the labels of a container to be: their owner has to be there. @throws invalid */

@@ -86,6 +86,7 @@ export async function launch(deps: ContainerDeps, container: Container, how: Lau
   try {
     const ready = prepareLog(live);
     if (ready !== undefined) await ready;
+    if (container.spec.mounts.length > 0) deps.followHost();
     const answer = sourcesAnswer(deps, container, waiting);
     if (answer !== undefined) await answer;
     await using undo = new AsyncDisposableStack();
@@ -138,6 +139,8 @@ function sourcesAnswer(deps: ContainerDeps, { spec }: Container, signal: AbortSi
 /** The same of volumes whose files are not in the data root. */
 function foreignVolumesAnswer(deps: ContainerDeps, paths: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> | undefined {
   const foreign = [...paths].filter(([name]) => isElsewhere(deps.volumes.tryGet(name))).map(([, path]) => path);
+  // a plug-in has mounted it on the host just now
+  if (foreign.length > 0) deps.followHost();
   return pathsAnswer(deps, foreign, signal);
 }
 

@@ -62,6 +62,7 @@ export interface HeldPlan extends Disposable {
 export async function holdPlan(deps: ContainerDeps, container: Container): Promise<HeldPlan> {
   const { id, spec } = container;
   using stack = new DisposableStack();
+  if (spec.mounts.length > 0) deps.followHost();
   const held = stack.use(deps.roots.hold(id));
   // one in the container's own ids is a start's, which marks it
   if (isUnmarked(container) && !held.isMapped) markRoot(held.rootfs);
