@@ -107,3 +107,19 @@ test("resume() gives back what is nobody's, and asks again where the plugin forg
   expect(next.calls).toEqual(["RequestPool", "RequestAddress 10.0.0.1", "ReleaseAddress 10.0.0.2", "RequestAddress 10.0.0.3"]);
   expect(table.all().map(({ address, poolId }) => [address, poolId])).toEqual(["", "10.0.0.1", "10.0.0.3"].map((a) => [a, "q"]));
 });
+
+test("caughtUp() gives back what is of no network, and forgets what another host gave back with its", async () => {
+  const { table, grants } = grantsOf({});
+  for (const networkId of ["own", "theirs"]) await grants.requestPool("x", networkId, { ...request, isShared: true });
+  const next = grantsOf({}, table);
+  next.grants.resume(
+    () => false,
+    () => false,
+  );
+  next.grants.caughtUp(
+    () => false,
+    (networkId) => networkId === "theirs",
+  );
+  while (table.all().length > 0) await Bun.sleep(5);
+  expect(next.calls).toEqual(["ReleasePool"]);
+});

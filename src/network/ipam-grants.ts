@@ -192,12 +192,17 @@ export class IpamGrants {
     }
   }
 
-  /** All networks of several hosts are known by now: what this daemon began with and is of none goes back. */
-  caughtUp(isUsed: (grant: IpamGrantRow) => boolean): void {
+  /**
+   * All networks of several hosts are known by now: what this daemon began with and is of none goes back, unless another host that removed the
+   * network has given it back.
+   */
+  caughtUp(isUsed: (grant: IpamGrantRow) => boolean, isRemovedElsewhere: (networkId: string) => boolean): void {
     const grants = [...this.#postponed].flatMap((key) => this.#held.get(key) ?? []);
     this.#postponed.clear();
     const left = grants.filter((grant) => !isUsed(grant));
-    if (left.length > 0) void this.release(left);
+    for (const { networkId } of left) if (isRemovedElsewhere(networkId)) this.forget(networkId);
+    const own = left.filter(({ networkId }) => !isRemovedElsewhere(networkId));
+    if (own.length > 0) void this.release(own);
   }
 
   /** Another host has removed a network, and given back what is not on its way back already. */

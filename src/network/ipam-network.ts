@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { DhowError } from "../lib/mod.ts";
 import { type Fd, formatMac } from "../linux/mod.ts";
 import type { AddressSource, SubnetUse, TakenAddress } from "./addresses.ts";
-import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint } from "./drivers/driver.ts";
+import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint, Removal } from "./drivers/driver.ts";
 import { type Family, formatIp, hasIp, type Ip, parseIp, parsePrefix } from "./ip.ts";
 import type { IpamGrants } from "./ipam-grants.ts";
 import { familiesOf, type IpamPool, type NetworkConfig, type PoolRequest } from "./network-config.ts";
@@ -177,8 +177,10 @@ export class IpamNetwork implements DriverNetwork {
     this.#on.close();
   }
 
-  async remove(): Promise<void> {
-    await this.#on.remove();
-    await this.#grants.release(this.#grants.of(this.#networkId));
+  async remove(): Promise<Removal> {
+    const removal = await this.#on.remove();
+    if (removal === "gone") this.#grants.forget(this.#networkId);
+    else await this.#grants.release(this.#grants.of(this.#networkId));
+    return removal;
   }
 }

@@ -178,7 +178,7 @@ export class Networking {
       this.#drivers.overlay?.start({
         learn: (config) => this.#networks.learn(config),
         forget: (id, takeAway) => this.#networks.forget(id, takeAway),
-        caughtUp: () => this.#grants.caughtUp((grant) => this.#isUsed(grant)),
+        caughtUp: (isRemovedElsewhere) => this.#grants.caughtUp((grant) => this.#isUsed(grant), isRemovedElsewhere),
         known: () => this.#networks.list().flatMap(({ id, driver }) => (driver === OVERLAY_DRIVER ? [id] : [])),
       });
     } catch (error) {

@@ -27,7 +27,7 @@ import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, pre
 import { BRIDGE_DRIVER, DEFAULT_GATEWAY, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
 import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bridge-link.ts";
 import { type BridgeSettings, bridgeSettings } from "./bridge-options.ts";
-import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
+import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest, Removal } from "./driver.ts";
 
 /** What is usual for BIG TCP: as much as fits into one buffer with room for headers. */
 const BIG_TCP_BYTES = 192 * 1024;
@@ -207,11 +207,12 @@ export class BridgeNetwork implements DriverNetwork {
 
   close(): void {}
 
-  remove(): void {
+  remove(): Removal {
     const { firewall, bury, onRemove } = this.#deps;
     onRemove?.();
     firewall.removeBridge(this.link.name);
     if (this.link.isOwn) bury(this.link.name);
+    return "removed";
   }
 }
 

@@ -58,6 +58,9 @@ export interface NamedEndpoint extends PluggedEndpoint {
   readonly names: readonly string[];
 }
 
+/** `gone`: another host removed the network first; what went with it is that host's to give back. */
+export type Removal = "removed" | "gone";
+
 /** A network as its driver has it on this host, from `open` to `close`. */
 export interface DriverNetwork {
   /** The addresses of its endpoints; undefined: they have none. */
@@ -92,8 +95,8 @@ export interface DriverNetwork {
   remoteEndpoints?(): readonly RemoteEndpoint[];
   /** Ends this daemon's part; the network stays. */
   close(): void;
-  /** Takes away what the driver made of it on this host. No endpoint is left. */
-  remove(): MaybePromise<void>;
+  /** Takes away what the driver made of it on this host, and the network itself where hosts share it. No endpoint is left. */
+  remove(): MaybePromise<Removal>;
 }
 
 /** A kind of network. */

@@ -26,7 +26,7 @@ import { LocalAddresses } from "../addresses.ts";
 import { type Family, ipBytes, parseIp } from "../ip.ts";
 import type { NetworkConfig, NetworkRequest } from "../network-config.ts";
 import { setIpv6 } from "./bridge-link.ts";
-import type { DriverNetwork, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
+import type { DriverNetwork, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest, Removal } from "./driver.ts";
 
 /** `macvlan`: each container has a MAC address on the parent's network; `ipvlan`: it shares the parent's. */
 export type LanKind = "macvlan" | "ipvlan";
@@ -253,13 +253,14 @@ class LanNetwork implements DriverNetwork {
 
   close(): void {}
 
-  remove(): void {
+  remove(): Removal {
     const { deps, parent, onRemove } = this.#parts;
     onRemove();
-    if (deps.table.bridgeMac(parent.name) === undefined) return;
+    if (deps.table.bridgeMac(parent.name) === undefined) return "removed";
     const [failed] = deps.route.requestAll([deleteLink(parent.name)]);
     if (failed !== undefined && !isErrno(failed, "ENODEV")) throw failed;
     deps.table.removeBridge(parent.name);
+    return "removed";
   }
 }
 

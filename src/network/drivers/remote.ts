@@ -6,7 +6,7 @@ import { type Family, ipBytes, parseIp, parsePrefix } from "../ip.ts";
 import { parseMac } from "../mac.ts";
 import type { IpamPool, NetworkConfig } from "../network-config.ts";
 import { setIpv6 } from "./bridge-link.ts";
-import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest } from "./driver.ts";
+import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest, Removal } from "./driver.ts";
 
 export interface RemoteDeps {
   /** The daemon's own namespace. */
@@ -215,9 +215,10 @@ class RemoteNetwork implements DriverNetwork {
 
   close(): void {}
 
-  async remove(): Promise<void> {
+  async remove(): Promise<Removal> {
     const plugin = await this.#plugin();
     await plugin.call("NetworkDriver.DeleteNetwork", { NetworkID: this.#config.id });
+    return "removed";
   }
 }
 

@@ -1,5 +1,6 @@
 import { DhowError } from "../../lib/mod.ts";
 import { firstAddress } from "../addresses.ts";
+import type { Removal } from "../drivers/driver.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "../ip.ts";
 import { findSubnet, type PoolSpec } from "../ipam.ts";
 import { isIpamPlugin } from "../ipam-network.ts";
@@ -23,6 +24,10 @@ const POOLS: readonly PoolSpec[] = [
   { base: "10.0.0.0/8", size: 24 },
   { base: "fd00:d0::/32", size: 64 },
 ];
+/** Below it, who removed which network. */
+const REMOVALS = "removals/";
+/** So long it is known: a daemon that was killed while it removed the same one is back by then. */
+const REMOVAL_SECONDS = 24 * 60 * 60;
 /** More hosts than this never want the same at once. */
 const MAX_TRIES = 50;
 
@@ -116,15 +121,32 @@ function withGateway(pool: IpamPool): IpamPool {
   return { ...pool, gateway: formatIp(firstAddress({ subnet: parsePrefix(pool.subnet), range, reserved })) };
 }
 
-/** Takes a network away, for all hosts. @throws forbidden while a container of any host is on it; unavailable */
-export async function freeNetwork(cluster: Cluster, { id, name }: Pick<NetworkConfig, "id" | "name">): Promise<void> {
+/**
+ * Takes a network away, for all hosts. Of several that do so at once, one does: it leaves its name, so that it knows of it also when the answer
+ * got lost. @throws forbidden while a container of any host is on it; unavailable
+ */
+export async function freeNetwork(cluster: Cluster, { id, name }: Pick<NetworkConfig, "id" | "name">): Promise<Removal> {
   const without = (record: Readonly<Record<string, string>>) =>
     Object.fromEntries(Object.entries(record).filter(([, owner]) => owner !== id));
+  const isUnused = ["addresses", "endpoints"].map((kind) => ({ key: `${kind}/${id}/`, isAbsent: true, isPrefix: true }) as const);
+  const lease = await cluster.grantTimer(REMOVAL_SECONDS);
   const outcome = await change(
     cluster,
     ({ names, vnis, subnets }) => ({ names: without(names), vnis: without(vnis), subnets: without(subnets) }),
-    [["addresses", "endpoints"].map((kind) => ({ key: `${kind}/${id}/`, isAbsent: true, isPrefix: true })), [{ delete: `networks/${id}` }]],
+    [
+      [{ key: `networks/${id}`, isPresent: true }, ...isUnused],
+      [{ delete: `networks/${id}` }, { put: REMOVALS + id, value: cluster.hostId, lease }],
+    ],
   );
-  if (outcome === "refused")
+  if (outcome === "done") return "removed";
+  await cluster.revokeTimer(lease);
+  if ((await cluster.read(`networks/${id}`)) !== undefined) {
     throw new DhowError("forbidden", `error while removing network: network ${name} has active endpoints on other hosts`);
+  }
+  return (await cluster.read(REMOVALS + id))?.value === cluster.hostId ? "removed" : "gone";
+}
+
+/** Whether another host has removed a network, not long ago. */
+export function isRemovedElsewhere(cluster: Cluster, id: string): boolean {
+  return cluster.entries(REMOVALS + id).some(([, host]) => host !== cluster.hostId);
 }

@@ -4,7 +4,7 @@ import { createLogger, type Logger, silentLogger } from "../../lib/mod.ts";
 import { parseIp } from "../ip.ts";
 import type { NetworkConfig } from "../network-config.ts";
 import { ClusterAddresses } from "./addresses.ts";
-import { allocateNetwork, freeNetwork, vniOf } from "./allocation.ts";
+import { allocateNetwork, freeNetwork, isRemovedElsewhere, vniOf } from "./allocation.ts";
 import { Cluster } from "./cluster.ts";
 import { Etcd } from "./etcd.ts";
 import { EtcdServer } from "./test-etcd.ts";
@@ -131,6 +131,19 @@ test("networks of all hosts have names, subnets and VXLAN ids of their own", asy
   await expect(allocateNetwork(b, draft("n9", made[0]?.pools[0]?.subnet), [])).rejects.toMatchObject({ kind: "forbidden" });
   await freeNetwork(a, draft("n0"));
   expect(vniOf(await allocateNetwork(b, draft("n0"), []))).toBe(made.map(vniOf)[0]);
+});
+
+test("of hosts that remove a network at once, one does; it knows that also when the answer got lost", async () => {
+  const [a, b] = [await host("a"), await host("b")];
+  for (let round = 0; round < 10; round++) {
+    const config = await allocateNetwork(a, draft(`r${round}`), []);
+    const removals = await Promise.all([freeNetwork(a, config), freeNetwork(b, config)]);
+    expect(removals.toSorted()).toEqual(["gone", "removed"]);
+    expect(await Promise.all([freeNetwork(a, config), freeNetwork(b, config)])).toEqual(removals);
+    const [first, second] = removals[0] === "removed" ? [a, b] : [b, a];
+    await until(() => second.entries("removals/").some(([key]) => key === `removals/${config.id}`));
+    expect([isRemovedElsewhere(first, config.id), isRemovedElsewhere(second, config.id)]).toEqual([false, true]);
+  }
 });
 
 test("an address is one host's; a network with one can't be removed", async () => {

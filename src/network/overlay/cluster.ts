@@ -56,6 +56,7 @@ function ownerOf(value: string): string | undefined {
  *
  *     <root>/allocation                        names, VNIs and subnets of all networks: {"names", "vnis", "subnets"}
  *     <root>/networks/<network id>             a network's configuration
+ *     <root>/removals/<network id>             the id of the host that removed it             for a day
  *     <root>/hosts/<host id>                   {"host", "vtep", "life", "since"}              leased
  *     <root>/addresses/<network id>/<ip>       {"host", "claim"}                              leased
  *     <root>/endpoints/<network id>/<id>       {"host", "vtep", "mac", "addresses", "names"}  leased

@@ -2,7 +2,7 @@ import { DhowError, errorMessage, type Logger } from "../../lib/mod.ts";
 import type { DriverNetwork, NetworkDriver } from "../drivers/driver.ts";
 import type { Prefix } from "../ip.ts";
 import type { NetworkConfig, NetworkRequest } from "../network-config.ts";
-import { allocateNetwork, freeNetwork, vniOf } from "./allocation.ts";
+import { allocateNetwork, freeNetwork, isRemovedElsewhere, vniOf } from "./allocation.ts";
 import { isEncrypted, type OverlayDeps, OverlayNetwork } from "./overlay-network.ts";
 
 /** Name of the driver of networks of several hosts. */
@@ -16,8 +16,8 @@ export interface GlobalNetworks {
   forget(id: string, takeAway: () => void): Promise<void>;
   /** Those of this driver that the list has. */
   known(): readonly string[];
-  /** All that other hosts made and removed while this daemon was away has been told. */
-  caughtUp(): void;
+  /** All that other hosts made and removed while this daemon was away has been told; those of which ids they removed. */
+  caughtUp(isRemovedElsewhere: (id: string) => boolean): void;
 }
 
 export interface OverlayDriverDeps extends OverlayDeps {
@@ -80,7 +80,7 @@ export class OverlayDriver implements NetworkDriver {
       this.#deps.encryption.synced();
       const there = new Set(cluster.entries("networks/").map(([key]) => key.slice("networks/".length)));
       for (const id of networks.known()) if (!there.has(id)) inTurn(() => this.#forgetUnlessThere(networks, id));
-      inTurn(async () => networks.caughtUp());
+      inTurn(async () => networks.caughtUp((id) => isRemovedElsewhere(cluster, id)));
       for (const [id, network] of this.#open) {
         try {
           network.sweep();

@@ -24,7 +24,7 @@ import {
 } from "../../linux/mod.ts";
 import type { EndpointsTable } from "../../metadata/mod.ts";
 import { setIpv6 } from "../drivers/bridge-link.ts";
-import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint } from "../drivers/driver.ts";
+import type { DriverNetwork, NamedEndpoint, Plugged, PluggedEndpoint, PlugRequest, RemoteEndpoint, Removal } from "../drivers/driver.ts";
 import { type Family, formatIp, ipBytes, ipOfBytes, parseIp } from "../ip.ts";
 import { isIpamPlugin } from "../ipam-network.ts";
 import { parseMac } from "../mac.ts";
@@ -299,9 +299,10 @@ export class OverlayNetwork implements DriverNetwork {
   }
 
   /** For all hosts. @throws forbidden while a container of any host is on it; unavailable */
-  async remove(): Promise<void> {
-    await freeNetwork(this.#deps.cluster, this.#config);
+  async remove(): Promise<Removal> {
+    const removal = await freeNetwork(this.#deps.cluster, this.#config);
     this.forget();
+    return removal;
   }
 
   /** On this host alone: another one removed it. */

@@ -299,6 +299,22 @@ test("an IPAM plug-in that all hosts have gives out the addresses; whoever remov
   await until("it is gone on the other", async () => (await a.docker("network", "inspect", "given")).exitCode !== 0);
   expect(read("given")).toEqual([]);
   expect(calls().filter((line) => line.startsWith("ReleasePool"))).toEqual(["ReleasePool 10.76.0.0/24"]);
+  // both at once: one of them gives the pool back, and both have done what they were asked to, or find it done
+  for (let round = 0; round < 4; round++) {
+    const before = calls().length;
+    await create(a, "both", "--ipam-driver", "ipam");
+    await known(b, "both");
+    const removals = await Promise.all([a, b].map((host) => host.docker("network", "rm", "both")));
+    expect(removals.some(({ exitCode }) => exitCode === 0)).toBe(true);
+    for (const { exitCode, stderr } of removals) if (exitCode !== 0) expect(stderr).toContain("network both not found");
+    for (const host of [a, b]) await until("it is gone", async () => (await host.docker("network", "inspect", "both")).exitCode !== 0);
+    expect(
+      calls()
+        .slice(before)
+        .filter((line) => line.startsWith("ReleasePool")),
+    ).toHaveLength(1);
+  }
+  expect(read("given")).toEqual([]);
   const after = calls();
   await a.kill9();
   await a.launch();
