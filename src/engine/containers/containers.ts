@@ -28,6 +28,7 @@ import type {
   StartOptions,
   WaitCondition,
 } from "../../spec/engine/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { checkCheckpointId, checkpointDir, createCheckpoint, listCheckpoints, removeCheckpoint } from "./checkpoint.ts";
 import { renameEndpoints } from "./connect.ts";
 import { isRunning } from "./container.ts";
@@ -39,7 +40,7 @@ import { type ListDeps, listContainers } from "./list.ts";
 import { parseName } from "./names.ts";
 import { pruneContainers } from "./prune.ts";
 import { removeContainer } from "./remove.ts";
-import { cgroupPath, startContainer } from "./start.ts";
+import { startContainer } from "./start.ts";
 import { containerStats } from "./stats.ts";
 import { killContainer, pauseContainer, restartContainer, type StopOptions, stopContainer, unpauseContainer } from "./stop.ts";
 import type { Container } from "./store.ts";

@@ -10,7 +10,8 @@ import { unwatchHealth } from "./health-probe.ts";
 import { networkJoiners } from "./joiners.ts";
 import { finishRemoval } from "./remove.ts";
 import { restartDelay } from "./restart.ts";
-import { launch, releaseShm } from "./start.ts";
+import { releaseShm } from "./shared-namespaces.ts";
+import { launch } from "./start.ts";
 import type { Container } from "./store.ts";
 
 /** A container's process ended: notes how, gives back what it held, and does what its policies ask for. */

@@ -4,6 +4,7 @@ import { type Defect, errorMessage, formatTime, parseTime } from "../../lib/mod.
 import type { Sandbox } from "../../network/mod.ts";
 import { cgroupOf, isRemoteLogDriver, type Task, type TaskExit } from "../../runtime/mod.ts";
 import { adoptMounts } from "../../volumes/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { sweepCheckpoints } from "./checkpoint.ts";
 import { isRunning } from "./container.ts";
 import { cgroupDefects, directoryDefects, entries, quarantineDefects, runDefects, snapshotDefects } from "./defects.ts";
@@ -16,7 +17,7 @@ import { sandboxState } from "./networking.ts";
 import { forgetNoted } from "./new-volumes.ts";
 import { finishRemoval } from "./remove.ts";
 import { isStartedWithDaemon, restartDelay } from "./restart.ts";
-import { cgroupPath, launch, startExitCode, watchTask } from "./start.ts";
+import { launch, startExitCode, watchTask } from "./start.ts";
 import { restartUnhealthy } from "./stop.ts";
 import type { Container } from "./store.ts";
 import { finishUpdate } from "./update.ts";

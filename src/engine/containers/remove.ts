@@ -2,12 +2,12 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, isDigest } from "../../lib/mod.ts";
 import { cgroupOf, destroyCgroup } from "../../runtime/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { isRunning, isUp } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { releaseRun } from "./exit.ts";
 import type { Live } from "./live.ts";
-import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
 const SIGKILL = 9;

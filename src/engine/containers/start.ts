@@ -1,47 +1,25 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { DhowError, errorMessage, formatTime, isDigest, nowNs } from "../../lib/mod.ts";
-import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
-import {
-  type BuiltSpec,
-  buildSpec,
-  cgroupOf,
-  cgroupsPathFor,
-  checkTimeOffsets,
-  destroyCgroup,
-  joinedContainer,
-  mountShm,
-  OomWatch,
-  type ResolvedUser,
-  resolveUser,
-  type Task,
-  unmountShm,
-} from "../../runtime/mod.ts";
-import { isElsewhere, prepareMountPoints, releaseMounts, resolveMounts, useVolumes } from "../../volumes/mod.ts";
+import { cgroupOf, checkTimeOffsets, destroyCgroup, type Task } from "../../runtime/mod.ts";
+import { isElsewhere, releaseMounts, useVolumes } from "../../volumes/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer, emitNetworks, emitVolumes } from "./emit.ts";
-import { environment } from "./environment.ts";
 import { onExit } from "./exit.ts";
 import { untilAnswering } from "./hanging.ts";
 import { resetHealth, watchHealth } from "./health-probe.ts";
-import { openIdmaps } from "./idmaps.ts";
-import { linkEnvironment, linkedContainers, updateLinkedHosts } from "./links.ts";
+import { updateLinkedHosts } from "./links.ts";
 import type { Live } from "./live.ts";
-import { etcFiles, inheritHostname, namespacePath, type Plugged, plugIn, runningDonor } from "./networking.ts";
+import { watchAhead, watchMemory } from "./memory-watch.ts";
+import type { Plugged } from "./networking.ts";
+import { prepare } from "./prepare.ts";
 import { removeContainer } from "./remove.ts";
-import { isUnmarked, markRoot } from "./root-marks.ts";
 import type { Container } from "./store.ts";
-import { asContainerRoot, mountRootfs, openUserns, processScope, type StartingUserns, takeNetns } from "./userns.ts";
+import { openUserns, processScope } from "./userns.ts";
 
 /** Docker's exit code of a container that could not be started. */
 const START_FAILED = 128;
-
-/** The cgroup of a container. */
-export function cgroupPath(deps: ContainerDeps, container: Container): string {
-  const { daemonId, cgroupParent } = deps.settings;
-  return cgroupsPathFor(container.id, { daemonId, parent: container.spec.hostConfig.CgroupParent, daemonParent: cgroupParent });
-}
 
 /** How a container is started. */
 export interface Launch {
@@ -92,8 +70,8 @@ export async function launch(deps: ContainerDeps, container: Container, how: Lau
     await using undo = new AsyncDisposableStack();
     using held = new DisposableStack();
     const userns = await openUserns(deps, container, held);
-    const using = useVolumes(container.spec.mounts, container.id, deps.volumes, waiting);
-    const paths = using instanceof Promise ? await using : using;
+    const used = useVolumes(container.spec.mounts, container.id, deps.volumes, waiting);
+    const paths = used instanceof Promise ? await used : used;
     undo.defer(() => releaseMounts(container.spec.mounts, container.id, deps.volumes));
     const volumesAnswer = foreignVolumesAnswer(deps, paths, waiting);
     if (volumesAnswer !== undefined) await volumesAnswer;
@@ -191,37 +169,6 @@ function begin(
   emitContainer(deps.emit, "start", container);
 }
 
-function watchMemory(deps: ContainerDeps, container: Container, isAhead: boolean): OomWatch | undefined {
-  const onOom = (): void => {
-    noteMemory(deps, container);
-    emitContainer(deps.emit, "oom", container);
-  };
-  return OomWatch.start(cgroupPath(deps, container), deps.facts, deps.reactor, { onOom, isAhead });
-}
-
-/** The numbers go with the group, a moment later. Those that are gone are known all the same: its limit is what it had come to. */
-function noteMemory(deps: ContainerDeps, container: Container): void {
-  const live = deps.live.peek(container.id);
-  const path = cgroupPath(deps, container);
-  const { usage, limit, max_usage: peak } = cgroupOf(path, deps.facts).stats().memory_stats;
-  if (live && usage && limit) live.memoryAtOom = { usageBytes: usage, limitBytes: limit, peakBytes: Math.max(peak ?? 0, usage) };
-  if (live === undefined || live.memoryAtOom !== undefined) return;
-  const own = container.spec.hostConfig.Memory ?? 0;
-  // else it may have been that of the group above
-  const above = cgroupOf(dirname(path), deps.facts).stats().memory_stats.limit || Number.POSITIVE_INFINITY;
-  if (own > 0 && own <= above) live.memoryAtOom = { usageBytes: own, limitBytes: own, peakBytes: own };
-}
-
-/** A container with a limit may run out of memory in its first milliseconds: the watch is there before. */
-function watchAhead(deps: ContainerDeps, container: Container, live: Live, undo: AsyncDisposableStack): void {
-  live.oom = watchMemory(deps, container, true);
-  undo.defer(() => {
-    live.oom?.[Symbol.dispose]();
-    live.oom = undefined;
-    cgroupOf(cgroupPath(deps, container), deps.facts).tryRemove();
-  });
-}
-
 /** Follows a running process: out-of-memory, health, exit. */
 export function watchTask(deps: ContainerDeps, container: Container, live: Live, task: Task): void {
   try {
@@ -263,153 +210,4 @@ function fail(deps: ContainerDeps, container: Container, error: unknown): void {
   void deps.locks
     .run(container.id, () => removeContainer(deps, container, { force: true, volumes: true }))
     .catch((cause: unknown) => deps.log.error("container could not be removed", { container: container.id, error: cause }));
-}
-
-interface Prepared {
-  readonly plugged: Plugged;
-  readonly built: BuiltSpec;
-  readonly user: ResolvedUser;
-  /** Where the network namespace is that the configuration names by its link in the bundle. */
-  readonly netns: string | undefined;
-  /** Gives up what only the runtime's start needs. */
-  readonly releasePins: () => void;
-}
-
-interface Scope {
-  /** What to do when the start fails. */
-  readonly undo: AsyncDisposableStack;
-  /** What is needed until the process runs. */
-  readonly held: DisposableStack;
-  readonly userns: StartingUserns | undefined;
-  /** Where the volumes are. */
-  readonly paths: ReadonlyMap<string, string>;
-}
-
-/** Everything that a start needs: root file system, network, files, mounts, and the runtime's configuration. */
-async function prepare(deps: ContainerDeps, container: Container, scope: Scope): Promise<Prepared> {
-  const { undo, held, userns } = scope;
-  inheritHostname(deps, container);
-  const { id, spec } = container;
-  const { config, hostConfig } = spec;
-  const rootfs = mountRootfs(deps, id, userns);
-  undo.defer(() => deps.roots.release(id));
-  if (isUnmarked(container)) asContainerRoot(userns, () => markRoot(rootfs));
-  const dir = join(deps.settings.dataRoot, "containers", id);
-  const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
-  const cwd = config.WorkingDir || "/";
-  if (cwd !== "/") asContainerRoot(userns, () => ensureDirectory(rootfs, cwd));
-  const links = linkedContainers(deps, container);
-  const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
-  undo.defer(() => deps.network.release(id));
-  const resolved = resolveMounts({
-    containerId: id,
-    mounts: spec.mounts,
-    tmpfs: hostConfig.Tmpfs,
-    paths: scope.paths,
-    idmaps: await openIdmaps(deps, container, user, held),
-    mountImage: (key) => {
-      undo.defer(() => deps.roots.release(key));
-      return deps.roots.use(key, userns?.view);
-    },
-    recursiveReadOnly: deps.facts.recursiveReadOnly,
-    scratch: join(deps.settings.execRoot, "scratch", id),
-    view: userns?.view,
-  });
-  undo.defer(resolved.dispose);
-  const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
-  const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links, owner: userns?.view.root })];
-  asContainerRoot(userns, () => prepareMountPoints(rootfs, mounts));
-  // the runtime remembers the path for as long as the container runs: longer than this process may
-  const netns = plugged.network.kind === "join" && userns === undefined ? plugged.network.path : undefined;
-  const built = buildSpec({
-    id,
-    rootfs,
-    hostname: config.Hostname ?? "",
-    domainname: config.Domainname ?? "",
-    args: [spec.path, ...spec.args],
-    env: environment(container, {
-      home: user.home,
-      linked: links.flatMap((link) => linkEnvironment(container.name, link)),
-      hasTerminal: config.Tty ?? false,
-    }),
-    cwd,
-    user,
-    terminal: config.Tty ?? false,
-    consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
-    hostConfig,
-    mounts,
-    network: netns === undefined ? plugged.network : { kind: "join", path: deps.tasks.netnsPath(id) },
-    userns,
-    ...sharedNamespaces(deps, container, scope),
-    cgroupsPath: cgroupPath(deps, container),
-    facts: deps.facts,
-    defaults: deps.settings.spec,
-  });
-  return { plugged, built, user, netns, releasePins: resolved.dispose };
-}
-
-interface SharedNamespaces {
-  readonly ipcPath?: string;
-  readonly pidPath?: string;
-  readonly shmPath?: string;
-  readonly mqueuePath?: string | null;
-}
-
-/** The host's message queues, if it has mounted them: a user namespace may not mount those of a namespace that isn't its own. */
-function hostQueues(): string | null {
-  return existsSync("/dev/mqueue") ? "/dev/mqueue" : null;
-}
-
-function shmDir(deps: ContainerDeps, id: string): string {
-  return join(deps.settings.execRoot, "shm", id);
-}
-
-function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, held, userns }: Scope): SharedNamespaces {
-  const { IpcMode = "", PidMode = "", ShmSize = 0 } = spec.hostConfig;
-  const pidDonor = joinedContainer(PidMode);
-  const pid = pidDonor === undefined ? {} : { pidPath: namespacePath(deps, runningDonor(deps, pidDonor, "PID"), "pid", held) };
-  const ipcDonor = joinedContainer(IpcMode);
-  if (ipcDonor !== undefined) {
-    const donor = runningDonor(deps, ipcDonor, "IPC");
-    if (donor.spec.hostConfig.IpcMode !== "shareable") {
-      throw new DhowError(
-        "invalid",
-        `can't join IPC of container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
-      );
-    }
-    return { ...pid, ipcPath: namespacePath(deps, donor, "ipc", held), shmPath: shmDir(deps, donor.id) };
-  }
-  if (IpcMode === "host" && spec.userns !== undefined) return { ...pid, mqueuePath: hostQueues() };
-  if (IpcMode !== "shareable") return pid;
-  const shmPath = shmDir(deps, id);
-  undo.defer(() => releaseShm(deps, id));
-  mountShm(shmPath, ShmSize, userns?.view.root);
-  return { ...pid, shmPath };
-}
-
-/** Takes away what a shareable container's /dev/shm was on the host. */
-export function releaseShm(deps: ContainerDeps, id: string): void {
-  try {
-    unmountShm(shmDir(deps, id));
-  } catch (error) {
-    deps.log.warn("/dev/shm could not be unmounted", { container: id, error });
-  }
-}
-
-/** Makes a directory and its parents inside `rootfs`, where they are missing; links resolve inside. @throws invalid when a file is in the way */
-export function ensureDirectory(rootfs: string, path: string): void {
-  using root = open(rootfs, O_PATH | O_DIRECTORY);
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  const flags = { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT };
-  for (let depth = 1; depth <= parts.length; depth++) {
-    const prefix = parts.slice(0, depth).join("/");
-    try {
-      openat2(root.fd, prefix, flags)[Symbol.dispose]();
-    } catch (error) {
-      if (isErrno(error, "ENOTDIR")) throw new DhowError("invalid", `Cannot mkdir: ${path} is not a directory`, { cause: error });
-      if (!isErrno(error, "ENOENT")) throw error;
-      using parent = openat2(root.fd, depth === 1 ? "." : parts.slice(0, depth - 1).join("/"), flags);
-      mkdirat(parent.fd, parts[depth - 1] ?? "", 0o755);
-    }
-  }
 }

@@ -1,9 +1,9 @@
 import { formatTime, nowNs, ZERO_TIME } from "../../lib/mod.ts";
 import { cgroupOf, systemCpu } from "../../runtime/mod.ts";
 import type { ContainerCPUStats, ContainerStatsResponse } from "../../spec/engine/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
 const INTERVAL_MS = 1000;

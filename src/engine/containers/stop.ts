@@ -1,11 +1,12 @@
 import { DhowError, formatTime, nowNs } from "../../lib/mod.ts";
 import { isValidSignal, parseSignal } from "../../linux/mod.ts";
 import { cgroupOf, freeze, isGroupGone, type Task, thaw } from "../../runtime/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { isRunning, isUp, type SentSignal } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { unwatchHealth, watchHealth } from "./health-probe.ts";
-import { cgroupPath, startContainer } from "./start.ts";
+import { startContainer } from "./start.ts";
 import type { Container } from "./store.ts";
 
 const SIGKILL = 9;

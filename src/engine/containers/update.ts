@@ -1,10 +1,10 @@
 import { DhowError } from "../../lib/mod.ts";
 import { type Cgroup, cgroupOf, updateResources, validateHostConfig } from "../../runtime/mod.ts";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, HostConfig, RestartPolicy } from "../../spec/engine/mod.ts";
+import { cgroupPath } from "./cgroup-path.ts";
 import { changeContainer } from "./change.ts";
 import { isRunning } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { cgroupPath } from "./start.ts";
 import type { Container } from "./store.ts";
 
 /** The resources that docker changes; whatever else a request has is left alone. */
