@@ -2,7 +2,7 @@ export { copyDirectory, copyUp, type FillVolume, finishCopyUp, populateVolumes }
 export { IDMAP_LABEL, idMapsOf, parseIdMapping, parseIdmapLabel } from "./idmap.ts";
 export { isElsewhere, LOCAL_DRIVER } from "./local-driver.ts";
 export { runMountHelper } from "./mount-helper.ts";
-export { prepareMountPoints } from "./mount-points.ts";
+export { makeDirectory, prepareMountPoints } from "./mount-points.ts";
 export { cleanPath, type MountSpec, parseBind, parseMount, parseVolumesFrom, validateMount, validateMounts } from "./mount-spec.ts";
 export {
   type ContainerMount,

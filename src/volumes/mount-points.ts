@@ -70,6 +70,16 @@ function make(root: number, path: string, asFile: boolean): void {
 }
 
 /**
+ * Makes the directory `path` of a root file system, with its parents, where it is missing. Links are followed inside the root, also those
+ * that lead to nothing yet. @throws a `SysError` when a file is in the way, invalid when links go in circles
+ */
+export function makeDirectory(rootfs: string, path: string): void {
+  using root = open(rootfs, O_PATH | O_DIRECTORY);
+  make(root.fd, path, false);
+  openat2(root.fd, path, { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT }).close();
+}
+
+/**
  * Makes the places that mounts need in a root file system, as runc does and crun 1.8 doesn't where a link of the image points to
  * nothing (`/etc/resolv.conf` often does): the link's target is made, inside the root. For a mount that lies in another one nothing
  * is made. Costs microseconds for a place that is there; call it with the root mounted and no process in it.

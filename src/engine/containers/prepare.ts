@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { DhowError } from "../../lib/mod.ts";
-import { isErrno, mkdirat, O_DIRECTORY, O_PATH, open, openat2, RESOLVE_IN_ROOT } from "../../linux/mod.ts";
+import { isErrno } from "../../linux/mod.ts";
 import { type BuiltSpec, buildSpec, type ResolvedUser, resolveUser } from "../../runtime/mod.ts";
-import { prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
+import { makeDirectory, prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { environment } from "./environment.ts";
@@ -42,7 +42,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";
-  if (cwd !== "/") asContainerRoot(userns, () => ensureDirectory(rootfs, cwd));
+  if (cwd !== "/") asContainerRoot(userns, () => makeWorkingDirectory(rootfs, cwd));
   const links = linkedContainers(deps, container);
   const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
   undo.defer(() => deps.network.release(id));
@@ -102,20 +102,11 @@ async function mountsOf(
   });
 }
 
-/** Makes a directory and its parents inside `rootfs`, where they are missing; links resolve inside. @throws invalid when a file is in the way */
-function ensureDirectory(rootfs: string, path: string): void {
-  using root = open(rootfs, O_PATH | O_DIRECTORY);
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  const flags = { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT };
-  for (let depth = 1; depth <= parts.length; depth++) {
-    const prefix = parts.slice(0, depth).join("/");
-    try {
-      openat2(root.fd, prefix, flags)[Symbol.dispose]();
-    } catch (error) {
-      if (isErrno(error, "ENOTDIR")) throw new DhowError("invalid", `Cannot mkdir: ${path} is not a directory`, { cause: error });
-      if (!isErrno(error, "ENOENT")) throw error;
-      using parent = openat2(root.fd, depth === 1 ? "." : parts.slice(0, depth - 1).join("/"), flags);
-      mkdirat(parent.fd, parts[depth - 1] ?? "", 0o755);
-    }
+function makeWorkingDirectory(rootfs: string, path: string): void {
+  try {
+    makeDirectory(rootfs, path);
+  } catch (cause) {
+    if (!isErrno(cause, "ENOTDIR")) throw cause;
+    throw new DhowError("invalid", `Cannot mkdir: ${path} is not a directory`, { cause });
   }
 }

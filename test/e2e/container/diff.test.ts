@@ -77,6 +77,17 @@ test("the working directory that was made for it", async () => {
   expect(await diffAfter("true", "-w", "/work/dir")).toEqual(["A /work", "A /work/dir"]);
 });
 
+test("the working directory behind a link to nothing, which is made where the link leads", async () => {
+  await daemon.ok("run", "--name", "linked", "busybox", "ln", "-s", "/nothing/at", "/link");
+  await daemon.ok("commit", "linked", "linked");
+  expect(await daemon.ok("run", "--name", "worked", "-w", "/link/dir", "linked", "pwd")).toBe("/nothing/at/dir");
+  expect((await diffOf("worked")).sort()).toEqual(["A /nothing", "A /nothing/at", "A /nothing/at/dir"]);
+  for (const path of ["/bin/busybox", "/bin/busybox/below"]) {
+    const { stderr } = await daemon.docker("run", "--rm", "-w", path, "busybox", "true");
+    expect(stderr).toContain(`Cannot mkdir: ${path} is not a directory`);
+  }
+});
+
 test("names that are no UTF-8 don't break the answer", async () => {
   const lines = await diffAfter("echo > $(printf '/bad\\377name'); echo > '/ü ö'");
   expect(lines).toHaveLength(2);
