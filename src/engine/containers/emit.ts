@@ -54,3 +54,11 @@ export function emitVolumes(emit: Emit, action: "mount" | "unmount", { id, spec 
     emit({ type: "volume", action, id: mount.volume, attributes: { container: id, driver: mount.driver, ...details } });
   }
 }
+
+/** Publishes what a start plugged in and mounted before it failed, and that this is undone, as docker does. */
+export function emitFailedStart(deps: Pick<ContainerDeps, "emit" | "network">, container: Container, network: NetworkState): void {
+  emitNetworks(deps, "connect", container, network);
+  emitVolumes(deps.emit, "mount", container);
+  emitNetworks(deps, "disconnect", container, network);
+  emitVolumes(deps.emit, "unmount", container);
+}

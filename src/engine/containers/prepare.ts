@@ -5,6 +5,7 @@ import { type BuiltSpec, buildSpec, type ResolvedUser, resolveUser } from "../..
 import { makeDirectory, prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { emitFailedStart } from "./emit.ts";
 import { environment } from "./environment.ts";
 import { openIdmaps } from "./idmaps.ts";
 import { linkEnvironment, linkedContainers } from "./links.ts";
@@ -46,6 +47,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
   const links = linkedContainers(deps, container);
   const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
   undo.defer(() => deps.network.release(id));
+  undo.defer(() => emitFailedStart(deps, container, plugged.state(0)));
   const resolved = await mountsOf(deps, container, scope, user);
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];

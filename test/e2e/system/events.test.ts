@@ -54,6 +54,40 @@ test("docker's events and attributes, in docker's order", async () => {
   expect(attributes("volume unmount")).toEqual({ container: Id, driver: "local" });
 });
 
+test("a start that fails: its networks and volumes come and go", async () => {
+  await daemon.ok("network", "create", "failing");
+  await daemon.ok("network", "create", "further");
+  await daemon.ok("create", "--name", "failed", "--network", "failing", "-v", "failed:/v", "busybox", "/nonexistent");
+  await daemon.ok("network", "connect", "further", "failed");
+  const { Id } = await daemon.inspect<{ Id: string }>("failed");
+  const fails = async (...args: readonly string[]): Promise<readonly Event[]> => {
+    const since = String(Date.now() / 1000);
+    expect((await daemon.docker(...args)).stderr).toContain("/nonexistent");
+    return past({ type: ["network", "volume"], event: ["connect", "disconnect", "mount", "unmount"] }, since);
+  };
+  const events = await fails("start", "failed");
+  expect(events.map(({ Action, Actor }) => `${Action} ${Actor.Attributes["name"] ?? Actor.ID}`)).toEqual([
+    ...["connect failing", "connect further", "mount failed"],
+    ...["disconnect failing", "disconnect further", "unmount failed"],
+  ]);
+  for (const { Actor } of events) expect(Actor.Attributes["container"]).toBe(Id);
+  for (const network of ["host", "none"]) {
+    const own = await fails("run", "--rm", "--network", network, "busybox", "/nonexistent");
+    expect(own.map(({ Action, Actor }) => `${Action} ${Actor.Attributes["name"]}`)).toEqual([
+      `connect ${network}`,
+      `disconnect ${network}`,
+    ]);
+  }
+  // nothing was plugged in
+  await daemon.ok("network", "disconnect", "further", "failed");
+  await daemon.ok("network", "rm", "failing");
+  const since = String(Date.now() / 1000);
+  expect((await daemon.docker("start", "failed")).stderr).toContain("network failing not found");
+  expect(await past({ type: ["network"] }, since)).toEqual([]);
+  await daemon.ok("rm", "failed");
+  await daemon.ok("network", "rm", "further");
+});
+
 test("a health check's runs and what comes of them", async () => {
   const health = ["--health-cmd", "test -e /ok", "--health-interval", "50ms", "--health-retries", "1"];
   await daemon.ok("run", "-d", "--name", "checked", ...health, "busybox", "sleep", "1000");
