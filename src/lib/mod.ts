@@ -9,6 +9,7 @@ export * from "./go-regexp.ts";
 export * from "./ids.ts";
 export * from "./keyed-mutex.ts";
 export * from "./log.ts";
+export * from "./raw-uint.ts";
 export * from "./tar/mod.ts";
 export * from "./template/mod.ts";
 export * from "./time.ts";

@@ -17,8 +17,8 @@ export interface SubnetUse {
   readonly subnet: string;
   /** Addresses in use or reserved, the network's own edges included. */
   readonly used: number;
-  /** Addresses that can be given out. */
-  readonly free: number;
+  /** Addresses that can be given out: of a /64, more than a number tells apart. */
+  readonly free: bigint;
 }
 
 /** The addresses of one network, given out one by one. Each implementation passes `addresses-suite.ts`. */
@@ -99,7 +99,7 @@ export class LocalAddresses implements AddressSource {
   uses(): readonly SubnetUse[] {
     return this.#pools.map((pool) => {
       const { subnet } = pool;
-      const free = Number(pool.capacity) - pool.usedOfRange;
+      const free = pool.capacity - BigInt(pool.usedOfRange);
       return { subnet: formatPrefix(subnet), used: pool.usedCount + edgesOf(subnet).length, free };
     });
   }

@@ -100,6 +100,31 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     );
   });
 
+  test("a network goes by its id before another one's name", async () => {
+    const { Id = "" } = await api.create({ Name: "first" });
+    const named = await api.create({ Name: Id });
+    expect((await api.inspect(Id, { verbose: false })).Name).toBe("first");
+    await api.remove(Id);
+    expect((await api.inspect(Id, { verbose: false })).Id).toBe(named.Id ?? "");
+    await api.remove(named.Id ?? "");
+  });
+
+  test("the counts of IPv6 subnets are whole, 2^64 - 1 at most", async () => {
+    const { Id = "" } = await api.create({ Name: "six", EnableIPv4: false, EnableIPv6: true });
+    const { Status } = await api.inspect(Id, { verbose: false });
+    expect(JSON.stringify(Status)).toContain('{"IPsInUse":2,"DynamicIPsAvailable":18446744073709551614}');
+    await api.remove(Id);
+    const wide = await api.create({ Name: "wide", EnableIPv4: false, EnableIPv6: true, IPAM: { Config: [{ Subnet: "2001:db8::/56" }] } });
+    expect(JSON.stringify((await api.inspect("wide", { verbose: false })).Status)).toContain('"DynamicIPsAvailable":18446744073709551615}');
+    await api.remove(wide.Id ?? "");
+  });
+
+  test("the end of a configuration is no event", async () => {
+    const { Id = "" } = await api.create({ Name: "settings", ConfigOnly: true });
+    await api.remove(Id);
+    expect(events.at(-1)).toMatchObject({ action: "create", id: Id });
+  });
+
   test("prune() removes nothing and says so", async () => {
     expect(await api.prune({})).toEqual({ NetworksDeleted: null });
     expect(events.at(-1)).toMatchObject({ type: "network", action: "prune" });

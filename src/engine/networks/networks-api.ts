@@ -1,4 +1,4 @@
-import { DhowError, filterTest, isKind, parseTime } from "../../lib/mod.ts";
+import { DhowError, filterTest, isKind, type JsonUint, parseTime, saturatedUint64 } from "../../lib/mod.ts";
 import type { NetworkFacts, Networking, NetworkWish, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
 import type {
   EndpointResource,
@@ -10,7 +10,6 @@ import type {
   NetworkCreateResponse,
   NetworkDisconnectRequest,
   NetworkInspect,
-  NetworkStatus,
   NetworkSummary,
   NetworksApi,
 } from "../../spec/engine/mod.ts";
@@ -34,7 +33,12 @@ export interface NetworksApiDeps {
 export interface NetworkInspectFull extends NetworkInspect {
   readonly Containers: Readonly<Record<string, EndpointResource>>;
   /** From API 1.52 on, of networks with subnets. */
-  readonly Status?: NetworkStatus | undefined;
+  readonly Status?: Status | undefined;
+}
+
+/** docker's NetworkStatus, with counts of 64 bits. */
+interface Status {
+  readonly IPAM: { readonly Subnets: Readonly<Record<string, { readonly IPsInUse: JsonUint; readonly DynamicIPsAvailable: JsonUint }>> };
 }
 
 const LIST_FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -146,7 +150,7 @@ export class NetworksService implements NetworksApi {
   async remove(ref: string): Promise<void> {
     const network = this.#resolve(ref);
     await this.#deps.networking.removeNetwork(network.id);
-    this.#event("destroy", network);
+    this.#destroyed(network);
   }
 
   async connect(ref: string, { Container = "", EndpointConfig }: NetworkConnectRequest): Promise<void> {
@@ -188,7 +192,7 @@ export class NetworksService implements NetworksApi {
   async #tryRemove(network: NetworkFacts): Promise<boolean> {
     try {
       await this.#deps.networking.removeNetwork(network.id);
-      this.#event("destroy", network);
+      this.#destroyed(network);
       return true;
     } catch (error) {
       if (error instanceof DhowError && (error.kind === "forbidden" || error.kind === "notFound")) return false;
@@ -196,14 +200,19 @@ export class NetworksService implements NetworksApi {
     }
   }
 
+  /** docker tells of the end of a configuration only where a network was. */
+  #destroyed(network: NetworkFacts): void {
+    if (!network.isConfigOnly) this.#event("destroy", network);
+  }
+
   #event(action: string, { id, name, driver }: Pick<NetworkFacts, "id" | "name" | "driver">): void {
     this.#deps.emit({ type: "network", action, id, attributes: { name, type: driver } });
   }
 
-  /** By name, else by id, else by a unique prefix of one. @throws notFound, invalid when it is ambiguous */
+  /** By id, else by name, else by a unique prefix of an id. @throws notFound, invalid when it is ambiguous */
   #resolve(ref: string): NetworkFacts {
     const all = this.#deps.networking.networks();
-    const exact = all.find((n) => n.name === ref) ?? all.find((n) => n.id === ref);
+    const exact = all.find((n) => n.id === ref) ?? all.find((n) => n.name === ref);
     if (exact !== undefined) return exact;
     const byPrefix = ref === "" ? [] : all.filter((n) => n.id.startsWith(ref));
     if (byPrefix.length > 1)
@@ -239,11 +248,11 @@ export class NetworksService implements NetworksApi {
     return Object.fromEntries(rows.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  #status({ id, pools }: NetworkFacts): { readonly Status?: NetworkStatus } {
+  #status({ id, pools }: NetworkFacts): { readonly Status?: Status } {
     if (pools.length === 0) return {};
     const uses = this.#deps.networking.subnetUses(id);
     if (uses.length === 0) return {};
-    const subnets = uses.map(({ subnet, used, free }) => [subnet, { IPsInUse: used, DynamicIPsAvailable: free }] as const);
+    const subnets = uses.map(({ subnet, used, free }) => [subnet, { IPsInUse: used, DynamicIPsAvailable: saturatedUint64(free) }] as const);
     return { Status: { IPAM: { Subnets: Object.fromEntries(subnets) } } };
   }
 }

@@ -1,8 +1,7 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, rawUint } from "../../lib/mod.ts";
 import { type HostConfig, ULIMIT_NAMES } from "../../spec/engine/mod.ts";
 import type { OciRlimit, OciUint64 } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
-import { rawUint } from "./seccomp.ts";
 
 const CAP_SYS_RESOURCE = 1n << 24n;
 const UNLIMITED = rawUint((1n << 64n) - 1n);

@@ -1,4 +1,4 @@
-import { DhowError } from "../../lib/mod.ts";
+import { DhowError, rawUint } from "../../lib/mod.ts";
 import type { OciSeccomp, OciSeccompArg, OciSyscall, OciUint64 } from "../../spec/oci-runtime/mod.ts";
 import { ALWAYS_ALLOWED, CONDITIONAL, type ConditionalRule } from "./seccomp-table.ts";
 
@@ -89,12 +89,6 @@ function uint(value: unknown, field: string): OciUint64 {
 
 function isRaw(value: unknown): value is { readonly rawJSON: string } {
   return isObject(value) && typeof value["rawJSON"] === "string";
-}
-
-/** A number that JSON shows digit by digit although a double can't hold it. */
-export function rawUint(value: bigint): OciUint64 {
-  const raw = (JSON as unknown as { rawJSON(text: string): { readonly rawJSON: string } }).rawJSON(value.toString());
-  return raw;
 }
 
 // A profile may name 64-bit masks; the source text has digits that a double would round away.
