@@ -217,9 +217,17 @@ function checkForeign(all: (name: string) => readonly string[], isOn: (name: str
     );
 }
 
-function hostGatewayIp(text: string): string {
-  if (isIP(text) === 0) throw invalid(`invalid host-gateway-ip: ${JSON.stringify(text)} is no IP address`);
-  return text;
+/** At most one of each family. @throws invalid */
+function hostGatewayIps(texts: readonly string[]): readonly string[] {
+  for (const text of texts) {
+    if (isIP(text) === 0) throw invalid(`invalid host-gateway-ip: ${JSON.stringify(text)} is no IP address`);
+  }
+  for (const family of [4, 6]) {
+    if (texts.filter((text) => isIP(text) === family).length > 1) {
+      throw invalid(`only one IPv${family} host gateway IP address can be specified`);
+    }
+  }
+  return texts;
 }
 
 /** `driver=option=value` of a flag, or the object of daemon.json. @throws invalid */
@@ -325,7 +333,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     fixedCidrV6: last("fixed-cidr-v6", ""),
     hasIpv6: isOn("ipv6", false),
     isMasquerading: isOn("ip-masq", true),
-    hostGatewayIps: all("host-gateway-ip").map(hostGatewayIp),
+    hostGatewayIps: hostGatewayIps(all("host-gateway-ip")),
     defaultNetworkOptions: networkOptions(all("default-network-opt")),
     mtu: atLeastZero("mtu", "default MTU") || 1500,
     dns: all("dns"),

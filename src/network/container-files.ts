@@ -115,7 +115,7 @@ export interface HostsInput {
   /** `name:address` or `name=address`; the address may be `host-gateway`. */
   readonly extraHosts: readonly string[];
   /** What `host-gateway` stands for. */
-  readonly hostGateway: string | undefined;
+  readonly hostGateways: readonly string[];
 }
 
 /** Takes `name:address` apart. @throws invalid in docker's words */
@@ -129,12 +129,12 @@ export function parseExtraHost(text: string): { readonly name: string; readonly 
   return { name, address };
 }
 
-function extraHostLines(input: Pick<HostsInput, "extraHosts" | "hostGateway">): string[] {
-  return input.extraHosts.map((text) => {
+function extraHostLines(input: Pick<HostsInput, "extraHosts" | "hostGateways">): string[] {
+  return input.extraHosts.flatMap((text) => {
     const { name, address } = parseExtraHost(text);
     if (address !== "host-gateway") return `${address}\t${name}`;
-    if (input.hostGateway === undefined) throw new DhowError("invalid", "unable to derive the IP value for host-gateway");
-    return `${input.hostGateway}\t${name}`;
+    if (input.hostGateways.length === 0) throw new DhowError("invalid", "unable to derive the IP value for host-gateway");
+    return input.hostGateways.map((gateway) => `${gateway}\t${name}`);
   });
 }
 
@@ -149,7 +149,7 @@ export function buildHosts(input: HostsInput): string {
 }
 
 /** /etc/hosts of a container in the host's network: the host's own and the extra hosts. @throws invalid */
-export function buildHostModeHosts(hostFile: string, input: Pick<HostsInput, "extraHosts" | "hostGateway">): string {
+export function buildHostModeHosts(hostFile: string, input: Pick<HostsInput, "extraHosts" | "hostGateways">): string {
   const extra = extraHostLines(input);
   return extra.length === 0 ? hostFile : `${hostFile.replace(/\n?$/, "\n")}${extra.join("\n")}\n`;
 }

@@ -15,7 +15,7 @@ import { publishedPlaces } from "./endpoint-forms.ts";
 import { Firewall } from "./firewall.ts";
 import { HostServers } from "./host-servers.ts";
 import { endpointStats, type InterfaceStats } from "./interface-stats.ts";
-import { formatIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
+import { type Family, formatIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
@@ -332,10 +332,10 @@ export class Networking {
     return [...predefined, ...this.#networks.list().map((config) => ({ ...config, isPredefined: false }))];
   }
 
-  /** A network by its name, its id, or a beginning of that which no other has; undefined when there is none. */
+  /** A network by its id, its name, or a beginning of that which no other has; undefined when there is none. */
   network(ref: string): NetworkFacts | undefined {
     const all = this.networks();
-    const exact = all.find(({ name }) => name === ref) ?? all.find(({ id }) => id === ref);
+    const exact = all.find(({ id }) => id === ref) ?? all.find(({ name }) => name === ref);
     if (exact !== undefined || ref === "") return exact;
     const [found, ...others] = all.filter(({ id }) => id.startsWith(ref));
     return others.length === 0 ? found : undefined;
@@ -367,7 +367,7 @@ export class Networking {
       );
     // those of sandboxes made ahead count as free
     const ready = this.#pool?.endpoints().length ?? 0;
-    return this.#default.on.addresses.uses().map((use) => ({ ...use, used: use.used - ready, free: use.free + ready }));
+    return this.#default.on.addresses.uses().map((use) => ({ ...use, used: use.used - ready, free: use.free + BigInt(ready) }));
   }
 
   acquire(containerId: string, request: AcquireRequest): Promise<Sandbox> {
@@ -485,9 +485,10 @@ export class Networking {
     return this.#hostServers.servedAt;
   }
 
-  /** What `host-gateway` stands for: the default bridge's address, unless the daemon was told otherwise. */
-  get hostGateway(): string | undefined {
-    return this.#o.hostGatewayIps?.[0] ?? this.#default?.on.hostAddress(4);
+  /** What `host-gateway` stands for: the default bridge's addresses, unless the daemon was told otherwise. */
+  get hostGateways(): readonly string[] {
+    const { hostGatewayIps: given = [] } = this.#o;
+    return given.length > 0 ? given : ([4, 6] satisfies Family[]).flatMap((family) => this.#default?.on.hostAddress(family) ?? []);
   }
 
   /** Sandboxes that are ready. */

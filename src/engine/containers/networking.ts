@@ -209,14 +209,14 @@ export function addressesOf(sandbox: Sandbox | undefined): string[] {
 function hostsText(deps: ContainerDeps, container: Container, plugged: Plugged, links: readonly LinkedContainer[]): string {
   const { config, hostConfig } = container.spec;
   const extraHosts = hostConfig.ExtraHosts ?? [];
-  const { hostGateway } = deps.network;
-  if (plugged.network.kind === "host") return buildHostModeHosts(readFileSync("/etc/hosts", "utf8"), { extraHosts, hostGateway });
+  const { hostGateways } = deps.network;
+  if (plugged.network.kind === "host") return buildHostModeHosts(readFileSync("/etc/hosts", "utf8"), { extraHosts, hostGateways });
   return buildHosts({
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
     addresses: addressesOf(plugged.sandbox),
     extraHosts: [...extraHosts, ...links.map((link) => `${linkHostNames(link)}:${link.ipAddress}`)],
-    hostGateway,
+    hostGateways,
   });
 }
 
