@@ -69,18 +69,17 @@ export function mainEndpoint(endpoints: Endpoints, networkMode: string, version:
   return networkMode;
 }
 
-/** An empty list of bindings is any port of the host, with a warning in 1.52, and none since 1.53. */
+/** An empty list of bindings is any port of the host, since 1.52 with a warning. */
 export function migratePortBindings(
   bindings: NonNullable<HostConfig["PortBindings"]>,
   { version, warnings }: Pick<Conversion, "version" | "warnings">,
 ): NonNullable<HostConfig["PortBindings"]> {
   const empty = Object.keys(bindings).filter((port) => !bindings[port]?.length);
   if (empty.length === 0) return bindings;
-  if (!olderThan(version, 53)) return Object.fromEntries(Object.entries(bindings).filter(([port]) => !empty.includes(port)));
   if (!olderThan(version, 52)) {
     const ports = empty.join(", ");
     warnings.push(
-      `Following container port(s) have an empty list of port-bindings: ${ports}. Starting with API 1.53, such bindings will be discarded.`,
+      `Following container port(s) have an empty list of port-bindings: ${ports}. Such bindings will be discarded in a future version.`,
     );
   }
   return Object.fromEntries(Object.entries(bindings).map(([port, list]) => [port, list?.length ? list : [{ HostIp: "", HostPort: "" }]]));

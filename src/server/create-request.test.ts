@@ -128,15 +128,20 @@ describe("createRequest()", () => {
     );
   });
 
-  test("drops empty lists of port bindings since 1.53, and says so in 1.52", () => {
+  test("takes an empty list of port bindings for any port, since 1.52 with a warning", () => {
     const bindings = { "80/tcp": [], "81/tcp": [{ HostPort: "8081" }] };
     const create = (minor: number) => createRequest({ value: { Image: "b", HostConfig: { PortBindings: bindings } }, seen }, [1, minor]);
-    expect(create(53).request.HostConfig?.PortBindings).toEqual({ "81/tcp": [{ HostPort: "8081" }] });
-    expect(create(52).warnings[0]).toStartWith("Following container port(s) have an empty list of port-bindings: 80/tcp.");
-    expect(create(51).request.HostConfig?.PortBindings).toEqual({
-      "80/tcp": [{ HostIp: "", HostPort: "" }],
-      "81/tcp": [{ HostPort: "8081" }],
-    });
+    for (const minor of [51, 52, 53, 56]) {
+      expect(create(minor).request.HostConfig?.PortBindings).toEqual({
+        "80/tcp": [{ HostIp: "", HostPort: "" }],
+        "81/tcp": [{ HostPort: "8081" }],
+      });
+    }
+    for (const minor of [52, 56]) {
+      expect(create(minor).warnings).toEqual([
+        "Following container port(s) have an empty list of port-bindings: 80/tcp. Such bindings will be discarded in a future version.",
+      ]);
+    }
     expect(create(51).warnings).toEqual([]);
   });
 
