@@ -51,8 +51,6 @@ export interface NetworkConfig extends NetworkRequest {
   readonly createdAt: string;
   readonly scope: "local" | "global";
   readonly pools: readonly IpamPool[];
-  /** Whether each of its subnets was given by its creator: only then containers may ask for an address. */
-  readonly hasOwnSubnets: boolean;
 }
 
 /** Name of the driver of a bridge. */

@@ -351,8 +351,7 @@ export class Networks {
 
 function asComplete(request: NetworkRequest): NetworkConfig {
   const createdAt = new Date().toISOString().replace("Z", "000000Z");
-  const hasOwnSubnets = request.pools.some(({ subnet }) => subnet !== undefined && subnet !== "");
-  return { ...request, id: randomId(), createdAt, scope: "local", hasOwnSubnets, pools: [] };
+  return { ...request, id: randomId(), createdAt, scope: "local", pools: [] };
 }
 
 /** The drivers whose containers have addresses of every family that their network has. */

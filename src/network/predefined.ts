@@ -26,7 +26,6 @@ function predefinedConfig({ name, id, driver, created_at: createdAt }: NetworkRo
     ipamDriver: "default",
     ipamOptions: {},
     pools: [],
-    hasOwnSubnets: false,
     options: {},
     labels: {},
   };

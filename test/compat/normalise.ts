@@ -40,11 +40,19 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
   // what is wrong with a network's or an endpoint's settings is listed
   [/\bPool overlaps with other one/g, "invalid pool request: Pool overlaps with other one"],
   [/Invalid subnet (\S+) : invalid CIDR address: \S+/g, "invalid network config:\ninvalid subnet $1: invalid CIDR block notation"],
-  [/(?<=Error response from daemon: )(user specified IP address is supported)/g, "invalid endpoint settings:\n$1"],
+  [/invalid config for network \S+: (?=invalid endpoint settings)/g, ""],
+  [
+    /user specified IP address is supported on user defined networks only/g,
+    "invalid endpoint settings:\nuser-specified IP address is supported on user-defined networks only",
+  ],
+  [
+    /user specified IP address is supported only when connecting to networks with user configured subnets/g,
+    "invalid endpoint settings:\nno configured subnet contains IP address 192.0.2.9",
+  ],
   [/(?<=Error response from daemon: )[iI]nvalid IPv4 address: ([^\s)]+)\)?/g, "invalid endpoint settings:\ninvalid IPv4 address: $1"],
   [
     /Invalid address (\S+): It does not belong to any of this network's subnets/g,
-    "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address $1",
+    "invalid endpoint settings:\nno configured subnet contains IP address $1",
   ],
   [
     /network-scoped alias is supported only for containers in user defined networks/g,

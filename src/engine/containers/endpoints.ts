@@ -33,19 +33,19 @@ export function emptyEndpoint(): EndpointSettings {
 
 /** Several faults in one text, as docker joins them. */
 export function joinFaults(faults: readonly string[]): string {
-  return faults.length === 1 ? (faults[0] ?? "") : faults.map((fault) => `* ${fault}`).join("\n");
+  return faults.length === 1 ? (faults[0] ?? "") : faults.map((fault) => `* ${fault.replaceAll("\n", "\n\t")}`).join("\n");
 }
 
 /**
  * Checks what is asked of an endpoint; without a network, what can be told before that is known.
  * @throws invalid in docker's words
- * @see daemon/container_operations.go of moby v28, validateEndpointSettings
+ * @see daemon/container_operations.go of moby v29, validateEndpointSettings
  */
 export function checkEndpoint(name: string, settings: EndpointSettings, network?: ReturnType<Networking["network"]>): void {
   const { IPv4Address = "", IPv6Address = "", LinkLocalIPs } = settings.IPAMConfig ?? {};
   const faults: string[] = [];
   if (PREDEFINED.has(name)) {
-    if (IPv4Address !== "" || IPv6Address !== "") faults.push("user specified IP address is supported on user defined networks only");
+    if (IPv4Address !== "" || IPv6Address !== "") faults.push("user-specified IP address is supported on user-defined networks only");
     if (settings.Aliases?.length) faults.push("network-scoped aliases are only supported for user-defined networks");
   }
   const check = (text: string, what: string, isOf: (text: string) => boolean): void => {
@@ -69,13 +69,13 @@ function isAddress(text: string, family: 4 | 6): boolean {
 
 function rangeFaults(text: string, family: 4 | 6, network: NonNullable<ReturnType<Networking["network"]>>): string[] {
   const subnets = network.pools.filter(({ subnet }) => subnet.includes(":") === (family === 6));
-  if (!network.hasOwnSubnets || subnets.length === 0) {
-    return ["user specified IP address is supported only when connecting to networks with user configured subnets"];
-  }
-  return subnets.some(({ subnet }) => isInSubnet(subnet, text)) ? [] : [`no configured subnet or ip-range contain the IP address ${text}`];
+  return subnets.some(({ subnet }) => isInSubnet(subnet, text)) ? [] : [`no configured subnet contains IP address ${text}`];
 }
 
-/** The endpoints that a container is created with, by network: the one of its network mode and those of the request. @throws invalid */
+/**
+ * The endpoints that a container is created with, by network: those of the request, else the one of its network mode. @throws invalid
+ * @see daemon/container_operations.go of moby v29, updateContainerNetworkSettings
+ */
 export function requestedEndpoints(
   deps: Pick<ContainerDeps, "network">,
   request: ContainerCreateRequest,
@@ -94,10 +94,11 @@ export function requestedEndpoints(
   }
   const nameOf = (ref: string): string => (ref === "default" ? "bridge" : (deps.network.network(ref)?.name ?? ref));
   const primary = nameOf(mode);
-  const endpoints: Record<string, EndpointSettings> = { [primary]: emptyEndpoint() };
+  const isAlone = Object.keys(asked).length === 0 || primary === "host" || primary === "none";
+  const endpoints: Record<string, EndpointSettings> = isAlone ? { [primary]: emptyEndpoint() } : {};
+  checkRequested(deps, asked);
   for (const [ref, settings] of Object.entries(asked)) {
     const name = nameOf(ref);
-    checkEndpoint(name, settings);
     endpoints[name] = configured(settings, deps.network.network(name)?.id);
   }
   const names = Object.keys(endpoints);
@@ -108,6 +109,21 @@ export function requestedEndpoints(
     throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
   }
   return endpoints;
+}
+
+/** A network that isn't there yet may be there at the start. @throws invalid: all faults of all endpoints, in docker's words */
+function checkRequested(deps: Pick<ContainerDeps, "network">, asked: Readonly<Record<string, EndpointSettings>>): void {
+  const faults = Object.entries(asked).flatMap(([ref, settings]) => {
+    const network = deps.network.network(ref);
+    try {
+      checkEndpoint(network?.name ?? ref, settings, network);
+      return [];
+    } catch (error) {
+      if (!(error instanceof DhowError) || error.kind !== "invalid") throw error;
+      return `invalid config for network ${ref}: ${error.message}`;
+    }
+  });
+  if (faults.length > 0) throw new DhowError("invalid", joinFaults(faults));
 }
 
 /** What was asked of an endpoint, without what only a running one has. */

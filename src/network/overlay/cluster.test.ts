@@ -116,7 +116,6 @@ const draft = (name: string, subnet?: string): NetworkConfig => ({
   ipamDriver: "default",
   ipamOptions: {},
   pools: subnet === undefined ? [] : [{ subnet }],
-  hasOwnSubnets: subnet !== undefined,
   options: {},
   labels: {},
 });

@@ -173,7 +173,7 @@ test("--mac-address, and what the default bridge refuses", async () => {
   // an older command line doesn't send it
   if (dockerCliMajor < 23) return;
   expect((await daemon.docker("run", "--rm", "--ip", "192.0.2.9", "busybox", "true")).stderr).toContain(
-    "user specified IP address is supported",
+    "user-specified IP address is supported on user-defined networks only",
   );
 });
 

@@ -176,6 +176,21 @@ describe("containers on networks", () => {
     expect(Object.keys(await endpoints("late"))).toEqual(["n2"]);
   });
 
+  test("a create request's networks are all that there are, whatever its network mode", async () => {
+    await daemon.ok("network", "create", "n1");
+    const create = (body: object) => daemon.api<{ message?: string }>("POST", "/containers/create?name=own", { Image: "busybox", ...body });
+    for (const HostConfig of [{}, { NetworkMode: "bridge" }, { NetworkMode: "other" }]) {
+      await create({ Cmd: ["sleep", "1000"], HostConfig, NetworkingConfig: { EndpointsConfig: { n1: {} } } });
+      await daemon.ok("start", "own");
+      expect(Object.keys(await endpoints("own"))).toEqual(["n1"]);
+      await daemon.ok("rm", "-f", "own");
+    }
+    const EndpointsConfig = { n1: { IPAMConfig: { IPv4Address: "192.0.2.1", IPv6Address: "x" } }, bridge: { Aliases: ["a"] } };
+    expect((await create({ NetworkingConfig: { EndpointsConfig } })).json.message).toBe(
+      "* invalid config for network bridge: invalid endpoint settings:\n\tnetwork-scoped aliases are only supported for user-defined networks\n* invalid config for network n1: invalid endpoint settings:\n\t* invalid IPv6 address: x\n\t* no configured subnet contains IP address 192.0.2.1",
+    );
+  });
+
   test("static addresses: kept over restarts, refused when taken or outside", async () => {
     await daemon.ok("network", "create", "--subnet", "10.88.0.0/24", "own");
     await daemon.ok("network", "create", "pooled");
@@ -186,13 +201,11 @@ describe("containers on networks", () => {
     const run = (...options: readonly string[]): Promise<string> => refused("run", "--rm", ...options, "busybox", "true");
     expect(await run("--network", "own", "--ip", "10.88.0.77")).toContain("Address already in use");
     expect(await run("--network", "own", "--ip", "10.99.0.1")).toContain(
-      "no configured subnet or ip-range contain the IP address 10.99.0.1",
+      "invalid config for network own: invalid endpoint settings:\nno configured subnet contains IP address 10.99.0.1",
     );
-    expect(await run("--network", "pooled", "--ip", "10.88.0.9")).toContain(
-      "user specified IP address is supported only when connecting to networks with user configured subnets",
-    );
+    expect(await run("--network", "pooled", "--ip", "192.0.2.9")).toContain("no configured subnet contains IP address 192.0.2.9");
     expect(await run("--network", "bridge", "--ip", "10.88.0.9")).toContain(
-      "user specified IP address is supported on user defined networks only",
+      "user-specified IP address is supported on user-defined networks only",
     );
     expect(await run("--network", "nosuch")).toContain("network nosuch not found");
     expect(await daemon.ok("ps", "-aq", "--filter", "status=created")).toBe("");
