@@ -1,21 +1,14 @@
 import { closeSync } from "node:fs";
 import { errnoCode, type Logger } from "../../lib/mod.ts";
-import { dup, EPOLLET, EPOLLIN, isErrno, type Reactor, read, SPLICE_F_NONBLOCK, setWinsize, splice, type Watch } from "../../linux/mod.ts";
+import { dup, type Reactor, setWinsize } from "../../linux/mod.ts";
 import type { AttachSession, LogSession, OutputChunk, StdStream } from "../../spec/engine/mod.ts";
-import type { LogDriver, LogReadOptions, LogWriter } from "../logs/driver.ts";
-import { BUFFER_BYTES, type BufferPool } from "./buffers.ts";
+import type { LogDriver, LogReadOptions } from "../logs/driver.ts";
+import type { BufferPool } from "./buffers.ts";
+import { RunOutput } from "./run-output.ts";
 import { type IoAttachOptions, IoSession } from "./session.ts";
 import { StdinPipe } from "./stdin-pipe.ts";
 
-const TURN_BYTES = 1024 * 1024;
-// Many small writes: after this many in quick succession the pipe is left alone for a moment, so that the next turn takes more.
-const QUICK_TURNS = 8;
-const QUICK_MS = 0.5;
-const SMALL_BYTES = 16 * 1024;
-const REST_MS = 1;
 const MAX_TIMER_MS = 2 ** 31 - 1;
-const WATCHED = (EPOLLIN | EPOLLET) >>> 0;
-
 /** The daemon's ends of a process's streams; they are owned by the ContainerIo from `begin` on. */
 export type IoEnds =
   | {
@@ -39,24 +32,6 @@ export interface ContainerIoOptions {
   readonly log: Logger;
 }
 
-interface Source {
-  readonly fd: number;
-  /** -1 = none. */
-  transit: number;
-  readonly stream: StdStream;
-  watch: Watch | undefined;
-  isDone: boolean;
-  lastTurnMs: number;
-  quickTurns: number;
-  /** Events come once per change: what is left needs a new one. */
-  needsEvent: boolean;
-}
-
-function closeSource({ fd, transit }: Source): void {
-  closeSync(fd);
-  if (transit >= 0) closeSync(transit);
-}
-
 /**
  * Everything that goes in and out of one container's (or exec's) process: the log, and any number of attached clients.
  * It exists from the container's creation on, so that clients can attach before the start; each run plugs its pipes in with `begin`.
@@ -65,12 +40,10 @@ export class ContainerIo {
   readonly options: ContainerIoOptions;
   readonly #sessions = new Set<IoSession>();
   #stdin: StdinPipe;
-  #writer: LogWriter | undefined;
-  #sources: Source[] = [];
+  /** That of the process that runs, or has ended and left something in its pipes. */
+  #output: RunOutput | undefined;
   #ttyOut = -1;
-  #ttyIn = -1;
-  #isBlocked = false;
-  #isDraining = false;
+  #stdinEnd = -1;
   #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   constructor(options: ContainerIoOptions) {
@@ -80,7 +53,7 @@ export class ContainerIo {
 
   /** Whether a process's output is being taken. */
   get isLive(): boolean {
-    return this.#writer !== undefined;
+    return this.#output !== undefined;
   }
 
   /** Resolves when the last run's output is all in the log and handed to the clients. */
@@ -108,29 +81,28 @@ export class ContainerIo {
 
   /** Takes the streams of a process that runs. */
   begin(ends: IoEnds): void {
-    this.#writer = this.options.driver.open(() => this.roomAgain());
-    this.#isDraining = false;
-    this.#isBlocked = false;
+    const output = new RunOutput({ ...this.options, clients: this.#sessions, onEnd: () => this.#end() });
+    this.#output = output;
     this.#drained = Promise.withResolvers<void>();
     if (ends.kind === "tty") {
       this.#ttyOut = ends.master;
-      this.#ttyIn = dup(ends.master).release();
-      this.#stdin.connect(this.#ttyIn, () => {});
-      this.#addSource(ends.master, "stdout", ends.transit);
+      this.#stdinEnd = dup(ends.master).release();
+      this.#stdin.connect(this.#stdinEnd, () => {});
+      output.take(ends.master, "stdout", ends.transit);
       // what another engine left on the way; the terminal itself may be silent
-      for (const source of this.#sources) this.#pump(source);
+      output.pump();
       return;
     }
     if (ends.stdin !== undefined) {
       const { stdin, closeStdin } = ends;
-      this.#ttyIn = stdin;
+      this.#stdinEnd = stdin;
       this.#stdin.connect(stdin, () => {
         this.#closeStdinEnd();
         closeStdin();
       });
     } else this.#stdin.disconnect();
-    this.#addSource(ends.stdout, "stdout");
-    this.#addSource(ends.stderr, "stderr");
+    output.take(ends.stdout, "stdout");
+    output.take(ends.stderr, "stderr");
   }
 
   /** The process never ran: clients' sessions end. */
@@ -142,37 +114,30 @@ export class ContainerIo {
 
   /** The process has ended: takes what its pipes still hold, then ends the log and the clients' sessions. */
   drain(): Promise<void> {
-    if (this.#writer !== undefined && !this.#isDraining) {
-      this.#isDraining = true;
-      this.#isBlocked = this.#isAnyFull();
+    if (this.#output !== undefined) {
       this.#stdin.disconnect();
-      for (const source of this.#sources) this.#pump(source);
-      this.#finishWhenDone();
+      this.#output.drain();
     }
     return this.drained;
   }
 
   /** Lets go of a process that runs on: its pipes keep what it writes for the next engine. */
   leave(): void {
-    for (const source of this.#sources) {
-      source.isDone = true;
-      source.watch?.[Symbol.dispose]();
-      closeSource(source);
-    }
-    this.#sources = [];
+    this.#output?.leave();
+    this.#output = undefined;
+    this.#ttyOut = -1;
     this.#endSessions();
     this.#resetStdin();
     this.#closeStdinEnd();
-    this.#writer?.close();
-    this.#writer = undefined;
   }
 
   /** Adds output that the process itself could not write. */
   inject(stream: StdStream, text: string): void {
     const data = Buffer.from(text);
-    this.#writer?.append(this.options.tty ? "stdout" : stream, data);
+    const shown = this.options.tty ? "stdout" : stream;
+    this.#output?.append(shown, data);
     const shared = { data, retain: () => {}, release: () => {} };
-    for (const session of this.#sessions) session.deliver(this.options.tty ? "stdout" : stream, shared);
+    for (const session of this.#sessions) session.deliver(shown, shared);
   }
 
   /** @throws {SysError} */
@@ -201,13 +166,7 @@ export class ContainerIo {
 
   /** For sessions: a full queue has room again. */
   roomAgain(): void {
-    if (!this.#isBlocked || this.#isAnyFull()) return;
-    this.#isBlocked = false;
-    for (const source of this.#sources) {
-      this.#pump(source);
-      this.#askAgain(source);
-    }
-    if (this.#isDraining) this.#finishWhenDone();
+    this.#output?.roomAgain();
   }
 
   /** For sessions that replay the log: what is in it now. */
@@ -215,162 +174,11 @@ export class ContainerIo {
     return this.options.driver.mark();
   }
 
-  #addSource(fd: number, stream: StdStream, transit = -1): void {
-    const source: Source = { fd, transit, stream, watch: undefined, isDone: false, lastTurnMs: 0, quickTurns: 0, needsEvent: false };
-    this.#sources.push(source);
-    source.watch = this.options.reactor.watch(fd, WATCHED, () => this.#onReadable(source));
-  }
-
-  #onReadable(source: Source): void {
-    const now = performance.now();
-    source.quickTurns = now - source.lastTurnMs < QUICK_MS ? source.quickTurns + 1 : 0;
-    source.lastTurnMs = now;
-    const taken = this.#pump(source);
-    if (!source.needsEvent || source.quickTurns < QUICK_TURNS || taken > SMALL_BYTES) {
-      this.#askAgain(source);
-      return;
-    }
-    source.needsEvent = false;
-    source.watch?.modify(0);
-    setTimeout(() => {
-      // one more quick turn and it rests again
-      source.quickTurns = QUICK_TURNS - 1;
-      source.lastTurnMs = performance.now();
-      // the pipe holds what came meanwhile; asking for events again tells of it
-      source.watch?.modify(WATCHED);
-    }, REST_MS);
-  }
-
-  #askAgain(source: Source): void {
-    if (!source.needsEvent) return;
-    source.needsEvent = false;
-    source.watch?.modify(WATCHED);
-  }
-
-  /** Returns how many bytes it took. */
-  #pump(source: Source): number {
-    if (source.isDone || this.#isBlocked) return 0;
-    // while draining there is no one to add more, and no turn to give up
-    const limit = this.#isDraining ? Number.POSITIVE_INFINITY : TURN_BYTES;
-    let taken = 0;
-    while (taken < limit) {
-      const count = this.options.tty ? this.#takeTty(source) : this.#takePipe(source, source.fd);
-      if (count === 0 || (count < 0 && this.#isDraining)) this.#endSource(source);
-      if (count <= 0) return taken;
-      taken += count;
-      if (this.#isAnyFull()) {
-        this.#isBlocked = true;
-        return taken;
-      }
-      // racing with a writer of small pieces would make every piece a turn
-      if (count < SMALL_BYTES && !this.#isDraining) break;
-    }
-    source.needsEvent = true;
-    return taken;
-  }
-
-  #takePipe({ stream }: Source, fd: number): number {
-    const writer = this.#writer;
-    if (writer === undefined) return 0;
-    if (!this.#isWanted(stream)) return writer.pump(fd, stream, TURN_BYTES, null);
-    const buffer = this.options.buffers.take();
-    const count = writer.pump(fd, stream, BUFFER_BYTES, buffer);
-    if (count > 0) this.#deliver(stream, buffer, count);
-    else this.options.buffers.give(buffer);
-    return count;
-  }
-
-  #takeTty(source: Source): number {
-    return source.transit < 0 ? this.#readTty(source) : this.#takeTransit(source);
-  }
-
-  /** From the terminal into the pipe, within the kernel, and from there into the log: a process that is killed leaves all of it in one of them. */
-  #takeTransit(source: Source): number {
-    const kept = this.#takePipe(source, source.transit);
-    if (kept > 0) return kept;
-    try {
-      const moved = splice(source.fd, source.transit, null, BUFFER_BYTES, SPLICE_F_NONBLOCK);
-      return moved > 0 ? this.#takePipe(source, source.transit) : moved;
-    } catch (error) {
-      // see #readTty
-      if (isErrno(error, "EIO")) return -1;
-      // a kernel that can't splice terminals
-      if (!isErrno(error, "EINVAL")) throw error;
-      closeSync(source.transit);
-      source.transit = -1;
-      return this.#readTty(source);
-    }
-  }
-
-  #readTty(source: Source): number {
-    const buffer = this.options.buffers.take();
-    let length = 0;
-    let count = 0;
-    try {
-      // a terminal gives at most 4 KiB at a time
-      while (length + 4096 <= buffer.length) {
-        count = read(source.fd, buffer.subarray(length));
-        if (count <= 0) break;
-        length += count;
-      }
-    } catch (error) {
-      // nobody has the terminal open at the moment; another process may open it again until the container has ended
-      if (!isErrno(error, "EIO")) throw error;
-      count = -1;
-    }
-    if (length === 0) {
-      this.options.buffers.give(buffer);
-      return count;
-    }
-    this.#writer?.append("stdout", buffer.subarray(0, length));
-    if (this.#isWanted("stdout")) this.#deliver("stdout", buffer, length);
-    else this.options.buffers.give(buffer);
-    return length;
-  }
-
-  #deliver(stream: StdStream, buffer: Buffer, length: number): void {
-    const shared = this.options.buffers.share(buffer, length);
-    for (const session of this.#sessions) session.deliver(stream, shared);
-    shared.release();
-  }
-
-  #isWanted(stream: StdStream): boolean {
-    for (const session of this.#sessions) if (session.wants(stream)) return true;
-    return false;
-  }
-
-  /** Whether a client's queue is full, or the log while the process could still wait for it. */
-  #isAnyFull(): boolean {
-    if (!this.#isDraining && this.#writer?.isFull) return true;
-    for (const session of this.#sessions) if (session.isFull) return true;
-    return false;
-  }
-
-  #endSource(source: Source): void {
-    if (source.isDone) return;
-    source.isDone = true;
-    source.watch?.[Symbol.dispose]();
-    source.watch = undefined;
-    if (this.#isDraining) this.#finishWhenDone();
-  }
-
-  #finishWhenDone(): void {
-    const writer = this.#writer;
-    if (writer === undefined || this.#sources.some((source) => !source.isDone)) return;
-    this.#writer = undefined;
-    for (const source of this.#sources) {
-      try {
-        const pipe = this.options.tty ? source.transit : source.fd;
-        if (pipe >= 0) writer.finish(pipe, source.stream);
-      } catch (error) {
-        this.options.log.warn("the end of a log could not be taken", { error });
-      }
-      closeSource(source);
-    }
-    this.#sources = [];
+  /** All output of a process that has ended is taken. */
+  #end(): void {
+    this.#output = undefined;
     this.#ttyOut = -1;
     this.#closeStdinEnd();
-    writer.close();
     this.#endSessions();
     this.#resetStdin();
     this.#drained?.resolve();
@@ -387,8 +195,8 @@ export class ContainerIo {
   }
 
   #closeStdinEnd(): void {
-    const fd = this.#ttyIn;
-    this.#ttyIn = -1;
+    const fd = this.#stdinEnd;
+    this.#stdinEnd = -1;
     if (fd < 0) return;
     try {
       closeSync(fd);
