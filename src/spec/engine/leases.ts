@@ -2,7 +2,7 @@
  * Leases: dhow's own addition to the Engine API. A lease binds objects to an owner; when the owner's time, process or connection ends,
  * they are removed. Objects belong to a lease by the label `dhow.lease`, which requests with the header `X-Dhow-Lease` get by themselves.
  */
-import type { CallOptions, Filters } from "./api.ts";
+import type { CallOptions, Filters } from "./api/call.ts";
 
 /** On an object: the id of the lease that it belongs to. */
 export const LEASE_LABEL = "dhow.lease";

@@ -1,4 +1,13 @@
-export * from "./api.ts";
+export type * from "./api/call.ts";
+export type * from "./api/containers.ts";
+export type * from "./api/contents.ts";
+export type * from "./api/exec.ts";
+export type * from "./api/images.ts";
+export type * from "./api/networks.ts";
+export type * from "./api/streams.ts";
+export type * from "./api/system.ts";
+export * from "./api/volumes.ts";
+export type * from "./api.ts";
 export type * from "./check.ts";
 export type * from "./conditions.ts";
 export * from "./driver-options.ts";

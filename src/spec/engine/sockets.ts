@@ -2,7 +2,7 @@
  * Scoped sockets: dhow's own addition to the Engine API. A socket that sees and may do only what its rules say, as a way in for those who
  * are not to have the whole engine. @see docs/sockets.md
  */
-import type { CallOptions } from "./api.ts";
+import type { CallOptions } from "./api/call.ts";
 
 /** On containers and volumes: the name of the scoped socket that they were made through. */
 export const SOCKET_LABEL = "dhow.socket";
