@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLogger } from "../lib/mod.ts";
+import { nowNs, silentLogger } from "../lib/mod.ts";
 import { EventLog } from "./event-log.ts";
 import { EventHub, type RecordedEvent } from "./events.ts";
 
@@ -82,4 +82,12 @@ test("stream(): the past, then what happens, each once and in order", async () =
   }
   expect(seen).toEqual(["before", "a", "b", "c"]);
   expect(hub.listeners).toBe(0);
+});
+
+test("stream(): all that is past when only its end is asked for", async () => {
+  using log = openLog();
+  const hub = new EventHub(log);
+  for (const id of ["a", "b"]) hub.emit({ type: "volume", action: "create", id, attributes: {} });
+  const seen = await Array.fromAsync(hub.stream({ untilNs: nowNs(), filters: {} }));
+  expect(seen.map(({ Actor }) => Actor?.ID)).toEqual(["a", "b"]);
 });

@@ -169,7 +169,7 @@ export class EventHub {
     return () => void this.#subscribers.delete(listener);
   }
 
-  /** Past events since `sinceNs`, then live ones until `untilNs` or the signal. */
+  /** Past events since `sinceNs`, or all before `untilNs` when only that is there, then live ones until `untilNs` or the signal. */
   async *stream(options: EventsOptions): AsyncGenerator<EventMessage> {
     const live = new LiveEvents(options);
     this.#listeners.add(live.take);
@@ -177,8 +177,8 @@ export class EventHub {
       // what is published from here on comes live
       const lastNs = this.#lastNs;
       const { sinceNs, untilNs } = options;
-      if (sinceNs !== undefined) {
-        const past = this.#history.read(sinceNs, untilNs !== undefined && untilNs < lastNs ? untilNs : lastNs);
+      if (sinceNs !== undefined || untilNs !== undefined) {
+        const past = this.#history.read(sinceNs ?? 0n, untilNs !== undefined && untilNs < lastNs ? untilNs : lastNs);
         for await (const event of past) {
           if (options.signal?.aborted) return;
           if (eventMatches(event, options.filters)) yield message(event);

@@ -10,5 +10,5 @@ export { type GcImage, type GcLayer, type GcPolicy, type Keeper, keepersOf, type
 export { createdNs, type Image, noSuchImage } from "./image.ts";
 export type { ImageUsage } from "./image-uses.ts";
 export { type ImportOptions, importRootfs } from "./import.ts";
-export { progressStream, type Report } from "./progress.ts";
+export { progressStream, type Report, withByteProgress } from "./progress.ts";
 export { type DamagedImage, ImageStore, type ImageStoreOptions } from "./store.ts";

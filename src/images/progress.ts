@@ -65,7 +65,7 @@ const BYTES_PER_LINE = 512 * 1024;
 /** Passes a stream on and reports how far it is, as docker's progress reader does; `totalBytes` 0 = unknown. */
 export async function* withByteProgress(
   source: AsyncIterable<Uint8Array>,
-  options: { readonly report: Report; readonly id: string; readonly status: string; readonly totalBytes: number },
+  options: { readonly report: Report; readonly id?: string; readonly status: string; readonly totalBytes: number },
 ): AsyncGenerator<Uint8Array> {
   const { report, id, status, totalBytes } = options;
   const step = Math.max(BYTES_PER_LINE, Math.floor(totalBytes / 100), totalBytes === 0 ? 8 * BYTES_PER_LINE : 0);
@@ -73,7 +73,11 @@ export async function* withByteProgress(
   let told = 0;
   const tell = (): void => {
     told = current;
-    report({ status, progressDetail: totalBytes > 0 ? { current, total: Math.max(totalBytes, current) } : { current }, id });
+    report({
+      status,
+      progressDetail: totalBytes > 0 ? { current, total: Math.max(totalBytes, current) } : { current },
+      ...(id === undefined ? {} : { id }),
+    });
   };
   for await (const chunk of source) {
     yield chunk;

@@ -1,1 +1,1 @@
-export { type Credentials, InsecureRegistries, type LoginOptions, login } from "./client/mod.ts";
+export { type Credentials, connectionFailure, InsecureRegistries, type LoginOptions, login } from "./client/mod.ts";

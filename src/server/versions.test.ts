@@ -121,6 +121,12 @@ describe("images", () => {
   });
 });
 
+test("hasEvent() leaves the creation of images out before 1.46", () => {
+  const created = { Type: "image", Action: "create" } as const;
+  expect([45, 46].map((minor) => versions.hasEvent(created, [1, minor]))).toEqual([false, true]);
+  expect(versions.hasEvent({ Type: "container", Action: "create" }, [1, 24])).toBe(true);
+});
+
 test("eventMessage() repeats status, id and from before 1.52", () => {
   const event = { Type: "container", Action: "die", Actor: { ID: "c", Attributes: { image: "b" } } };
   expect(versions.eventMessage(event, [1, 52])).toBe(event);
@@ -172,7 +178,8 @@ test("diskUsage() gives lists before 1.52, sums since then", () => {
   expect(versions.diskUsage(df, [1, 41], { types, verbose: false })).toHaveProperty("BuilderSize", 0);
   expect(versions.diskUsage(df, [1, 53], { types, verbose: false })).toEqual({
     ...df,
-    ImageUsage: { ActiveCount: 1, TotalCount: 2, Reclaimable: 50, TotalSize: 100 },
+    // what the image that nobody uses has for itself
+    ImageUsage: { ActiveCount: 1, TotalCount: 2, Reclaimable: 40, TotalSize: 100 },
     ContainerUsage: { ActiveCount: 1, TotalCount: 2, Reclaimable: 4, TotalSize: 7 },
     VolumeUsage: { ActiveCount: 0, TotalCount: 1, Reclaimable: 7, TotalSize: 7 },
     BuildCacheUsage: { ActiveCount: 0, TotalCount: 0, Reclaimable: 0, TotalSize: 0 },
@@ -181,6 +188,9 @@ test("diskUsage() gives lists before 1.52, sums since then", () => {
   expect(Object.keys(both).sort()).toEqual(["BuildCache", "Containers", "Images", "LayersSize", "VolumeUsage", "Volumes"]);
   expect(versions.diskUsage(df, [1, 52], { types: ["volume"], verbose: true })).toEqual({
     VolumeUsage: { ActiveCount: 0, TotalCount: 1, Reclaimable: 7, TotalSize: 7, Items: df.Volumes },
+  });
+  expect(versions.diskUsage({ ...df, Volumes: [] }, [1, 52], { types: ["volume"], verbose: true })).toEqual({
+    VolumeUsage: { ActiveCount: 0, TotalCount: 0, Reclaimable: 0, TotalSize: 0 },
   });
 });
 

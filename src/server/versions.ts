@@ -227,6 +227,11 @@ export function systemInfo(info: SystemInfo, version: ApiVersion): object {
   return result;
 }
 
+/** GET /events: whether the version has such events; images are created since 1.46. */
+export function hasEvent({ Type, Action }: EventMessage, version: ApiVersion): boolean {
+  return !(olderThan(version, 46) && Type === "image" && Action === "create");
+}
+
 /** GET /events: before 1.52 with the fields of the first days. */
 export function eventMessage(event: EventMessage, version: ApiVersion): object {
   if (!olderThan(version, 52)) return event;
@@ -261,14 +266,13 @@ function usage<T>(
   options: { readonly size: (item: T) => number; readonly isActive: (item: T) => boolean; readonly totalSize?: number },
 ): Usage {
   const sum = (list: readonly T[]): number => list.reduce((total, item) => total + Math.max(0, options.size(item)), 0);
-  const active = items.filter(options.isActive);
-  const totalSize = options.totalSize ?? sum(items);
+  const idle = items.filter((item) => !options.isActive(item));
   return {
-    ActiveCount: active.length,
+    ActiveCount: items.length - idle.length,
     TotalCount: items.length,
-    Reclaimable: Math.max(0, totalSize - sum(active)),
-    TotalSize: totalSize,
-    ...(verbose ? { Items: items } : {}),
+    Reclaimable: sum(idle),
+    TotalSize: options.totalSize ?? sum(items),
+    ...(verbose && items.length > 0 ? { Items: items } : {}),
   };
 }
 

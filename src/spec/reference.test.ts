@@ -98,7 +98,7 @@ test("repoTagReference() joins repository and tag", () => {
   expect(() => withTag(parseReference("x"), "a b")).toThrow(new Error("invalid tag format"));
 });
 
-test("referenceMatcher() is path.Match on the familiar name with and without the tag", () => {
+test("referenceMatcher() is path.Match on the name as users write it and in full, with and without the tag", () => {
   const fits = (glob: string, text: string): boolean => referenceMatcher(glob)(withDefaultTag(parseReference(text)));
   expect(fits("busybox", "busybox")).toBe(true);
   expect(fits("busy*", "busybox:1")).toBe(true);
@@ -107,6 +107,10 @@ test("referenceMatcher() is path.Match on the familiar name with and without the
   expect(fits("*/*", "a/b")).toBe(true);
   expect(fits("[ab]usybox", "busybox")).toBe(true);
   expect(fits("a.b", "axb")).toBe(false);
+  expect(fits("docker.io/library/busybox", "busybox:1")).toBe(true);
+  expect(fits("docker.io/library/busybox:*", "busybox")).toBe(true);
+  expect(fits("docker.io/a/b", "a/b")).toBe(true);
+  expect(fits("docker.io/busybox", "busybox")).toBe(false);
   expect(fits(`${"*a".repeat(100)}*b`, "a".repeat(120))).toBe(false);
   expect(() => referenceMatcher("[a")).toThrow(new Error("syntax error in pattern"));
   expect(familiarName(parseReference("x:1"))).toBe("x");

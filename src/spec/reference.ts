@@ -147,10 +147,14 @@ function globTest(glob: string): TextTest {
   }
 }
 
-/** Makes the test of `docker image ls --filter reference=<glob>`: the glob fits the familiar name with or without its tag. @throws invalid */
+/**
+ * Makes the test of `docker image ls --filter reference=<glob>`: the glob fits the name as users write it or in full, with or without its tag.
+ * @throws invalid
+ */
 export function referenceMatcher(glob: string): (reference: Reference) => boolean {
   const fits = globTest(glob);
-  return (reference) => fits(familiarString(reference)) || fits(familiarName(reference));
+  const forms = [familiarString, familiarName, referenceString, repositoryName];
+  return (reference) => forms.some((form) => fits(form(reference)));
 }
 
 /**

@@ -4,6 +4,7 @@ import { S_IFMT, S_IFSOCK } from "../../linux/mod.ts";
 import { type Difference, TarPacker } from "../../snapshots/mod.ts";
 import type { CommitOptions } from "../../spec/engine/mod.ts";
 import { familiarName, familiarString, type Reference, repoTagReference } from "../../spec/reference.ts";
+import { emitImage } from "../images/deps.ts";
 import { commitConfig } from "./commit-config.ts";
 import type { ContentsDeps } from "./deps.ts";
 import { ownDifferences } from "./differences.ts";
@@ -30,6 +31,7 @@ export async function commitContainer(deps: ContentsDeps, ref: string, options: 
       throw error;
     });
     deps.written();
+    emitImage(deps, "create", image);
     if (name !== null) deps.tag(name, image.id);
     emitContainer(deps.emit, "commit", container, {
       comment: options.comment,

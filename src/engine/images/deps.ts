@@ -28,8 +28,13 @@ export interface ImageDeps {
 }
 
 /** Publishes an image's event with docker's attributes: the image's labels, and the name it concerns. */
-export function emitImage(deps: ImageDeps, action: string, image: Pick<Image, "id" | "config">, name: string = image.id): void {
-  deps.emit({ type: "image", action, id: image.id, attributes: { ...image.config.config?.Labels, name } });
+export function emitImage(
+  { emit }: Pick<ImageDeps, "emit">,
+  action: string,
+  image: Pick<Image, "id" | "config">,
+  name: string = image.id,
+): void {
+  emit({ type: "image", action, id: image.id, attributes: { ...image.config.config?.Labels, name } });
 }
 
 /** Points a name at an image and tells of it. */

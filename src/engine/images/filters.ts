@@ -1,4 +1,4 @@
-import { DhowError, nowNs, parseDuration, parseTime } from "../../lib/mod.ts";
+import { DhowError, errorMessage, nowNs, parseDuration, parseTime } from "../../lib/mod.ts";
 import type { Filters } from "../../spec/engine/mod.ts";
 
 /** @throws invalid "invalid filter 'x'" for a key that the call does not know */
@@ -46,7 +46,18 @@ export function parseTimestamp(text: string): bigint {
   return time;
 }
 
-/** The filter `until`, in nanoseconds since the epoch; undefined when it is not set. @throws invalid for several values */
+/** The filter `until` of a list, which may be there several times. Nanoseconds since the epoch. @throws invalid */
+export function untilFilters(filters: Filters): bigint[] {
+  return (filters["until"] ?? []).map((value) => {
+    try {
+      return parseTimestamp(value);
+    } catch (error) {
+      throw new DhowError("invalid", `invalid value for 'until' filter: ${errorMessage(error)}`, { cause: error });
+    }
+  });
+}
+
+/** The filter `until` of a prune, in nanoseconds since the epoch; undefined when it is not set. @throws invalid for several values */
 export function untilFilter(filters: Filters): bigint | undefined {
   const values = filters["until"] ?? [];
   if (values.length > 1) throw new DhowError("invalid", "more than one until filter specified");

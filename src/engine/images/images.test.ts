@@ -90,6 +90,7 @@ describe("list()", () => {
     expect(await ids({ before: ["me/top:1"] })).toEqual([base.id]);
     expect(await ids({ since: ["base"] })).toEqual([loose.id, top.id]);
     expect(await ids({ until: ["2020-01-01T00:00:03Z"] })).toEqual([base.id]);
+    expect(await ids({ until: ["2020-01-01T00:00:09Z", "2020-01-01T00:00:03Z"] })).toEqual([base.id]);
     expect(await ids({ label: ["a=1"] })).toEqual([base.id]);
     expect(await ids({ "label!": ["a"] })).toEqual([loose.id, top.id]);
     expect(await ids({ reference: ["me/*"] })).toEqual([top.id]);

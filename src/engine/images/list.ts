@@ -3,7 +3,7 @@ import type { ChainId, Digest } from "../../lib/mod.ts";
 import type { ImageListOptions, ImageSummary } from "../../spec/engine/mod.ts";
 import { parseReference, type Reference, referenceMatcher } from "../../spec/reference.ts";
 import type { ImageDeps } from "./deps.ts";
-import { boolFilter, checkFilters, labelsMatch, untilFilter } from "./filters.ts";
+import { boolFilter, checkFilters, labelsMatch, untilFilters } from "./filters.ts";
 
 const FILTERS = ["dangling", "label", "label!", "before", "since", "reference", "until"];
 const NOT_COUNTED = -1;
@@ -28,10 +28,9 @@ function select(deps: ImageDeps, images: readonly Image[], options: ImageListOpt
     all.reduce<bigint | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined);
   const most = (all: readonly bigint[]): bigint | undefined =>
     all.reduce<bigint | undefined>((a, b) => (a === undefined || b > a ? b : a), undefined);
-  const until = untilFilter(filters);
   return {
     dangling: filters["dangling"] === undefined || filters["dangling"].length === 0 ? undefined : boolFilter(filters, "dangling", false),
-    beforeNs: least([...times(deps, filters["before"]), ...(until === undefined ? [] : [until])]),
+    beforeNs: least([...times(deps, filters["before"]), ...untilFilters(filters)]),
     sinceNs: most(times(deps, filters["since"])),
     matchers: (filters["reference"] ?? []).map(referenceMatcher),
     parents: new Set(images.flatMap((image) => (image.parent === null ? [] : [image.parent]))),

@@ -27,7 +27,7 @@ import {
   withDefaultTag,
 } from "../../spec/reference.ts";
 import { emitImage, type ImageDeps, tagImage } from "./deps.ts";
-import { download } from "./download.ts";
+import { beginDownload, withDownloadProgress } from "./download.ts";
 
 /** The kernel's clock for files goes in steps, and is behind by one at most. */
 const CLOCK_STEP_MS = 20;
@@ -224,9 +224,9 @@ export class ImageTransfer implements ImageTransferApi {
     const platform = options.platform === "" ? hostPlatform() : parsePlatform(options.platform);
     if (platform.os !== "linux") throw new DhowError("invalid", `operating system is not supported: ${platform.os}`);
     // a request that brings the archive has a url of its own
-    const isStream = Symbol.asyncIterator in source;
-    const rootfs = isStream ? source : await download(source.url, options.signal ?? new AbortController().signal);
+    const download = Symbol.asyncIterator in source ? { body: source } : await beginDownload(source.url, options.signal);
     return progressStream(options.signal, async (report, signal) => {
+      const rootfs = "url" in download ? withDownloadProgress(download, report) : download.body;
       const message = options.message === "" ? "Imported from -" : options.message;
       const image = await this.#inFlight(() =>
         importRootfs(rootfs, { store, layers, signal, platform, runConfig, message, name: "the imported archive" }),

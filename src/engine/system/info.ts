@@ -128,8 +128,9 @@ export function systemInfo(
     OomKillDisable: limits.oomKillDisable,
     IPv4Forwarding: facts.ipv4Forwarding,
     Debug: settings.isDebug,
-    NFd: openDescriptors(),
-    NGoroutines: 0,
+    NFd: entriesOf("/proc/self/fd"),
+    // what runs side by side here
+    NGoroutines: entriesOf("/proc/self/task"),
     SystemTime: formatTime(nowNs()),
     LoggingDriver: settings.logDriver,
     CgroupDriver: "cgroupfs",
@@ -182,8 +183,8 @@ function registryConfig({ insecureRegistries, registryMirrors }: InfoSettings): 
   };
 }
 
-function openDescriptors(): number {
-  return readdirSync("/proc/self/fd").length;
+function entriesOf(directory: string): number {
+  return readdirSync(directory).length;
 }
 
 /** A stable id of this engine, kept in `path`. */

@@ -37,7 +37,9 @@ export async function ask(url: string, { method = "GET", headers, body, isInsecu
     const { status, statusText } = response;
     return { status, statusText, headers: Object.fromEntries(response.headers), text: await textOf(response) };
   } catch (error) {
-    const reason = timeout.aborted ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" : reasonOf(url, error);
+    const reason = timeout.aborted
+      ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+      : connectionFailure(url, error);
     throw new DhowError("internal", `${method === "GET" ? "Get" : "Post"} ${JSON.stringify(url)}: ${reason}`, { cause: error });
   }
 }
@@ -54,7 +56,7 @@ async function textOf(response: Response): Promise<string> {
 }
 
 /** Go's words for a connection that did not come to be. */
-function reasonOf(url: string, error: unknown): string {
+export function connectionFailure(url: string, error: unknown): string {
   const { hostname, host, port, protocol } = new URL(url);
   const address = port === "" ? `${host}:${protocol === "https:" ? 443 : 80}` : host;
   switch (errnoCode(error)) {
@@ -64,6 +66,8 @@ function reasonOf(url: string, error: unknown): string {
     case "FailedToOpenSocket":
     case "ENOTFOUND":
       return `dial tcp: lookup ${hostname}: no such host`;
+    case "EAI_AGAIN":
+      return `dial tcp: lookup ${hostname}: Temporary failure in name resolution`;
     default:
       return errorMessage(error);
   }

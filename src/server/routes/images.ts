@@ -62,11 +62,14 @@ export function imageRoutes({ images, transfer, leases }: Pick<EngineApi, "image
   return [
     route("GET", "/images/json", async (request) => {
       const { query } = request;
+      const manifests = request.atLeast(47) && query.flag("manifests");
+      if (!manifests && request.atLeast(54) && query.flag("identity"))
+        throw new DhowError("invalid", "conflicting options: identity requires manifests=1");
       const list = await images.list({
         all: query.flag("all"),
         digests: query.flag("digests"),
         sharedSize: request.atLeast(42) && query.flag("shared-size"),
-        manifests: request.atLeast(47) && query.flag("manifests"),
+        manifests,
         filters: listFilters(request),
         signal: request.signal,
       });

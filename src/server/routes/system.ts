@@ -5,7 +5,7 @@ import { parseTimestamp } from "../decode.ts";
 import { json, type Reply } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Handler, type Route, route } from "../router.ts";
-import { API_VERSION, DISK_USAGE_TYPES, diskUsage, eventMessage, MIN_API_VERSION, systemInfo } from "../versions.ts";
+import { API_VERSION, DISK_USAGE_TYPES, diskUsage, eventMessage, hasEvent, MIN_API_VERSION, systemInfo } from "../versions.ts";
 
 function eventTimes(request: ApiRequest, nowMs: number): { readonly sinceNs?: bigint; readonly untilNs?: bigint } {
   const [since, until] = [request.query.text("since"), request.query.text("until")];
@@ -37,7 +37,7 @@ function acceptItem(item: string): { readonly type: string; readonly weight: num
 }
 
 async function* encoded(events: AsyncIterable<EventMessage>, request: ApiRequest): AsyncIterable<object> {
-  for await (const event of events) yield eventMessage(event, request.version);
+  for await (const event of events) if (hasEvent(event, request.version)) yield eventMessage(event, request.version);
 }
 
 function ping(builderVersion: string): Handler {

@@ -91,6 +91,7 @@ const groups: Readonly<Record<string, readonly Wrong[]>> = {
   images: [
     ["POST /images/create?fromSrc=file:///etc/hostname", "", 500, 'Get "file:///etc/hostname": unsupported protocol scheme "file"'],
     ["POST /images/create?fromSrc=data://,x", "", 500, 'Get "data://,x": unsupported protocol scheme "data"'],
+    ["POST /images/create?fromSrc=%252Fx.tar", "", 400, 'parse "http://%2Fx.tar": invalid URL escape "%2F"'],
     ["POST /images/create", undefined, 400, "no image or source given: set fromImage or fromSrc"],
     ["POST /images/create?fromSrc=-&repo=x&changes=RUN%20x", "", 400, "RUN is not a valid change command"],
     ["GET /images/get?names=", undefined, 400, "invalid reference format"],
