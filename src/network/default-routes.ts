@@ -1,27 +1,45 @@
-import { addRoute, deleteRoute, type Fd, findLink, insideNetns, listIpRoutes, NETLINK, NetlinkSocket } from "../linux/mod.ts";
+import { DhowError } from "../lib/mod.ts";
+import { addRoute, deleteRoute, type Fd, findLink, insideNetns, NETLINK, NetlinkSocket, SysError, strerror } from "../linux/mod.ts";
 import type { Held } from "./held.ts";
-import { gatewayEndpoint } from "./sandbox.ts";
-import { setDefaultRoutes } from "./sandbox-pool.ts";
+import { type Family, ipBytes, parseIp } from "./ip.ts";
+import { gatewayEndpoint, type HeldEndpoint } from "./sandbox.ts";
 
-/** RT_TABLE_MAIN, rtnetlink(7). */
-const MAIN_TABLE = 254;
+interface DefaultRoute {
+  readonly family: Family;
+  readonly gateway: Uint8Array | undefined;
+  readonly index: number;
+}
 
-/** Gives a sandbox's default routes to the endpoints that are to have them, one for each family. @throws {NetlinkError} */
-export function routeByGateways(home: Fd, { netns, endpoints }: Pick<Held, "netns" | "endpoints">): void {
+/** The default route of a family that an endpoint stands for, as long as its interface is there. */
+function routeOf(inside: NetlinkSocket, family: Family, endpoint: HeldEndpoint | undefined): DefaultRoute | undefined {
+  const gateway = endpoint?.network.on.gateway(family);
+  const index = endpoint && findLink(inside, endpoint.interfaceName)?.index;
+  if (gateway === undefined || index === undefined) return undefined;
+  return { family, gateway: gateway === "" ? undefined : ipBytes(parseIp(gateway)), index };
+}
+
+/**
+ * Gives a sandbox's default routes to the endpoints that are to have them, one for each family; `before` are those that it had until now.
+ * Routes that the container made itself stay, and are in the way of ours.
+ * @throws internal in docker's words
+ */
+export function routeByGateways(home: Fd, { netns, endpoints }: Pick<Held, "netns" | "endpoints">, before: readonly HeldEndpoint[]): void {
   if (netns === undefined) return;
   insideNetns(home, netns.fd, () => {
     using inside = new NetlinkSocket(NETLINK.ROUTE, { receiveBytes: 32768 });
     for (const family of [4, 6] as const) {
-      const endpoint = gatewayEndpoint(endpoints, family);
-      const gateway = endpoint?.network.on.gateway(family);
-      const index = endpoint === undefined ? undefined : findLink(inside, endpoint.interfaceName)?.index;
-      for (const route of listIpRoutes(inside)) {
-        const isDefault = route.prefixLength === 0 && route.destination.length === (family === 4 ? 4 : 16) && route.table === MAIN_TABLE;
-        if (isDefault) inside.requestAll([deleteRoute({ family, gateway: route.gateway, index: route.index })]);
-      }
-      if (gateway === undefined || index === undefined) continue;
-      if (gateway === "") inside.request(addRoute({ family, index }));
-      else setDefaultRoutes(index, { 4: family === 4 ? gateway : undefined, 6: family === 6 ? gateway : undefined });
+      const [was, is] = [gatewayEndpoint(before, family), gatewayEndpoint(endpoints, family)];
+      if (was?.plugged.endpointId === is?.plugged.endpointId) continue;
+      const [former, wanted] = [routeOf(inside, family, was), routeOf(inside, family, is)];
+      if (former !== undefined) inside.requestAll([deleteRoute(former)]);
+      if (wanted === undefined) continue;
+      const [failed] = inside.requestAll([addRoute(wanted)]);
+      if (failed !== undefined) throw refusal(family, failed);
     }
   });
+}
+
+function refusal(family: Family, cause: Error): DhowError {
+  const why = cause instanceof SysError ? strerror(cause.errno) : cause.message;
+  return new DhowError("internal", `failed to set ${family === 4 ? "" : "IPv6 "}gateway: ${why}`, { cause });
 }

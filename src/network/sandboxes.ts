@@ -90,7 +90,7 @@ export class Sandboxes {
         held.endpoints = [...held.endpoints, endpoint];
       }
       await this.#settleOutside(held);
-      if (!isPooled || held.endpoints.length > 1) routeByGateways(this.#deps.home, held);
+      if (!isPooled || held.endpoints.length > 1) routeByGateways(this.#deps.home, held, isPooled ? held.endpoints.slice(0, 1) : []);
       this.#publish(held, request);
       this.#record(held);
       this.#named.add(held);
@@ -115,6 +115,7 @@ export class Sandboxes {
   #isPooled({ endpoints: [first] }: AcquireRequest): boolean {
     const bridge = this.#deps.defaultBridge();
     if (first === undefined || first.networkId !== bridge?.id) return false;
+    if (first.isWithoutIpv6 && bridge.on.families.includes(6)) return false;
     return !first.ipv4 && !first.ipv6 && !first.mac && !first.linkLocalIps?.length && Object.keys(first.options ?? {}).length === 0;
   }
 
@@ -232,45 +233,49 @@ export class Sandboxes {
   /** Plugs a running container into one more network. @throws conflict, invalid, notFound in docker's words */
   async connect(containerId: string, wish: EndpointWish): Promise<Sandbox> {
     const held = this.#of(containerId);
-    const before = gatewayEndpoint(held.endpoints);
+    const former = held.endpoints;
     const outside = held.endpoints.find((e) => e.wish.isOutside && e.wish.networkId === wish.networkId);
     if (outside !== undefined) await this.#unplugOutside(held, outside);
     let endpoint: HeldEndpoint;
     try {
       endpoint = await this.#plugger.plug(held, wish, { index: 0 });
     } catch (error) {
-      if (outside !== undefined) await this.#settleOutside(held).finally(() => this.#reroute(held, before));
+      if (outside !== undefined) await this.#settleOutside(held).finally(() => this.#reroute(held, former));
       throw error;
     }
     if (this.#held.get(containerId) !== held) {
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
       throw new DhowError("conflict", `container ${containerId} is not running`);
     }
-    const former = held.endpoints;
-    held.endpoints = [...held.endpoints, endpoint];
+    const asked = held.endpoints;
+    held.endpoints = [...asked, endpoint];
     try {
       await this.#settleOutside(held);
-      this.#reroute(held, before);
+      this.#reroute(held, former);
       this.#record(held);
       this.#named.add(held);
       this.#named.serve(held);
       return this.#shown(held);
     } catch (error) {
-      held.endpoints = former;
+      held.endpoints = asked;
       this.#named.leave(wish.networkId, containerId);
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
       await this.#settleOutside(held);
-      this.#reroute(held, endpoint);
+      this.#reroute(held, [...asked, endpoint]);
       this.#record(held);
       throw error;
     }
   }
 
   /** Routes and published ports follow the endpoint that leads out. */
-  #reroute(held: Held, before: HeldEndpoint | undefined): void {
+  #reroute(held: Held, before: readonly HeldEndpoint[]): void {
+    routeByGateways(this.#deps.home, held, before);
+    this.#republish(held, before);
+  }
+
+  #republish(held: Held, before: readonly HeldEndpoint[]): void {
     const now = gatewayEndpoint(held.endpoints);
-    routeByGateways(this.#deps.home, held);
-    if (now === before) return;
+    if (now === gatewayEndpoint(before)) return;
     this.#deps.publisher.retarget(held.containerId, now?.network.on.publishesPorts ? portTarget(now) : undefined);
   }
 
@@ -279,13 +284,19 @@ export class Sandboxes {
     const held = this.#of(containerId);
     const endpoint = held.endpoints.find(({ network }) => network.config.id === networkId);
     if (endpoint === undefined) throw new DhowError("notFound", `container ${containerId} is not connected to network ${networkId}`);
-    const before = gatewayEndpoint(held.endpoints);
+    const before = held.endpoints;
     held.endpoints = held.endpoints.filter((e) => e !== endpoint);
     this.#named.leave(networkId, containerId);
     await this.#settleOutside(held);
-    this.#reroute(held, before);
+    try {
+      routeByGateways(this.#deps.home, held, before);
+    } catch (error) {
+      // the next network may be of no use; that keeps nobody on this one
+      this.#deps.log.warn("a container has no default route", { container: containerId, error });
+    }
+    this.#republish(held, before);
     await this.#unplug(held, endpoint);
-    if (before === endpoint) this.#record(held);
+    if (gatewayEndpoint(before) === endpoint) this.#record(held);
     if (!this.#named.asks(held)) {
       held.dns?.close();
       held.dns = undefined;
