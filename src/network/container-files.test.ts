@@ -33,11 +33,20 @@ describe("buildHosts()", () => {
       addresses: ["172.17.0.2"],
       extraHosts: ["db:10.0.0.5", "host.docker.internal=host-gateway"],
       hostGateways: ["172.17.0.1", "fd00::1"],
+      hasIpv6: true,
     });
     expect(text).toBe(
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n" +
         "10.0.0.5\tdb\n172.17.0.1\thost.docker.internal\nfd00::1\thost.docker.internal\n172.17.0.2\tweb.example.test web\n",
     );
+  });
+
+  test("has nothing of IPv6 where that is switched off", () => {
+    const text = buildHosts({
+      ...{ hostname: "web", domainname: "", addresses: ["172.17.0.2"], hostGateways: ["172.17.0.1", "fd00::1"], hasIpv6: false },
+      extraHosts: ["gw:host-gateway", "six:fd00::6"],
+    });
+    expect(text).toBe("127.0.0.1\tlocalhost\n172.17.0.1\tgw\n172.17.0.2\tweb\n");
   });
 
   test("refuses malformed extra hosts in docker's words", () => {

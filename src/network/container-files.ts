@@ -98,8 +98,8 @@ export function buildResolvConf(input: ResolvConfInput): string {
   ].join("\n");
 }
 
-const HOSTS_HEAD = [
-  "127.0.0.1\tlocalhost",
+const HOSTS_HEAD = "127.0.0.1\tlocalhost";
+const HOSTS_HEAD_IPV6 = [
   "::1\tlocalhost ip6-localhost ip6-loopback",
   "fe00::\tip6-localnet",
   "ff00::\tip6-mcastprefix",
@@ -116,6 +116,8 @@ export interface HostsInput {
   readonly extraHosts: readonly string[];
   /** What `host-gateway` stands for. */
   readonly hostGateways: readonly string[];
+  /** Whether it has IPv6 at all; without, nothing in the file is of that. */
+  readonly hasIpv6: boolean;
 }
 
 /** Takes `name:address` apart. @throws invalid in docker's words */
@@ -138,14 +140,17 @@ function extraHostLines(input: Pick<HostsInput, "extraHosts" | "hostGateways">):
   });
 }
 
+const isIpv6Line = (line: string): boolean => isIP(line.split("\t")[0] ?? "") === 6;
+
 /** A container's /etc/hosts. @throws invalid for a malformed extra host */
 export function buildHosts(input: HostsInput): string {
-  const { hostname, domainname, addresses } = input;
+  const { hostname, domainname, addresses, hasIpv6 } = input;
   const fqdn = domainname === "" ? hostname : `${hostname}.${domainname}`;
   const dot = fqdn.indexOf(".");
   const names = dot < 0 ? fqdn : `${fqdn} ${fqdn.slice(0, dot)}`;
   const own = addresses.map((address) => `${address}\t${names}`);
-  return `${[...HOSTS_HEAD, ...extraHostLines(input), ...own].join("\n")}\n`;
+  const extra = extraHostLines(input).filter((line) => hasIpv6 || !isIpv6Line(line));
+  return `${[HOSTS_HEAD, ...(hasIpv6 ? HOSTS_HEAD_IPV6 : []), ...extra, ...own].join("\n")}\n`;
 }
 
 /** /etc/hosts of a container in the host's network: the host's own and the extra hosts. @throws invalid */

@@ -106,6 +106,7 @@ export class Plugger {
     const taken: Record<Family, InterfaceAddress | undefined> = { 4: undefined, 6: undefined };
     try {
       for (const family of familiesOf(config)) {
+        if (family === 6 && wish.isWithoutIpv6) continue;
         const got = source.take(family, (family === 4 ? wish.ipv4 : wish.ipv6) || undefined, mac);
         const { ip, prefixLength } = got instanceof Promise ? await got : got;
         taken[family] = { address: formatIp(ip), prefixLength };

@@ -13,6 +13,8 @@ export interface EndpointWish {
   /** Addresses that it asks for; undefined: any. */
   readonly ipv4?: string | undefined;
   readonly ipv6?: string | undefined;
+  /** Its interface is to have no IPv6, whatever the network has. */
+  readonly isWithoutIpv6?: boolean | undefined;
   /** More addresses of its interface, of no subnet. */
   readonly linkLocalIps?: readonly string[] | undefined;
   /** `02:42:…`; default from the address. */
@@ -131,8 +133,9 @@ export function addressesOf({ plugged }: Pick<HeldEndpoint, "plugged">): string[
  * @see libnetwork/endpoint.go of moby v28
  */
 export function gatewayEndpoint<T extends Pick<HeldEndpoint, "network" | "wish">>(endpoints: readonly T[], family?: Family): T | undefined {
-  const leads = ({ network }: T): boolean =>
-    (family === undefined ? [4, 6] : [family]).some((f) => network.on.gateway(f as Family) !== undefined);
+  const families = family === undefined ? ([4, 6] as const) : [family];
+  const leads = ({ network, wish }: T): boolean =>
+    families.some((f) => network.on.gateway(f) !== undefined && !(f === 6 && wish.isWithoutIpv6));
   const [first] = endpoints
     .filter(leads)
     .sort((a, b) => (b.wish.gwPriority ?? 0) - (a.wish.gwPriority ?? 0) || (a.network.config.name < b.network.config.name ? -1 : 1));

@@ -164,7 +164,20 @@ export function endpointWish(deps: ContainerDeps, container: Container, name: st
     ...(settings.Links?.length && { links: linksOf(deps, settings.Links) }),
     ...(settings.DriverOpts && { options: settings.DriverOpts }),
     gwPriority: settings.GwPriority ?? 0,
+    ...((hasNoIpv6(container) || isIpv6Disabled(settings)) && { isWithoutIpv6: true }),
   };
+}
+
+/** Whether a container's sysctls switch IPv6 off, on its loopback too: then it has no address of that family, and nobody knows it by one. */
+export function hasNoIpv6({ spec }: Container): boolean {
+  const { Sysctls } = spec.hostConfig;
+  return ["all", "lo"].some((name) => Sysctls?.[`net.ipv6.conf.${name}.disable_ipv6`] === "1");
+}
+
+/** The same for one of its interfaces, by the endpoint's own settings. */
+function isIpv6Disabled({ DriverOpts }: EndpointSettings): boolean {
+  const sysctls = (DriverOpts?.[ENDPOINT_SYSCTLS] ?? "").toLowerCase().split(",");
+  return sysctls.includes("net.ipv6.conf.ifname.disable_ipv6=1");
 }
 
 /** On a user's network a link is another name for a container, that this one alone has. */

@@ -18,7 +18,7 @@ import type { PortMap } from "../../spec/engine/mod.ts";
 import type { OciMount } from "../../spec/oci-runtime/mod.ts";
 import { isRunning, type NetworkState, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { emptyEndpoint, endpointWishes, pluggedEndpoint } from "./endpoints.ts";
+import { emptyEndpoint, endpointWishes, hasNoIpv6, pluggedEndpoint } from "./endpoints.ts";
 import { networkOwner } from "./joiners.ts";
 import { type LinkedContainer, linkHostNames } from "./links.ts";
 import type { Container } from "./store.ts";
@@ -217,6 +217,7 @@ function hostsText(deps: ContainerDeps, container: Container, plugged: Plugged, 
     addresses: addressesOf(plugged.sandbox),
     extraHosts: [...extraHosts, ...links.map((link) => `${linkHostNames(link)}:${link.ipAddress}`)],
     hostGateways,
+    hasIpv6: !hasNoIpv6(container),
   });
 }
 

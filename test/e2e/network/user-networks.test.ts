@@ -120,6 +120,10 @@ describe("network create", () => {
     await idle("b1", "--network", "both");
     expect(await endpoint("a1", "both")).toMatchObject({ IPAddress: "10.88.0.2", GlobalIPv6Address: "fd88::99", IPv6Gateway: "fd88::1" });
     expect(await pings("b1", "fd88::99")).toBe(true);
+    await idle("none6", "--network", "both", "--sysctl", "net.ipv6.conf.all.disable_ipv6=1", "--add-host", "six:fd88::7");
+    expect(await endpoint("none6", "both")).toMatchObject({ GlobalIPv6Address: "", IPv6Gateway: "" });
+    expect(await daemon.ok("exec", "none6", "cat", "/etc/hosts")).toMatch(/^127\.0\.0\.1\tlocalhost\n10\.88\.0\.\d+\t\w+$/);
+    expect(await daemon.docker("exec", "b1", "ping", "-6", "-c", "1", "none6").then(({ stderr }) => stderr)).toContain("bad address");
     const { status } = await daemon.api("POST", "/networks/create", {
       Name: "six",
       EnableIPv4: false,
