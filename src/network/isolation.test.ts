@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import type { Networking } from "./networking.ts";
-import { bridge, HOST, HOST6, Lab, OTHER, OUTSIDE, OUTSIDE6, ports, type Question, take } from "./test-lab.ts";
+import { addressOf, bridge, HOST, HOST6, Lab, OTHER, OUTSIDE, OUTSIDE6, ports, type Question, take } from "./test-lab.ts";
 
 const isRoot = process.getuid?.() === 0;
 const FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -20,8 +20,6 @@ async function seen(netns: string | undefined, questions: Readonly<Record<string
 }
 
 const REFUSED = expect.stringMatching(/^(timeout|E[A-Z]+)$/);
-const addressOf = (s: Awaited<ReturnType<typeof take>>, family: 4 | 6 = 4): string =>
-  s.endpoints[0]?.[family === 4 ? "ipv4" : "ipv6"]?.address ?? "";
 
 /** Networks a and b, an internal one, and one whose containers don't talk; each with two containers that serve port 80. */
 async function village(n: Networking) {

@@ -15,6 +15,7 @@ import {
   type Fd,
   findLink,
   insideNetns,
+  listLinks,
   NETLINK,
   NetlinkSocket,
   type Request,
@@ -119,6 +120,18 @@ export class Lab {
     n.stop();
   }
 
+  /** Ends a daemon, with all that it has made of the network. */
+  end(n: Networking): void {
+    this.#opened.splice(this.#opened.indexOf(n), 1);
+    n.stop({ removeAll: true });
+  }
+
+  /** The names of the host's interfaces. */
+  links(): string[] {
+    using socket = new NetlinkSocket(NETLINK.ROUTE);
+    return listLinks(socket).map(({ name }) => name);
+  }
+
   /** Starts a server in a namespace that answers with its name and its client's address, then echoes; TCP and UDP, both families. */
   async serve(netns: string, name: string, port: number): Promise<void> {
     const code = `
@@ -127,11 +140,7 @@ export class Lab {
       const u = dgram.createSocket("udp6");
       u.on("message", (m, from) => u.send("${name} " + from.address.replace("::ffff:", "") + "\\n", from.port, from.address));
       u.bind(${port}, "::", () => console.log("ready"));`;
-    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
-    this.#children.push(child);
-    const reader = child.stdout.getReader();
-    await reader.read();
-    reader.releaseLock();
+    expect(await this.#start([...inside(netns), process.execPath, "-e", code]).line()).toBe("ready");
   }
 
   /** What a server says first; `timeout`, or an errno. */
@@ -175,28 +184,12 @@ export class Lab {
       const end = (how) => { console.log(JSON.stringify({ how, got })); process.exit(0); };
       s.on("error", (e) => end(e.code)); s.on("close", () => end("closed"));
       process.stdin.on("data", () => end("asked"));`;
-    const child = Bun.spawn([...inside(netns), process.execPath, "-e", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-    this.#children.push(child);
-    const reader = child.stdout.getReader();
-    let text = "";
-    const line = async (): Promise<string> => {
-      for (;;) {
-        const at = text.indexOf("\n");
-        if (at >= 0) {
-          const found = text.slice(0, at);
-          text = text.slice(at + 1);
-          return found;
-        }
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`a connection to ${host}:${port} ended without a word`);
-        text += Buffer.from(value).toString();
-      }
-    };
+    const { line, stdin } = this.#start([...inside(netns), process.execPath, "-e", code]);
     expect(await line()).toBe("open");
     return {
       end: async () => {
-        child.stdin.write("end");
-        await child.stdin.flush();
+        stdin.write("end");
+        await stdin.flush();
         return JSON.parse(await line());
       },
       ended: async () => JSON.parse(await line()),
@@ -211,7 +204,7 @@ export class Lab {
         const timer = ${speaks} ? setInterval(() => s.write("x"), 2) : undefined;
         s.on("data", () => {}); s.on("error", (e) => told(e.code)); s.on("end", () => told("end")); s.on("close", () => clearInterval(timer));
       }).listen(${port}, "::", () => console.log("ready"));`;
-    const line = this.#lines([...inside(netns), process.execPath, "-e", code]);
+    const { line } = this.#start([...inside(netns), process.execPath, "-e", code]);
     expect(await line()).toBe("ready");
     return line;
   }
@@ -224,7 +217,7 @@ export class Lab {
         if (${speaks}) setInterval(() => s.write("x"), 2);
       });
       s.on("data", () => {}); s.on("error", (e) => console.log(e.code)); s.on("end", () => console.log("end"));`;
-    const line = this.#lines([...inside(netns), process.execPath, "-e", code]);
+    const { line } = this.#start([...inside(netns), process.execPath, "-e", code]);
     expect(await line()).toBe("open");
     return line;
   }
@@ -238,7 +231,7 @@ export class Lab {
       u.on("error", () => {});
       setInterval(() => { for (const { address, port } of known.values()) u.send("x", port, address, () => {}); }, 5);
       u.bind(${port}, "::", () => console.log("ready"));`;
-    expect(await this.#lines([...inside(netns), process.execPath, "-e", code])()).toBe("ready");
+    expect(await this.#start([...inside(netns), process.execPath, "-e", code]).line()).toBe("ready");
   }
 
   /** Speaks to a UDP server all the time. What it returns tells whether the server has been heard in the tenth of a second before. */
@@ -263,13 +256,13 @@ export class Lab {
     };
   }
 
-  /** Starts a program; returns what reads the next line that it prints. */
-  #lines(command: readonly string[]): () => Promise<string> {
-    const child = Bun.spawn([...command], { stdout: "pipe", stderr: "inherit" });
+  /** Starts a program; `line` reads the next line that it prints. */
+  #start(command: readonly string[]): { readonly line: () => Promise<string>; readonly stdin: Bun.FileSink } {
+    const child = Bun.spawn([...command], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
     this.#children.push(child);
     const reader = child.stdout.getReader();
     let text = "";
-    return async () => {
+    const line = async (): Promise<string> => {
       for (let at = text.indexOf("\n"); ; at = text.indexOf("\n")) {
         if (at >= 0) {
           const found = text.slice(0, at);
@@ -281,6 +274,7 @@ export class Lab {
         text += Buffer.from(value).toString();
       }
     };
+    return { line, stdin: child.stdin };
   }
 
   /** How many TCP segments a namespace has sent again. */
@@ -376,6 +370,11 @@ export async function bridge(
     labels: {},
   });
   return created.id;
+}
+
+/** A sandbox's address on its first network; empty when it has none. */
+export function addressOf({ endpoints }: Sandbox, family: 4 | 6 = 4): string {
+  return endpoints[0]?.[family === 4 ? "ipv4" : "ipv6"]?.address ?? "";
 }
 
 /** A container's sandbox on networks, the default bridge where none is named. */
