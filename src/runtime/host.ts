@@ -211,16 +211,16 @@ function osRelease(): { readonly name: string; readonly version: string } {
 
 /** Paths that a container must not read. @see Docker Engine 28, oci/defaults.go */
 const MASKED_PATHS: readonly string[] = [
-  "/proc/asound",
   "/proc/acpi",
+  "/proc/asound",
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
-  "/proc/timer_list",
-  "/proc/timer_stats",
   "/proc/sched_debug",
   "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
   "/sys/firmware",
   "/sys/devices/virtual/powercap",
 ];

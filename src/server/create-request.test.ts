@@ -21,7 +21,7 @@ describe("createRequest()", () => {
     expect(createRequest({ value, seen }, [1, 39]).request.HostConfig).toEqual({
       NetworkMode: "bridge",
       IpcMode: "shareable",
-      Mounts: [{ Type: "bind", ReadOnly: true, BindOptions: { ReadOnlyNonRecursive: true } }],
+      Mounts: [{ Type: "bind", ReadOnly: true, BindOptions: {} }],
     });
     expect(createRequest({ value, seen }, [1, 56]).request.HostConfig).toMatchObject({ ConsoleSize: [1, 2], Annotations: { a: "b" } });
   });

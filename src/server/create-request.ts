@@ -1,5 +1,5 @@
 import { DhowError } from "../lib/mod.ts";
-import type { ContainerCreateRequest, HostConfig, Mount } from "../spec/engine/mod.ts";
+import type { ContainerCreateRequest, ContainerUpdateRequest, HostConfig, Mount } from "../spec/engine/mod.ts";
 import { type Endpoints, mainEndpoint, migratePortBindings, migrateSysctls, warnOfVolumeDriver } from "./create-legacy.ts";
 import type { Decoded } from "./go-json.ts";
 import { type ApiVersion, olderThan } from "./versions.ts";
@@ -44,6 +44,20 @@ export function createRequest(decoded: Decoded, version: ApiVersion): CreateRequ
   return { request, warnings };
 }
 
+/** The same of an update: what could not be updated in a version is left as it is. */
+export function updateRequest(body: ContainerUpdateRequest, version: ApiVersion): ContainerUpdateRequest {
+  const request: { -readonly [K in keyof ContainerUpdateRequest]: ContainerUpdateRequest[K] } = { ...body };
+  if (olderThan(version, 40)) delete request.PidsLimit;
+  if (olderThan(version, 55)) {
+    delete request.BlkioWeightDevice;
+    delete request.BlkioDeviceReadBps;
+    delete request.BlkioDeviceWriteBps;
+    delete request.BlkioDeviceReadIOps;
+    delete request.BlkioDeviceWriteIOps;
+  }
+  return request;
+}
+
 /** What `default` stands for on Linux. */
 const DEFAULT_NETWORK = "bridge";
 
@@ -75,8 +89,6 @@ function mountOf(given: Mount, version: ApiVersion): Mount {
     if (olderThan(version, 42)) delete bind.CreateMountpoint;
     if (olderThan(version, 44)) {
       if (bind.ReadOnlyForceRecursive) throw new DhowError("invalid", "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
-      // a read-only bind mount of these days left what is mounted below it writable
-      if (given.ReadOnly) bind.ReadOnlyNonRecursive = true;
     }
     mount.BindOptions = bind;
   }

@@ -37,6 +37,8 @@ export interface PlanInput {
   readonly openImage?: ((reference: string, number: number) => MountedImage | Promise<MountedImage>) | undefined;
   /** The `idmap` of mounts by their destinations, for those that are asked for by a label. */
   readonly idmaps?: ReadonlyMap<string, string> | undefined;
+  /** Read-only binds leave what is mounted below them writable unless they say otherwise, as before API 1.44. */
+  readonly isReadOnlyNonRecursive?: boolean | undefined;
   /** Told the name of each volume right before it is made. */
   readonly onCreate?: ((volume: string) => void) | undefined;
 }
@@ -95,6 +97,10 @@ function withIdmap(mount: ContainerMount, idmaps: PlanInput["idmaps"]): Containe
   return idmap === undefined ? mount : { ...mount, idmap };
 }
 
+function shallow(mount: ContainerMount, { isReadOnlyNonRecursive = false }: PlanInput): ContainerMount {
+  return isReadOnlyNonRecursive && mount.kind === "bind" && mount.isReadOnly ? { ...mount, isReadOnlyNonRecursive } : mount;
+}
+
 async function declaredMount(destination: string, input: PlanInput, created: NewVolume[]): Promise<ContainerMount> {
   const spec = parseBind(destination);
   return { ...(await volumeMount({ ...spec, driver: input.hostConfig.VolumeDriver ?? "" }, input, created)), mode: "" };
@@ -150,7 +156,7 @@ export async function planMounts(input: PlanInput): Promise<MountPlan> {
       if (points.get(destination)?.kind !== "bind")
         throw new DhowError("invalid", `invalid label ${IDMAP_LABEL}: no bind mount at ${destination}`);
     }
-    return [...points.values()].map((m) => withIdmap(m, from.idmaps));
+    return [...points.values()].map((m) => withIdmap(shallow(m, from), from.idmaps));
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type ImageConfig,
   SOCKET_LABEL,
 } from "../../spec/engine/mod.ts";
+import { cleanPath } from "../../volumes/mod.ts";
 
 /** What the daemon puts where a request is silent. */
 export interface HostDefaults {
@@ -92,7 +93,7 @@ export function mergeConfig(request: ContainerCreateRequest, image: ImageConfig)
     ...optional("Healthcheck", withoutZeros(mergeHealth(request.Healthcheck, image.Healthcheck))),
     Image: request.Image ?? "",
     Volumes: Object.keys(volumes).length > 0 ? volumes : null,
-    WorkingDir: request.WorkingDir || image.WorkingDir || "",
+    WorkingDir: request.WorkingDir ? cleanPath(request.WorkingDir) : (image.WorkingDir ?? ""),
     Entrypoint: entrypoint?.length ? entrypoint : null,
     ...(request.NetworkDisabled ? { NetworkDisabled: true } : {}),
     OnBuild: null,

@@ -9,6 +9,7 @@ import { type PortRequest, parsePortSpecs } from "../../network/mod.ts";
 import {
   checkTimeOffsets,
   clampWarnings,
+  type HostFacts,
   type IdMappings,
   joinedContainer,
   parseTimeOffsets,
@@ -59,6 +60,10 @@ const MILLISECOND_NS = 1_000_000;
 /** Gives a container a time namespace: `monotonic=SECONDS,boottime=SECONDS`. */
 const TIME_OFFSET_LABEL = "dhow.time-offset";
 
+/** Minor versions of the API with other defaults: that of cgroup namespaces on cgroup v1, and read-only binds with what is mounted below. */
+const PRIVATE_CGROUPNS_SINCE = 41;
+const READ_ONLY_RECURSIVE_SINCE = 44;
+
 /** POST /containers/create. Nothing stays behind when it fails. @throws invalid, notFound, conflict in docker's words */
 export async function createContainer(
   deps: ContainerDeps,
@@ -67,7 +72,8 @@ export async function createContainer(
 ): Promise<ContainerCreateResponse> {
   const { store } = deps;
   deps.warmer.touch();
-  const { asked, networkAsGiven } = withNetworkName(deps, request.HostConfig ?? {});
+  const minor = options.version?.[1] ?? Number.POSITIVE_INFINITY;
+  const { asked, networkAsGiven } = withNetworkName(deps, withOldDefaults(request.HostConfig ?? {}, minor, deps.facts));
   if (requiredSources(asked).length > 0) deps.followHost();
   await untilAnswering(requiredSources(asked), { timeoutMs: deps.settings.runtimeTimeoutMs, signal: options.signal });
   const id = randomId();
@@ -108,6 +114,7 @@ export async function createContainer(
       userns,
       timeOffsets,
       extensions,
+      isReadOnlyNonRecursive: minor < READ_ONLY_RECURSIVE_SINCE,
       idmaps: parseIdmapLabel(request.Labels?.[IDMAP_LABEL] ?? ""),
       signal: options.signal,
     });
@@ -129,6 +136,10 @@ function withNetworkName({ network }: ContainerDeps, host: HostConfig): { readon
   const found = network.network(given);
   if (!found?.isPredefined || found.name === given) return { asked: host };
   return { asked: { ...host, NetworkMode: found.name }, networkAsGiven: given };
+}
+
+function withOldDefaults(asked: HostConfig, minor: number, { cgroup }: HostFacts): HostConfig {
+  return minor < PRIVATE_CGROUPNS_SINCE && cgroup.version === 1 && !asked.CgroupnsMode ? { ...asked, CgroupnsMode: "host" } : asked;
 }
 
 /** The paths of the host that have to be there. */
@@ -284,6 +295,7 @@ interface Parts {
   readonly timeOffsets: TimeOffsets | undefined;
   readonly extensions: NetworkExtensions | undefined;
   readonly idmaps: ReadonlyMap<string, string>;
+  readonly isReadOnlyNonRecursive: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -306,6 +318,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
     onCreate: (volume) => noteVolume(dir, volume),
     openImage: (reference, number) => openImage(deps, { reference, key: `${id}.image${number}` }, undo),
     idmaps: parts.idmaps,
+    isReadOnlyNonRecursive: parts.isReadOnlyNonRecursive,
   });
   undo.defer(plan.undo);
   for (const { name: volume, driver } of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver } });

@@ -26,7 +26,7 @@ export function parseLink(text: string): { readonly name: string; readonly alias
   const [name = "", alias, more] = text.split(":");
   if (more !== undefined) throw new DhowError("invalid", `bad format for links: ${text}`);
   if (alias === undefined) return { name, alias: name };
-  return name.startsWith("/") ? { name: name.slice(1), alias: lastPart(alias) } : { name, alias };
+  return name.startsWith("/") ? { name: name.slice(1), alias: lastPart(alias) } : { name, alias: alias.replace(/^\/+/, "") };
 }
 
 interface Port {

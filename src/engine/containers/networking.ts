@@ -40,13 +40,25 @@ export interface EtcInput {
   readonly owner: Owner | undefined;
 }
 
-/** The running container that another one's namespace is to be shared of. @throws conflict when it doesn't run */
-export function runningDonor(deps: ContainerDeps, ref: string, what: string): Container {
+/** The running container that another one's namespace is to be shared of. @throws internal when it doesn't run */
+export function runningDonor(deps: ContainerDeps, ref: string, what: "IPC" | "PID" | "user"): Container {
   const donor = deps.store.find(ref);
-  if (donor.state.status === "restarting") {
-    throw new DhowError("conflict", `cannot join ${what} of a restarting container: ${donor.id}`);
+  const failed = (why: string): DhowError => new DhowError("internal", `failed to join ${what} namespace: ${why}`);
+  if (donor.state.status === "restarting") throw failed(restarting(donor.id));
+  if (!isRunning(donor.state)) throw failed(`container ${donor.id} is not running`);
+  return donor;
+}
+
+const restarting = (id: string): string => `Container ${id} is restarting, wait until the container is running`;
+
+/** The running container whose network another one is to have. @throws conflict when it doesn't run */
+function networkDonor(deps: ContainerDeps, ref: string): Container {
+  const donor = deps.store.find(ref);
+  const { status } = donor.state;
+  if (status === "restarting") throw new DhowError("conflict", `cannot join network namespace of container: ${restarting(ref)}`);
+  if (!isRunning(donor.state)) {
+    throw new DhowError("conflict", `cannot join network namespace of a non running container: container ${donor.name} is ${status}`);
   }
-  if (!isRunning(donor.state)) throw new DhowError("conflict", `cannot join ${what} of a non running container: ${donor.id}`);
   return donor;
 }
 
@@ -77,7 +89,7 @@ export function openNamespace(deps: ContainerDeps, donor: Container, type: "net"
 export function inheritHostname(deps: ContainerDeps, container: Container): void {
   const mode = networkMode(container.spec.hostConfig);
   if (!mode.startsWith("container:")) return;
-  const { Hostname = "", Domainname = "" } = runningDonor(deps, mode.slice("container:".length), "network").spec.config;
+  const { Hostname = "", Domainname = "" } = networkDonor(deps, mode.slice("container:".length)).spec.config;
   const { config } = container.spec;
   if (config.Hostname === Hostname && config.Domainname === Domainname) return;
   deps.store.updateSpec(container, { config: { ...config, Hostname, Domainname } });
@@ -96,7 +108,7 @@ export async function plugIn(
 ): Promise<Plugged> {
   const mode = networkMode(container.spec.hostConfig);
   if (mode.startsWith("container:")) {
-    const joined = runningDonor(deps, mode.slice("container:".length), "network");
+    const joined = networkDonor(deps, mode.slice("container:".length));
     deps.network.settle();
     const path = namespacePath(deps, joined, "net", held);
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });

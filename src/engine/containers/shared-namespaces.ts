@@ -47,7 +47,7 @@ export function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, {
     if (donor.spec.hostConfig.IpcMode !== "shareable") {
       throw new DhowError(
         "invalid",
-        `can't join IPC of container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+        `failed to join IPC namespace: container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
       );
     }
     return { ...pid, ipcPath: namespacePath(deps, donor, "ipc", held), shmPath: shmDir(deps, donor.id) };

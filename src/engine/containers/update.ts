@@ -1,6 +1,6 @@
 import { DhowError } from "../../lib/mod.ts";
 import { type Cgroup, cgroupOf, updateResources, validateHostConfig } from "../../runtime/mod.ts";
-import type { ContainerUpdateRequest, ContainerUpdateResponse, HostConfig, RestartPolicy } from "../../spec/engine/mod.ts";
+import type { ContainerUpdateRequest, ContainerUpdateResponse, HostConfig, RestartPolicy, ThrottleDevice } from "../../spec/engine/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import { changeContainer } from "./change.ts";
 import { isRunning } from "./container.ts";
@@ -12,6 +12,9 @@ const NUMBERS = [
   ...(["BlkioWeight", "CpuShares", "NanoCpus", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime"] as const),
   ...(["Memory", "MemorySwap", "MemoryReservation"] as const),
 ];
+
+/** The limits per device: a list in a request takes the place of what was there. */
+const DEVICES = ["BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps"] as const;
 
 /** POST /containers/{id}/update. @throws invalid, notFound, conflict, internal in docker's words; nothing is changed then */
 export async function updateContainer(deps: ContainerDeps, ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse> {
@@ -42,12 +45,20 @@ export async function finishUpdate(deps: ContainerDeps, container: Container): P
   if (!change) return;
   const merged = { ...spec.hostConfig, ...change };
   try {
-    if (isRunning(container.state)) await setLimits(cgroupOf(cgroupPath(deps, container), deps.facts), change, merged);
+    if (isRunning(container.state))
+      await setLimits(cgroupOf(cgroupPath(deps, container), deps.facts), { ...change, ...withLifted(spec.hostConfig, change) }, merged);
   } catch (error) {
     deps.store.updateSpec(container, { update: undefined });
     throw error;
   }
   deps.store.updateSpec(container, { hostConfig: merged, update: undefined });
+}
+
+/** The lists of a change, and in them without a limit the devices that had one. */
+function withLifted(present: HostConfig, change: HostConfig): HostConfig {
+  const lifted = (key: (typeof DEVICES)[number]): readonly ThrottleDevice[] =>
+    (present[key] ?? []).filter(({ Path }) => !change[key]?.some((device) => device.Path === Path)).map(({ Path }) => ({ Path, Rate: 0 }));
+  return Object.fromEntries(DEVICES.flatMap((key) => (change[key] ? [[key, [...change[key], ...lifted(key)]]] : [])));
 }
 
 async function setLimits(cgroup: Cgroup, change: HostConfig, merged: HostConfig): Promise<void> {
@@ -86,6 +97,7 @@ function resourceChange(present: HostConfig, asked: HostConfig): HostConfig {
   }
   return {
     ...Object.fromEntries(NUMBERS.filter((key) => asked[key]).map((key) => [key, asked[key]])),
+    ...Object.fromEntries(DEVICES.filter((key) => asked[key]).map((key) => [key, asked[key]])),
     ...(asked.CpusetCpus ? { CpusetCpus: asked.CpusetCpus } : {}),
     ...(asked.CpusetMems ? { CpusetMems: asked.CpusetMems } : {}),
     ...(typeof asked.PidsLimit === "number" ? { PidsLimit: Math.max(asked.PidsLimit, 0) } : {}),

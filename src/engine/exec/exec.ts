@@ -233,7 +233,8 @@ export class Execs implements ExecApi {
     const exec = this.#find(id);
     // a client that knows of the connection already may be early
     await exec.starting?.catch(() => {});
-    if (!exec.isRunning) throw new DhowError("conflict", `exec process is not started or has ended: ${id}`);
+    if (!isRunning(exec.container.state)) throw new DhowError("conflict", `container ${exec.container.id} is not running`);
+    if (!exec.isRunning) throw new DhowError("invalid", "exec process is not started");
     exec.io.resize(size.rows, size.columns);
   }
 }

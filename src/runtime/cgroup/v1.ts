@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { DhowError, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
-import type { OciResources } from "../../spec/oci-runtime/mod.ts";
+import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
 import {
@@ -14,7 +14,7 @@ import {
   toNumber,
   writeCgroupFile,
 } from "./cgroup-files.ts";
-import { type LimitWrite, writeLimits } from "./limit-writes.ts";
+import { deviceWrites, type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 const NS_PER_TICK = 10_000_000;
 
@@ -160,7 +160,25 @@ export class CgroupV1 implements Cgroup {
       write("cpuset", "cpuset.mems", cpu?.mems),
       write("pids", "pids.max", pids && pids.limit < 0 ? "max" : pids?.limit),
       write("blkio", "blkio.weight", blockIO?.weight),
+      ...this.#deviceWrites(blockIO),
     ]);
+  }
+
+  #deviceWrites(blockIO: OciResources["blockIO"]): LimitWrite[] {
+    const rates = (file: string, devices: readonly OciThrottleDevice[] | undefined): LimitWrite[] =>
+      deviceWrites(
+        this.#at("blkio", `blkio.throttle.${file}_device`),
+        devices?.map((d) => ({ ...d, text: String(d.rate) })),
+        "0",
+      );
+    const weights = blockIO?.weightDevice?.map((d) => ({ ...d, text: String(d.weight ?? 0) }));
+    return [
+      ...deviceWrites(this.#at("blkio", "blkio.weight_device"), weights, "0"),
+      ...rates("read_bps", blockIO?.throttleReadBpsDevice),
+      ...rates("write_bps", blockIO?.throttleWriteBpsDevice),
+      ...rates("read_iops", blockIO?.throttleReadIOPSDevice),
+      ...rates("write_iops", blockIO?.throttleWriteIOPSDevice),
+    ];
   }
 
   #memoryWrites(

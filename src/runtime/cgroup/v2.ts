@@ -1,6 +1,6 @@
 import { DhowError, errorMessage } from "../../lib/mod.ts";
 import type { ContainerBlkioStatEntry } from "../../spec/engine/mod.ts";
-import type { OciResources } from "../../spec/oci-runtime/mod.ts";
+import type { OciResources, OciThrottleDevice } from "../../spec/oci-runtime/mod.ts";
 import type { HostFacts } from "../host.ts";
 import type { Cgroup, CgroupStats } from "./cgroup.ts";
 import {
@@ -13,7 +13,7 @@ import {
   toNumber,
   writeCgroupFile,
 } from "./cgroup-files.ts";
-import { type LimitWrite, writeLimits } from "./limit-writes.ts";
+import { deviceWrites, type LimitWrite, writeLimits } from "./limit-writes.ts";
 
 /** The keys of memory.stat that docker shows. */
 const MEMORY_KEYS = ["anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped", "file_dirty", "file_writeback", "anon_thp"]
@@ -39,6 +39,11 @@ export function sharesToWeight(shares: number): number {
   if (shares <= 2) return 1;
   if (shares >= 262_144) return 10_000;
   return 1 + Math.trunc(((shares - 2) * 9999) / 262_142);
+}
+
+/** v1's blkio.weight (10 to 1000) on the scale of io.weight (1 to 10000). */
+function ioWeight(weight: number): number {
+  return 1 + Math.trunc(((weight - 10) * 9999) / 990);
 }
 
 /** A cgroup on a host with the unified hierarchy. */
@@ -154,8 +159,27 @@ export class CgroupV2 implements Cgroup {
       write("cpuset.cpus", cpu?.cpus),
       write("cpuset.mems", cpu?.mems),
       write("pids.max", orMax(pids?.limit)),
-      write("io.weight", weight === undefined ? undefined : `default ${1 + Math.trunc(((weight - 10) * 9999) / 990)}`),
+      write("io.weight", weight === undefined ? undefined : `default ${ioWeight(weight)}`),
+      ...this.#deviceWrites(blockIO),
     ]);
+  }
+
+  /** @see Documentation/admin-guide/cgroup-v2.rst, io.max */
+  #deviceWrites(blockIO: OciResources["blockIO"]): LimitWrite[] {
+    const rates = (key: string, devices: readonly OciThrottleDevice[] | undefined): LimitWrite[] =>
+      deviceWrites(
+        `${this.#root}/io.max`,
+        devices?.map((d) => ({ ...d, text: `${key}=${d.rate > 0 ? d.rate : "max"}` })),
+        `${key}=max`,
+      );
+    const weights = blockIO?.weightDevice?.map((d) => ({ ...d, text: d.weight ? String(ioWeight(d.weight)) : "default" }));
+    return [
+      ...deviceWrites(`${this.#root}/io.weight`, weights, "default"),
+      ...rates("rbps", blockIO?.throttleReadBpsDevice),
+      ...rates("wbps", blockIO?.throttleWriteBpsDevice),
+      ...rates("riops", blockIO?.throttleReadIOPSDevice),
+      ...rates("wiops", blockIO?.throttleWriteIOPSDevice),
+    ];
   }
 
   /** Below its use, `memory.max` ends processes of the group; v1 refuses such a limit, and so do we. @throws internal */

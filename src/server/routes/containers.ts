@@ -1,7 +1,7 @@
 import { DhowError } from "../../lib/mod.ts";
 import type { ContainerUpdateRequest, EngineApi, WaitCondition } from "../../spec/engine/mod.ts";
 import { containerCreateBody, containerUpdateBody } from "../bodies.ts";
-import { createRequest } from "../create-request.ts";
+import { createRequest, updateRequest } from "../create-request.ts";
 import { withLease } from "../lease-header.ts";
 import { json, noContent } from "../reply.ts";
 import type { ApiRequest } from "../request.ts";
@@ -74,8 +74,7 @@ export function containerRoutes({
     }),
     route("POST", "/containers/:name/update", async (request) => {
       const body = (await request.json(containerUpdateBody, { required: true })).value as ContainerUpdateRequest;
-      // before 1.40 there was no limit of processes to update
-      return json(await containers.update(request.name, request.atLeast(40) ? body : { ...body, PidsLimit: undefined }));
+      return json(await containers.update(request.name, updateRequest(body, request.version)));
     }),
     route("DELETE", "/containers/:name", async (request) => {
       const { query } = request;

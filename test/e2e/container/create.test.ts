@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon } from "../daemon.ts";
 
@@ -174,4 +174,15 @@ test("--rm of what can't be started leaves nothing", async () => {
 
 test("a new root says that it is a container's", async () => {
   expect(await sh("ls /.dockerenv && readlink /etc/mtab")).toBe("/.dockerenv\n/proc/mounts");
+});
+
+test("defaults of older API versions, and the working directory in its shortest form", async () => {
+  const made = async (minor: number) => {
+    const body = { Image: "busybox", Cmd: ["pwd"], WorkingDir: "/tmp/./x/../" };
+    const { json } = await daemon.api<{ Id: string }>("POST", `/v1.${minor}/containers/create`, body);
+    return daemon.inspect<{ Config: { WorkingDir: string }; HostConfig: { CgroupnsMode: string } }>(json.Id);
+  };
+  const isV1 = !existsSync("/sys/fs/cgroup/cgroup.controllers");
+  const { CgroupnsMode } = (await made(41)).HostConfig;
+  expect(await made(40)).toMatchObject({ Config: { WorkingDir: "/tmp" }, HostConfig: { CgroupnsMode: isV1 ? "host" : CgroupnsMode } });
 });

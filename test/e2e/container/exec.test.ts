@@ -112,7 +112,14 @@ test("refused: unknown, stopped, paused", async () => {
   await daemon.ok("run", "-d", "--name", "other", "busybox", "sleep", "1000");
   await daemon.ok("pause", "other");
   expect((await exec("other", "true")).stderr).toContain("is paused, unpause the container before exec");
-  await daemon.ok("kill", "other").catch(() => daemon.ok("rm", "-f", "other"));
+  await daemon.ok("unpause", "other");
+  const { json } = await daemon.api<{ Id: string }>("POST", "/containers/other/exec", { Cmd: ["true"], Tty: true });
+  const resized = () => daemon.api("POST", `/exec/${json.Id}/resize?h=10&w=20`);
+  expect(await resized()).toMatchObject({ status: 400, json: { message: "exec process is not started" } });
+  const id = await daemon.ok("inspect", "-f", "{{.Id}}", "other");
+  await daemon.ok("kill", "other");
+  await daemon.ok("wait", "other");
+  expect(await resized()).toMatchObject({ status: 409, json: { message: `container ${id} is not running` } });
   const stopped = await exec("other", "true");
   expect(stopped.exitCode).toBe(1);
   expect(stopped.stderr).toMatch(/is not running|No such container/);

@@ -144,6 +144,16 @@ test("--ipc private, shareable, host, none, container:", async () => {
   expect(await refused("--ipc", "foo")).toContain("invalid IPC mode: foo");
 });
 
+test("a namespace of a container that doesn't run can't be joined", async () => {
+  const id = await daemon.ok("create", "--name", "still", "--ipc", "shareable", "busybox", "true");
+  expect(await refused("--pid", "container:still")).toContain(`failed to join PID namespace: container ${id} is not running`);
+  expect(await refused("--ipc", "container:still")).toContain(`failed to join IPC namespace: container ${id} is not running`);
+  expect(await refused("--network", "container:still")).toContain(
+    "cannot join network namespace of a non running container: container still is created",
+  );
+  await daemon.ok("rm", "still");
+});
+
 test("--uts host, --cgroupns", async () => {
   expect(await run("--uts", "host", "busybox", "hostname")).toBe(hostname());
   if (!existsSync("/proc/self/ns/cgroup")) return;

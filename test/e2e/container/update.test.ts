@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, until } from "../daemon.ts";
 
@@ -38,6 +38,34 @@ test("a running container gets the limits at once, and what isn't named stays", 
   });
   await daemon.ok("restart", "-t", "0", "live");
   expect(await seen("live", MEMORY, PIDS, CPUS)).toBe(`${96 << 20}\nmax\n0`);
+});
+
+/** A disk of this host, and its number. */
+const disk = readdirSync("/sys/block").find((name) => existsSync(`/dev/${name}`)) ?? "";
+
+test.skipIf(disk === "")("rates of devices: a list takes the place of the former one, from API 1.55 on", async () => {
+  const path = `/dev/${disk}`;
+  const number = readFileSync(`/sys/block/${disk}/dev`, "utf8").trim();
+  await sleeper("rates", "--device-read-bps", `${path}:1mb`, "--device-write-iops", `${path}:100`);
+  const limits = () =>
+    seen("rates", ["io.max", "blkio/blkio.throttle.read_bps_device"], ["io.weight", "blkio/blkio.throttle.write_bps_device"]);
+  const update = (body: object, version = "v1.55") => daemon.api("POST", `/${version}/containers/rates/update`, body);
+  await update({ BlkioDeviceReadBps: [{ Path: path, Rate: 2 << 20 }], BlkioDeviceWriteBps: [{ Path: path, Rate: 3 << 20 }] });
+  const both = await limits();
+  expect(both).toContain(
+    isV2 ? `${number} rbps=${2 << 20} wbps=${3 << 20} riops=max wiops=100` : `${number} ${2 << 20}\n${number} ${3 << 20}`,
+  );
+  await update({ BlkioDeviceReadBps: [] });
+  expect(await limits()).toContain(isV2 ? `${number} rbps=max wbps=${3 << 20} riops=max wiops=100` : `${number} ${3 << 20}`);
+  expect(await limits()).not.toContain(String(2 << 20));
+  await update({ BlkioDeviceWriteBps: [] }, "v1.54");
+  expect(await host("rates")).toMatchObject({ BlkioDeviceReadBps: [], BlkioDeviceWriteBps: [{ Path: path, Rate: 3 << 20 }] });
+  const missing = await update({ BlkioDeviceReadBps: [{ Path: "/dev/missing", Rate: 1 }] });
+  expect(missing).toMatchObject({
+    status: 400,
+    json: { message: expect.stringContaining("stat /dev/missing: no such file or directory") },
+  });
+  expect(await host("rates")).toMatchObject({ BlkioDeviceReadBps: [] });
 });
 
 test("a paused container, too", async () => {

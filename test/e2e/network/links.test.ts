@@ -39,6 +39,15 @@ test("--link gives hosts, variables and a second name, and follows the container
   expect(await daemon.ok("inspect", "-f", "{{.HostConfig.Links}}", "me")).toBe("[]");
 });
 
+test("an alias with a slash in front is the same alias, also after a rename", async () => {
+  await sleeper("web");
+  const id = await daemon.ok("inspect", "-f", "{{.Id}}", "web");
+  await sleeper("me", "--link", "web:/w");
+  await daemon.ok("rename", "me", "you");
+  expect(await daemon.ok("inspect", "-f", "{{.Id}}", "you/w")).toBe(id);
+  expect(await daemon.ok("exec", "you", "ping", "-c", "1", "-W", "5", "w")).toContain("1 packets received");
+});
+
 test("a link needs a container that is there, runs and is on the bridge", async () => {
   const unknown = await daemon.docker("create", "--link", "web", "busybox");
   expect(unknown.stderr).toContain("could not get container for web: No such container: web");

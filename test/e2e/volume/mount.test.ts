@@ -105,6 +105,19 @@ test("anonymous volumes, and --volumes-from", async () => {
   await daemon.ok("volume", "rm", "other");
 });
 
+test("what is mounted below a read-only bind is read-only, too, from API 1.44 on", async () => {
+  const create = async (minor: number, binds: object): Promise<string> => {
+    const body = { Image: "busybox", Cmd: ["sh", "-c", "grep ' /d/shm ' /proc/self/mountinfo"], HostConfig: binds };
+    const { json } = await daemon.api<{ Id: string }>("POST", `/v1.${minor}/containers/create`, body);
+    return daemon.ok("start", "-a", json.Id);
+  };
+  for (const binds of [{ Binds: ["/dev:/d:ro"] }, { Mounts: [{ Type: "bind", Source: "/dev", Target: "/d", ReadOnly: true }] }]) {
+    expect(await create(43, binds)).toContain(" /d/shm rw,");
+    expect(await create(44, binds)).not.toContain(" /d/shm rw,");
+  }
+  await daemon.removeContainers();
+});
+
 test("tmpfs, by --tmpfs and by --mount", async () => {
   expect(
     await sh(
