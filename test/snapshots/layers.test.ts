@@ -16,7 +16,7 @@ import {
   type TarInput,
   writeTar,
 } from "../../src/lib/mod.ts";
-import { oddEntry } from "../../src/lib/tar/test-support.ts";
+import { chunked, collect, oddEntry } from "../../src/lib/tar/test-support.ts";
 import { lgetxattr, mount, readMountInfo } from "../../src/linux/mod.ts";
 import { Database, LayersTable, MIGRATIONS } from "../../src/metadata/mod.ts";
 import { type ApplyOptions, type Layer, LayerStore, Native, Overlay2, type Snapshotter } from "../../src/snapshots/mod.ts";
@@ -69,16 +69,6 @@ function bed(driver: Driver, root?: string): Bed {
       db[Symbol.dispose]();
     },
   };
-}
-
-async function* chunked(bytes: Uint8Array, size = 4000): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
-
-async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const part of source) parts.push(part);
-  return Buffer.concat(parts);
 }
 
 type Entry = Partial<TarEntryInit> & { readonly name: string; readonly text?: string };

@@ -1,16 +1,64 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { tarPadding } from "./writer.ts";
-
-/** What archives may consist of, for tests that hold against any archive. */
+import { type TarEntryInit, type TarInput, tarPadding, writeTar } from "./writer.ts";
 
 const BLOCK = 512;
+
+/** Bytes as a stream, cut into pieces. */
+export async function* chunked(bytes: Uint8Array, size = 4000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+/** All bytes of a stream. */
+export async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of source) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+/** A tar of these entries. */
+export function archive(...inputs: TarInput[]): Promise<Buffer> {
+  return collect(writeTar(inputs));
+}
+
+/** A regular file as an entry. */
+export const file = (name: string, text: string, more: Partial<TarEntryInit> = {}): TarInput => ({
+  entry: { type: "file", name, mode: 0o644, size: Buffer.byteLength(text), ...more },
+  payload: Buffer.from(text),
+});
+
+/** Runs `work` with a new directory, which goes when that has ended. */
+export function inTemp<T>(work: (dir: string) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), "dhow-tar-"));
+  const clean = (): void => rmSync(dir, { recursive: true, force: true });
+  try {
+    const result = work(dir);
+    if (result instanceof Promise) return result.finally(clean) as T;
+    clean();
+    return result;
+  } catch (error) {
+    clean();
+    throw error;
+  }
+}
+
+/** What a Python script prints. */
+export const python = (script: string, ...args: string[]): string => execFileSync("python3", ["-c", script, ...args], { encoding: "utf8" });
 
 /** A header block with fields that may be anything and a checksum that is right. */
 export function block(fields: readonly (readonly [number, Uint8Array])[]): Buffer {
   const bytes = Buffer.alloc(BLOCK);
   for (const [at, value] of fields) bytes.set(value.subarray(0, BLOCK - at), at);
+  return withChecksum(bytes);
+}
+
+/** Gives an archive's first header the checksum that it should have. */
+export function withChecksum(bytes: Buffer): Buffer {
   bytes.fill(0x20, 148, 156);
-  const sum = bytes.reduce((total, byte) => total + byte, 0);
+  const sum = bytes.subarray(0, BLOCK).reduce((total, byte) => total + byte, 0);
   bytes.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return bytes;
 }
