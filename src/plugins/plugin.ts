@@ -122,10 +122,16 @@ export class Plugin {
 
 const quote = (name: string): string => JSON.stringify(name);
 
+/** What a plug-in says. Go's decoder, which plug-ins are made for, reads one value and leaves what follows alone; `null` is an answer without fields. */
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  const value = parse(text) ?? parse(text.slice(0, text.indexOf("\n") + 1));
+  if (value === undefined || Array.isArray(value.json) || typeof value.json !== "object") return undefined;
+  return (value.json ?? {}) as Record<string, unknown>;
+}
+
+function parse(text: string): { readonly json: unknown } | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return { json: JSON.parse(text) };
   } catch {
     return undefined;
   }

@@ -83,6 +83,18 @@ test("call() has docker's words for what a plug-in says", async () => {
   expect(plugin.call("VolumeDriver.List", {})).rejects.toThrow("not a JSON object");
 });
 
+test("call() takes null for an answer without fields, and the first of several", async () => {
+  serve("short", {
+    "VolumeDriver.Create": () => new Response("null\n"),
+    "VolumeDriver.Get": () => new Response('{"Err":"no such volume"}\n{"Volume":{"Name":""}}\n'),
+    "VolumeDriver.List": () => new Response(""),
+  });
+  const plugin = await plugins().get("short", "VolumeDriver");
+  expect(await plugin.call("VolumeDriver.Create", {})).toEqual({});
+  expect(plugin.call("VolumeDriver.Get", {})).rejects.toThrow(/^no such volume$/);
+  expect(plugin.call("VolumeDriver.List", {})).rejects.toThrow("not a JSON object");
+});
+
 test("call() ends at its deadline, also for calls that wait for their turn, and later ones get through", async () => {
   const hung: (() => void)[] = [];
   serve("slow", {

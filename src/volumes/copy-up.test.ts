@@ -52,7 +52,7 @@ describe.skipIf(process.getuid?.() !== 0)("copyUp() (root only)", () => {
     chownSync(image, 55, 66);
     chmodSync(image, 0o2750);
     utimesSync(image, 3000, 4000);
-    await copyUp(rootfs, "/image", volume);
+    await copyUp({ rootfs, destination: "/image", to: volume, subpath: "" });
 
     expect(readdirSync(volume).sort()).toEqual(["dir", "file", "null", "pipe", "sparse"]);
     const file = statSync(`${volume}/file`);
@@ -75,27 +75,42 @@ describe.skipIf(process.getuid?.() !== 0)("copyUp() (root only)", () => {
     symlinkSync(`${root}/secret`, `${rootfs}/outside`);
     mkdirSync(`${root}/secret`);
     writeFileSync(`${root}/secret/key`, "");
-    await copyUp(rootfs, "/outside", volume);
+    await copyUp({ rootfs, destination: "/outside", to: volume, subpath: "" });
     expect(readdirSync(volume)).toEqual([]);
-    await copyUp(rootfs, "/absolute", volume);
+    await copyUp({ rootfs, destination: "/absolute", to: volume, subpath: "" });
     expect(readdirSync(volume).sort()).toEqual(["dir", "here"]);
     const second = `${root}/second`;
     mkdirSync(second);
-    await copyUp(rootfs, "/climbing", second);
+    await copyUp({ rootfs, destination: "/climbing", to: second, subpath: "" });
     expect(readdirSync(second).sort()).toEqual(["dir", "here"]);
   });
 
   test("leaves a volume with content, and one without a directory in the image, as they are", async () => {
     writeFileSync(`${rootfs}/image/new`, "");
-    await copyUp(rootfs, "/missing", volume);
+    await copyUp({ rootfs, destination: "/missing", to: volume, subpath: "" });
     expect(readdirSync(volume)).toEqual([]);
     writeFileSync(`${volume}/own`, "");
-    await copyUp(rootfs, "/image", volume);
+    await copyUp({ rootfs, destination: "/image", to: volume, subpath: "" });
     expect(readdirSync(volume)).toEqual(["own"]);
   });
 
-  test("refuses a file in the image's place", async () => {
+  test("leaves a volume as it is when the image has a file there", async () => {
     writeFileSync(`${rootfs}/file`, "");
-    await expect(copyUp(rootfs, "/file", volume)).rejects.toThrow(`cannot mount volume over existing file, file exists ${rootfs}/file`);
+    await copyUp({ rootfs, destination: "/file", to: volume, subpath: "" });
+    expect(readdirSync(volume)).toEqual([]);
+  });
+
+  test("fills the part of a volume that is mounted, inside the volume only", async () => {
+    writeFileSync(`${rootfs}/image/new`, "");
+    mkdirSync(`${root}/secret`);
+    mkdirSync(`${volume}/part/of`, { recursive: true });
+    writeFileSync(`${volume}/file`, "");
+    symlinkSync(`${root}/secret`, `${volume}/outside`);
+    symlinkSync("../../secret", `${volume}/part/climbing`);
+    for (const subpath of ["outside", "part/climbing", "missing", "file", "part/of"])
+      await copyUp({ rootfs, destination: "/image", to: volume, subpath });
+    expect(readdirSync(`${root}/secret`)).toEqual([]);
+    expect(readdirSync(volume).sort()).toEqual(["file", "outside", "part"]);
+    expect(readdirSync(`${volume}/part/of`).sort()).toEqual(["dir", "new"]);
   });
 });

@@ -18,6 +18,7 @@ import {
   fsetxattr,
   fstat,
   ftruncate,
+  isErrno,
   linkat,
   lseek,
   mkdirat,
@@ -235,8 +236,8 @@ async function copyTree(copy: Copy, from: Fd, to: Fd, prefix: string): Promise<v
   copyMeta(from.fd, to.fd, fstat(from.fd));
 }
 
-/** The directory of the image at `destination`, its links resolved inside `rootfs`; undefined when there is none. @throws invalid for a file */
-function imageDirectory(rootfs: string, destination: string): Fd | undefined {
+/** What the image has at `destination`, its links resolved inside `rootfs`: a directory, a file, or nothing. */
+function imageDirectory(rootfs: string, destination: string): Fd | "file" | undefined {
   using root = open(rootfs, O_PATH | O_DIRECTORY);
   const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   try {
@@ -244,8 +245,33 @@ function imageDirectory(rootfs: string, destination: string): Fd | undefined {
   } catch (error) {
     const code = errnoCode(error);
     if (code === "ENOENT") return undefined;
-    if (code !== "ENOTDIR") throw error;
-    throw new DhowError("invalid", `cannot mount volume over existing file, file exists ${rootfs}${destination}`, { cause: error });
+    if (code === "ENOTDIR") return "file";
+    throw error;
+  }
+}
+
+/** Whether the image has a directory at a mount's destination. @throws invalid for a file where the volume has been made for the place */
+function hasContent(rootfs: string, { destination, isAnonymous }: ContainerMount): boolean {
+  const found = imageDirectory(rootfs, destination);
+  if (found === undefined) return false;
+  if (found === "file") {
+    if (!isAnonymous) return false;
+    throw new DhowError("invalid", `cannot mount volume over existing file, file exists ${rootfs}${destination}`);
+  }
+  found[Symbol.dispose]();
+  return true;
+}
+
+/** The directory of a volume that is filled: `subpath` leads to it, and no link out of the volume does; undefined when there is none. */
+function volumeDirectory(volumePath: string, subpath: string): Fd | undefined {
+  const flags = O_RDONLY | O_DIRECTORY;
+  if (subpath === "") return open(volumePath, flags);
+  using volume = open(volumePath, O_PATH | O_DIRECTORY);
+  try {
+    return openat2(volume.fd, subpath, { flags, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EXDEV", "ELOOP")) return undefined;
+    throw error;
   }
 }
 
@@ -265,15 +291,27 @@ const newCopy = (volumeFd: number, options: CopyOptions): Copy => ({
   sliceEnd: performance.now() + SLICE_MS,
 });
 
+/** A volume, or a part of it, and what may be its first content. */
+export interface CopyUp {
+  readonly rootfs: string;
+  readonly destination: string;
+  /** Where the volume is. */
+  readonly to: string;
+  /** The directory in the volume that is mounted; empty for all of it. */
+  readonly subpath: string;
+}
+
 /**
  * Fills an empty volume with what the image has at `destination`: content, owners, modes, attributes, times, hard links. Nothing outside
- * `rootfs` is read, nothing outside `volumePath` written. A missing directory or a volume with content: nothing happens.
- * What fails leaves the volume empty; what a crash leaves, `finishCopyUp` puts in order. @throws invalid when the image has a file there
+ * `rootfs` is read, nothing outside the volume written. A missing directory on either side, or a volume with content: nothing happens.
+ * What fails leaves the volume empty; what a crash leaves, `finishCopyUp` puts in order.
  */
-export async function copyUp(rootfs: string, destination: string, volumePath: string, options: CopyOptions = {}): Promise<void> {
-  using from = imageDirectory(rootfs, destination);
-  if (!from) return;
-  using to = open(volumePath, O_RDONLY | O_DIRECTORY);
+export async function copyUp(asked: CopyUp, options: CopyOptions = {}): Promise<void> {
+  const found = imageDirectory(asked.rootfs, asked.destination);
+  if (found === undefined || found === "file") return;
+  using from = found;
+  using to = volumeDirectory(asked.to, asked.subpath);
+  if (to === undefined) return;
   if (readDirents(to.fd).length > 0) return;
   mkdirat(to.fd, FILLING, 0o700);
   try {
@@ -302,8 +340,9 @@ function settle(volume: Fd): void {
 }
 
 /** Finishes a copy that was cut short when it was whole, and takes it back when it was not. */
-export function finishCopyUp(volumePath: string): void {
-  using volume = open(volumePath, O_RDONLY | O_DIRECTORY);
+export function finishCopyUp(volumePath: string, subpath: string): void {
+  using volume = volumeDirectory(volumePath, subpath);
+  if (volume === undefined) return;
   const has = (name: string): boolean => tryStatx(volume.fd, name, AT_SYMLINK_NOFOLLOW) !== undefined;
   if (has(FILLED)) settle(volume);
   else if (has(FILLING)) removeTree(volume.fd, FILLING);
@@ -319,12 +358,12 @@ export async function copyDirectory(from: string, to: string, options: CopyOptio
   await copyTree(newCopy(target.fd, options), source, target, "");
 }
 
-/** Fills a volume at `path` with what is at `destination` in a root file system. */
-export type FillVolume = (rootfs: string, destination: string, path: string, volume: string) => Promise<void>;
+/** Fills the named volume. */
+export type FillVolume = (asked: CopyUp, volume: string) => Promise<void>;
 
 /**
  * Fills the container's new volumes from its root file system; once, before its first start. Volumes are waited for until `signal` is
- * aborted; a copy that has begun is finished. @throws invalid, the signal's reason
+ * aborted, those for which the image has nothing are left alone; a copy that has begun is finished. @throws invalid, the signal's reason
  */
 export async function populateVolumes(
   rootfs: string,
@@ -332,11 +371,12 @@ export async function populateVolumes(
   { volumes, fill, signal }: { readonly volumes: Volumes; readonly fill: FillVolume; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   for (const m of mounts) {
-    if (m.kind !== "volume" || !m.copiesUp) continue;
+    if (m.kind !== "volume" || !m.copiesUp || !hasContent(rootfs, m)) continue;
     const user = `copy-up-${randomId()}`;
     const paths = await useVolumes([m], user, volumes, signal);
     try {
-      await fill(rootfs, m.destination, paths.get(m.volume) ?? "", m.volume);
+      const { destination, subpath } = m;
+      await fill({ rootfs, destination, to: paths.get(m.volume) ?? "", subpath }, m.volume);
     } finally {
       await volumes.release(m.volume, user);
     }

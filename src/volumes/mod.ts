@@ -1,4 +1,4 @@
-export { copyDirectory, copyUp, type FillVolume, finishCopyUp, populateVolumes } from "./copy-up.ts";
+export { type CopyUp, copyDirectory, copyUp, type FillVolume, finishCopyUp, populateVolumes } from "./copy-up.ts";
 export { IDMAP_LABEL, idMapsOf, parseIdMapping, parseIdmapLabel } from "./idmap.ts";
 export { isElsewhere, LOCAL_DRIVER } from "./local-driver.ts";
 export { runMountHelper } from "./mount-helper.ts";

@@ -123,9 +123,14 @@ function pinSubpath(root: string, m: ContainerMount, place: string): true {
     else writeFileSync(place, "", { flag: "wx" });
     mount(procFdPath(found.fd), place, null, MS_BIND | MS_REC);
     return true;
-  } catch (error) {
-    const reason = errnoCode(error) === "ENOENT" ? "no such file or directory" : errorMessage(error);
-    throw new DhowError("invalid", `cannot access path ${root}/${m.subpath}: ${reason}`, { cause: error });
+  } catch (cause) {
+    if (isErrno(cause, "EXDEV")) {
+      const words = `path concatenation escapes the base directory, base: ${root}, subpath: ${m.subpath}`;
+      throw new DhowError("invalid", words, { cause });
+    }
+    const isMissing = isErrno(cause, "ENOENT");
+    const reason = isMissing ? "no such file or directory" : errorMessage(cause);
+    throw new DhowError(isMissing ? "notFound" : "invalid", `cannot access path ${root}/${m.subpath}: ${reason}`, { cause });
   }
 }
 
@@ -166,7 +171,7 @@ const depth = (m: OciMount): number => m.destination.split("/").length;
 
 /**
  * Says a container's mounts in OCI terms, its volumes being in use: missing bind sources are made where docker makes them, `/a` comes before `/a/b`.
- * @throws invalid, internal in docker's words
+ * @throws invalid, notFound, internal in docker's words
  */
 export function resolveMounts(input: ResolveInput): ResolvedMounts {
   const pins: string[] = [];

@@ -324,7 +324,7 @@ async function build(deps: ContainerDeps, parts: Parts): Promise<Container> {
   for (const { name: volume, driver } of plan.created) deps.emit({ type: "volume", action: "create", id: volume, attributes: { driver } });
   const filled = plan.mounts.filter((m) => m.kind === "volume" && m.copiesUp);
   const isNew = (name: string): boolean => plan.created.some((volume) => volume.name === name);
-  for (const { volume } of filled) if (!isNew(volume)) noteFilling(dir, volume);
+  for (const mount of filled) if (!isNew(mount.volume)) noteFilling(dir, mount);
   if (filled.length > 0) await populate(deps, id, filled, parts.signal);
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const container: Container = {
@@ -389,7 +389,7 @@ async function populate(
 }
 
 /** A file system that nobody answers for is given up when nothing has been copied for as long as a runtime may take. */
-async function fillVolume(deps: ContainerDeps, [rootfs, destination, path, volume]: Parameters<FillVolume>): Promise<void> {
+async function fillVolume(deps: ContainerDeps, [asked, volume]: Parameters<FillVolume>): Promise<void> {
   const { runtimeTimeoutMs: timeoutMs } = deps.settings;
   const stalled = new AbortController();
   const words = `the file system of volume ${volume} did not answer within ${Math.round(timeoutMs / 1000)} s (--runtime-timeout)`;
@@ -397,7 +397,7 @@ async function fillVolume(deps: ContainerDeps, [rootfs, destination, path, volum
   const onBytes = (): void => void timer.refresh();
   const options = { signal: stalled.signal, onBytes, isElsewhere: isElsewhere(deps.volumes.tryGet(volume)) };
   try {
-    await deps.volumeFiles.copyUp(rootfs, destination, path, options);
+    await deps.volumeFiles.copyUp(asked, options);
   } finally {
     clearTimeout(timer);
   }

@@ -2,7 +2,7 @@ import { extract, FileView, pack, treeUsage } from "../../files/mod.ts";
 import { unpackStream } from "../../images/mod.ts";
 import { breather } from "../../lib/mod.ts";
 import { askingMountPoints, O_DIRECTORY, O_PATH, open } from "../../linux/mod.ts";
-import { copyDirectory, copyUp } from "../../volumes/mod.ts";
+import { type CopyUp, copyDirectory, copyUp } from "../../volumes/mod.ts";
 import { FRAME, HelperProcess, type OnFault } from "../aside/mod.ts";
 
 /** Work on the files of volumes; the places are paths of directories. */
@@ -11,7 +11,7 @@ export type VolumeWork =
   | { readonly kind: "pack"; readonly path: string }
   | { readonly kind: "unpack"; readonly path: string }
   | { readonly kind: "copy"; readonly from: string; readonly to: string }
-  | { readonly kind: "copyUp"; readonly rootfs: string; readonly destination: string; readonly to: string };
+  | ({ readonly kind: "copyUp" } & CopyUp);
 
 /** How long a file system may say nothing until the size of a volume on it counts as unknown. */
 const SILENCE_MS = 10_000;
@@ -83,13 +83,13 @@ export class VolumeFiles {
   }
 
   /**
-   * Fills an empty volume with what the image has at `destination`; `isElsewhere` says that its files may be those of a file system that
-   * asks. @throws invalid, {SysError}, the signal's reason
+   * Fills an empty volume with what the image has at a mount's destination; `isElsewhere` says that its files may be those of a file system
+   * that asks. @throws {SysError}, the signal's reason
    */
-  async copyUp(rootfs: string, destination: string, to: string, options: CopyOptions & { readonly isElsewhere: boolean }): Promise<void> {
-    if (this.#helper === undefined || !options.isElsewhere || askingMountPoints().length === 0) return copyUp(rootfs, destination, to);
+  async copyUp(asked: CopyUp, options: CopyOptions & { readonly isElsewhere: boolean }): Promise<void> {
+    if (this.#helper === undefined || !options.isElsewhere || askingMountPoints().length === 0) return copyUp(asked);
     using helper = new HelperProcess(this.#helper, options.signal);
-    await helper.tell({ kind: "copyUp", rootfs, destination, to } satisfies VolumeWork);
+    await helper.tell({ kind: "copyUp", ...asked } satisfies VolumeWork);
     await counting(helper, options.onBytes);
   }
 

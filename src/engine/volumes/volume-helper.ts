@@ -30,7 +30,7 @@ async function serve(daemon: HelperEnd): Promise<void> {
       await counted(daemon, (onBytes) => copyDirectory(work.from, work.to, { onBytes }));
       return;
     case "copyUp":
-      await counted(daemon, (onBytes) => copyUp(work.rootfs, work.destination, work.to, { onBytes }));
+      await counted(daemon, (onBytes) => copyUp(work, { onBytes }));
       return;
     default: {
       const _: never = work;

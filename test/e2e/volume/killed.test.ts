@@ -152,7 +152,7 @@ test.each([
   mkdirSync(join(volumes, "made/_data", gathered));
   for (const name of ["a", "b"]) writeFileSync(join(volumes, "made/_data", gathered, name), name);
   mkdirSync(join(daemon.dataRoot, "containers", id));
-  writeFileSync(join(daemon.dataRoot, "containers", id, "filled-volumes"), "made\n");
+  writeFileSync(join(daemon.dataRoot, "containers", id, "filled-volumes"), '["made",""]\n["ma');
   await daemon.restart();
   await until("it is in order", () => !existsSync(join(daemon.dataRoot, "containers", id)));
   expect(left("made/_data").toSorted()).toEqual(expected);

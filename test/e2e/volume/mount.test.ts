@@ -80,6 +80,24 @@ test("copy-up: content, owner and mode of the image's directory, once", async ()
   await daemon.ok("volume", "rm", "up", "empty", "fresh", "nocopy");
 });
 
+test("copy-up into a part of a volume, which no link leads out of", async () => {
+  await sh("mkdir -p /v/empty; ln -s / /v/out", "-v", "parts:/v");
+  const outcome = async (Subpath: string, Target: string): Promise<readonly [number, string]> => {
+    const HostConfig = { Mounts: [{ Type: "volume", Source: "parts", Target, VolumeOptions: { Subpath } }] };
+    const made = await daemon.api<{ Id: string }>("POST", "/containers/create", { Image: "busybox", Cmd: ["true"], HostConfig });
+    const { status, text } = await daemon.api("POST", `/containers/${made.json.Id}/start`);
+    await daemon.ok("rm", "-f", made.json.Id);
+    return [status, text];
+  };
+  expect((await outcome("empty", "/etc"))[0]).toBe(204);
+  expect(await sh("cat /v/empty/passwd", "-v", "parts:/v")).toContain("root");
+  const [status, text] = await outcome("out/etc", "/x");
+  expect(status).toBe(400);
+  expect(text).toMatch(/path concatenation escapes the base directory, base: .*\/parts\/_data, subpath: out\/etc/);
+  expect((await outcome("none", "/x"))[0]).toBe(404);
+  await daemon.ok("volume", "rm", "parts");
+});
+
 test("anonymous volumes, and --volumes-from", async () => {
   await daemon.ok(
     "run",

@@ -60,7 +60,8 @@ test("a plugin's volume is created, listed, inspected, used and removed", async 
   const id = await daemon.ok("inspect", "-f", "{{.Id}}", "one");
   expect(readFileSync(join(root, "blue/volumes/sea/f"), "utf8")).toBe("hi\n");
   await until("it is unmounted", () => readFileSync(join(root, "blue/calls"), "utf8").includes(`Unmount sea ${id}`));
-  const asked = calls("blue").filter((line) => line.includes(id));
+  // and not for its first content, as the image has no /d
+  const asked = calls("blue").filter((line) => line.includes("ount "));
   expect(asked).toEqual([`Mount sea ${id}`, `Unmount sea ${id}`]);
   expect((await daemon.docker("volume", "rm", "sea")).stderr).toContain(`remove sea: volume is in use - [${id}]`);
   await daemon.ok("rm", "one");
