@@ -15,6 +15,7 @@ import {
   type SnapshotPaths,
   type Snapshotter,
   type SnapshotUsage,
+  snapshotExists,
   strayKeys,
 } from "./snapshotter.ts";
 import { Trash } from "./trash.ts";
@@ -60,7 +61,7 @@ export class Native implements Snapshotter {
 
   async prepare(key: string, parent: ChainId | null): Promise<void> {
     const target = this.#active(checkKey(key));
-    if (statSync(target, { throwIfNoEntry: false })) throw new DhowError("conflict", `snapshot ${JSON.stringify(key)} exists already`);
+    if (statSync(target, { throwIfNoEntry: false })) throw snapshotExists(key);
     const dir = await this.#copy(parent);
     try {
       symlinkSync(parent ?? NONE, join(dir, "parent"));
@@ -70,8 +71,7 @@ export class Native implements Snapshotter {
       this.#drafts.delete(basename(dir));
       this.#trash.throwIn(dir);
       // two at once: a rename onto a directory that is not empty
-      if (errnoCode(error) === "ENOTEMPTY" || errnoCode(error) === "EEXIST")
-        throw new DhowError("conflict", `snapshot ${JSON.stringify(key)} exists already`);
+      if (errnoCode(error) === "ENOTEMPTY" || errnoCode(error) === "EEXIST") throw snapshotExists(key);
       throw error;
     }
   }

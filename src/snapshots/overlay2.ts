@@ -1,26 +1,24 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
   type Stats,
   statSync,
   symlinkSync,
-  unlinkSync,
   utimesSync,
-  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { DirectoryQuotas, treeUsage } from "../files/mod.ts";
-import { breather, type ChainId, type Defect, DhowError, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
-import { addInodeFlags, type Fd, FS_TOPDIR_FL, type IdView, isErrno, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
+import { breather, type ChainId, type Defect, type Digest, digestHex, errnoCode, type Logger } from "../lib/mod.ts";
+import { type Fd, type IdView, isMountPoint, O_DIRECTORY, O_RDONLY, open } from "../linux/mod.ts";
 import { compareTrees, type Difference } from "./diff.ts";
 import { MappedRoots } from "./mapped.ts";
+import { OverlayChains } from "./overlay-chains.ts";
 import { mountOverlay, unmountOverlay } from "./overlay-mount.ts";
 import {
   checkKey,
@@ -32,8 +30,10 @@ import {
   type SnapshotPaths,
   type Snapshotter,
   type SnapshotUsage,
+  snapshotExists,
   strayKeys,
 } from "./snapshotter.ts";
+import { spreadDirectories } from "./spread-directories.ts";
 import { Trash } from "./trash.ts";
 
 const VOLATILE = " volatile";
@@ -63,7 +63,7 @@ export class Overlay2 implements Snapshotter {
   readonly #trash: Trash;
   readonly #mapped: MappedRoots;
   readonly #quotas: DirectoryQuotas;
-  readonly #chains = new Map<ChainId, readonly string[]>();
+  readonly #chains: OverlayChains;
   /** Drafts that work in flight is about. */
   readonly #drafts = new Set<string>();
 
@@ -75,6 +75,7 @@ export class Overlay2 implements Snapshotter {
     this.#root = root;
     this.#mapped = new MappedRoots(mapped);
     this.#quotas = new DirectoryQuotas(root);
+    this.#chains = new OverlayChains(root);
     for (const name of ["active", "drafts", "layers", "l", "quarantine"]) mkdirSync(join(root, name), { recursive: true, mode: 0o711 });
     for (const name of ["active", "drafts"]) spreadDirectories(join(root, name));
     this.#trash = new Trash(join(root, "trash"), log);
@@ -90,7 +91,7 @@ export class Overlay2 implements Snapshotter {
     try {
       mkdirSync(dir, { mode: 0o711 });
     } catch (error) {
-      if (errnoCode(error) === "EEXIST") throw new DhowError("conflict", `snapshot ${JSON.stringify(key)} exists already`);
+      if (errnoCode(error) === "EEXIST") throw snapshotExists(key);
       throw error;
     }
     try {
@@ -120,7 +121,7 @@ export class Overlay2 implements Snapshotter {
     if (view !== undefined) unmountOverlay(merged);
     if (isVolatile) forgetVolatile(join(dir, "work"));
     const upper = { upper: `active/${key}/diff`, work: `active/${key}/work` };
-    const lowers = this.#lowers(parent);
+    const lowers = this.#chains.lowers(parent);
     if (view !== undefined)
       return this.#mapped.stack(key, this.#root, view, (target, root) => mountOverlay({ target, root, lowers, upper, isVolatile }));
     mountOverlay({ target: merged, root: this.#root, lowers, upper, isVolatile });
@@ -139,7 +140,7 @@ export class Overlay2 implements Snapshotter {
       rootfs: this.#mapped.find(key) ?? join(dir, parent === null ? "diff" : "merged"),
       upper: join(dir, "diff"),
       work: parent === null ? null : join(dir, "work"),
-      lowers: parent === null ? [] : this.#lowerPaths(parent),
+      lowers: parent === null ? [] : this.#chains.paths(parent),
     };
   }
 
@@ -162,7 +163,7 @@ export class Overlay2 implements Snapshotter {
   async *diff(key: string): AsyncGenerator<Difference, void, void> {
     const { parent } = this.#info(key);
     using upper = open(join(this.#active(key), "diff"), O_RDONLY | O_DIRECTORY);
-    using lower = parent === null ? undefined : this.#openStack(this.#lowers(parent));
+    using lower = parent === null ? undefined : this.#openStack(this.#chains.lowers(parent));
     const breathe = breather();
     for (const difference of compareTrees({ upper, lower: lower ?? null, form: "overlay" })) {
       yield difference;
@@ -176,7 +177,7 @@ export class Overlay2 implements Snapshotter {
     if (parent === null) return open(join(dir, "diff"), O_RDONLY | O_DIRECTORY);
     const merged = join(dir, "merged");
     if (isMountPoint(merged)) return open(merged, O_RDONLY | O_DIRECTORY);
-    return this.#openStack([`active/${key}/diff`, ...this.#lowers(parent)]);
+    return this.#openStack([`active/${key}/diff`, ...this.#chains.lowers(parent)]);
   }
 
   keys(): string[] {
@@ -204,7 +205,7 @@ export class Overlay2 implements Snapshotter {
       whiteouts: "overlay",
       lower: () => {
         if (parent === null) return null;
-        const lowers = this.#lowers(parent);
+        const lowers = this.#chains.lowers(parent);
         // overlayfs wants two layers for a mount without an upper one
         if (lowers.length === 1) return this.layerPaths(parent).root;
         mkdirSync(view, { recursive: true });
@@ -234,24 +235,18 @@ export class Overlay2 implements Snapshotter {
   }
 
   removeLayer(chainId: ChainId): void {
-    this.#takeAway(chainId, (dir) => this.#trash.throwIn(dir));
+    this.#chains.remove(chainId, () => this.#trash.throwIn(this.layerPaths(chainId).dir));
   }
 
   quarantineLayer(chainId: ChainId): void {
+    const { dir } = this.layerPaths(chainId);
     const place = join(this.#root, "quarantine", `${digestHex(chainId)}.${randomBytes(4).toString("hex")}`);
-    this.#takeAway(chainId, (dir) => {
+    this.#chains.remove(chainId, () => {
       if (statSync(dir, { throwIfNoEntry: false }) === undefined) return;
       // when it comes to its new place is the change that its time tells of
       renameSync(dir, place);
       utimesSync(place, new Date(), new Date());
     });
-  }
-
-  #takeAway(chainId: ChainId, take: (dir: string) => void): void {
-    const link = this.#readChain(chainId)?.[0];
-    this.#chains.delete(chainId);
-    take(this.layerPaths(chainId).dir);
-    if (link !== undefined) rmSync(join(this.#root, link), { force: true });
   }
 
   quarantined(): QuarantinedLayer[] {
@@ -278,7 +273,7 @@ export class Overlay2 implements Snapshotter {
         const dir = join(this.#root, "drafts", id);
         return { what: `${dir} was never made a layer`, mend: () => this.#discardDraft(dir) };
       }),
-      ...this.#linkDefects(),
+      ...this.#chains.defects(this.layers()),
       ...this.#trash.defects(),
     ];
   }
@@ -286,28 +281,6 @@ export class Overlay2 implements Snapshotter {
   #discardDraft(dir: string): void {
     unmountOverlay(join(dir, "lower"));
     this.#trash.throwIn(dir);
-  }
-
-  /** Short names of no layer, and layers without theirs. */
-  #linkDefects(): Defect[] {
-    const wanted = new Map(this.layers().flatMap((chain) => (this.#readChain(chain)?.slice(0, 1) ?? []).map((link) => [link, chain])));
-    const found = new Set(readdirSync(join(this.#root, "l")).map((name) => `l/${name}`));
-    const stray = [...found].filter((link) => !wanted.has(link));
-    const missing = [...wanted].filter(([link]) => !found.has(link));
-    return [
-      ...stray.map((link) => ({
-        what: `short name ${join(this.#root, link)} is of no layer`,
-        mend: () => rmSync(join(this.#root, link), { force: true }),
-      })),
-      ...missing.map(([link, chain]) => ({
-        what: `short name ${join(this.#root, link)} of layer ${chain} is missing`,
-        mend: () => this.#link(link, chain),
-      })),
-    ];
-  }
-
-  #link(link: string, chainId: ChainId): void {
-    symlinkSync(`../layers/${digestHex(chainId)}/diff`, join(this.#root, link));
   }
 
   drain(): Promise<void> {
@@ -343,33 +316,12 @@ export class Overlay2 implements Snapshotter {
     return top;
   }
 
-  /** The lower directories for a mount on top of `chainId`, relative to the root. */
-  #lowers(chainId: ChainId): readonly string[] {
-    const known = this.#chains.get(chainId) ?? this.#readChain(chainId);
-    if (known === undefined) throw noSuchLayer(chainId);
-    this.#chains.set(chainId, known);
-    return known;
-  }
-
-  /** The lower directories, absolute; a chain that is gone has none. */
-  #lowerPaths(chainId: ChainId): string[] {
-    const links = this.#chains.get(chainId) ?? this.#readChain(chainId) ?? [];
-    return links.flatMap((link) => {
-      try {
-        return join(this.#root, "l", readlinkSync(join(this.#root, link)));
-      } catch (error) {
-        if (errnoCode(error) === "ENOENT") return [];
-        throw error;
-      }
-    });
-  }
-
   /** The merged tree of layers (relative to the root, top first), to be read; it is mounted for as long as it is open. */
   #openStack(lowers: readonly string[]): Fd {
     // overlayfs wants two layers for a mount without an upper one
     const [only, second] = lowers;
     if (only !== undefined && second === undefined) return open(join(this.#root, only), O_RDONLY | O_DIRECTORY);
-    // where `sweep` looks: all of this is one step for everybody but a crash
+    // where `defects` looks: all of this is one step for everybody but a crash
     const dir = join(this.#root, "drafts", randomBytes(8).toString("hex"));
     const target = join(dir, "lower");
     mkdirSync(target, { recursive: true, mode: 0o700 });
@@ -382,58 +334,14 @@ export class Overlay2 implements Snapshotter {
     }
   }
 
-  #readChain(chainId: ChainId): readonly string[] | undefined {
-    try {
-      const text = readFileSync(join(this.layerPaths(chainId).dir, "chain"), "utf8");
-      return text.split(":").map((name) => `l/${name}`);
-    } catch (error) {
-      if (errnoCode(error) === "ENOENT") return undefined;
-      throw error;
-    }
-  }
-
   #commit(dir: string, view: string, chainId: ChainId, parent: ChainId | null): void {
     rmSync(view, { recursive: true, force: true });
-    const below = parent === null ? [] : this.#lowers(parent);
-    const name = this.#makeLink(chainId);
-    try {
-      writeFileSync(join(dir, "chain"), [name, ...below.map((lower) => lower.slice(2))].join(":"));
+    const target = this.layerPaths(chainId).dir;
+    this.#chains.add(chainId, parent, dir, () => {
       // a directory without a row in the database is a leftover
-      this.#trash.throwIn(this.layerPaths(chainId).dir);
-      renameSync(dir, this.layerPaths(chainId).dir);
-    } catch (error) {
-      unlinkSync(join(this.#root, "l", name));
-      throw error;
-    }
-  }
-
-  /** Makes a short name for a layer. */
-  #makeLink(chainId: ChainId): string {
-    for (;;) {
-      const name = randomInt(36 ** 5)
-        .toString(36)
-        .padStart(5, "0");
-      try {
-        this.#link(`l/${name}`, chainId);
-        return name;
-      } catch (error) {
-        if (errnoCode(error) !== "EEXIST") throw error;
-      }
-    }
-  }
-}
-
-/**
- * Tells ext4 that the trees in `dir` are unrelated. Without it all of them share few block groups; there, a file system without
- * a journal looks at every inode deleted in the last minutes before it makes one (0.3 ms per file of a layer, 0.5 ms per file of a
- * container measured, where containers come and go). Other file systems are left as they are.
- */
-export function spreadDirectories(dir: string): void {
-  try {
-    using fd = open(dir, O_RDONLY | O_DIRECTORY);
-    addInodeFlags(fd.fd, FS_TOPDIR_FL);
-  } catch (error) {
-    if (!isErrno(error, "ENOTTY", "EOPNOTSUPP", "EPERM", "EINVAL")) throw error;
+      this.#trash.throwIn(target);
+      renameSync(dir, target);
+    });
   }
 }
 

@@ -75,8 +75,8 @@ export interface LayerDisk {
 }
 
 /**
- * Writable trees on top of committed layers, by key. Everything but `prepare` of a driver that copies, `usage`, `diff` and `sweep` is
- * synchronous and takes less than a millisecond: it is on the path of a container's start.
+ * Writable trees on top of committed layers, by key. Everything but `prepare` of a driver that copies, `draft`, `usage`, `diff` and
+ * `drain` is synchronous and takes less than a millisecond: it is on the path of a container's start.
  */
 export interface Snapshotter extends LayerDisk {
   readonly driver: "overlay2" | "native";
@@ -139,6 +139,11 @@ export function strayKeys(snapshots: Pick<Snapshotter, "keys" | "remove">, isKno
 /** The error for a key that is not there. */
 export function noSuchSnapshot(key: string): DhowError {
   return new DhowError("notFound", `snapshot ${JSON.stringify(key)} does not exist`);
+}
+
+/** The error for a key that is taken. */
+export function snapshotExists(key: string): DhowError {
+  return new DhowError("conflict", `snapshot ${JSON.stringify(key)} exists already`);
 }
 
 /** The error for a layer that is not there. */
