@@ -31,7 +31,7 @@ function refusal(file: unknown, ...argv: readonly string[]): string {
 
 /** What packages, guides and tools write for dockerd. */
 const DOCKERD = {
-  "exec-opts": ["native.cgroupdriver=systemd"],
+  "exec-opts": ["native.cgroupdriver=cgroupfs"],
   "log-driver": "json-file",
   "log-opts": { "max-size": "100m" },
   "storage-driver": "overlay2",
@@ -78,14 +78,18 @@ test("a daemon.json written for dockerd is taken, and what has no effect is name
     logLevel: "warn",
     mtu: 1500,
   });
-  expect(config.ignored).toContain("iptables");
-  expect(config.ignored).toContain("builder");
-  expect(config.ignored).not.toContain("log-level");
+  // what is as it is told to be is no news
+  expect(config.ignored.toSorted()).toEqual(["builder", "ip6tables", "node-generic-resource", "proxies", "storage-opt"]);
 });
 
 test("dockerd's flags are taken, too", () => {
-  const config = parse({}, "--iptables=false", "--exec-opt", "native.cgroupdriver=cgroupfs", "--userland-proxy=false", "--containerd=/x");
-  expect(config.ignored).toEqual(["iptables", "userland-proxy", "exec-opt", "containerd"]);
+  const config = parse({}, "--iptables=false", "--exec-opt", "isolation=default", "--userland-proxy", "--containerd=/x");
+  expect(config.ignored).toEqual(["iptables", "userland-proxy", "containerd", "exec-opt isolation"]);
+  expect(parse({}, "--iptables", "--userland-proxy=false", "--exec-opt", "native.cgroupdriver=cgroupfs").ignored).toEqual([]);
+  expect(parse({}, "--bridge-accept-fwmark=2/0x3").acceptMark).toEqual({ mark: 2, mask: 3 });
+  expect(parse({ "bridge-accept-fwmark": "010" }).acceptMark).toEqual({ mark: 8, mask: 0xffffffff });
+  const network = { bip6: "fd00::1/64", "allow-direct-routing": true };
+  expect(parse(network)).toMatchObject({ bip6: "fd00::1/64", allowsDirectRouting: true, acceptMark: undefined, ignored: [] });
 });
 
 test("a key that nobody knows is refused, and what would leave a door open", () => {
@@ -103,6 +107,12 @@ test("what can't be is told in dockerd's words", () => {
   expect(refusal({ labels: ["a=b", "a=c"] })).toBe("conflict labels for a=c and a=b");
   expect(refusal({ "default-gateway": "fd00::1" })).toBe(
     'invalid argument "fd00::1" for "--default-gateway" flag: fd00::1 is not an ip address',
+  );
+  expect(refusal({ "exec-opts": ["native.cgroupdriver=systemd"] })).toStartWith("native.cgroupdriver option systemd not supported: ");
+  expect(refusal({ "exec-opts": ["native.cgroupdriver=x"] })).toBe("native.cgroupdriver option x not supported");
+  expect(refusal({ "exec-opts": ["native.cgroupdriver"] })).toBe("unable to parse key/value option: native.cgroupdriver");
+  expect(refusal({ "bridge-accept-fwmark": "1/x" })).toBe(
+    'invalid bridge-accept-fwmark: invalid firewall mask "1/x": strconv.ParseUint: parsing "x": invalid syntax',
   );
   expect(refusal({ mtu: -1 })).toBe("invalid default MTU: -1");
   expect(refusal({ ip: "here" })).toBe('invalid argument "here" for "--ip" flag: here is not an ip address');

@@ -1,5 +1,4 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
-import { isIP } from "node:net";
 import type { ImageGcSettings } from "../engine/mod.ts";
 import { type LogLevel, parseBytes, parseDuration } from "../lib/mod.ts";
 import { type ClusterConfig, clusterConfig } from "./cluster.ts";
@@ -7,6 +6,7 @@ import { readConfigFile } from "./file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./flags.ts";
 import { imageGcSettings } from "./image-gc.ts";
 import { metricsListenAddress } from "./listen.ts";
+import { firewallMark, gateways, hostGatewayIps, hostIp, networkOptions } from "./network-settings.ts";
 import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./tls.ts";
 
 export interface RuntimeConfig {
@@ -24,6 +24,7 @@ export interface DaemonConfig {
   readonly group: string;
   readonly bridge: string;
   readonly bip: string;
+  readonly bip6: string;
   /** Of the default bridge, where it is not the bridge itself. */
   readonly defaultGateways: readonly string[];
   /** A path, `unconfined` or `builtin`. */
@@ -32,6 +33,9 @@ export interface DaemonConfig {
   readonly fixedCidrV6: string;
   readonly hasIpv6: boolean;
   readonly isMasquerading: boolean;
+  /** Published ports answer on containers' own addresses, too. */
+  readonly allowsDirectRouting: boolean;
+  readonly acceptMark: { readonly mark: number; readonly mask: number } | undefined;
   /** What `host-gateway` stands for; empty: the default bridge's addresses. */
   readonly hostGatewayIps: readonly string[];
   /** Options that new networks have unless they say otherwise, by driver. */
@@ -217,54 +221,24 @@ function checkForeign(all: (name: string) => readonly string[], isOn: (name: str
     );
 }
 
-/** At most one of each family. @throws invalid */
-function hostGatewayIps(texts: readonly string[]): readonly string[] {
-  for (const text of texts) {
-    if (isIP(text) === 0) throw invalid(`invalid host-gateway-ip: ${JSON.stringify(text)} is no IP address`);
-  }
-  for (const family of [4, 6]) {
-    if (texts.filter((text) => isIP(text) === family).length > 1) {
-      throw invalid(`only one IPv${family} host gateway IP address can be specified`);
-    }
-  }
-  return texts;
-}
+/** The only one that there is here: without systemd's, groups are made by writing to the cgroup file system. */
+const CGROUP_DRIVER = "cgroupfs";
 
-/** `driver=option=value` of a flag, or the object of daemon.json. @throws invalid */
-function networkOptions(values: readonly string[]): Record<string, Record<string, string>> {
-  const options: Record<string, Record<string, string>> = {};
-  const add = (driver: string, key: string, value: string): void => {
-    options[driver] = { ...options[driver], [key]: value };
-  };
-  for (const text of values) {
-    if (text.startsWith("{")) {
-      for (const [driver, own] of Object.entries(JSON.parse(text) as Record<string, Record<string, unknown>>)) {
-        for (const [key, value] of Object.entries(own)) add(driver, key, String(value));
-      }
-      continue;
-    }
-    const [driver = "", key = "", ...rest] = text.split("=");
-    if (driver === "" || key === "" || rest.length === 0) {
-      throw invalid(`invalid argument ${JSON.stringify(text)} for "--default-network-opt" flag: must be driver=option=value`);
-    }
-    add(driver, key, rest.join("="));
+/** Returns those that have no effect. @throws invalid for a driver of cgroups that is not in use, in docker's words where it has any */
+function checkExecOptions(options: readonly string[]): readonly string[] {
+  const others: string[] = [];
+  for (const option of options) {
+    const [key = "", value] = option.split(/=(.*)/s).map((part) => part.trim());
+    if (value === undefined) throw invalid(`unable to parse key/value option: ${option}`);
+    if (key.toLowerCase() !== "native.cgroupdriver") others.push(key);
+    else if (value === "systemd")
+      throw invalid(
+        `native.cgroupdriver option systemd not supported: dhow makes cgroups itself; leave it out, or set native.cgroupdriver=${CGROUP_DRIVER}`,
+      );
+    else if (value === "none") throw invalid("native.cgroupdriver option none is internally used and cannot be specified manually");
+    else if (value !== CGROUP_DRIVER) throw invalid(`native.cgroupdriver option ${value} not supported`);
   }
-  return options;
-}
-
-/** Where ports of the default bridge are published that name no address. @throws invalid in docker's words */
-function hostIp(text: string): string {
-  if (isIP(text) === 0) throw invalid(`invalid argument ${JSON.stringify(text)} for "--ip" flag: ${text} is not an ip address`);
-  return text;
-}
-
-/** One address of the flag's family, or none. @throws invalid in docker's words */
-function gateways(flag: string, text: string): readonly string[] {
-  if (text === "") return [];
-  if (isIP(text) !== (flag.endsWith("-v6") ? 6 : 4)) {
-    throw invalid(`invalid argument ${JSON.stringify(text)} for "--${flag}" flag: ${text} is not an ip address`);
-  }
-  return [text];
+  return others;
 }
 
 const DEFAULT_HOST = "unix:///run/dhow.sock";
@@ -327,12 +301,15 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     group: last("group", "docker"),
     bridge: last("bridge", "dhow0"),
     bip: last("bip", ""),
+    bip6: last("bip6", ""),
     defaultGateways: ["default-gateway", "default-gateway-v6"].flatMap((name) => gateways(name, last(name, ""))),
     seccompProfile: last("seccomp-profile", "builtin") || "builtin",
     fixedCidr: last("fixed-cidr", ""),
     fixedCidrV6: last("fixed-cidr-v6", ""),
     hasIpv6: isOn("ipv6", false),
     isMasquerading: isOn("ip-masq", true),
+    allowsDirectRouting: isOn("allow-direct-routing", false),
+    acceptMark: firewallMark(last("bridge-accept-fwmark", "")),
     hostGatewayIps: hostGatewayIps(all("host-gateway-ip")),
     defaultNetworkOptions: networkOptions(all("default-network-opt")),
     mtu: atLeastZero("mtu", "default MTU") || 1500,
@@ -385,7 +362,12 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     features: keyValues(all("feature"), "feature"),
     metricsAddress: last("metrics-addr", ""),
     imageGc: imageGcSettings(keyValues(all("image-gc"), "image-gc"), (name) => all(name).at(-1)),
-    ignored: SETTINGS.filter(({ name, isForeign }) => isForeign && all(name).length > 0).map(({ name }) => name),
+    ignored: [
+      ...SETTINGS.filter(({ name, isForeign, inEffect }) => isForeign && (all(name).at(-1) ?? inEffect) !== inEffect).map(
+        ({ name }) => name,
+      ),
+      ...checkExecOptions(all("exec-opt")).map((key) => `exec-opt ${key}`),
+    ],
     inFile: file,
   };
   if (config.tls === undefined && config.hosts.some((host) => host.startsWith("tcp://"))) throw invalid(UNAUTHENTICATED);

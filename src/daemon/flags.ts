@@ -14,15 +14,20 @@ export interface Flag {
   readonly key?: string;
   /** A setting of dockerd's that has nothing to act on here: taken, with a warning, so that a daemon.json written for dockerd starts dhow. */
   readonly isForeign?: true;
+  /** The value by which dhow does as it is told: not worth a warning. */
+  readonly inEffect?: string;
   /** In no help. */
   readonly isHidden?: true;
 }
 
 const FLAGS: readonly Flag[] = [
   { name: "add-runtime", type: "runtimes", help: "Register an additional OCI compatible runtime (name=path)", key: "runtimes" },
+  { name: "allow-direct-routing", type: "bool", help: "Allow remote access to published ports on container IP addresses" },
   { name: "api-host-allow", type: "list", help: "Host names that clients may call a TCP socket by" },
   { name: "bip", type: "string", help: "IPv4 address for the default bridge" },
+  { name: "bip6", type: "string", help: "IPv6 address for the default bridge" },
   { name: "bridge", short: "b", type: "string", help: "Attach containers to a network bridge" },
+  { name: "bridge-accept-fwmark", type: "string", help: "In bridge networks, accept packets with this firewall mark/mask" },
   { name: "cgroup-parent", type: "string", help: "Set parent cgroup for all containers" },
   {
     name: "cluster-advertise",
@@ -61,6 +66,7 @@ const FLAGS: readonly Flag[] = [
     type: "string",
     help: 'Path to seccomp profile. Set to "unconfined" to disable the default seccomp profile (default "builtin")',
   },
+  { name: "exec-opt", type: "list", help: "Runtime execution options: native.cgroupdriver=cgroupfs", key: "exec-opts" },
   { name: "exec-root", type: "string", help: "Root directory for execution state files" },
   { name: "experimental", type: "bool", help: "Enable experimental features: the docker command line then offers checkpoints" },
   { name: "fixed-cidr", type: "string", help: "IPv4 subnet for the default bridge network" },
@@ -128,23 +134,27 @@ const FLAGS: readonly Flag[] = [
 
 function foreign(type: FlagType, ...names: readonly string[]): Flag[] {
   return names.map((text) => {
-    const [name = "", key] = text.split(" ");
-    return { name, type, help: "", isForeign: true, isHidden: true, ...(key === undefined ? {} : { key }) };
+    const [, name = "", key, inEffect] = /^([^ =]+)(?: ([^=]+))?(?:=(.+))?$/.exec(text) ?? [];
+    const hidden = { name, type, help: "", isForeign: true, isHidden: true } as const;
+    return { ...hidden, ...(key !== undefined && { key }), ...(inEffect !== undefined && { inEffect }) };
   });
 }
 
-/** dockerd's other settings, as of Docker 29; `flag key` where the two differ. @see https://docs.docker.com/reference/cli/dockerd/ */
+/**
+ * dockerd's other settings, as of Docker 29, in the form `flag key=value`: the key where the two differ, and the value that is as if it had an
+ * effect here. docs/daemon.md says why they have none.
+ * @see https://docs.docker.com/reference/cli/dockerd/
+ */
 const FOREIGN: readonly Flag[] = [
-  ...foreign("bool", "allow-direct-routing", "cri-containerd", "ip-forward-no-drop", "ip6tables", "iptables"),
-  ...foreign("bool", "raw-logs", "rootless", "selinux-enabled", "userland-proxy"),
-  ...foreign("int", "cpu-rt-period", "cpu-rt-runtime", "network-control-plane-mtu", "network-diagnostic-port", "oom-score-adjust"),
+  ...foreign("bool", "cri-containerd=false", "ip-forward-no-drop=true", "ip6tables=true", "iptables=true"),
+  ...foreign("bool", "raw-logs=true", "rootless", "selinux-enabled=false", "userland-proxy=false"),
+  ...foreign("int", "cpu-rt-period=0", "cpu-rt-runtime=0", "network-control-plane-mtu", "network-diagnostic-port=0", "oom-score-adjust=0"),
   ...foreign("int", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"),
   ...foreign("list", "allow-nondistributable-artifacts", "authorization-plugin authorization-plugins", "cdi-spec-dir cdi-spec-dirs"),
-  ...foreign("list", "exec-opt exec-opts", "node-generic-resource node-generic-resources"),
-  ...foreign("list", "storage-opt storage-opts"),
+  ...foreign("list", "node-generic-resource node-generic-resources", "storage-opt storage-opts"),
   ...foreign("any", "builder", "proxies"),
-  ...foreign("string", "api-cors-header", "bip6", "bridge-accept-fwmark", "containerd", "containerd-namespace"),
-  ...foreign("string", "containerd-plugins-namespace", "deprecated-key-path", "firewall-backend"),
+  ...foreign("string", "api-cors-header", "containerd", "containerd-namespace"),
+  ...foreign("string", "containerd-plugins-namespace", "deprecated-key-path", "firewall-backend=nftables"),
   ...foreign("string", "http-proxy", "https-proxy", "no-proxy", "swarm-default-advertise-addr"),
   ...foreign("string", "userland-proxy-path"),
 ];

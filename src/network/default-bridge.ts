@@ -1,6 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
 import type { NetlinkSocket } from "../linux/mod.ts";
-import { defaultSubnet } from "./drivers/bridge-link.ts";
+import { askedSubnet, defaultSubnet } from "./drivers/bridge-link.ts";
 import { formatIp, formatPrefix, hasIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { DEFAULT_BRIDGE_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
 import { DEFAULT_GATEWAY, type IpamPool, type NetworkConfig } from "./network-config.ts";
@@ -33,7 +33,7 @@ export function defaultBridgeConfig(
   options: NetworkingOptions,
   { route, formerSubnet, avoid }: BridgeSurroundings,
 ): NetworkConfig {
-  const { bridgeName, bip, fixedCidr, fixedCidrV6, hasIpv6, defaultAddressPools } = options;
+  const { bridgeName, bip, fixedCidr, hasIpv6, defaultAddressPools } = options;
   const pools = defaultAddressPools?.filter(({ base }) => !base.includes(":"));
   const subnet = defaultSubnet(route, {
     name: bridgeName,
@@ -49,9 +49,22 @@ export function defaultBridgeConfig(
     ...(fixedCidr && { ipRange: fixedCidr }),
     gateway: formatIp({ family: 4, value: subnet.address }),
   };
-  const v6 = hasIpv6 ? parsePrefix(fixedCidrV6 || ownIpv6(options).base.replace("/48", "/64")) : undefined;
-  const poolV6 = v6 && { subnet: formatPrefix(v6), ...auxiliary(v6, options), gateway: formatIp({ family: 6, value: v6.network + 1n }) };
-  return { ...predefined, hasIpv6: v6 !== undefined, pools: [v4, ...(poolV6 ? [poolV6] : [])], options: bridgeOptions(options) };
+  const v6 = hasIpv6 ? [ipv6Pool(route, options)] : [];
+  return { ...predefined, hasIpv6: v6.length > 0, pools: [v4, ...v6], options: bridgeOptions(options) };
+}
+
+/** `--fixed-cidr-v6` is a part of the network of `--bip6`, or all of it without that. @throws invalid, conflict */
+function ipv6Pool(route: NetlinkSocket, options: NetworkingOptions): IpamPool {
+  const { bridgeName: name, bip6, fixedCidrV6 } = options;
+  const range = fixedCidrV6 ? parsePrefix(fixedCidrV6) : undefined;
+  const whole = range ?? parsePrefix(ownIpv6(options).base.replace("/48", "/64"));
+  const subnet = bip6 ? askedSubnet(route, { name, setting: "--bip6", address: bip6, range }) : { ...whole, address: whole.network + 1n };
+  return {
+    subnet: formatPrefix(subnet),
+    ...auxiliary(subnet, options),
+    ...(bip6 && fixedCidrV6 && { ipRange: fixedCidrV6 }),
+    gateway: formatIp({ family: 6, value: subnet.address }),
+  };
 }
 
 /** The gateway that is another host of the subnet. @throws invalid in docker's words */

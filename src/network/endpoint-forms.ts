@@ -41,6 +41,7 @@ export function portTarget({ network, plugged }: HeldEndpoint): PortTarget {
     ipv4: plugged.addresses[4]?.address,
     ipv6: plugged.addresses[6]?.address,
     isDirect: { 4: isRouted(4), 6: isRouted(6) },
+    isReachable: network.on.hasReachablePorts ?? false,
     hostBinding: bindingOf(options["com.docker.network.bridge.host_binding_ipv4"]),
   };
 }
@@ -158,7 +159,10 @@ export function publishedPlaces(
       if (containerIp === undefined) return [];
       const place = { containerId, network: endpoint.network.config.name, bridge };
       const port = { protocol, hostIp, hostPort, containerIp, containerPort, allow };
-      return { ...place, ...port, isByDaemon: isV6 && addresses[6] === undefined };
+      const isByDaemon = isV6 && addresses[6] === undefined;
+      const published = { ...place, ...port, isByDaemon };
+      const isAlsoReached = endpoint.network.on.hasReachablePorts && hostPort !== 0 && !isByDaemon;
+      return isAlsoReached ? [published, { ...published, hostPort: 0 }] : [published];
     });
   });
 }

@@ -26,6 +26,8 @@ export interface PortForward {
   readonly allow?: readonly string[] | undefined;
   /** The container's own address takes connections to the port, and none of the host's does (gateway mode "routed"). */
   readonly isDirect?: boolean | undefined;
+  /** The container's own address takes connections to the port as well, from where its bridge lets them in. */
+  readonly isReachable?: boolean | undefined;
   /** Nothing is published: connections to the port that have been forgotten don't go on in the middle. */
   readonly isCut?: boolean | undefined;
 }
@@ -42,6 +44,9 @@ export interface BridgeRules {
   /** Nothing gets out of it or in. */
   readonly isInternal: boolean;
   readonly subnets: readonly string[];
+  /** Published ports answer on the containers' addresses, too, in the mode "nat": to everybody outside, or to who comes by these interfaces. */
+  readonly isReachable?: boolean;
+  readonly trusted?: readonly string[];
   readonly families: Readonly<Record<Family, FamilyRules | undefined>>;
 }
 
@@ -60,7 +65,10 @@ const RANGE_MIN = 3;
 const IFNAMSIZ = 16;
 
 const FORWARD_SETS = ["ports", "host_ports", "port_ranges", "guarded", "allowed", "direct", "cut"] as const;
-const BRIDGE_SETS = ["bridges", "own", "talking", "closed", "unprotected", "routed", "masqueraded", "translated"] as const;
+const BRIDGE_SETS = [
+  ...(["bridges", "own", "talking", "closed", "unprotected", "routed"] as const),
+  ...(["reachable", "trusted", "masqueraded", "translated"] as const),
+] as const;
 type ForwardSet = (typeof FORWARD_SETS)[number];
 type BridgeSet = (typeof BRIDGE_SETS)[number];
 export type SetName = ForwardSet | BridgeSet;
@@ -69,7 +77,7 @@ export type Elements = Partial<Record<SetName, SetElement[]>>;
 /** The chains that a whole table has, each with rules. */
 export const CHAINS = [
   ...["guard", "prerouting", "output", "postrouting", "sending", "forward"],
-  ...["severed", "only_allowed", "published", "directly", "leaving_closed", "entering", "midstream"],
+  ...["severed", "only_allowed", "published", "directly", "openly", "leaving_closed", "entering", "midstream"],
 ];
 
 const pad = (value: number, bytes: number): number[] => (bytes === 1 ? [value, 0, 0, 0] : [value >> 8, value & 255, 0, 0]);
@@ -154,12 +162,12 @@ function pushSingle(out: Record<ForwardSet, SetElement[]>, f: PortForward): void
 /** A container's port that several host ports lead to has one element: its first one's. All of them have the same list. */
 function pushGuards(out: Record<ForwardSet, SetElement[]>, forwards: readonly PortForward[]): void {
   const seen = new Set<string>();
-  for (const { protocol, containerIp, containerPort, allow, isDirect } of forwards) {
+  for (const { protocol, containerIp, containerPort, allow, isDirect, isReachable } of forwards) {
     const id = `${containerIp} ${protocol} ${containerPort}`;
     if (seen.has(id)) continue;
     seen.add(id);
     const key = addressKey(bytesOf(containerIp), protocol, containerPort);
-    if (isDirect) out.direct.push({ key });
+    if (isDirect || isReachable) out.direct.push({ key });
     if (allow === undefined) continue;
     out.guarded.push({ key });
     for (const prefix of disjoint(allow.map(parsePrefix))) {
@@ -189,7 +197,7 @@ export function nameKey(...names: readonly string[]): Uint8Array {
 
 /** Which elements of which sets a bridge has in the table of one family. */
 export function bridgeElements(rules: BridgeRules, family: Family): Elements {
-  const { name, icc, isInternal } = rules;
+  const { name, icc, isInternal, isReachable, trusted = [] } = rules;
   const own = rules.families[family];
   const one = [{ key: nameKey(name) }];
   const pair = [{ key: nameKey(name, name) }];
@@ -205,6 +213,8 @@ export function bridgeElements(rules: BridgeRules, family: Family): Elements {
     ...(isInternal && { closed: one }),
     ...(own?.mode === "nat-unprotected" && { unprotected: one }),
     ...(own?.mode === "routed" && { routed: one }),
+    ...(own?.mode === "nat" && !isInternal && isReachable && { reachable: one }),
+    ...(own?.mode === "nat" && !isInternal && { trusted: trusted.map((entrance) => ({ key: nameKey(entrance, name) })) }),
     ...(isTranslated && own.hostIp === undefined && { masqueraded: one }),
     ...(isTranslated && own.hostIp !== undefined && { translated: [{ key: nameKey(name), data: bytesOf(own.hostIp) }] }),
   };
@@ -245,6 +255,7 @@ export function elementText(set: SetName, { key, keyEnd, data = new Uint8Array(2
       return `${nameText(key, 0)} . ${rangeText(key.subarray(IFNAMSIZ), end.subarray(IFNAMSIZ))}`;
     }
     case "talking":
+    case "trusted":
       return `${nameText(key, 0)} . ${nameText(key, IFNAMSIZ)}`;
     case "translated":
       return `${nameText(key, 0)} : ${ip(data)}`;
@@ -269,6 +280,19 @@ function setText(name: SetName, type: string, elements: readonly string[], flags
 
 const INTERVAL = "\t\tflags interval\n";
 
+/** A mark of packets, in the bits of a mask. */
+export interface FirewallMark {
+  readonly mark: number;
+  readonly mask: number;
+}
+
+const hexText = (value: number): string => `0x${value.toString(16).padStart(8, "0")}`;
+
+/** What others have marked comes to every port of containers (docker's `--bridge-accept-fwmark`). */
+function markRules(accept: FirewallMark | undefined): string[] {
+  return accept === undefined ? [] : [`meta mark & ${hexText(accept.mask)} == ${hexText(accept.mark)} accept`];
+}
+
 /**
  * The whole table of one family as an nft script that replaces a former one in one transaction, so that no packet meets half of it.
  * Everything that comes and goes is an element of a set: a network or a port costs no rule.
@@ -278,10 +302,11 @@ const INTERVAL = "\t\tflags interval\n";
  * map host_ports    address . protocol . port  → container . port   published on one address
  * map port_ranges   address . protocol . port  → container          intervals that keep the port's number
  * set guarded, allowed    published ports with a list of sources, and the sources
- * set direct              container ports that are reached without translation (gateway mode routed)
+ * set direct              container ports that are reached without translation
  * set cut                 container . protocol . port that was published once
  * set bridges             our bridges; own: with their subnets; talking: a bridge with itself, where its containers may talk
  * set closed              internal networks; unprotected, routed: gateway modes
+ * set reachable           bridges whose published ports are reached without translation; trusted: by whom, interface . bridge
  * set masqueraded         bridges that go out with the host's address; map translated: with this one
  * chain guard       what route_localnet on a bridge would open: the host's 127.0.0.0/8; and the host's addresses for internal networks
  * chain prerouting, output   arriving and the host's own connections → container
@@ -294,7 +319,7 @@ const INTERVAL = "\t\tflags interval\n";
  * ```
  */
 export function renderTable(
-  table: { readonly name: string; readonly family: Family },
+  table: { readonly name: string; readonly family: Family; readonly acceptMark?: FirewallMark | undefined },
   bridges: readonly BridgeRules[],
   forwards: readonly PortForward[],
 ): string {
@@ -344,6 +369,8 @@ export function renderTable(
     set("closed", "ifname"),
     set("unprotected", "ifname"),
     set("routed", "ifname"),
+    set("reachable", "ifname"),
+    set("trusted", "ifname . ifname"),
     set("masqueraded", "ifname"),
     set("translated", `ifname : ${address}`),
     chain("guard", "filter hook prerouting priority -300", [
@@ -374,15 +401,20 @@ export function renderTable(
     ]),
     chain("only_allowed", "", [`${ip} saddr . ${to} @allowed accept`, "drop"]),
     chain("published", "", [`${to} @guarded goto only_allowed`, "accept"]),
-    chain("directly", "", [`meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`, `${to} @direct goto published`, "drop"]),
+    chain("directly", "", [`meta l4proto ${family === 4 ? "icmp" : "ipv6-icmp"} accept`, "goto openly"]),
+    chain("openly", "", [`${to} @direct goto published`, "drop"]),
     chain("leaving_closed", "", ["iifname . oifname @talking accept", "drop"]),
     chain("entering", "", [
       "oifname @closed drop",
+      ...markRules(table.acceptMark),
       "ct state established,related accept",
       "ct status dnat goto published",
       "iifname . oifname @talking accept",
       "oifname @unprotected goto published",
       "oifname @routed goto directly",
+      // not from other networks of ours: those have the host's ports
+      "iifname != @bridges oifname @reachable goto openly",
+      "iifname . oifname @trusted goto openly",
       "drop",
     ]),
     chain("midstream", "", [`${ip} saddr . meta l4proto . th sport @cut reject with tcp reset`, `${to} @cut reject with tcp reset`]),

@@ -28,6 +28,15 @@ const BRIDGES: readonly BridgeRules[] = [
     subnets: ["10.3.0.0/24", "fd01::/64"],
     families: { 4: { mode: "nat-unprotected", masquerade: false }, 6: NAT },
   },
+  {
+    name: "br-trusting",
+    icc: true,
+    isInternal: false,
+    subnets: ["10.4.0.0/24", "fd02::/64"],
+    isReachable: true,
+    trusted: ["eth1", "vxlan.1"],
+    families: { 4: NAT, 6: { ...NAT, mode: "routed" } },
+  },
 ];
 
 describe("forwardElements()", () => {
@@ -61,6 +70,7 @@ describe("renderTable()", () => {
     ...[7000, 7001, 7002].map((p) => forward(p, p)),
     forward(8080, 80, { hostIp: "::", containerIp: "fd00::2", isDirect: true }),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(2905, 2906, { protocol: "sctp", containerIp })),
+    forward(8443, 443, { containerIp: "10.4.0.2", isReachable: true }),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(0, 443, { containerIp, isCut: true })),
     ...["172.17.0.2", "fd00::2"].map((containerIp) => forward(0, 443, { protocol: "udp", containerIp, isCut: true })),
   ];
@@ -69,7 +79,7 @@ describe("renderTable()", () => {
     [4, "table.nft"],
     [6, "table6.nft"],
   ] as const)("writes the table of IPv%d as the golden file has it, and nft takes it", (family, file) => {
-    const text = renderTable({ name: "dhow", family }, BRIDGES, forwards);
+    const text = renderTable({ name: "dhow", family, acceptMark: { mark: 0x10, mask: 0xff } }, BRIDGES, forwards);
     const golden = new URL(`testdata/${file}`, import.meta.url);
     if (process.argv.includes("--update")) writeFileSync(golden, text);
     expect(text).toBe(readFileSync(golden, "utf8"));

@@ -16,6 +16,7 @@ import {
   CHAINS,
   type Elements,
   elementText,
+  type FirewallMark,
   forwardElements,
   type PortForward,
   protocolText,
@@ -56,9 +57,12 @@ export class Firewall implements WatchedTables {
   #hasIpv6 = false;
   #isInstalled = false;
 
+  readonly #acceptMark: FirewallMark | undefined;
+
   /** `forwards` tells everything that is published, for a table that has to be made anew. */
-  constructor(name: string, netfilter: NetlinkSocket, forwards: () => readonly PortForward[]) {
+  constructor(name: string, netfilter: NetlinkSocket, forwards: () => readonly PortForward[], acceptMark?: FirewallMark) {
     this.name = name;
+    this.#acceptMark = acceptMark;
     this.#netfilter = netfilter;
     this.#forwards = forwards;
   }
@@ -74,7 +78,7 @@ export class Firewall implements WatchedTables {
   /** Makes the tables, or replaces them in one transaction. Spawns nft(8). @throws unavailable */
   install(): void {
     const script = this.#families().map((family) =>
-      renderTable({ name: this.name, family }, [...this.#bridges.values()], this.#forwards()),
+      renderTable({ name: this.name, family, acceptMark: this.#acceptMark }, [...this.#bridges.values()], this.#forwards()),
     );
     runNft(script.join(""));
     this.#isInstalled = true;

@@ -129,6 +129,10 @@ export class IpamNetwork implements DriverNetwork {
     return this.#on.publishesPorts;
   }
 
+  get hasReachablePorts(): boolean {
+    return this.#on.hasReachablePorts ?? false;
+  }
+
   get bridge(): string | undefined {
     return this.#on.bridge;
   }

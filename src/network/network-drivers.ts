@@ -45,6 +45,7 @@ export class NetworkDrivers {
       bury: (name) => reaper.bury(name),
       retire: (endpoint) => reaper.retire(endpoint),
       defaultMtu: mtuOf(options),
+      allowsDirectRouting: options.allowsDirectRouting ?? false,
       enableForwarding: (family) => {
         if (options.ipForward ?? true) enableForwarding(family, log);
       },

@@ -1,6 +1,7 @@
 import type { Logger } from "../lib/mod.ts";
 import type { Database } from "../metadata/mod.ts";
 import type { Plugin } from "../plugins/mod.ts";
+import type { FirewallMark } from "./firewall-table.ts";
 import type { PoolSpec } from "./ipam.ts";
 import type { ClusterSettings } from "./overlay/mod.ts";
 
@@ -19,7 +20,9 @@ export interface NetworkingOptions {
   readonly fixedCidr?: string | undefined;
   /** The default bridge has IPv6. */
   readonly hasIpv6?: boolean | undefined;
-  /** Its IPv6 network; default one of the daemon's own. */
+  /** Its IPv6 address and network, `fd00:1::1/64`. */
+  readonly bip6?: string | undefined;
+  /** The part of its IPv6 network that containers get addresses of, and all of it without `bip6`; default one of the daemon's own. */
   readonly fixedCidrV6?: string | undefined;
   /** What the daemon's own IPv6 networks follow from: the same text, the same networks. */
   readonly ulaSeed?: string | undefined;
@@ -33,6 +36,10 @@ export interface NetworkingOptions {
   readonly ipForward?: boolean | undefined;
   /** Containers of the bridge reach each other; default true. */
   readonly icc?: boolean | undefined;
+  /** Published ports of all bridges answer on the containers' own addresses, too. */
+  readonly allowsDirectRouting?: boolean | undefined;
+  /** What is marked so comes to every port of containers. */
+  readonly acceptMark?: FirewallMark | undefined;
   /** Containers go out with the host's address; default true. */
   readonly ipMasq?: boolean | undefined;
   readonly defaultAddressPools?: readonly PoolSpec[] | undefined;

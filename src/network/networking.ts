@@ -93,7 +93,7 @@ export class Networking {
     this.#home = currentNetns();
     this.#route = new NetlinkSocket(NETLINK.ROUTE);
     this.#netfilter = new NetlinkSocket(NETLINK.NETFILTER);
-    this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all());
+    this.#firewall = new Firewall(options.tableName, this.#netfilter, () => this.#publisher.all(), options.acceptMark);
     this.#publisher = new Publisher({ firewall: this.#firewall, netfilter: this.#netfilter, log: this.#log });
     this.#watch = new CutOffWatch(() => this.#lookAround(), this.#log);
     this.#egress = new Egress({

@@ -33,6 +33,8 @@ export interface PortTarget {
   readonly ipv6: string | undefined;
   /** The container's address takes connections itself (gateway mode "routed"), by family. */
   readonly isDirect: { readonly 4: boolean; readonly 6: boolean };
+  /** The container's address takes connections as well as the host's do. */
+  readonly isReachable: boolean;
   /** Where ports are published that name no address; empty: everywhere. */
   readonly hostBinding: string;
 }

@@ -197,13 +197,16 @@ export class Publisher {
 
   /** Ends the connections that came by ports which are no longer published. */
   #cut(forwards: readonly PortForward[]): void {
-    for (const { protocol, containerIp, containerPort, hostPort, isDirect } of forwards) {
-      flushFlowsTo(this.#deps.netfilter, {
-        family: familyOf(containerIp),
-        protocol: protocolNumber(protocol),
-        destinationPort: isDirect ? containerPort : hostPort,
-        answeredBy: ipBytes(parseIp(containerIp)),
-      });
+    for (const { protocol, containerIp, containerPort, hostPort, isDirect, isReachable } of forwards) {
+      const cut = (destinationPort: number): void =>
+        flushFlowsTo(this.#deps.netfilter, {
+          family: familyOf(containerIp),
+          protocol: protocolNumber(protocol),
+          destinationPort,
+          answeredBy: ipBytes(parseIp(containerIp)),
+        });
+      if (!isDirect) cut(hostPort);
+      if (isDirect || isReachable) cut(containerPort);
       if (protocol !== "udp") continue;
       // those that the server itself began, after the clients' own had been forgotten
       const address = ipBytes(parseIp(containerIp));
@@ -334,7 +337,8 @@ function forwardsOf({ leases, target }: { readonly leases: readonly PortLease[];
   return leases.flatMap(({ protocol, hostIp, hostPort, containerPort, isV6, allow }) => {
     const containerIp = isV6 ? target.ipv6 : target.ipv4;
     if (containerIp === undefined) return [];
-    return { protocol, hostIp, hostPort, containerIp, containerPort, allow, ...(hostPort === 0 && { isDirect: true }) };
+    const how = hostPort === 0 ? { isDirect: true } : target.isReachable ? { isReachable: true } : {};
+    return { protocol, hostIp, hostPort, containerIp, containerPort, allow, ...how };
   });
 }
 

@@ -15,7 +15,7 @@ import {
   setLink,
 } from "../../linux/mod.ts";
 import { edgesOf } from "../address-pool.ts";
-import { doOverlap, formatIp, formatPrefix, ipBytes, ipOfBytes, type Prefix, parsePrefix, prefixOf } from "../ip.ts";
+import { doOverlap, formatIp, formatPrefix, type Ip, ipBytes, ipOfBytes, type Prefix, parsePrefix, prefixOf } from "../ip.ts";
 import { chooseSubnet, type PoolSpec } from "../ipam.ts";
 
 export interface BridgeLinkOptions {
@@ -78,6 +78,37 @@ function withGateway(net: Prefix): Prefix {
   return net.address === net.network ? { ...net, address: net.network + 1n } : net;
 }
 
+export interface AskedSubnet {
+  /** Of the bridge. */
+  readonly name: string;
+  readonly setting: "--bip" | "--bip6";
+  /** With its network: `10.1.0.1/24`, `fd00:1::1/64`. */
+  readonly address: string;
+  /** What containers get addresses of (docker's `--fixed-cidr`, `--fixed-cidr-v6`). */
+  readonly range: Prefix | undefined;
+}
+
+/** The address of the default bridge that is asked for, in its network. @throws conflict, invalid */
+export function askedSubnet(socket: NetlinkSocket, { name, setting, address, range }: AskedSubnet): Prefix {
+  const family = setting === "--bip" ? 4 : 6;
+  const wanted = parsePrefix(address);
+  if (wanted.family !== family) throw refused(`${setting} ${address} is no IPv${family} address with its network`);
+  if (family === 6 && isLocalIpv6(wanted.network))
+    throw refused(`${setting} ${address} is of every link; containers need a network of their own`);
+  if (edgesOf(wanted).includes(wanted.address)) {
+    throw refused(`failed to allocate gateway (${formatIp({ family, value: wanted.address })}): Address already in use`);
+  }
+  if (range !== undefined && !isWithin(range, wanted)) {
+    throw refused(`invalid address subpool: --fixed-cidr${family === 6 ? "-v6" : ""} is not a part of ${formatPrefix(wanted)}`);
+  }
+  const index = findLink(socket, name)?.index ?? NO_INDEX;
+  const hasIt = listIpAddresses(socket).some((a) => a.index === index && isSameIp(ipOfBytes(a.address), wanted));
+  if (!hasIt) refuseOverlap(socket, wanted, { index, setting });
+  return wanted;
+}
+
+const isSameIp = (ip: Ip, { family, address }: Prefix): boolean => ip.family === family && ip.value === address;
+
 /**
  * The default bridge's own IPv4 address in its network: as told, as it is, as it was, or chosen. `--fixed-cidr` is a part of the network, or,
  * where nothing else says what that is, all of it.
@@ -90,15 +121,7 @@ export function defaultSubnet(socket: NetlinkSocket, options: DefaultSubnetOptio
     .map((a) => prefixOf(ipOfBytes(a.address), a.prefixLength));
   const { range } = options;
   const hasRange = (net: Prefix): boolean => range === undefined || isWithin(range, net);
-  if (options.bip !== undefined) {
-    const wanted = parsePrefix(options.bip);
-    if (edgesOf(wanted).includes(wanted.address)) {
-      throw refused(`failed to allocate gateway (${formatIp({ family: 4, value: wanted.address })}): Address already in use`);
-    }
-    if (!hasRange(wanted)) throw refused(`invalid address subpool: --fixed-cidr is not a part of ${formatPrefix(wanted)}`);
-    if (!present.some((p) => p.address === wanted.address)) refuseOverlap(socket, wanted, { index, setting: "--bip" });
-    return wanted;
-  }
+  if (options.bip !== undefined) return askedSubnet(socket, { name: options.name, setting: "--bip", address: options.bip, range });
   const [first] = present;
   const fitting = present.find(hasRange);
   if (fitting !== undefined) return fitting;
@@ -122,18 +145,18 @@ export function defaultSubnet(socket: NetlinkSocket, options: DefaultSubnetOptio
 function refuseOverlap(
   socket: NetlinkSocket,
   wanted: Prefix,
-  { index, setting }: { readonly index: number; readonly setting: "--bip" | "--fixed-cidr" },
+  { index, setting }: { readonly index: number; readonly setting: AskedSubnet["setting"] | "--fixed-cidr" },
 ): void {
   const links = new Map(listLinks(socket).map((link) => [link.index, link]));
   for (const other of listIpAddresses(socket)) {
-    if (other.index === index || other.address.length !== 4) continue;
+    if (other.index === index || ipOfBytes(other.address).family !== wanted.family) continue;
     const net = prefixOf(ipOfBytes(other.address), other.prefixLength);
     const link = links.get(other.index);
     const isSame = net.network === wanted.network && net.length === wanted.length;
     if (!isSame && !(link?.kind === "bridge" && doOverlap(net, wanted))) continue;
     throw new DhowError(
       "conflict",
-      `requested network overlaps with existing network: ${setting} ${formatIp({ family: 4, value: wanted.address })}/${wanted.length} overlaps ${formatPrefix(net)} of interface ${link?.name ?? other.index}; choose another ${setting}`,
+      `requested network overlaps with existing network: ${setting} ${formatIp({ family: wanted.family, value: wanted.address })}/${wanted.length} overlaps ${formatPrefix(net)} of interface ${link?.name ?? other.index}; choose another ${setting}`,
     );
   }
 }

@@ -15,6 +15,8 @@ export interface BridgeSettings {
   /** Where ports are published that name no address; empty: every address. */
   readonly hostBinding: string;
   readonly modes: Readonly<Record<Family, GatewayMode>>;
+  /** Interfaces by which others reach published ports on the containers' own addresses. */
+  readonly trusted: readonly string[];
   /** What containers go out as, in place of the outgoing interface's address. */
   readonly hostIps: Readonly<Record<Family, string | undefined>>;
   /** The bridge has no IPv4 address of its own: somebody else is the gateway. */
@@ -88,6 +90,16 @@ function interfaceName(options: Readonly<Record<string, string>>): string | unde
   return name;
 }
 
+/** A list with colons between. */
+function trustedInterfaces(options: Readonly<Record<string, string>>): readonly string[] {
+  const key = "com.docker.network.bridge.trusted_host_interfaces";
+  const text = options[key] ?? "";
+  const names = [...new Set(text.split(":").filter((name) => name !== ""))];
+  const bad = names.find((name) => !isInterfaceName(name));
+  if (bad === undefined) return names;
+  throw new DhowError("invalid", `failed to parse ${key} value: ${text} (invalid interface name ${JSON.stringify(bad)})`);
+}
+
 function bigTcp({ options, isInternal }: Pick<NetworkRequest, "options" | "isInternal">): boolean {
   const key = "dhow.big-tcp";
   const isWanted = boolean(options, key, false);
@@ -109,6 +121,7 @@ export function bridgeSettings(request: Pick<NetworkRequest, "options" | "isInte
     masquerade: boolean(options, "com.docker.network.bridge.enable_ip_masquerade", true),
     hostBinding: address(options, "com.docker.network.bridge.host_binding_ipv4") ?? "",
     modes: { 4: mode(options, 4, isInternal), 6: mode(options, 6, isInternal) },
+    trusted: trustedInterfaces(options),
     hostIps: { 4: address(options, "com.docker.network.host_ipv4", 4), 6: address(options, "com.docker.network.host_ipv6", 6) },
     inhibitsIpv4: boolean(options, "com.docker.network.bridge.inhibit_ipv4", false),
     interfacePrefix: prefix === undefined || prefix === "" ? "eth" : prefix,

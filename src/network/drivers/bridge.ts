@@ -44,6 +44,8 @@ export interface BridgeDeps {
   /** Frees addresses that only wait for their interface to go; whether it did. */
   readonly reclaim: () => boolean;
   readonly defaultMtu: number;
+  /** Published ports of every bridge answer on the containers' addresses, too. */
+  readonly allowsDirectRouting: boolean;
   /** Makes the host forward packets of a family. */
   readonly enableForwarding: (family: Family) => void;
   /** Takes a link of ours out of use, and deletes it a moment later. */
@@ -58,6 +60,7 @@ export interface BridgeDeps {
 export class BridgeNetwork implements DriverNetwork {
   readonly publishesPorts: boolean;
   readonly isPoliced: boolean;
+  readonly hasReachablePorts: boolean;
   readonly addresses: LocalAddresses;
   readonly link: BridgeLink;
   readonly #config: NetworkConfig;
@@ -71,6 +74,7 @@ export class BridgeNetwork implements DriverNetwork {
     this.#deps = deps;
     this.publishesPorts = !config.isInternal;
     this.isPoliced = !settings.hasBigTcp;
+    this.hasReachablePorts = !config.isInternal && (deps.allowsDirectRouting || settings.trusted.length > 0);
     this.addresses = addresses ?? new LocalAddresses(config.pools, { reclaim: deps.reclaim, network: config });
     const name = settings.name ?? `br-${config.id.slice(0, 12)}`;
     for (const family of familiesOf(config)) deps.enableForwarding(family);
@@ -108,12 +112,13 @@ export class BridgeNetwork implements DriverNetwork {
   }
 
   #rules(name: string): BridgeRules {
-    const { icc, masquerade, modes, hostIps } = this.#settings;
+    const { icc, masquerade, modes, hostIps, trusted } = this.#settings;
     const families = familiesOf(this.#config);
     const of = (family: Family): FamilyRules | undefined =>
       families.includes(family) ? { mode: modes[family], masquerade, hostIp: hostIps[family] } : undefined;
     const subnets = this.#config.pools.map(({ subnet }) => subnet);
-    return { name, icc, isInternal: this.#config.isInternal, subnets, families: { 4: of(4), 6: of(6) } };
+    const isReachable = this.#deps.allowsDirectRouting;
+    return { name, icc, isInternal: this.#config.isInternal, subnets, isReachable, trusted, families: { 4: of(4), 6: of(6) } };
   }
 
   gateway(family: Family): string | undefined {

@@ -71,6 +71,8 @@ export interface DriverNetwork {
   hostAddress?(family: Family): string | undefined;
   /** Whether ports of its containers are published on the host. */
   readonly publishesPorts: boolean;
+  /** Whether published ports answer on the containers' own addresses, too, at least to some. */
+  readonly hasReachablePorts?: boolean;
   /** Name of its bridge on the host, if it has one. */
   readonly bridge?: string | undefined;
   /** Names of other links on the host that it stands on. */

@@ -228,6 +228,42 @@ test("the gateway may be another host of the subnet", async () => {
   expect(await flagged.ok("exec", "box", "grep", "up", "/etc/hosts")).toContain(flagged.gateway);
 });
 
+test("--bip6 is the bridge's address; --fixed-cidr-v6 is where containers get theirs", async () => {
+  const fixed = ["--ipv6", "--bip6", "fd78::a:1/64", "--fixed-cidr-v6", "fd78::b:0/112"];
+  await using flagged = await Daemon.start({ args: fixed });
+  expect(await flagged.ok("network", "inspect", "-f", "{{json (index .IPAM.Config 1)}}", "bridge")).toBe(
+    JSON.stringify({ Subnet: "fd78::/64", IPRange: "fd78::b:0/112", Gateway: "fd78::a:1" }),
+  );
+  const shown = await flagged.ok(
+    "run",
+    "--rm",
+    "busybox",
+    "sh",
+    "-c",
+    "ip -6 route; ip -o -6 addr show eth0 scope global; ping6 -c1 fd78::a:1",
+  );
+  expect(shown).toContain("default via fd78::a:1 ");
+  expect(shown).toMatch(/inet6 fd78::b:[0-9a-f]+\/64 /);
+  expect(shown).toContain(" 0% packet loss");
+  await using alone = await Daemon.start({ args: ["--ipv6", "--bip6", "fd79::5/64"], withImage: false });
+  expect(await alone.ok("network", "inspect", "-f", "{{json (index .IPAM.Config 1)}}", "bridge")).toBe(
+    JSON.stringify({ Subnet: "fd79::/64", Gateway: "fd79::5" }),
+  );
+  const refused = async (...args: readonly string[]): Promise<string> => {
+    try {
+      await using _ = await Daemon.start({ args: ["--ipv6", ...args], withImage: false });
+      return "";
+    } catch (error) {
+      return String(error);
+    }
+  };
+  expect(await refused("--bip6", "fd7a::1/64", "--fixed-cidr-v6", "fd7b::/80")).toContain(
+    "invalid address subpool: --fixed-cidr-v6 is not a part of fd7a::/64",
+  );
+  expect(await refused("--bip6", "fd79::9/64")).toContain("--bip6 fd79::9/64 overlaps fd79::/64 of interface");
+  expect(await refused("--bip6", "10.1.2.3/24")).toContain("--bip6 10.1.2.3/24 is no IPv6 address with its network");
+});
+
 test("without a default bridge a container has no network, unless it asks for one", async () => {
   await using bare = await Daemon.start({ args: ["--bridge", "none"] });
   expect(await bare.ok("run", "--rm", "busybox", "ls", "/sys/class/net")).toBe("lo");
