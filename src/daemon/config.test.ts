@@ -92,6 +92,20 @@ test("dockerd's flags are taken, too", () => {
   expect(parse(network)).toMatchObject({ bip6: "fd00::1/64", allowsDirectRouting: true, acceptMark: undefined, ignored: [] });
 });
 
+test("devices are described in docker's directories, in others, or nowhere", () => {
+  const on = { features: { cdi: true } };
+  const off = { features: { cdi: false } };
+  expect(parse({}).cdiSpecDirs).toEqual(["/etc/cdi", "/var/run/cdi"]);
+  expect(parse(on).cdiSpecDirs).toEqual(["/etc/cdi", "/var/run/cdi"]);
+  expect(parse(on, "--cdi-spec-dir=/foo", "--cdi-spec-dir=/bar").cdiSpecDirs).toEqual(["/foo", "/bar"]);
+  expect(parse({ "cdi-spec-dirs": ["/foo"] }).cdiSpecDirs).toEqual(["/foo"]);
+  expect(parse({ "cdi-spec-dirs": [] }).cdiSpecDirs).toEqual([]);
+  expect(parse({}, "--cdi-spec-dir=").cdiSpecDirs).toEqual([]);
+  expect(parse(off).cdiSpecDirs).toBeUndefined();
+  expect(parse({}, "--feature", "cdi=0", "--cdi-spec-dir=/foo")).toMatchObject({ cdiSpecDirs: undefined, features: { cdi: "false" } });
+  expect(parse({}, "--feature", "cdi").features).toEqual({ cdi: "true" });
+});
+
 test("a key that nobody knows is refused, and what would leave a door open", () => {
   expect(refusal({ debg: true })).toBe("the following directives don't match any configuration option: debg");
   expect(refusal({ "authorization-plugins": ["opa"] })).toContain("authorization-plugins");
@@ -114,6 +128,7 @@ test("what can't be is told in dockerd's words", () => {
   expect(refusal({ "bridge-accept-fwmark": "1/x" })).toBe(
     'invalid bridge-accept-fwmark: invalid firewall mask "1/x": strconv.ParseUint: parsing "x": invalid syntax',
   );
+  expect(refusal({ features: { cdi: "maybe" } })).toContain('invalid argument "maybe" for "--feature" flag');
   expect(refusal({ mtu: -1 })).toBe("invalid default MTU: -1");
   expect(refusal({ ip: "here" })).toBe('invalid argument "here" for "--ip" flag: here is not an ip address');
   expect(refusal({ "max-concurrent-uploads": -3 })).toBe("invalid max concurrent uploads: -3");

@@ -1,6 +1,7 @@
 /** The daemon's settings: dockerd's flags and the keys of its daemon.json, told apart and checked as dockerd does. */
 import type { ImageGcSettings } from "../engine/mod.ts";
 import { type LogLevel, parseBytes, parseDuration } from "../lib/mod.ts";
+import { cdiSpecDirs } from "./cdi.ts";
 import { type ClusterConfig, clusterConfig } from "./cluster.ts";
 import { readConfigFile } from "./file.ts";
 import { daemonUsage, invalid, readFlags, SETTINGS } from "./flags.ts";
@@ -93,6 +94,8 @@ export interface DaemonConfig {
   readonly maxConcurrentUploads: number;
   readonly maxDownloadAttempts: number;
   readonly features: Readonly<Record<string, string>>;
+  /** Where devices are described; undefined: nowhere, the interface is switched off. */
+  readonly cdiSpecDirs: readonly string[] | undefined;
   /** Where metrics are served, `host:port` or `unix:///path`; empty: nowhere. */
   readonly metricsAddress: string;
   readonly imageGc: ImageGcSettings;
@@ -241,6 +244,18 @@ function checkExecOptions(options: readonly string[]): readonly string[] {
   return others;
 }
 
+/** `name` or `name=true`. @throws invalid in docker's words */
+function featureSet(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const at = text.indexOf("=");
+      const [name, value] = at < 0 ? [text, "true"] : [text.slice(0, at), text.slice(at + 1)];
+      if (name === "") throw invalid(`invalid argument ${JSON.stringify(text)} for "--feature" flag: invalid option name: ${text}`);
+      return [name, String(bool(value, "feature"))];
+    }),
+  );
+}
+
 const DEFAULT_HOST = "unix:///run/dhow.sock";
 
 /** A place to listen at in its full form: dockerd takes shorter ones. @throws invalid */
@@ -290,6 +305,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
   const cgroupns = last("default-cgroupns-mode", "");
   if (cgroupns !== "" && cgroupns !== "host" && cgroupns !== "private")
     throw invalid(`invalid default cgroup namespace (${cgroupns}), use "host" or "private"`);
+  const features = featureSet(all("feature"));
   const tls = tlsConfig(all, (name) => (all(name).length > 0 ? isOn(name, false) : undefined), env);
   const hosts = [...new Set(all("host").map((host) => parseHost(host, tls?.isOn ?? false)))];
   const config: DaemonConfig = {
@@ -359,7 +375,8 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     maxConcurrentDownloads: atLeastZero("max-concurrent-downloads", "max concurrent downloads") || 3,
     maxConcurrentUploads: atLeastZero("max-concurrent-uploads", "max concurrent uploads") || 5,
     maxDownloadAttempts: atLeastZero("max-download-attempts", "max download attempts") || 5,
-    features: keyValues(all("feature"), "feature"),
+    features,
+    cdiSpecDirs: cdiSpecDirs(file.get("cdi-spec-dir") ?? flags.get("cdi-spec-dir"), features),
     metricsAddress: last("metrics-addr", ""),
     imageGc: imageGcSettings(keyValues(all("image-gc"), "image-gc"), (name) => all(name).at(-1)),
     ignored: [

@@ -34,6 +34,7 @@ export function containerDeps(
     roots: new RootMounts(snapshots),
     volumes,
     network,
+    cdi: parts.cdi,
     userns: parts.userns,
     usernsPool: stack.use(new UserNamespacePool()),
     tasks: new Tasks({

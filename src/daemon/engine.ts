@@ -12,6 +12,7 @@ import {
 import { LeasesTable, SocketsTable } from "../metadata/mod.ts";
 import { type HostFacts, loadDefaultAppArmorProfile, removeEmptyParent, validateDefaultLogOptions } from "../runtime/mod.ts";
 import type { EngineApi } from "../spec/engine/mod.ts";
+import { openCdi } from "./cdi.ts";
 import type { DaemonConfig } from "./config.ts";
 import { containerDeps } from "./container-deps.ts";
 import { startLeases } from "./leases.ts";
@@ -59,7 +60,8 @@ export async function startEngine(config: DaemonConfig, base: EngineBase): Promi
   const events = new EventHub(history);
   const runtimes = new Runtimes(config, base.log);
   const book = new LeaseBook(new LeasesTable(stores.db));
-  const parts: Parts = { ...stores, network, events, history, book, runtimes, appArmorProfile: await appArmorProfile };
+  const cdi = openCdi(config, base.log);
+  const parts: Parts = { ...stores, network, events, history, book, runtimes, cdi, appArmorProfile: await appArmorProfile };
   const deps = containerDeps(config, base, parts);
   await stores.images.recover();
   const sockets = new SocketsTable(stores.db);

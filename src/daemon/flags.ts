@@ -28,6 +28,7 @@ const FLAGS: readonly Flag[] = [
   { name: "bip6", type: "string", help: "IPv6 address for the default bridge" },
   { name: "bridge", short: "b", type: "string", help: "Attach containers to a network bridge" },
   { name: "bridge-accept-fwmark", type: "string", help: "In bridge networks, accept packets with this firewall mark/mask" },
+  { name: "cdi-spec-dir", type: "list", help: "CDI specification directories to use", key: "cdi-spec-dirs" },
   { name: "cgroup-parent", type: "string", help: "Set parent cgroup for all containers" },
   {
     name: "cluster-advertise",
@@ -150,7 +151,7 @@ const FOREIGN: readonly Flag[] = [
   ...foreign("bool", "raw-logs=true", "rootless", "selinux-enabled=false", "userland-proxy=false"),
   ...foreign("int", "cpu-rt-period=0", "cpu-rt-runtime=0", "network-control-plane-mtu", "network-diagnostic-port=0", "oom-score-adjust=0"),
   ...foreign("int", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"),
-  ...foreign("list", "allow-nondistributable-artifacts", "authorization-plugin authorization-plugins", "cdi-spec-dir cdi-spec-dirs"),
+  ...foreign("list", "allow-nondistributable-artifacts", "authorization-plugin authorization-plugins"),
   ...foreign("list", "node-generic-resource node-generic-resources", "storage-opt storage-opts"),
   ...foreign("any", "builder", "proxies"),
   ...foreign("string", "api-cors-header", "containerd", "containerd-namespace"),

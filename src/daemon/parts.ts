@@ -5,7 +5,7 @@ import type { Logger } from "../lib/mod.ts";
 import type { Database } from "../metadata/mod.ts";
 import type { Networking } from "../network/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
-import type { HostFacts, MigrationWarmer } from "../runtime/mod.ts";
+import type { CdiRegistry, HostFacts, MigrationWarmer } from "../runtime/mod.ts";
 import type { LayerStore, Snapshotter } from "../snapshots/mod.ts";
 import type { Volumes } from "../volumes/mod.ts";
 import type { HostMounts } from "./host-mounts.ts";
@@ -52,6 +52,8 @@ export interface Parts extends Stores {
   readonly history: EventLog;
   readonly book: LeaseBook;
   readonly runtimes: Runtimes;
+  /** The host's devices; undefined where the Container Device Interface is switched off. */
+  readonly cdi: CdiRegistry | undefined;
   /** That of containers which name none; undefined where there is none. */
   readonly appArmorProfile: string | undefined;
 }

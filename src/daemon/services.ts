@@ -94,6 +94,7 @@ export function engineApi(
     images,
     containers,
     volumePlugins: async () => (await parts.plugins.all(VOLUME_DRIVER, { timeoutMs: INFO_PLUGIN_MS })).map(({ name }) => name),
+    cdi: parts.cdi,
     volumeUsage: (signal) => volumesApi.usage(signal),
     layersSizeBytes: () => layers.list().reduce((sum, layer) => sum + layer.sizeBytes, 0),
     logUsage: () =>

@@ -1,4 +1,5 @@
 export { appArmorProfileText, DEFAULT_APPARMOR_PROFILE, loadDefaultAppArmorProfile } from "./apparmor.ts";
+export * from "./cdi/mod.ts";
 export * from "./cgroup/mod.ts";
 export * from "./host.ts";
 export * from "./logs/mod.ts";

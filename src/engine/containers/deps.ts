@@ -2,7 +2,7 @@ import type { Image, ImageStore } from "../../images/mod.ts";
 import type { ChainId, Digest, KeyedMutex, Logger } from "../../lib/mod.ts";
 import type { Reactor, UserNamespacePool } from "../../linux/mod.ts";
 import type { Networking } from "../../network/mod.ts";
-import type { BufferPool, ClockNs, HostFacts, MigrationWarmer, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
+import type { BufferPool, CdiRegistry, ClockNs, HostFacts, MigrationWarmer, SeccompCache, SpecDefaults, Tasks } from "../../runtime/mod.ts";
 import type { LayerStore, Snapshotter } from "../../snapshots/mod.ts";
 import type { Reference } from "../../spec/reference.ts";
 import type { Volumes } from "../../volumes/mod.ts";
@@ -58,6 +58,8 @@ export interface ContainerDeps {
   readonly volumes: Volumes;
   readonly network: Networking;
   readonly tasks: Tasks;
+  /** The host's devices; undefined where the Container Device Interface is switched off. */
+  readonly cdi: CdiRegistry | undefined;
   readonly userns: UsernsMappings;
   readonly usernsPool: UserNamespacePool;
   readonly seccomp: SeccompCache;

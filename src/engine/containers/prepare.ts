@@ -5,6 +5,7 @@ import { type BuiltSpec, buildSpec, type ResolvedUser, resolveUser } from "../..
 import { makeDirectory, prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { deviceEdit } from "./device-edit.ts";
 import { emitFailedStart } from "./emit.ts";
 import { environment } from "./environment.ts";
 import { openIdmaps } from "./idmaps.ts";
@@ -44,6 +45,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
   const cwd = config.WorkingDir || "/";
   if (cwd !== "/") asContainerRoot(userns, () => makeWorkingDirectory(rootfs, cwd));
+  const edit = await deviceEdit(deps, container);
   const links = linkedContainers(deps, container);
   const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
   undo.defer(() => deps.network.release(id));
@@ -52,7 +54,6 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
   undo.defer(resolved.dispose);
   const [rows = 0, columns = 0] = hostConfig.ConsoleSize ?? [];
   const mounts = [...resolved.mounts, ...etcFiles(deps, container, plugged, { dir, links, owner: userns?.view.root })];
-  asContainerRoot(userns, () => prepareMountPoints(rootfs, mounts));
   // the runtime remembers the path for as long as the container runs: longer than this process may
   const netns = plugged.network.kind === "join" && userns === undefined ? plugged.network.path : undefined;
   const built = buildSpec({
@@ -72,6 +73,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
     consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
     hostConfig,
     mounts,
+    edit,
     network: netns === undefined ? plugged.network : { kind: "join", path: deps.tasks.netnsPath(id) },
     userns,
     ...sharedNamespaces(deps, container, scope),
@@ -79,6 +81,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
     facts: deps.facts,
     defaults: deps.settings.spec,
   });
+  asContainerRoot(userns, () => prepareMountPoints(rootfs, built.spec.mounts));
   return { plugged, built, user, netns, releasePins: resolved.dispose };
 }
 

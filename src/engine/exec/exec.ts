@@ -146,7 +146,7 @@ export class Execs implements ExecApi {
         args: asked.Cmd ?? [],
         env,
         cwd: asked.WorkingDir || config.WorkingDir || "/",
-        user,
+        user: asked.User ? user : undefined,
         terminal: tty,
         consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
         privileged: asked.Privileged ?? false,

@@ -28,6 +28,16 @@ export interface InfoSettings {
   readonly seccompProfile: string;
 }
 
+/** The parts of /info that have to be asked for. */
+export interface Discovered {
+  readonly volumePlugins: readonly string[];
+  /** Where devices of the Container Device Interface are described. */
+  readonly cdiSpecDirs: readonly string[];
+  /** `vendor.com/class=name` */
+  readonly cdiDevices: readonly string[];
+  readonly cdiWarnings: readonly string[];
+}
+
 export interface Counts {
   readonly running: number;
   readonly paused: number;
@@ -92,11 +102,7 @@ function securityOptions(facts: HostFacts, { isUsernsDefault, seccompProfile }: 
 }
 
 /** GET /info. */
-export function systemInfo(
-  facts: HostFacts,
-  settings: InfoSettings & { readonly volumePlugins: readonly string[] },
-  counts: Counts,
-): SystemInfo {
+export function systemInfo(facts: HostFacts, settings: InfoSettings & Discovered, counts: Counts): SystemInfo {
   const { limits } = facts;
   return {
     ID: settings.id,
@@ -164,8 +170,9 @@ export function systemInfo(
     InitCommit: { ID: "" },
     SecurityOptions: securityOptions(facts, settings),
     FirewallBackend: { Driver: "nftables" },
-    CDISpecDirs: [],
-    Warnings: [...settings.warnings, ...facts.warnings],
+    CDISpecDirs: settings.cdiSpecDirs,
+    DiscoveredDevices: settings.cdiDevices.map((name) => ({ Source: "cdi", ID: name })),
+    Warnings: [...settings.warnings, ...facts.warnings, ...settings.cdiWarnings],
   };
 }
 

@@ -1,6 +1,6 @@
 import { KeyedMutex } from "../../lib/mod.ts";
 import { InsecureRegistries, login } from "../../registry/mod.ts";
-import type { HostFacts } from "../../runtime/mod.ts";
+import type { CdiRegistry, HostFacts } from "../../runtime/mod.ts";
 import type {
   AuthResponse,
   CallOptions,
@@ -31,6 +31,8 @@ export interface SystemDeps {
   readonly containers: ContainersApi;
   /** The names of plug-ins that drive volumes. */
   readonly volumePlugins: () => Promise<readonly string[]>;
+  /** The host's devices; undefined where the Container Device Interface is switched off. */
+  readonly cdi: CdiRegistry | undefined;
   readonly volumeUsage: (signal: AbortSignal | undefined) => Promise<readonly Volume[]>;
   readonly layersSizeBytes: () => number;
   readonly logUsage: () => readonly LogUsage[];
@@ -52,8 +54,10 @@ export class System implements SystemApi {
   }
 
   async info(): Promise<SystemInfo> {
-    const plugins = await this.#deps.volumePlugins();
-    return systemInfo(this.#deps.facts, { ...this.#deps.settings(), volumePlugins: plugins }, this.#deps.counts());
+    const { facts, settings, counts, cdi, volumePlugins: pluginNames } = this.#deps;
+    const [volumePlugins, discovered] = await Promise.all([pluginNames(), cdi?.discovered()]);
+    const devices = { cdiSpecDirs: cdi?.directories ?? [], cdiDevices: discovered?.names ?? [], cdiWarnings: discovered?.warnings ?? [] };
+    return systemInfo(facts, { ...settings(), volumePlugins, ...devices }, counts());
   }
 
   events(options: EventsOptions): AsyncIterable<EventMessage> {

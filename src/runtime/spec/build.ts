@@ -10,6 +10,7 @@ import type {
   OciSpec,
   OciUser,
 } from "../../spec/oci-runtime/mod.ts";
+import type { SpecEdit } from "../cdi/mod.ts";
 import type { HostFacts } from "../host.ts";
 import { type IdMappings, idsFromZero } from "../userns/mod.ts";
 import { capabilityNames, containerCapabilities } from "./capabilities.ts";
@@ -53,6 +54,8 @@ export interface SpecInput {
   readonly hostConfig: HostConfig;
   /** User mounts, resolved and sorted by depth, with the engine's own (/etc/hosts, …) at the end. */
   readonly mounts: readonly OciMount[];
+  /** What devices change, before the user's mounts come on top. */
+  readonly edit?: SpecEdit | undefined;
   readonly network: SpecNetwork;
   /** `/proc/<pid>/ns/ipc` of the container whose namespace is joined. */
   readonly ipcPath?: string | undefined;
@@ -136,11 +139,11 @@ function initMount(input: SpecInput): OciMount[] {
   return [{ destination: INIT_PATH, type: "bind", source, options: ["bind", "ro"] }];
 }
 
-function mounts(input: SpecInput, options: SecurityOptions): OciMount[] {
+function engineMounts(input: SpecInput, options: SecurityOptions): OciMount[] {
   const { hostConfig } = input;
   const privileged = hostConfig.Privileged === true;
   const ipcMode = hostConfig.IpcMode || "private";
-  const defaults = defaultMounts({
+  return defaultMounts({
     privileged,
     writableCgroups: options.writableCgroups ?? privileged,
     ipcMode,
@@ -148,15 +151,6 @@ function mounts(input: SpecInput, options: SecurityOptions): OciMount[] {
     shmPath: input.shmPath ?? (ipcMode === "host" ? "/dev/shm" : undefined),
     mqueuePath: input.mqueuePath,
   });
-  return withUserMounts(defaults, [...input.mounts, ...initMount(input)]);
-}
-
-function refuseDeviceRequests(config: HostConfig): void {
-  const request = config.DeviceRequests?.[0];
-  if (!request) return;
-  const driver = request.Driver ?? "";
-  const sets = (request.Capabilities ?? []).map((all) => `[${(all ?? []).join(" ")}]`).join(" ");
-  throw new DhowError("internal", `could not select device driver ${JSON.stringify(driver)} with capabilities: [${sets}]`);
 }
 
 function paths(given: readonly string[] | null | undefined, standard: readonly string[], privileged: boolean): readonly string[] {
@@ -176,7 +170,6 @@ export function buildSpec(input: SpecInput): BuiltSpec {
   const { hostConfig, defaults = {}, userns } = input;
   const facts = userns === undefined ? input.facts : withoutRaising(input.facts);
   const privileged = hostConfig.Privileged === true;
-  refuseDeviceRequests(hostConfig);
   const options = parseSecurityOptions(hostConfig.SecurityOpt, defaults.noNewPrivileges);
   const capabilities = containerCapabilities({ add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged }, facts.boundingCapabilities);
   const limits = containerRlimits(hostConfig.Ulimits, defaults.ulimits ?? [], facts);
@@ -184,7 +177,6 @@ export function buildSpec(input: SpecInput): BuiltSpec {
   const devices = containerDevices({ privileged, mappings: hostConfig.Devices, cgroupRules: hostConfig.DeviceCgroupRules });
   const sysctl = containerSysctls(hostConfig, facts, input.domainname, userns && idsFromZero(userns.mappings.gids));
   const isHostUts = isHostMode(hostConfig.UTSMode);
-  const allMounts = mounts(input, options);
   const process: OciProcess = {
     terminal: input.terminal,
     ...some("consoleSize", input.consoleSize),
@@ -203,7 +195,7 @@ export function buildSpec(input: SpecInput): BuiltSpec {
     ...(isHostUts ? {} : { hostname: input.hostname }),
     process,
     root: { path: input.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
-    mounts: allMounts,
+    mounts: engineMounts(input, options),
     ...(hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0 ? { annotations: hostConfig.Annotations } : {}),
     linux: {
       namespaces: namespaces(input),
@@ -219,14 +211,17 @@ export function buildSpec(input: SpecInput): BuiltSpec {
       readonlyPaths: paths(hostConfig.ReadonlyPaths, facts.readonlyPaths, privileged),
     },
   };
-  return { spec, warnings: [...limits.warnings, ...oom.warnings] };
+  const edited = input.edit?.(spec) ?? spec;
+  const allMounts = withUserMounts(edited.mounts, [...input.mounts, ...initMount(input)]);
+  return { spec: { ...edited, mounts: allMounts }, warnings: [...limits.warnings, ...oom.warnings] };
 }
 
 export interface ExecProcessInput {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
-  readonly user: OciUser;
+  /** Without one it is the container's, with the groups that came with its devices. */
+  readonly user?: OciUser | undefined;
   readonly terminal: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number } | undefined;
   /** `docker exec --privileged`. */
@@ -239,7 +234,7 @@ export function execProcess(container: OciProcess, exec: ExecProcessInput, facts
   return {
     terminal: exec.terminal,
     ...some("consoleSize", exec.consoleSize),
-    user: exec.user,
+    user: exec.user ?? container.user,
     args: exec.args,
     env: exec.env,
     cwd: exec.cwd,

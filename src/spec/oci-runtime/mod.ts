@@ -147,6 +147,35 @@ export interface OciSeccomp {
   readonly syscalls?: readonly OciSyscall[];
 }
 
+/** A program that the runtime runs at a point of the container's life, on the host or inside. */
+export interface OciHook {
+  readonly path: string;
+  /** With the program's name first. */
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** In seconds. */
+  readonly timeout?: number;
+}
+
+/** By when they run; in the order of each list. */
+export interface OciHooks {
+  readonly prestart?: readonly OciHook[];
+  readonly createRuntime?: readonly OciHook[];
+  readonly createContainer?: readonly OciHook[];
+  readonly startContainer?: readonly OciHook[];
+  readonly poststart?: readonly OciHook[];
+  readonly poststop?: readonly OciHook[];
+}
+
+/** A share of the processor's cache and memory bandwidth. */
+export interface OciIntelRdt {
+  readonly closID?: string;
+  readonly l3CacheSchema?: string;
+  readonly memBwSchema?: string;
+  readonly schemata?: readonly string[];
+  readonly enableMonitoring?: boolean;
+}
+
 export interface OciSpec {
   readonly ociVersion: string;
   readonly hostname?: string;
@@ -155,11 +184,15 @@ export interface OciSpec {
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly mounts: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly hooks?: OciHooks;
   readonly linux: {
     readonly namespaces: readonly OciNamespace[];
     readonly uidMappings?: readonly OciIdMapping[];
     readonly gidMappings?: readonly OciIdMapping[];
     readonly devices?: readonly OciDevice[];
+    /** Interfaces of the host that become the container's, by their names there. */
+    readonly netDevices?: Readonly<Record<string, { readonly name: string }>>;
+    readonly intelRdt?: OciIntelRdt;
     readonly cgroupsPath: string;
     readonly resources: OciResources;
     readonly rootfsPropagation?: string;

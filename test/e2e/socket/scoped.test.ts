@@ -215,6 +215,7 @@ const ESCAPES: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ SecurityOpt: ["systempaths=unconfined"] }, "HostConfig.SecurityOpt systempaths=unconfined"],
   [{ SecurityOpt: ["no-new-privileges=false"] }, "HostConfig.SecurityOpt no-new-privileges=false"],
   [{ Devices: [{ PathOnHost: "/dev/mem", PathInContainer: "/dev/mem", CgroupPermissions: "rwm" }] }, "HostConfig.Devices"],
+  [{ DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["vendor.com/device=one"] }] }, "HostConfig.DeviceRequests"],
   [{ DeviceRequests: [{ Count: -1, Capabilities: [["gpu"]] }] }, "HostConfig.DeviceRequests"],
   [{ DeviceCgroupRules: ["a *:* rwm"] }, "HostConfig.DeviceCgroupRules"],
   [{ Runtime: "crun" }, "HostConfig.Runtime"],

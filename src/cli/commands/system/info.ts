@@ -50,6 +50,13 @@ function plugins(page: Page, { Plugins }: SystemInfo): void {
   page.lines.push(`  Log: ${(Plugins?.Log ?? []).join(" ")}`);
 }
 
+function devices(page: Page, { CDISpecDirs, DiscoveredDevices }: SystemInfo): void {
+  const directories = CDISpecDirs ?? [];
+  if (directories.length > 0) page.lines.push(" CDI spec directories:", ...directories.map((directory) => `  ${directory}`));
+  const found = DiscoveredDevices ?? [];
+  if (found.length > 0) page.lines.push(" Discovered Devices:", ...found.map(({ Source, ID }) => `  ${Source}: ${ID}`));
+}
+
 function security(page: Page, { SecurityOptions }: SystemInfo): void {
   const options = SecurityOptions ?? [];
   if (options.length === 0) return;
@@ -119,6 +126,7 @@ function serverText(info: SystemInfo): string {
   const page = new Page();
   storage(page, info);
   plugins(page, info);
+  devices(page, info);
   runtimes(page, info);
   security(page, info);
   host(page, info);

@@ -1,0 +1,2 @@
+export { type DeviceSources, deviceRequestsEdit, type SpecEdit } from "./drivers.ts";
+export { CDI_DIRECTORIES, CdiRegistry } from "./registry.ts";
