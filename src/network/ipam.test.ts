@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AddressPool } from "./address-pool.ts";
 import { formatIp, formatPrefix, parseIp, parsePrefix } from "./ip.ts";
-import { chooseSubnet, DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, findSubnet } from "./ipam.ts";
+import { chooseSubnet, DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, findSubnet, poolsOfSize } from "./ipam.ts";
 import { parseMac } from "./mac.ts";
 
 const remedy = "give it a larger subnet";
@@ -39,6 +39,24 @@ describe("chooseSubnet()", () => {
     ];
     expect(formatPrefix(chooseSubnet(pools, [parsePrefix("fd00::/64")], 6))).toBe("fd00:0:0:1::/64");
     expect(formatPrefix(chooseSubnet(pools, [parsePrefix("fd00::/64")], 4))).toBe("10.0.0.0/25");
+  });
+});
+
+describe("poolsOfSize()", () => {
+  const pools = [
+    { base: "10.0.0.0/16", size: 24 },
+    { base: "10.1.0.0/24", size: 26 },
+    { base: "fd00::/48", size: 64 },
+  ];
+  const sizes = (text: string) => poolsOfSize(pools, parsePrefix(text)).map(({ base, size }) => `${base},${size}`);
+  test("cuts what is as large into networks of another size", () => {
+    expect(sizes("0.0.0.0/20")).toEqual(["10.0.0.0/16,20"]);
+    expect(sizes("0.0.0.0/28")).toEqual(["10.0.0.0/16,28", "10.1.0.0/24,28"]);
+    expect(sizes("::/120")).toEqual(["fd00::/48,120"]);
+  });
+  test("leaves it as it is without a size, and says when nothing is large enough", () => {
+    expect(sizes("0.0.0.0/0")).toHaveLength(3);
+    expect(() => sizes("0.0.0.0/8")).toThrow("invalid address pool");
   });
 });
 

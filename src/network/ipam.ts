@@ -32,6 +32,23 @@ export const DEFAULT_POOLS: readonly PoolSpec[] = [
   { base: "172.16.0.0/16", size: 22 },
 ];
 
+/** A request for a subnet of any size. */
+export const ANY_SUBNET = { 4: "0.0.0.0/0", 6: "::/0" } as const;
+
+/**
+ * A supply cut into networks of the size that `asked`, an unspecified address with a prefix length, has; length 0: as it is.
+ * @throws invalid in docker's words when none of it is as large
+ */
+export function poolsOfSize(pools: readonly PoolSpec[], { family, length }: Prefix): readonly PoolSpec[] {
+  if (length === 0) return pools;
+  const large = pools.filter(({ base }) => {
+    const prefix = parsePrefix(base);
+    return prefix.family === family && prefix.length <= length;
+  });
+  if (large.length === 0) throw new DhowError("invalid", "invalid address pool");
+  return large.map(({ base }) => ({ base, size: length }));
+}
+
 /** The first network of a supply that overlaps none of `taken`. */
 function findIn({ base: text, size }: PoolSpec, taken: readonly Prefix[]): Prefix | undefined {
   const base = parsePrefix(text);

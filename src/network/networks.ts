@@ -4,7 +4,7 @@ import { edgesOf } from "./address-pool.ts";
 import { firstAddress } from "./addresses.ts";
 import type { DriverNetwork, NetworkDriver } from "./drivers/driver.ts";
 import { doOverlap, formatIp, formatPrefix, type Prefix, parseIp, parsePrefix } from "./ip.ts";
-import { chooseSubnet, type PoolSpec } from "./ipam.ts";
+import { ANY_SUBNET, chooseSubnet, type PoolSpec, poolsOfSize } from "./ipam.ts";
 import type { IpamGrants } from "./ipam-grants.ts";
 import { allocatePools, IpamNetwork, isIpamPlugin } from "./ipam-network.ts";
 import {
@@ -195,7 +195,7 @@ export class Networks {
     const draft: NetworkConfig = { ...asComplete(request), scope: driver.scope, pools: givenPools(request.pools) };
     if (isIpamPlugin(request.ipamDriver)) return this.#makeWithPlugin(draft, request, driver);
     const config: NetworkConfig =
-      driver.complete === undefined ? { ...draft, pools: this.#choosePools(request) } : await driver.complete(draft);
+      driver.complete === undefined ? { ...draft, pools: this.#choosePools(request, driver) } : await driver.complete(draft);
     await this.#openNew(config, driver);
     return config;
   }
@@ -243,25 +243,36 @@ export class Networks {
     this.#put(config, on);
   }
 
-  /** Completes what is asked for: a subnet for each family that has none, the first address of each as its gateway. */
-  #choosePools({ pools, hasIpv4, hasIpv6, ipamDriver }: NetworkRequest): readonly IpamPool[] {
+  /**
+   * Completes what is asked for: a subnet for each family that has none, or of whose subnet only the size is given, and the first address of
+   * each as its gateway where one is of use.
+   */
+  #choosePools(request: NetworkRequest, driver: NetworkDriver): readonly IpamPool[] {
+    const { pools, ipamDriver } = request;
     if (ipamDriver === "null") return [];
     const others = this.list().flatMap((config) => (config.isConfigOnly ? [] : config.pools.map(({ subnet }) => parsePrefix(subnet))));
     const chosen: IpamPool[] = [];
-    for (const family of familiesOf({ hasIpv4, hasIpv6 })) {
-      const own = pools.filter(({ subnet = "" }) => subnet !== "" && parsePrefix(subnet).family === family);
-      for (const pool of own) {
-        const { subnet = "" } = pool;
-        if ([...others, ...chosen.map((c) => parsePrefix(c.subnet))].some((other) => doOverlap(other, parsePrefix(subnet)))) {
-          throw new DhowError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
-        }
-        chosen.push(checkAuxAddresses(withGateway({ ...pool, subnet })));
+    for (const family of familiesOf(request)) {
+      const own = pools.flatMap(({ subnet = "", ...pool }) =>
+        subnet.includes(":") === (family === 6) && subnet ? { ...pool, subnet } : [],
+      );
+      for (const pool of own.length > 0 ? own : [{ subnet: ANY_SUBNET[family] }]) {
+        const taken = [...others, ...chosen.map((c) => parsePrefix(c.subnet))];
+        const subnet = this.#settleSubnet(parsePrefix(pool.subnet), taken);
+        const settled = { ...pool, subnet: formatPrefix(subnet) };
+        chosen.push(checkAuxAddresses(driver.needsNoGateway?.(request, family) && !settled.gateway ? settled : withGateway(settled)));
       }
-      if (own.length > 0) continue;
-      const found = chooseSubnet(this.#deps.pools, [...others, ...this.#deps.taken()], family);
-      chosen.push(withGateway({ subnet: formatPrefix(found) }));
     }
     return chosen;
+  }
+
+  /** The subnet that is asked for, or the first free one of its size. @throws forbidden, conflict, invalid in docker's words */
+  #settleSubnet(asked: Prefix, taken: readonly Prefix[]): Prefix {
+    if (asked.address === 0n) return chooseSubnet(poolsOfSize(this.#deps.pools, asked), [...taken, ...this.#deps.taken()], asked.family);
+    if (taken.some((other) => doOverlap(other, asked))) {
+      throw new DhowError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
+    }
+    return asked;
   }
 
   /** Removes a network. @throws forbidden in docker's words while it is used */

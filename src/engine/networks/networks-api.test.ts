@@ -32,6 +32,7 @@ beforeAll(async () => {
     containersOn: (network) => (network === "host" ? ["h1"] : []),
     connect: async () => {},
     disconnect: async () => {},
+    disconnectFromGone: async () => {},
     checkLabels: () => {},
     emit: (event) => events.push(event),
   });
@@ -117,6 +118,28 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     const wide = await api.create({ Name: "wide", EnableIPv4: false, EnableIPv6: true, IPAM: { Config: [{ Subnet: "2001:db8::/56" }] } });
     expect(JSON.stringify((await api.inspect("wide", { verbose: false })).Status)).toContain('"DynamicIPsAvailable":18446744073709551615}');
     await api.remove(wide.Id ?? "");
+  });
+
+  test("create() takes the size of a subnet alone, and no gateway where one is of no use", async () => {
+    const config = async (request: object) => {
+      const { Id = "" } = await api.create({ Name: "some", ...request });
+      const { IPAM } = await api.inspect(Id, { verbose: false });
+      await api.remove(Id);
+      return IPAM?.Config;
+    };
+    const of = (...subnets: string[]) => ({ IPAM: { Config: subnets.map((Subnet) => ({ Subnet })) } });
+    expect(await config({ EnableIPv6: true, ...of("0.0.0.0/28", "::/120") })).toEqual([
+      { Subnet: "172.18.0.0/28", Gateway: "172.18.0.1" },
+      { Subnet: expect.stringMatching(/^fd.*::\/120$/), Gateway: expect.stringMatching(/^fd.*::1$/) },
+    ]);
+    expect(config(of("0.0.0.0/8"))).rejects.toThrow("invalid address pool");
+    const Options = { "com.docker.network.bridge.gateway_mode_ipv4": "isolated" };
+    const pair = of("192.168.99.0/31");
+    expect(await config({ Internal: true, Options, ...pair })).toEqual([{ Subnet: "192.168.99.0/31" }]);
+    const inhibited = { "com.docker.network.bridge.inhibit_ipv4": "true" };
+    expect(await config({ Internal: true, Options: inhibited, ...pair })).toEqual([{ Subnet: "192.168.99.0/31" }]);
+    expect(await config({ Options: inhibited, ...pair })).toEqual([{ Subnet: "192.168.99.0/31", Gateway: "192.168.99.0" }]);
+    expect(await config({ Driver: "macvlan", ...of("192.168.99.0/24") })).toEqual([{ Subnet: "192.168.99.0/24" }]);
   });
 
   test("the end of a configuration is no event", async () => {

@@ -278,6 +278,12 @@ export class BridgeDriver implements NetworkDriver {
     this.#deps = deps;
   }
 
+  /** Where the bridge has no address and no container sends to what is elsewhere. */
+  needsNoGateway(request: NetworkRequest, family: Family): boolean {
+    const { modes, inhibitsIpv4 } = bridgeSettings(request);
+    return modes[family] === "isolated" || (family === 4 && inhibitsIpv4 && request.isInternal);
+  }
+
   check(request: NetworkRequest): void {
     const { name } = bridgeSettings(request);
     for (const [id, taken] of this.#names) {

@@ -108,6 +108,8 @@ export interface NetworkDriver {
   readonly scope: "local" | "global";
   /** Checks the options of a new network. @throws invalid, forbidden, notFound in docker's words */
   check(request: NetworkRequest): MaybePromise<void>;
+  /** Whether a gateway that nobody asked for would be of no use to the containers of a network to be: all addresses are theirs then. */
+  needsNoGateway?(request: NetworkRequest, family: Family): boolean;
   /**
    * Completes the subnets and options of a new network, whose pools are those that it asks for. Without it, the daemon's own IPAM does.
    * @throws in docker's words

@@ -103,6 +103,11 @@ export class LanDriver implements NetworkDriver {
     if (findLink(this.#deps.route, parent) === undefined) vlanOf(this.name, parent);
   }
 
+  /** It would be a host of the network below, which nobody here makes. */
+  needsNoGateway(): boolean {
+    return true;
+  }
+
   open(config: NetworkConfig): DriverNetwork {
     const settings = settingsOf(this.name, config);
     const parent = this.#ensureParent(settings.parent ?? `dm-${config.id.slice(0, 12)}`, settings.parent === undefined);
