@@ -12,6 +12,7 @@ import {
   conditionsApi,
   connectContainer,
   disconnectContainer,
+  disconnectFromGone,
   Execs,
   egressApi,
   type ImageDeps,
@@ -210,6 +211,7 @@ function networksApi(deps: ContainerDeps): NetworksService {
         .map((c) => c.id),
     connect: (ref, to, settings) => locked(ref, (container) => connectContainer(deps, container, to, settings)),
     disconnect: (ref, from) => locked(ref, (container) => disconnectContainer(deps, container, from)),
+    disconnectFromGone: (ref, name, how) => locked(ref, async (container) => disconnectFromGone(deps, container, name, how)),
     checkLabels,
     emit,
   });

@@ -25,7 +25,7 @@ export interface NameScope {
   readonly host: () => readonly string[];
   /** The networks it is on, in the order in which they are asked. */
   readonly networks: () => readonly NamedNetwork[];
-  /** Names that only this container has for others (`--link`): alias → container id, by network id. */
+  /** Names that only this container has for others (`--link`): alias → container id or name, by network id. */
   readonly links: (networkId: string) => Readonly<Record<string, string>>;
 }
 
@@ -112,7 +112,8 @@ export class Names {
 
   #addressesOf(network: NamedNetwork, links: Readonly<Record<string, string>>, name: string): AddressBytes | undefined {
     const names = this.#networks.get(network.id);
-    const linked = names?.byContainer.get(links[name] ?? "");
+    const target = links[name] ?? "";
+    const linked = names?.byContainer.get(target) ?? names?.byName.get(target.toLowerCase())?.[0];
     if (linked !== undefined) return linked.addresses;
     const local = names?.byName.get(name) ?? [];
     const remote = network.remote();

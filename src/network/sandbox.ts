@@ -21,7 +21,7 @@ export interface EndpointWish {
   readonly mac?: string | undefined;
   /** The names that others on the network know it by: its own first, then aliases, short id, host name. */
   readonly names: readonly string[];
-  /** Names that it alone has for others: alias → container id. */
+  /** Names that it alone has for others: alias → container id, or the name of one that is still to come. */
   readonly links?: Readonly<Record<string, string>> | undefined;
   readonly options?: Readonly<Record<string, string>> | undefined;
   /** The highest has the default route. */

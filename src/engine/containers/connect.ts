@@ -21,13 +21,12 @@ export async function connectContainer(
   asked: EndpointSettings,
 ): Promise<void> {
   const { spec, state } = container;
-  checkConnectable(container, network);
-  if (state.status === "removing" || state.status === "dead") throw removed(container, network, "connected");
+  if (state.status === "removing" || state.status === "dead") throw removed(container);
+  checkConnectable(container, network, asked);
   if (Object.hasOwn(spec.endpoints, network.name) && (isRunning(state) || network.name === "bridge")) {
     throw new DhowError("forbidden", `endpoint with name ${container.name} already exists in network ${network.name}`);
   }
   const settings = configured(asked, network.id);
-  checkEndpoint(network.name, settings, network);
   const before = spec.endpoints;
   const { none: _, ...others } = before;
   deps.store.updateSpec(container, { endpoints: { ...others, [network.name]: settings } });
@@ -43,16 +42,14 @@ export async function connectContainer(
 }
 
 /** @throws invalid, forbidden in docker's words, where a container can't have another network */
-function checkConnectable({ spec }: Container, network: NetworkFacts): void {
+function checkConnectable({ spec }: Container, network: NetworkFacts, asked: EndpointSettings): void {
   const mode = networkMode(spec.hostConfig);
-  if (mode.startsWith("container:") || (mode === "host" && network.name !== "host")) {
-    throw new DhowError(
-      "invalid",
-      "container sharing network namespace with another container or host cannot be connected to any other network",
-    );
-  }
-  if (network.name === "host") {
-    throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
+  const shared = "container sharing network namespace with another container or host cannot be connected to any other network";
+  if (mode.startsWith("container:")) throw new DhowError("invalid", shared);
+  checkEndpoint(network.name, configured(asked, network.id), network);
+  if (mode === "host" && network.name !== "host") throw new DhowError("invalid", shared);
+  if (network.name === "host" && mode !== "host") {
+    throw new DhowError("invalid", "cannot connect container to host network - container must be created in host network mode");
   }
   if (Object.hasOwn(spec.endpoints, "none") || network.name === "none") {
     throw new DhowError("invalid", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
@@ -62,8 +59,8 @@ function checkConnectable({ spec }: Container, network: NetworkFacts): void {
   }
 }
 
-function removed({ id }: Container, { name }: NetworkFacts, what: string): DhowError {
-  return new DhowError("invalid", `container ${id} is marked for removal and cannot be ${what} to the network ${name}`);
+function removed({ id }: Container): DhowError {
+  return new DhowError("internal", `Container ${id} is marked for removal and cannot be connected or disconnected to the network`);
 }
 
 /**
@@ -72,27 +69,44 @@ function removed({ id }: Container, { name }: NetworkFacts, what: string): DhowE
  */
 export async function disconnectContainer(deps: ContainerDeps, container: Container, network: NetworkFacts): Promise<void> {
   const { spec, state } = container;
-  if (networkMode(spec.hostConfig) === "host" || network.name === "host") {
-    throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
+  if (networkMode(spec.hostConfig) === "host" && network.name === "host") {
+    throw new DhowError("invalid", "cannot disconnect container from host network - container was created in host network mode");
   }
+  if (!isRunning(state)) return forgetEndpoint(deps, container, network.name);
   if (!Object.hasOwn(spec.endpoints, network.name)) {
-    const which = isRunning(state) ? "network" : "the network";
-    throw new DhowError("forbidden", `container ${container.id} is not connected to ${which} ${network.name}`);
+    throw new DhowError("forbidden", `container ${container.id} is not connected to network ${network.name}`);
   }
-  if (state.status === "removing" || state.status === "dead") throw removed(container, network, "disconnected");
   const { [network.name]: _, ...endpoints } = spec.endpoints;
-  if (isRunning(state)) {
-    const sandbox = network.name === "none" ? deps.network.sandbox(container.id) : await deps.network.disconnect(container.id, network.id);
-    deps.store.updateSpec(container, { endpoints });
-    if (sandbox !== undefined) refresh(deps, container, sandbox);
-    emitNetwork(deps.emit, "disconnect", container, network);
-    return;
-  }
+  const sandbox = network.name === "none" ? deps.network.sandbox(container.id) : await deps.network.disconnect(container.id, network.id);
   deps.store.updateSpec(container, { endpoints });
-  if (state.network !== null) {
-    const { [network.name]: __, ...networks } = state.network.networks;
-    deps.store.update(container, { network: { ...state.network, networks } });
-  }
+  if (sandbox !== undefined) refresh(deps, container, sandbox);
+  emitNetwork(deps.emit, "disconnect", container, network);
+}
+
+/**
+ * Disconnects a container from a network that is not there any more; one that runs only by force. Under the container's lock.
+ * @throws `refusal`; forbidden in docker's words
+ */
+export function disconnectFromGone(
+  deps: ContainerDeps,
+  container: Container,
+  name: string,
+  { isForced, refusal }: { readonly isForced: boolean; readonly refusal: unknown },
+): void {
+  if (isRunning(container.state) && !isForced) throw refusal;
+  forgetEndpoint(deps, container, name);
+}
+
+/** @throws forbidden, internal in docker's words */
+function forgetEndpoint(deps: ContainerDeps, container: Container, name: string): void {
+  const { id, spec, state } = container;
+  if (state.status === "removing" || state.status === "dead") throw removed(container);
+  if (!Object.hasOwn(spec.endpoints, name)) throw new DhowError("forbidden", `container ${id} is not connected to the network ${name}`);
+  const { [name]: _, ...endpoints } = spec.endpoints;
+  deps.store.updateSpec(container, { endpoints });
+  if (state.network === null) return;
+  const { [name]: __, ...networks } = state.network.networks;
+  deps.store.update(container, { network: { ...state.network, networks } });
 }
 
 /** What inspect, /etc/hosts and /etc/resolv.conf say of a running container's networks. */

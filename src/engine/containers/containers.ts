@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { DhowError, errorMessage } from "../../lib/mod.ts";
 import { cgroupOf } from "../../runtime/mod.ts";
 import type {
@@ -36,6 +37,7 @@ import { createContainer } from "./create.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
 import { type InspectDeps, inspectContainer } from "./inspect.ts";
+import { forgetLinkedHosts } from "./links.ts";
 import { type ListDeps, listContainers } from "./list.ts";
 import { parseName } from "./names.ts";
 import { pruneContainers } from "./prune.ts";
@@ -125,7 +127,10 @@ export class Containers implements ContainersApi {
     const found = store.findLink(ref);
     if (!found) throw new DhowError("conflict", "Conflict, cannot remove the default link name of the container");
     const { owner, alias } = found;
-    store.updateSpec(owner, { links: (owner.spec.links ?? []).filter((link) => link.alias !== alias) });
+    const links = owner.spec.links ?? [];
+    store.updateSpec(owner, { links: links.filter((link) => link.alias !== alias) });
+    const hostsFile = join(this.#deps.settings.dataRoot, "containers", owner.id, "hosts");
+    for (const link of links) if (link.alias === alias) forgetLinkedHosts(this.#deps, owner, link, hostsFile);
   }
 
   prune(filters: Filters): Promise<{ readonly ContainersDeleted: string[] | null; readonly SpaceReclaimed: number }> {

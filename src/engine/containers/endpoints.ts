@@ -8,6 +8,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { parseLink } from "./links.ts";
 import type { Container } from "./store.ts";
 
+const LINK_LOCAL = ["169.254.0.0/16", "fe80::/10"] as const;
 const PREDEFINED: ReadonlySet<string> = new Set(["bridge", "host", "none", "default"]);
 
 /** An endpoint that is not plugged in. */
@@ -106,7 +107,10 @@ export function requestedEndpoints(
     throw new DhowError("invalid", "container cannot be connected to multiple networks with one of the networks in private (none) mode");
   }
   if (names.length > 1 && names.includes("host")) {
-    throw new DhowError("invalid", "container cannot be disconnected from host network or connected to host network");
+    throw new DhowError(
+      "invalid",
+      "container sharing network namespace with another container or host cannot be connected to any other network",
+    );
   }
   return endpoints;
 }
@@ -154,6 +158,9 @@ export function endpointWish(deps: ContainerDeps, container: Container, name: st
   if (network === undefined) throw new DhowError("notFound", `network ${name} not found`);
   checkEndpoint(network.name, settings, network);
   const { IPv4Address, IPv6Address, LinkLocalIPs } = settings.IPAMConfig ?? {};
+  for (const text of LinkLocalIPs ?? []) {
+    if (!LINK_LOCAL.some((prefix) => isInSubnet(prefix, text))) throw new DhowError("invalid", `invalid link local IP address: ${text}`);
+  }
   return {
     networkId: network.id,
     ipv4: IPv4Address || undefined,
@@ -180,14 +187,17 @@ function isIpv6Disabled({ DriverOpts }: EndpointSettings): boolean {
   return sysctls.includes("net.ipv6.conf.ifname.disable_ipv6=1");
 }
 
-/** On a user's network a link is another name for a container, that this one alone has. */
+/** On a user's network a link is another name for a container, that this one alone has; for one who isn't there yet, for its name. */
 function linksOf(deps: ContainerDeps, links: readonly string[]): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const text of links) {
-    const { name, alias } = parseLink(text);
-    found[alias.toLowerCase()] = deps.store.find(name).id;
-  }
-  return found;
+  const idOf = (name: string): string => {
+    try {
+      return deps.store.find(name).id;
+    } catch (error) {
+      if (error instanceof DhowError) return name;
+      throw error;
+    }
+  };
+  return Object.fromEntries(links.map(parseLink).map(({ name, alias }) => [alias.toLowerCase(), idOf(name)]));
 }
 
 /**

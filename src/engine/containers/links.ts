@@ -18,6 +18,9 @@ export interface LinkedContainer {
   readonly exposedPorts: readonly string[];
 }
 
+/** The network modes that are no user's network. */
+const WITH_LINKS: ReadonlySet<string> = new Set(["bridge", "host", "none"]);
+
 const lastPart = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
 /** Takes `name[:alias]` apart, also in the form that inspect shows: `/web:/me/w`. @throws invalid in docker's words */
@@ -95,10 +98,14 @@ export function withLinkAddress(hosts: string, names: string, address: string): 
 
 /**
  * Looks up what a request's links name: a link is kept to the container, whatever its name will be. The first one of an alias counts.
+ * Those of a container that is only on networks of users are its endpoints' names for others, who need not be there.
  * @throws invalid in docker's words
  */
-export function resolveLinks(store: ContainerStore, { Links }: HostConfig): readonly ContainerLink[] {
+export function resolveLinks(store: ContainerStore, hostConfig: HostConfig): readonly ContainerLink[] {
+  const { Links } = hostConfig;
   const links = new Map<string, ContainerLink>();
+  const mode = networkMode(hostConfig);
+  if (!WITH_LINKS.has(mode) && joinedContainer(mode) === undefined) return [];
   for (const text of Links ?? []) {
     const { name, alias } = parseLink(text);
     let target: Container;
@@ -166,20 +173,38 @@ export function currentLinkEnvironment(deps: ContainerDeps, container: Container
   });
 }
 
+/** Takes a link that is no more out of its running owner's /etc/hosts. */
+export function forgetLinkedHosts(deps: ContainerDeps, owner: Container, { id, alias }: ContainerLink, hostsFile: string): void {
+  const target = deps.store.get(id);
+  if (!isRunning(owner.state) || target === undefined) return;
+  const names = linkHostNames(linked(target, alias));
+  rewrite(deps, owner, hostsFile, (hosts) => withoutNames(hosts, names));
+}
+
+const withoutNames = (hosts: string, names: string): string =>
+  hosts
+    .split("\n")
+    .filter((line) => !line.endsWith(`\t${names}`))
+    .join("\n");
+
 /** Tells running containers that link to one which has just started its new address. */
 export function updateLinkedHosts(deps: ContainerDeps, started: Container, hostsFile: (id: string) => string): void {
   const address = bridgeAddress(started);
   if (address === "") return;
   for (const { container, alias } of deps.store.linksTo(started.id)) {
     if (!isRunning(container.state)) continue;
-    try {
-      const path = hostsFile(container.id);
-      const hosts = readFileSync(path, "utf8");
-      const changed = withLinkAddress(hosts, linkHostNames(linked(started, alias)), address);
-      // in place: the file is mounted
-      if (changed !== hosts) writeFileSync(path, changed);
-    } catch (error) {
-      deps.log.warn("a link's address could not be changed in /etc/hosts", { container: container.id, error });
-    }
+    const names = linkHostNames(linked(started, alias));
+    rewrite(deps, container, hostsFile(container.id), (hosts) => withLinkAddress(hosts, names, address));
+  }
+}
+
+function rewrite(deps: ContainerDeps, container: Container, path: string, change: (hosts: string) => string): void {
+  try {
+    const hosts = readFileSync(path, "utf8");
+    const changed = change(hosts);
+    // in place: the file is mounted
+    if (changed !== hosts) writeFileSync(path, changed);
+  } catch (error) {
+    deps.log.warn("a link could not be changed in /etc/hosts", { container: container.id, error });
   }
 }

@@ -1,7 +1,7 @@
 export { Background } from "./background.ts";
 export { conditionsApi } from "./conditions.ts";
 export type { HostDefaults } from "./config.ts";
-export { connectContainer, disconnectContainer } from "./connect.ts";
+export { connectContainer, disconnectContainer, disconnectFromGone } from "./connect.ts";
 export { isRunning, networkMode } from "./container.ts";
 export { Checkpoints, ContainerLifecycle, ContainerStreams, Containers } from "./containers.ts";
 export { ContainerContents } from "./contents.ts";

@@ -24,6 +24,12 @@ export interface NetworksApiDeps {
   readonly containersOn: (network: "host" | "none") => readonly string[];
   readonly connect: (container: string, network: NetworkFacts, settings: EndpointSettings) => Promise<void>;
   readonly disconnect: (container: string, network: NetworkFacts) => Promise<void>;
+  /** The same from a network that is not there any more; `refusal` says so. */
+  readonly disconnectFromGone: (
+    container: string,
+    name: string,
+    how: { readonly isForced: boolean; readonly refusal: unknown },
+  ) => Promise<void>;
   /** Looks at the labels of a network to be: their owner has to be there. @throws invalid */
   readonly checkLabels: (labels: Readonly<Record<string, string>>) => void;
   readonly emit: Emit;
@@ -158,7 +164,13 @@ export class NetworksService implements NetworksApi {
   }
 
   async disconnect(ref: string, { Container = "", Force = false }: NetworkDisconnectRequest): Promise<void> {
-    const network = this.#resolve(ref);
+    let network: NetworkFacts;
+    try {
+      network = this.#resolve(ref);
+    } catch (refusal) {
+      await this.#deps.disconnectFromGone(Container, ref, { isForced: Force, refusal });
+      return;
+    }
     try {
       await this.#deps.disconnect(Container, network);
     } catch (error) {

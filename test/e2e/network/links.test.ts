@@ -37,6 +37,7 @@ test("--link gives hosts, variables and a second name, and follows the container
   expect(await daemon.ok("inspect", "-f", "{{.Id}}", "me/w")).toBe(id);
   await daemon.ok("rm", "--link", "me/w");
   expect(await daemon.ok("inspect", "-f", "{{.HostConfig.Links}}", "me")).toBe("[]");
+  expect(await daemon.ok("exec", "me", "cat", "/etc/hosts")).not.toContain("web");
 });
 
 test("an alias with a slash in front is the same alias, also after a rename", async () => {

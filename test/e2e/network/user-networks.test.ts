@@ -307,6 +307,32 @@ describe("containers on networks", () => {
     await idle("third", "--network", "n1");
     expect(await pings("app", "db")).toBe(true);
     expect(await pings("third", "db")).toBe(false);
+    await idle("early", "--network", "n1", "--link", "late:l");
+    expect(await pings("early", "l")).toBe(false);
+    await idle("late", "--network", "n1");
+    expect(await pings("early", "l")).toBe(true);
+    expect(await daemon.ok("ps", "--format", "{{.Names}}", "--filter", "name=db1")).toBe("db1");
+  });
+
+  test("a container leaves a network that is gone", async () => {
+    await daemon.ok("network", "create", "n1");
+    await daemon.ok("create", "--name", "still", "--network", "n1", "busybox", "true");
+    await daemon.ok("network", "rm", "n1");
+    await daemon.ok("network", "disconnect", "n1", "still");
+    expect(await endpoints("still")).toEqual({});
+    expect(await refused("network", "disconnect", "-f", "n1", "still")).toMatch(/^container \w{64} is not connected to the network n1$/);
+    await idle("web");
+    expect(await refused("network", "disconnect", "n1", "web")).toBe("network n1 not found");
+  });
+
+  test("a link-local address has to be one", async () => {
+    await daemon.ok("network", "create", "n1");
+    expect(await refused("run", "--network", "n1", "--link-local-ip", "169.253.5.5", "busybox", "true")).toContain(
+      "invalid link local IP address: 169.253.5.5",
+    );
+    await idle("a1", "--network", "n1", "--link-local-ip", "169.254.8.8");
+    await idle("b1", "--network", "n1", "--link-local-ip", "169.254.9.9");
+    expect(await pings("a1", "169.254.9.9")).toBe(true);
   });
 });
 
@@ -320,8 +346,13 @@ test("what connect and disconnect refuse", async () => {
     "container sharing network namespace with another container or host cannot be connected to any other network",
   );
   expect(await refused("network", "connect", "host", "one")).toBe(
-    "container cannot be disconnected from host network or connected to host network",
+    "cannot connect container to host network - container must be created in host network mode",
   );
+  expect(await refused("network", "disconnect", "host", "hosted")).toBe(
+    "cannot disconnect container from host network - container was created in host network mode",
+  );
+  expect(await refused("network", "disconnect", "host", "one")).toMatch(/^container \w{64} is not connected to network host$/);
+  expect(await refused("network", "connect", "--alias", "a", "bridge", "alone")).toContain("network-scoped aliases are only supported");
   expect(await refused("network", "connect", "n1", "alone")).toBe(
     "container cannot be connected to multiple networks with one of the networks in private (none) mode",
   );
