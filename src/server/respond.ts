@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { errorMessage, type Logger } from "../lib/mod.ts";
 import { errorBody, httpStatus } from "./errors.ts";
-import type { Reply } from "./reply.ts";
+import { RAW_STREAM, type Reply } from "./reply.ts";
 import { drained, pumpOutput } from "./stream.ts";
 
 /** Writes one answer; failures in the middle of a stream end it as dockerd does. */
@@ -60,6 +60,13 @@ export function respondError(response: ServerResponse, error: unknown): void {
     return;
   }
   sendJson(response, status, errorBody(error));
+}
+
+/** Answers a failure as dockerd does where it takes connections over: with the text alone, and the connection's end. */
+export function respondRawError(response: ServerResponse, error: unknown): void {
+  const body = Buffer.from(`${errorMessage(error)}\r\n`);
+  response.writeHead(httpStatus(error), { "Content-Type": RAW_STREAM, "Content-Length": body.length, Connection: "close" });
+  response.end(body);
 }
 
 function sendJson(response: ServerResponse, status: number, body: string): void {

@@ -8,7 +8,7 @@ import { finish, refuse, serveSession, upgradeHead } from "./hijack.ts";
 import { type ListenAddress, type Listener, listen, tcpOf } from "./listen.ts";
 import { type HijackReply, RAW_STREAM, type Reply } from "./reply.ts";
 import { ApiRequest, BodyCollector, takeBody } from "./request.ts";
-import { clientSignal, respond, respondError } from "./respond.ts";
+import { clientSignal, respond, respondError, respondRawError } from "./respond.ts";
 import { type Match, Router } from "./router.ts";
 import { routes } from "./routes/mod.ts";
 import type { ServerTls } from "./tls.ts";
@@ -154,6 +154,7 @@ class HttpApiServer implements ApiServer {
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     for (const key in this.#headers) response.setHeader(key, this.#headers[key] ?? "");
     response.on("error", () => {});
+    let match: Match | undefined;
     try {
       if (incoming.headers.host === undefined && incoming.httpVersion === "1.1")
         throw new DhowError("invalid", "missing required Host header");
@@ -162,7 +163,7 @@ class HttpApiServer implements ApiServer {
         await respond(response, { kind: "empty", status: 200 }, this.#log);
         return;
       }
-      const match = this.#match(incoming);
+      match = this.#match(incoming);
       if (match === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, clientSignal(incoming, response));
       const { hijack, handler } = match.route;
@@ -173,7 +174,8 @@ class HttpApiServer implements ApiServer {
     } catch (error) {
       this.#audit?.failed(incoming, pathOf(incoming), error);
       this.#logFailure(incoming, error);
-      respondError(response, error);
+      if (match?.route.rawErrors) respondRawError(response, error);
+      else respondError(response, error);
     }
   }
 

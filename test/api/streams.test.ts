@@ -60,6 +60,22 @@ describe("attach", () => {
     );
   });
 
+  test("refuses in text without an upgrade too", async () => {
+    const attach = (): never => {
+      throw new DhowError("notFound", "No such container: c");
+    };
+    await using server = await serve(fakeEngine({ "streams.attach": async () => attach() }).api);
+    const client = await server.connect(
+      "POST /containers/c/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+    );
+    const [head = "", body = ""] = (await client.end()).split("\r\n\r\n");
+    expect(head).toStartWith("HTTP/1.1 404 Not Found\r\n");
+    expect(head).toContain("\r\nContent-Type: application/vnd.docker.raw-stream");
+    expect(body).toContain("No such container: c\r\n");
+    const webSocket = await server.fetch("GET", "/containers/c/attach/ws");
+    expect([webSocket.status, await webSocket.json()]).toEqual([404, { message: "No such container: c" }]);
+  });
+
   test("gives output without an upgrade too", async () => {
     const session: AttachSession = {
       ...echoSession(),

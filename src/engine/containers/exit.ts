@@ -44,6 +44,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
     memoryAtOom: live.memoryAtOom,
   });
   unwatchHealth(deps, container, live);
+  live.execIds.clear();
   const seconds = Math.max(0, Math.floor((exit.exitedAt.getTime() - task.startedAt.getTime()) / 1000));
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
   emitNetworks(deps, "disconnect", container, state.network);

@@ -26,6 +26,8 @@ interface Exec {
   readonly container: Container;
   readonly request: ExecCreateRequest;
   readonly io: ContainerIo;
+  /** When the container started that it was made in: one that hasn't run ends with that run. */
+  readonly runStartedAt: string;
   task: ExecTask | undefined;
   isStarted: boolean;
   /** Settles when the process runs, or could not be started. */
@@ -67,6 +69,7 @@ export class Execs implements ExecApi {
       container,
       request,
       io,
+      runStartedAt: container.state.startedAt,
       task: undefined,
       starting: undefined,
       isStarted: false,
@@ -95,7 +98,8 @@ export class Execs implements ExecApi {
 
   #find(id: string): Exec {
     const exec = this.#byId.get(id);
-    if (!exec) throw new DhowError("notFound", `No such exec instance: ${id}`);
+    if (exec !== undefined && isOver(exec)) this.#byId.delete(id);
+    if (exec === undefined || isOver(exec)) throw new DhowError("notFound", `No such exec instance: ${id}`);
     return exec;
   }
 
@@ -237,4 +241,9 @@ export class Execs implements ExecApi {
     if (!exec.isRunning) throw new DhowError("invalid", "exec process is not started");
     exec.io.resize(size.rows, size.columns);
   }
+}
+
+/** It was never started, and what it was made for has ended. */
+function isOver({ isStarted, container: { state }, runStartedAt }: Exec): boolean {
+  return !isStarted && (!isRunning(state) || state.startedAt !== runStartedAt);
 }

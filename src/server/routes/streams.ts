@@ -51,12 +51,18 @@ export function streamRoutes({ streams }: Pick<EngineApi, "streams">, options: {
       { rawErrors: true },
     ),
     hijackRoute("GET", "/containers/:name/attach/ws", async (request) => {
-      // messages were text before 1.28, and all streams were attached before 1.42
-      const webSocket = webSocketUpgrade(request, request.atLeast(28) ? "binary" : "text");
+      // all streams were attached before 1.42
       const all = request.atLeast(42) ? {} : { stdin: true, stdout: true, stderr: true };
       const wanted = { ...attachOptions(request), ...all };
       const session = await streams.attach(request.name, wanted);
-      return { session, contentType: "", multiplexed: false, stdin: wanted.stdin && wanted.stream, webSocket };
+      try {
+        // messages were text before 1.28
+        const webSocket = webSocketUpgrade(request, request.atLeast(28) ? "binary" : "text");
+        return { session, contentType: "", multiplexed: false, stdin: wanted.stdin && wanted.stream, webSocket };
+      } catch (error) {
+        session.close();
+        throw error;
+      }
     }),
     route("GET", "/containers/:name/logs", async (request): Promise<Reply> => {
       const { query } = request;

@@ -116,10 +116,16 @@ test("refused: unknown, stopped, paused", async () => {
   const { json } = await daemon.api<{ Id: string }>("POST", "/containers/other/exec", { Cmd: ["true"], Tty: true });
   const resized = () => daemon.api("POST", `/exec/${json.Id}/resize?h=10&w=20`);
   expect(await resized()).toMatchObject({ status: 400, json: { message: "exec process is not started" } });
-  const id = await daemon.ok("inspect", "-f", "{{.Id}}", "other");
   await daemon.ok("kill", "other");
   await daemon.ok("wait", "other");
-  expect(await resized()).toMatchObject({ status: 409, json: { message: `container ${id} is not running` } });
+  // what was not started is gone with what it was made for
+  const gone = { status: 404, json: { message: `No such exec instance: ${json.Id}` } };
+  expect(await resized()).toMatchObject(gone);
+  expect((await daemon.inspect<{ ExecIDs: unknown }>("other")).ExecIDs).toBeNull();
+  await daemon.ok("start", "other");
+  expect(await daemon.api("POST", `/exec/${json.Id}/start`, { Detach: true })).toMatchObject(gone);
+  await daemon.ok("kill", "other");
+  await daemon.ok("wait", "other");
   const stopped = await exec("other", "true");
   expect(stopped.exitCode).toBe(1);
   expect(stopped.stderr).toMatch(/is not running|No such container/);
