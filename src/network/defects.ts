@@ -1,6 +1,6 @@
 import type { Defect } from "../lib/mod.ts";
 import { elementKeys } from "./firewall.ts";
-import type { PortForward } from "./firewall-table.ts";
+import type { PortForward } from "./firewall-elements.ts";
 import type { PortLease } from "./port-allocator.ts";
 
 const OWN_INTERFACE = /^veth[0-9a-f]{7}$/;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { type BridgeRules, forwardElements, type PortForward, renderTable } from "./firewall-table.ts";
+import { type BridgeRules, forwardElements, type PortForward } from "./firewall-elements.ts";
+import { renderTable } from "./firewall-table.ts";
 
 const forward = (hostPort: number, containerPort: number, more: Partial<PortForward> = {}): PortForward => ({
   protocol: "tcp",

@@ -13,16 +13,14 @@ import {
 import {
   type BridgeRules,
   bridgeElements,
-  CHAINS,
   type Elements,
   elementText,
-  type FirewallMark,
   forwardElements,
   type PortForward,
   protocolText,
-  renderTable,
   type SetName,
-} from "./firewall-table.ts";
+} from "./firewall-elements.ts";
+import { CHAINS, type FirewallMark, renderTable } from "./firewall-table.ts";
 import type { Family } from "./ip.ts";
 import type { WatchedTables } from "./table-watch.ts";
 

@@ -1,7 +1,7 @@
 import { DhowError, type Logger } from "../lib/mod.ts";
 import { flushFlowsFrom, flushFlowsTo, type NetlinkSocket } from "../linux/mod.ts";
 import type { Firewall } from "./firewall.ts";
-import { type PortForward, protocolNumber } from "./firewall-table.ts";
+import { type PortForward, protocolNumber } from "./firewall-elements.ts";
 import { ipBytes, parseIp } from "./ip.ts";
 import { PortAllocator, type PortLease, type PortTarget, type PublishedPort } from "./port-allocator.ts";
 import { PortProxies, type ProxyTarget } from "./port-proxies.ts";

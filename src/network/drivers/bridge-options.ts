@@ -1,6 +1,6 @@
 import { DhowError, parseGoBool } from "../../lib/mod.ts";
 import { isInterfaceName } from "../endpoint-forms.ts";
-import type { GatewayMode } from "../firewall-table.ts";
+import type { GatewayMode } from "../firewall-elements.ts";
 import type { Family } from "../ip.ts";
 import { tryParseIp } from "../ip.ts";
 import type { NetworkRequest } from "../network-config.ts";

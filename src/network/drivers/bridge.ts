@@ -22,7 +22,7 @@ import type { EndpointsTable } from "../../metadata/mod.ts";
 import { LocalAddresses } from "../addresses.ts";
 import type { Egress } from "../egress/egress.ts";
 import type { Firewall } from "../firewall.ts";
-import type { BridgeRules, FamilyRules } from "../firewall-table.ts";
+import type { BridgeRules, FamilyRules } from "../firewall-elements.ts";
 import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes } from "../ip.ts";
 import { BRIDGE_DRIVER, DEFAULT_GATEWAY, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
 import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bridge-link.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { SetElement } from "../../linux/mod.ts";
 import type { EgressPolicy } from "../../spec/engine/mod.ts";
-import { disjoint, nameKey } from "../firewall-table.ts";
+import { disjoint, nameKey } from "../firewall-elements.ts";
 import { type Family, ipBytes, lastOf, type Prefix, parseIp, parsePrefix } from "../ip.ts";
 
 /** Where a container under a policy is plugged in. */
