@@ -1,5 +1,5 @@
 import type { BlobStore } from "../content/mod.ts";
-import { type ChainId, chainIds, type Digest } from "../lib/mod.ts";
+import { type ChainId, chainIds, type Digest, digestOf } from "../lib/mod.ts";
 import { type OciImageConfig, parseImageConfig } from "../spec/oci/mod.ts";
 
 /** As many parsed configs stay in memory. */
@@ -49,8 +49,15 @@ export class ImageConfigs {
     return this.#blobs.read(id);
   }
 
+  /** Stores a config, also in the place of a damaged one. */
   put(bytes: Uint8Array): void {
-    this.#blobs.put(bytes);
+    const id = digestOf(bytes);
+    try {
+      this.#blobs.read(id);
+    } catch {
+      this.#blobs.remove(id);
+      this.#blobs.put(bytes);
+    }
   }
 
   remove(id: Digest): void {

@@ -154,13 +154,15 @@ export class ImageStore {
   }
 
   /**
-   * Adds an image whose layers are in the LayerStore; one that is there already stays as it is.
+   * Adds an image whose layers are in the LayerStore; one that is there already stays as it is, and has its config again if that was lost.
    * @throws invalid when `config` is no image config or a layer is missing
    */
   create(config: Uint8Array, options: { readonly parent?: Digest | null } = {}): Image {
     const id = digestOf(config);
-    const existing = this.tryGet(id);
-    if (existing) return existing;
+    if (this.#table.get(id) !== null) {
+      this.#configs.put(config);
+      return this.get(id);
+    }
     const { layers } = parseConfig(config);
     let sizeBytes = 0;
     for (const chain of layers) {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { shortId } from "../../lib/mod.ts";
 import type { Filters } from "../../spec/engine/mod.ts";
 import { parseReference } from "../../spec/reference.ts";
@@ -286,6 +288,20 @@ test("a list goes on without an image whose config is gone", async () => {
       .damaged()
       .map(({ id }) => id),
   ).toEqual([damaged.id]);
+});
+
+test("an image whose config is gone, or damaged, is whole again when it is added anew", async () => {
+  await using bed = new Testbed();
+  const image = await bed.add({ name: "damaged" });
+  const config = bed.deps.store.configBytes(image.id);
+  const file = join(bed.root, "content", "blobs", image.id.replace(":", "/"));
+  for (const damage of [() => rmSync(file), () => writeFileSync(file, "{}")]) {
+    damage();
+    const store = bed.reopen();
+    expect(store.damaged().map(({ id }) => id)).toEqual([image.id]);
+    expect(store.create(config).names).toEqual(["damaged:latest"]);
+    expect(store.damaged()).toEqual([]);
+  }
 });
 
 test("recover() drops damaged images and what nobody uses", async () => {
