@@ -27,12 +27,12 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
 } from "../linux/mod.ts";
+import { LayerSync } from "./layer-sync.ts";
 import { type Instruction, RecipeWriter, readRecipe } from "./recipe.ts";
 import { type LayerDraft, noSuchLayer, type Snapshotter } from "./snapshotter.ts";
 import { Tree } from "./tree.ts";
 import { unpack } from "./unpack.ts";
 
-const SYNC_DELAY_MS = 1000;
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 /** A layer that is on disk, unpacked. */
@@ -97,12 +97,17 @@ export class LayerStore {
   readonly #log: Logger;
   readonly #bootId: string;
   readonly #mutex = new KeyedMutex();
-  #syncing: Promise<void> | undefined;
+  readonly #sync: LayerSync;
 
   constructor(options: LayerStoreOptions) {
     this.#table = options.table;
     this.#snapshotter = options.snapshotter;
     this.#log = options.log;
+    this.#sync = new LayerSync({
+      records: options.table,
+      directoryOf: (chain) => options.snapshotter.layerPaths(chain).dir,
+      log: options.log,
+    });
     this.#bootId = options.bootId ?? readFileSync(BOOT_ID, "utf8").trim();
   }
 
@@ -179,7 +184,7 @@ export class LayerStore {
       if (damage === undefined) this.#table.setSynced(chain);
       else this.#drop(chain, damage, (each) => this.#snapshotter.removeLayer(each));
     }
-    if (this.#table.unsynced().length > 0) this.#syncSoon();
+    if (this.#table.unsynced().length > 0) this.#sync.soon();
   }
 
   /** The layers on disk without a row: nobody's. */
@@ -264,8 +269,8 @@ export class LayerStore {
   }
 
   /** Waits for what goes on in the background. */
-  async drain(): Promise<void> {
-    await this.#syncing;
+  drain(): Promise<void> {
+    return this.#sync.drain();
   }
 
   #drop(chain: ChainId, reason: string, take: (chain: ChainId) => void): void {
@@ -310,38 +315,8 @@ export class LayerStore {
       this.#snapshotter.removeLayer(layer.chainId);
       throw error;
     }
-    this.#syncSoon();
+    this.#sync.soon();
     return layer;
-  }
-
-  /**
-   * Has the kernel write new layers to the disk, behind everybody's back: syncfs(2) can take seconds, so another process waits for it.
-   * Until then the layers' rows say so, and `recover` looks at them after a power cut.
-   */
-  #syncSoon(): void {
-    this.#syncing ??= this.#sync().finally(() => {
-      this.#syncing = undefined;
-    });
-  }
-
-  async #sync(): Promise<void> {
-    await new Promise<void>((resolve) => void setTimeout(resolve, SYNC_DELAY_MS).unref());
-    const layers = this.#table.unsynced();
-    const last = layers.at(-1);
-    if (last === undefined) return;
-    try {
-      const process = Bun.spawn(["sync", "-f", this.#snapshotter.layerPaths(last.chainId).dir], {
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: "ignore",
-      });
-      process.unref();
-      if ((await process.exited) !== 0) return;
-      for (const { chainId: chain } of layers) this.#table.setSynced(chain);
-    } catch (error) {
-      // without it the layers stay marked and are checked after the next boot
-      this.#log.debug("sync layers failed", { error });
-    }
   }
 }
 
