@@ -53,6 +53,11 @@ export function ephemeralRange(): { readonly first: number; readonly last: numbe
   return { first: 49153, last: 65535 };
 }
 
+/** How many ports would do. */
+function freedom({ hostPort, hostPortEnd }: PortRequest): number {
+  return hostPort === 0 ? Number.POSITIVE_INFINITY : hostPortEnd - hostPort;
+}
+
 /**
  * The published ports of this host: finds conflicts before anything starts, and holds a socket per port,
  * so that no process of the host takes it meanwhile.
@@ -70,12 +75,14 @@ export class PortAllocator {
 
   /** Takes all ports of `requests` or none. @throws internal in docker's words */
   allocate(requests: readonly PortRequest[], target: PortTarget): PublishedPort[] {
-    const published: PublishedPort[] = [];
+    const leasesOf = new Map<PortRequest, PortLease[]>();
     try {
-      for (const request of requests) published.push({ request, leases: this.#allocateOne(request, target) });
-      return published;
+      // first those that can have one port only, which a random choice must not take from them
+      for (const request of [...requests].sort((a, b) => freedom(a) - freedom(b)))
+        leasesOf.set(request, this.#allocateOne(request, target));
+      return requests.map((request) => ({ request, leases: leasesOf.get(request) ?? [] }));
     } catch (error) {
-      for (const { leases } of published) this.release(leases);
+      for (const leases of leasesOf.values()) this.release(leases);
       throw error;
     }
   }

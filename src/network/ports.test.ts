@@ -234,6 +234,15 @@ describe.skipIf(!isRoot)("changing published ports of a running container (needs
     expect(table()).not.toContain("sctp . 2905");
   });
 
+  test("a port that was asked for is not given to a request for any", async () => {
+    const n = await lab.networking();
+    const [first] = (await take(n, "a", ports({ "80/tcp": "" }))).ports["80/tcp"] ?? [];
+    const next = String(Number(first?.HostPort) + 1);
+    const b = await take(n, "b", ports({ "80/tcp": "", "8080/tcp": next }));
+    expect(b.ports["8080/tcp"]?.[0]?.HostPort).toBe(next);
+    expect(b.ports["80/tcp"]?.[0]?.HostPort).not.toBe(next);
+  });
+
   test("a change that fails leaves all as it was: a taken port, a record that can't be written", async () => {
     const n = await lab.networking();
     await take(n, "b", ports({ "80/tcp": "8090" }));

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import {
   type Fd,
+  fsTypeName,
   fstat,
   type IdView,
   isErrno,
@@ -23,6 +24,7 @@ import {
   readMountInfo,
   S_IFDIR,
   S_IFMT,
+  statfs,
   umount,
 } from "../linux/mod.ts";
 import type { OciMount } from "../spec/oci-runtime/mod.ts";
@@ -167,6 +169,30 @@ function unpin(place: string): void {
   else unlinkSync(place);
 }
 
+/** What may be mounted inside /proc: files that tell of the machine, as lxcfs makes them. @see checkProcMount of runc's libcontainer */
+const PROC_FILES: ReadonlySet<string> = new Set(
+  [
+    ...["cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev"],
+    ...["sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"],
+  ].map((name) => `/proc/${name}`),
+);
+
+/** A container is not given a false /proc: what is written there decides on its confinement. @throws internal in the words of docker's runtime */
+function checkInsideProc(destination: string, source: string): void {
+  const isWhole = destination === "/proc";
+  if (!destination.startsWith("/proc/") && !isWhole) return;
+  if (PROC_FILES.has(destination) || (isWhole && isProcfs(source))) return;
+  const why = isWhole ? "it is not of type proc" : "it is inside /proc";
+  throw new DhowError(
+    "internal",
+    `failed to create task for container: error mounting "${source}" to rootfs at "${destination}": "${destination}" cannot be mounted because ${why}`,
+  );
+}
+
+function isProcfs(source: string): boolean {
+  return source.startsWith("/") && fsTypeName(statfs(source).type) === "proc";
+}
+
 const depth = (m: OciMount): number => m.destination.split("/").length;
 
 /**
@@ -181,6 +207,7 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
   };
   const tmpfs = Object.entries(input.tmpfs ?? {}).map(([path, data]) => ({ destination: cleanPath(path), data }));
   const covered = new Set(tmpfs.map((t) => t.destination));
+  for (const { destination } of tmpfs) checkInsideProc(destination, "tmpfs");
 
   /** Empty when nothing was pinned. */
   const pinned = (pin: (place: string) => boolean): string => {
@@ -205,6 +232,7 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
     return view === undefined ? from : pinned((place) => pinInView(from, place, view)) || from;
   };
   const toOci = (m: ContainerMount): OciMount => {
+    checkInsideProc(m.destination, m.source);
     if (m.kind === "tmpfs") return { destination: m.destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(m.tmpfs) };
     const from = source(m);
     checkPropagation(m.idmap === undefined ? from : m.source, m.propagation);

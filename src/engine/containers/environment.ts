@@ -17,7 +17,9 @@ export function environment({ spec }: Container, { home, linked, hasTerminal, ow
   const { Hostname = "", Env } = spec.config;
   const defaults = [DEFAULT_PATH, `HOSTNAME=${Hostname}`, ...(hasTerminal ? ["TERM=xterm"] : []), ...linked];
   const env = overridden(overridden(defaults, Env ?? []), own ?? []);
-  return env.some((entry) => entry.startsWith("HOME=")) ? env : [...env, `HOME=${home}`];
+  // an empty one is none, as for docker's runtime
+  const named = env.filter((entry) => entry !== "HOME=");
+  return named.some((entry) => entry.startsWith("HOME=")) ? named : [...named, `HOME=${home}`];
 }
 
 /**

@@ -52,8 +52,9 @@ export function runningDonor(deps: ContainerDeps, ref: string, what: "IPC" | "PI
 const restarting = (id: string): string => `Container ${id} is restarting, wait until the container is running`;
 
 /** The running container whose network another one is to have. @throws conflict when it doesn't run */
-function networkDonor(deps: ContainerDeps, ref: string): Container {
+function networkDonor(deps: ContainerDeps, ref: string, self: Container): Container {
   const donor = deps.store.find(ref);
+  if (donor.id === self.id) throw new DhowError("internal", "cannot join own network namespace");
   const { status } = donor.state;
   if (status === "restarting") throw new DhowError("conflict", `cannot join network namespace of container: ${restarting(ref)}`);
   if (!isRunning(donor.state)) {
@@ -89,7 +90,7 @@ export function openNamespace(deps: ContainerDeps, donor: Container, type: "net"
 export function inheritHostname(deps: ContainerDeps, container: Container): void {
   const mode = networkMode(container.spec.hostConfig);
   if (!mode.startsWith("container:")) return;
-  const { Hostname = "", Domainname = "" } = networkDonor(deps, mode.slice("container:".length)).spec.config;
+  const { Hostname = "", Domainname = "" } = networkDonor(deps, mode.slice("container:".length), container).spec.config;
   const { config } = container.spec;
   if (config.Hostname === Hostname && config.Domainname === Domainname) return;
   deps.store.updateSpec(container, { config: { ...config, Hostname, Domainname } });
@@ -108,7 +109,7 @@ export async function plugIn(
 ): Promise<Plugged> {
   const mode = networkMode(container.spec.hostConfig);
   if (mode.startsWith("container:")) {
-    const joined = networkDonor(deps, mode.slice("container:".length));
+    const joined = networkDonor(deps, mode.slice("container:".length), container);
     deps.network.settle();
     const path = namespacePath(deps, joined, "net", held);
     const state = (): NetworkState => ({ sandboxId: "", sandboxKey: "", ports: {}, networks: {} });

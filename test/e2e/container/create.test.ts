@@ -176,6 +176,11 @@ test("a new root says that it is a container's", async () => {
   expect(await sh("ls /.dockerenv && readlink /etc/mtab")).toBe("/.dockerenv\n/proc/mounts");
 });
 
+test("an empty HOME is none", async () => {
+  expect(await sh("echo $HOME", "-e", "HOME=")).toBe("/root");
+  expect(await sh("echo $HOME", "-e", "HOME=/elsewhere")).toBe("/elsewhere");
+});
+
 test("defaults of older API versions, and the working directory in its shortest form", async () => {
   const made = async (minor: number) => {
     const body = { Image: "busybox", Cmd: ["pwd"], WorkingDir: "/tmp/./x/../" };

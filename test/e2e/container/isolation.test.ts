@@ -152,6 +152,14 @@ test("a namespace of a container that doesn't run can't be joined", async () => 
     "cannot join network namespace of a non running container: container still is created",
   );
   await daemon.ok("rm", "still");
+  expect(await refused("--name", "self", "--network", "container:self")).toContain("cannot join own network namespace");
+});
+
+test("nothing is mounted inside of /proc but files that tell of the machine", async () => {
+  expect(await refused("-v", "/proc//sys")).toContain('"/proc/sys" cannot be mounted because it is inside /proc');
+  expect(await refused("--tmpfs", "/proc/acpi")).toContain('"/proc/acpi" cannot be mounted because it is inside /proc');
+  expect(await refused("-v", "/tmp:/proc")).toContain('"/proc" cannot be mounted because it is not of type proc');
+  expect(await run("-v", "/proc/uptime:/proc/uptime:ro", "busybox", "cat", "/proc/uptime")).toMatch(/^[0-9.]+ /);
 });
 
 test("--uts host, --cgroupns", async () => {

@@ -49,6 +49,16 @@ test("an alias with a slash in front is the same alias, also after a rename", as
   expect(await daemon.ok("exec", "you", "ping", "-c", "1", "-W", "5", "w")).toContain("1 packets received");
 });
 
+test("on a user's network a link is a name for whoever comes by the name it gives", async () => {
+  await daemon.ok("network", "create", "later");
+  await sleeper("me", "--network", "later", "--link", "third:bar");
+  expect((await daemon.docker("exec", "me", "nslookup", "bar")).exitCode).not.toBe(0);
+  await sleeper("third", "--network", "later");
+  expect(await daemon.ok("exec", "me", "ping", "-c", "1", "-W", "5", "bar")).toContain("1 packets received");
+  await daemon.ok("rm", "-f", "me", "third");
+  await daemon.ok("network", "rm", "later");
+});
+
 test("a link needs a container that is there, runs and is on the bridge", async () => {
   const unknown = await daemon.docker("create", "--link", "web", "busybox");
   expect(unknown.stderr).toContain("could not get container for web: No such container: web");
