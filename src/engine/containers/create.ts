@@ -1,10 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Image } from "../../images/mod.ts";
-import { DhowError, errorMessage, formatTime, nowNs, parseBytes, parseDigest, randomId } from "../../lib/mod.ts";
-import { parseSignal } from "../../linux/mod.ts";
+import { DhowError, formatTime, nowNs, parseBytes, parseDigest, randomId } from "../../lib/mod.ts";
 import { type PortRequest, parsePortSpecs } from "../../network/mod.ts";
 import {
   checkTimeOffsets,
@@ -14,7 +12,6 @@ import {
   joinedContainer,
   parseTimeOffsets,
   type TimeOffsets,
-  validateConflicts,
   validateHostConfig,
   validateLogOptions,
 } from "../../runtime/mod.ts";
@@ -24,7 +21,6 @@ import {
   type ContainerCreateRequest,
   type ContainerCreateResponse,
   type EndpointSettings,
-  type HealthConfig,
   type HostConfig,
   type ImageConfig,
   type NetworkExtensions,
@@ -38,11 +34,10 @@ import {
   isElsewhere,
   type MountedImage,
   parseIdmapLabel,
-  parseVolumesFrom,
   planMounts,
   populateVolumes,
-  validateMounts,
 } from "../../volumes/mod.ts";
+import { checkDonors, checkHealth, checkRequest } from "./check-request.ts";
 import { fillHostConfig, mergeConfig } from "./config.ts";
 import { type ContainerLink, INITIAL_STATE, networkMode } from "./container.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -56,7 +51,6 @@ import { forgetNoted, noteFilling, noteVolume } from "./new-volumes.ts";
 import type { Container } from "./store.ts";
 import { requestedUserns } from "./userns-mappings.ts";
 
-const MILLISECOND_NS = 1_000_000;
 /** Gives a container a time namespace: `monotonic=SECONDS,boottime=SECONDS`. */
 const TIME_OFFSET_LABEL = "dhow.time-offset";
 
@@ -149,29 +143,6 @@ function requiredSources({ Mounts }: HostConfig): string[] {
   );
 }
 
-function checkRequest(deps: ContainerDeps, request: ContainerCreateRequest, hostConfig: HostConfig): void {
-  const { Hostname = "", Domainname = "", WorkingDir = "", StopSignal } = request;
-  if (Hostname.length > 64) throw new DhowError("invalid", `invalid hostname: ${Hostname}`);
-  if (Domainname.length > 255) throw new DhowError("invalid", `invalid domainname: ${Domainname}`);
-  if (WorkingDir !== "" && !WorkingDir.startsWith("/")) {
-    throw new DhowError("invalid", `the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`);
-  }
-  if (StopSignal) parseSignal(StopSignal);
-  for (const entry of request.Env ?? []) {
-    if (entry === "" || entry.startsWith("=")) throw new DhowError("invalid", `invalid environment variable: ${entry}`);
-  }
-  validateConflicts(hostConfig, { hostname: request.Hostname, exposedPorts: request.ExposedPorts });
-  validateMounts(hostConfig);
-  checkExtraHosts(hostConfig.ExtraHosts ?? []);
-  const runtime = hostConfig.Runtime ?? "";
-  if (runtime !== "" && !deps.settings.runtimes.includes(runtime)) {
-    throw new DhowError("invalid", `unknown or invalid runtime name: ${runtime}`);
-  }
-  if (hostConfig.AutoRemove && !["", "no", undefined].includes(hostConfig.RestartPolicy?.Name)) {
-    throw new DhowError("invalid", "can't create 'AutoRemove' container with restart policy");
-  }
-}
-
 /**
  * How much a container may write to its root file system, by project quotas as in docker's overlay2; undefined: without limit.
  * @throws internal in docker's words
@@ -225,43 +196,6 @@ function withDonorIds(store: ContainerDeps["store"], hostConfig: HostConfig): Ho
   };
   const { NetworkMode, IpcMode, PidMode } = hostConfig;
   return { ...hostConfig, NetworkMode: byId(NetworkMode), IpcMode: byId(IpcMode), PidMode: byId(PidMode) };
-}
-
-/** Other containers that the request names have to be there; docker calls the request bad when they are not. */
-function checkDonors(deps: ContainerDeps, { IpcMode = "", PidMode = "", VolumesFrom }: HostConfig): void {
-  const find = (ref: string): void => {
-    try {
-      deps.store.find(ref);
-    } catch (error) {
-      throw new DhowError("invalid", errorMessage(error), { cause: error });
-    }
-  };
-  for (const mode of [IpcMode, PidMode]) if (mode.startsWith("container:")) find(mode.slice("container:".length));
-  for (const text of VolumesFrom ?? []) find(parseVolumesFrom(text).container);
-}
-
-function checkExtraHosts(hosts: readonly string[]): void {
-  for (const text of hosts) {
-    const at = text.indexOf(":");
-    if (at <= 0) throw new DhowError("invalid", `bad format for add-host: ${JSON.stringify(text)}`);
-    const address = text.slice(at + 1);
-    if (address !== "host-gateway" && isIP(address.replace(/^\[(.*)\]$/, "$1")) === 0) {
-      throw new DhowError("invalid", `invalid IP address in add-host: ${JSON.stringify(address)}`);
-    }
-  }
-}
-
-function checkHealth(health: HealthConfig | undefined): void {
-  if (!health) return;
-  for (const [key, value] of Object.entries({
-    Interval: health.Interval,
-    Timeout: health.Timeout,
-    StartPeriod: health.StartPeriod,
-    StartInterval: health.StartInterval,
-  })) {
-    if (value && value < MILLISECOND_NS) throw new DhowError("invalid", `${key} in Healthcheck cannot be less than 1ms`);
-  }
-  if (health.Retries !== undefined && health.Retries < 0) throw new DhowError("invalid", "Retries in Healthcheck cannot be negative");
 }
 
 function resolveImage(deps: ContainerDeps, ref: string, platform: string): Image {
