@@ -2,7 +2,9 @@ import type { Fd } from "../linux/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import type { SandboxDns } from "./dns/types.ts";
 import type { RefusedName } from "./egress/refused.ts";
-import type { DnsWish, HeldEndpoint } from "./sandbox.ts";
+import { shownEndpoint } from "./endpoint-forms.ts";
+import type { Publisher } from "./publisher.ts";
+import type { DnsWish, HeldEndpoint, Sandbox } from "./sandbox.ts";
 
 /** What is known of one container's sandbox. */
 export interface Held {
@@ -22,3 +24,15 @@ export interface Held {
 }
 
 export const NO_DNS: DnsWish = { servers: [], keepsSingleLabels: false };
+
+/** A sandbox as others see it. */
+export function shownSandbox({ containerId, sandboxId, netns, endpoints, dns }: Held, publisher: Pick<Publisher, "ports">): Sandbox {
+  return {
+    containerId,
+    sandboxId,
+    netnsPath: netns === undefined ? "" : `/proc/${process.pid}/fd/${netns.fd}`,
+    endpoints: endpoints.filter(({ wish }) => !wish.isOutside).map(shownEndpoint),
+    ports: publisher.ports(containerId),
+    hasDns: dns !== undefined,
+  };
+}

@@ -13,7 +13,7 @@ import { type Family, formatIp, ipBytes, parseIp } from "./ip.ts";
 import { parseMac } from "./mac.ts";
 import { familiesOf } from "./network-config.ts";
 import type { OpenNetwork } from "./networks.ts";
-import type { EndpointWish, HeldEndpoint } from "./sandbox.ts";
+import { type EndpointWish, gatewayEndpoint, type HeldEndpoint } from "./sandbox.ts";
 
 export interface PluggerDeps {
   readonly home: Fd;
@@ -21,11 +21,13 @@ export interface PluggerDeps {
   readonly table: EndpointsTable;
   /** The network of an id. @throws notFound */
   readonly network: (id: string) => OpenNetwork;
+  /** The default bridge: the way out of networks that have none. */
+  readonly defaultBridge: () => { readonly id: string } | undefined;
 }
 
 const NO_ADDRESSES: Readonly<Record<Family, InterfaceAddress | undefined>> = { 4: undefined, 6: undefined };
 
-/** Makes endpoints: their addresses, their interface in the sandbox, and what is asked of that. */
+/** Makes endpoints and takes them away: their addresses, their interface in the sandbox, and what is asked of that. */
 export class Plugger {
   readonly #deps: PluggerDeps;
 
@@ -148,5 +150,34 @@ export class Plugger {
         }
       }
     });
+  }
+
+  /** Takes an endpoint out of a sandbox. The row goes first: what a kill leaves plugged in is unplugged at the next start. */
+  async unplug({ containerId, netns }: Held, { network, plugged }: HeldEndpoint): Promise<void> {
+    const { table } = this.#deps;
+    if (!isFoundAfterCrash(network.on)) table.notePlugging(containerId, plugged.interfaceName);
+    table.removeEndpoint(containerId, network.config.id);
+    await network.on.unplug(plugged, { isSandboxGone: false, netns });
+    if (!isFoundAfterCrash(network.on)) table.forgetPlugging(containerId);
+  }
+
+  /**
+   * Gives a container a way out, a second interface on the default bridge, when it is on a network that leads nowhere else and is to, and
+   * on none that does; takes it away when that is no longer so.
+   */
+  async settleOutside(held: Held): Promise<void> {
+    const asked = held.endpoints.filter(({ wish }) => !wish.isOutside);
+    const outside = held.endpoints.find(({ wish }) => wish.isOutside);
+    const bridge = this.#deps.defaultBridge();
+    const isWanted = bridge !== undefined && asked.some(({ network }) => network.on.needsOutside) && gatewayEndpoint(asked) === undefined;
+    if (isWanted && outside === undefined) {
+      const endpoint = await this.plug(held, { networkId: bridge.id, names: [], isOutside: true }, { index: 0 });
+      held.endpoints = [...asked, endpoint];
+    } else if (!isWanted && outside !== undefined) await this.unplugOutside(held, outside);
+  }
+
+  async unplugOutside(held: Held, outside: HeldEndpoint): Promise<void> {
+    held.endpoints = held.endpoints.filter((e) => e !== outside);
+    await this.unplug(held, outside);
   }
 }

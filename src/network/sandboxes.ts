@@ -1,17 +1,18 @@
-import { DhowError, errorMessage, type Logger, randomId } from "../lib/mod.ts";
+import { DhowError, type Logger, randomId } from "../lib/mod.ts";
 import { type Fd, type NetlinkSocket, O_RDONLY, open } from "../linux/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
 import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import { routeByGateways } from "./default-routes.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
 import type { Egress, RestoredPolicy } from "./egress/egress.ts";
-import { placeOf, portTarget, restoredEndpoint, shownEndpoint, storedEndpoint } from "./endpoint-forms.ts";
-import { isFoundAfterCrash, removeHalfPlugged } from "./half-plugged.ts";
-import { type Held, NO_DNS } from "./held.ts";
+import { placeOf, portTarget, shownEndpoint } from "./endpoint-forms.ts";
+import { removeHalfPlugged } from "./half-plugged.ts";
+import { type Held, NO_DNS, shownSandbox } from "./held.ts";
 import { isJoined, NO_JOINERS, openJoined } from "./joined.ts";
 import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import type { OpenNetwork } from "./networks.ts";
 import { Plugger } from "./plugger.ts";
+import { publishPorts } from "./publish-ports.ts";
 import type { PortChange, Publisher } from "./publisher.ts";
 import type { Reaper } from "./reaper.ts";
 import {
@@ -21,10 +22,9 @@ import {
   type HeldEndpoint,
   type Sandbox,
   type SandboxEndpoint,
-  type StoredSandbox,
-  storedPorts,
 } from "./sandbox.ts";
 import { ETH0_INDEX, type PooledSandbox, type SandboxPool } from "./sandbox-pool.ts";
+import { recordSandbox, restoredSandboxes } from "./sandbox-rows.ts";
 
 export interface SandboxesDeps extends NamedSandboxesDeps {
   readonly home: Fd;
@@ -89,14 +89,14 @@ export class Sandboxes {
         const endpoint = await this.#plugger.plug(held, wish, { index: ETH0_INDEX + length });
         held.endpoints = [...held.endpoints, endpoint];
       }
-      await this.#settleOutside(held);
+      await this.#plugger.settleOutside(held);
       if (!isPooled || held.endpoints.length > 1) routeByGateways(this.#deps.home, held, isPooled ? held.endpoints.slice(0, 1) : []);
-      this.#publish(held, request);
-      this.#record(held);
+      publishPorts(this.#deps.publisher, held, request);
+      recordSandbox(this.#deps, held);
       this.#named.add(held);
       this.#named.serve(held);
       this.#held.set(containerId, held);
-      return this.#shown(held);
+      return shownSandbox(held, this.#deps.publisher);
     } catch (error) {
       held.dns?.close();
       this.#deps.egress.release(containerId);
@@ -139,7 +139,7 @@ export class Sandboxes {
     };
     try {
       apply(conditions);
-      this.#record(held, also);
+      recordSandbox(this.#deps, held, also);
     } catch (error) {
       apply(former ?? {});
       held.conditions = former;
@@ -147,87 +147,10 @@ export class Sandboxes {
     }
   }
 
-  #publish(held: Held, { ports, containerName }: AcquireRequest): void {
-    const endpoint = gatewayEndpoint(held.endpoints);
-    if (endpoint === undefined || !endpoint.network.on.publishesPorts) {
-      if (held.endpoints.length === 0) return;
-      const isShown = held.endpoints.some(({ network }) => network.on.publishesPorts || network.config.isInternal);
-      this.#deps.publisher.note(held.containerId, isShown ? ports : { ...ports, exposed: [] });
-      return;
-    }
-    try {
-      this.#deps.publisher.publish(held.containerId, ports, portTarget(endpoint));
-    } catch (error) {
-      if (!(error instanceof DhowError) || error.kind !== "internal") throw error;
-      const text = `driver failed programming external connectivity on endpoint ${containerName} (${endpoint.plugged.endpointId}): ${errorMessage(error)}`;
-      throw new DhowError("internal", text, { cause: error, details: error.details });
-    }
-  }
-
-  /** Writes a container's rows as they are now. */
-  #record({ containerId, sandboxId, containerName, endpoints, dnsWish, conditions, egress }: Held, also?: () => void): void {
-    const details: StoredSandbox = {
-      ...this.#deps.publisher.stored(containerId),
-      ...{ containerName, dns: dnsWish, conditions, egress },
-      ...(egress !== undefined && { refused: this.#deps.egress.refused(containerId) }),
-    };
-    this.#deps.table.put(
-      { container_id: containerId, sandbox_id: sandboxId, details: JSON.stringify(details) },
-      endpoints.map((endpoint) => ({
-        container_id: containerId,
-        network_id: endpoint.network.config.id,
-        endpoint_id: endpoint.plugged.endpointId,
-        details: JSON.stringify(storedEndpoint(endpoint)),
-      })),
-      also,
-    );
-  }
-
   /** Writes a container's rows again. */
   recordAgain(containerId: string): void {
     const held = this.#held.get(containerId);
-    if (held !== undefined) this.#record(held);
-  }
-
-  #shown(held: Held): Sandbox {
-    const { containerId, sandboxId, netns, endpoints } = held;
-    return {
-      containerId,
-      sandboxId,
-      netnsPath: netns === undefined ? "" : `/proc/${process.pid}/fd/${netns.fd}`,
-      endpoints: endpoints.filter(({ wish }) => !wish.isOutside).map(shownEndpoint),
-      ports: this.#deps.publisher.ports(containerId),
-      hasDns: held.dns !== undefined,
-    };
-  }
-
-  /**
-   * Gives a container a way out, a second interface on the default bridge, when it is on a network that leads nowhere else and is to, and
-   * on none that does; takes it away when that is no longer so.
-   */
-  async #settleOutside(held: Held): Promise<void> {
-    const asked = held.endpoints.filter(({ wish }) => !wish.isOutside);
-    const outside = held.endpoints.find(({ wish }) => wish.isOutside);
-    const bridge = this.#deps.defaultBridge();
-    const isWanted = bridge !== undefined && asked.some(({ network }) => network.on.needsOutside) && gatewayEndpoint(asked) === undefined;
-    if (isWanted && outside === undefined) {
-      const endpoint = await this.#plugger.plug(held, { networkId: bridge.id, names: [], isOutside: true }, { index: 0 });
-      held.endpoints = [...asked, endpoint];
-    } else if (!isWanted && outside !== undefined) await this.#unplugOutside(held, outside);
-  }
-
-  async #unplugOutside(held: Held, outside: HeldEndpoint): Promise<void> {
-    held.endpoints = held.endpoints.filter((e) => e !== outside);
-    await this.#unplug(held, outside);
-  }
-
-  /** The row goes first: what a kill leaves plugged in is unplugged at the next start. */
-  async #unplug({ containerId, netns }: Held, { network, plugged }: HeldEndpoint): Promise<void> {
-    const { table } = this.#deps;
-    if (!isFoundAfterCrash(network.on)) table.notePlugging(containerId, plugged.interfaceName);
-    table.removeEndpoint(containerId, network.config.id);
-    await network.on.unplug(plugged, { isSandboxGone: false, netns });
-    if (!isFoundAfterCrash(network.on)) table.forgetPlugging(containerId);
+    if (held !== undefined) recordSandbox(this.#deps, held);
   }
 
   /** Plugs a running container into one more network. @throws conflict, invalid, notFound in docker's words */
@@ -235,12 +158,12 @@ export class Sandboxes {
     const held = this.#of(containerId);
     const former = held.endpoints;
     const outside = held.endpoints.find((e) => e.wish.isOutside && e.wish.networkId === wish.networkId);
-    if (outside !== undefined) await this.#unplugOutside(held, outside);
+    if (outside !== undefined) await this.#plugger.unplugOutside(held, outside);
     let endpoint: HeldEndpoint;
     try {
       endpoint = await this.#plugger.plug(held, wish, { index: 0 });
     } catch (error) {
-      if (outside !== undefined) await this.#settleOutside(held).finally(() => this.#reroute(held, former));
+      if (outside !== undefined) await this.#plugger.settleOutside(held).finally(() => this.#reroute(held, former));
       throw error;
     }
     if (this.#held.get(containerId) !== held) {
@@ -250,19 +173,19 @@ export class Sandboxes {
     const asked = held.endpoints;
     held.endpoints = [...asked, endpoint];
     try {
-      await this.#settleOutside(held);
+      await this.#plugger.settleOutside(held);
       this.#reroute(held, former);
-      this.#record(held);
+      recordSandbox(this.#deps, held);
       this.#named.add(held);
       this.#named.serve(held);
-      return this.#shown(held);
+      return shownSandbox(held, this.#deps.publisher);
     } catch (error) {
       held.endpoints = asked;
       this.#named.leave(wish.networkId, containerId);
       await endpoint.network.on.unplug(endpoint.plugged, { isSandboxGone: false, netns: held.netns });
-      await this.#settleOutside(held);
+      await this.#plugger.settleOutside(held);
       this.#reroute(held, [...asked, endpoint]);
-      this.#record(held);
+      recordSandbox(this.#deps, held);
       throw error;
     }
   }
@@ -287,7 +210,7 @@ export class Sandboxes {
     const before = held.endpoints;
     held.endpoints = held.endpoints.filter((e) => e !== endpoint);
     this.#named.leave(networkId, containerId);
-    await this.#settleOutside(held);
+    await this.#plugger.settleOutside(held);
     try {
       routeByGateways(this.#deps.home, held, before);
     } catch (error) {
@@ -295,13 +218,13 @@ export class Sandboxes {
       this.#deps.log.warn("a container has no default route", { container: containerId, error });
     }
     this.#republish(held, before);
-    await this.#unplug(held, endpoint);
-    if (gatewayEndpoint(before) === endpoint) this.#record(held);
+    await this.#plugger.unplug(held, endpoint);
+    if (gatewayEndpoint(before) === endpoint) recordSandbox(this.#deps, held);
     if (!this.#named.asks(held)) {
       held.dns?.close();
       held.dns = undefined;
     }
-    return this.#shown(held);
+    return shownSandbox(held, this.#deps.publisher);
   }
 
   /**
@@ -311,8 +234,8 @@ export class Sandboxes {
    */
   changePorts(containerId: string, change: PortChange, also: () => void): Sandbox {
     const held = this.#of(containerId);
-    this.#deps.publisher.change(containerId, change, () => this.#record(held, also));
-    return this.#shown(held);
+    this.#deps.publisher.change(containerId, change, () => recordSandbox(this.#deps, held, also));
+    return shownSandbox(held, this.#deps.publisher);
   }
 
   /** Another egress policy for a running container, that has one. The kernel first; what `also` writes goes with its row. @throws conflict */
@@ -324,7 +247,7 @@ export class Sandboxes {
     this.#deps.egress.change(containerId, policy);
     held.egress = policy;
     try {
-      this.#record(held, also);
+      recordSandbox(this.#deps, held, also);
     } catch (error) {
       held.egress = before;
       this.#deps.egress.change(containerId, before);
@@ -344,7 +267,7 @@ export class Sandboxes {
     if (held === undefined) return;
     held.endpoints = held.endpoints.map((e) => ({ ...e, wish: { ...e.wish, names: namesOf(e.network.config.id) } }));
     this.#named.add(held);
-    this.#record(held);
+    recordSandbox(this.#deps, held);
     for (const { network, plugged, wish } of held.endpoints) network.on.rename?.({ ...plugged, names: wish.names });
   }
 
@@ -375,27 +298,11 @@ export class Sandboxes {
    * `present` are the interfaces of the host.
    */
   restore(present: ReadonlySet<string>): void {
-    const { table, publisher } = this.#deps;
-    const rows = table.endpoints();
-    for (const row of table.sandboxes()) {
-      const details = JSON.parse(row.details) as StoredSandbox;
-      const endpoints = rows.filter((r) => r.container_id === row.container_id).flatMap((r) => restoredEndpoint(this.#deps, r, present));
-      const held: Held = {
-        containerId: row.container_id,
-        sandboxId: row.sandbox_id,
-        containerName: details.containerName ?? "",
-        netns: undefined,
-        endpoints,
-        dnsWish: details.dns ?? NO_DNS,
-        conditions: details.conditions,
-        dns: undefined,
-        egress: details.egress,
-        refused: details.refused,
-      };
-      this.#held.set(row.container_id, held);
-      const gateway = gatewayEndpoint(endpoints);
-      const target = gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined;
-      publisher.restore(row.container_id, storedPorts(details), target);
+    const { publisher } = this.#deps;
+    for (const { held, ports } of restoredSandboxes(this.#deps, present)) {
+      this.#held.set(held.containerId, held);
+      const gateway = gatewayEndpoint(held.endpoints);
+      publisher.restore(held.containerId, ports, gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined);
       this.#named.add(held);
     }
   }
@@ -442,7 +349,7 @@ export class Sandboxes {
   /** What a container holds; undefined when it holds nothing. */
   sandbox(containerId: string): Sandbox | undefined {
     const held = this.#held.get(containerId);
-    return held && this.#shown(held);
+    return held && shownSandbox(held, this.#deps.publisher);
   }
 
   /** The sandbox's namespace, for as long as it is held. */
@@ -452,7 +359,7 @@ export class Sandboxes {
 
   /** All held sandboxes. */
   sandboxes(): Sandbox[] {
-    return [...this.#held.values()].map((held) => this.#shown(held));
+    return [...this.#held.values()].map((held) => shownSandbox(held, this.#deps.publisher));
   }
 
   /** The endpoints on a network. */
