@@ -3,6 +3,7 @@ import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import type { SandboxDns } from "./dns/types.ts";
 import type { RefusedName } from "./egress/refused.ts";
 import { shownEndpoint } from "./endpoint-forms.ts";
+import type { LentDevice } from "./lent-devices.ts";
 import type { Publisher } from "./publisher.ts";
 import type { DnsWish, HeldEndpoint, Sandbox } from "./sandbox.ts";
 
@@ -19,6 +20,8 @@ export interface Held {
   dns: SandboxDns | undefined;
   /** What it may reach; undefined: everything. */
   egress: EgressPolicy | undefined;
+  /** Interfaces of the host that it has. */
+  lent: readonly LentDevice[];
   /** The names that the last daemon has refused it. */
   readonly refused?: readonly RefusedName[] | undefined;
 }

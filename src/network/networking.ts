@@ -20,6 +20,7 @@ import { DEFAULT_POOLS } from "./ipam.ts";
 import { IpamGrants } from "./ipam-grants.ts";
 import { IPAM_DRIVER } from "./ipam-plugin.ts";
 import type { Joiners } from "./joined.ts";
+import type { NetDevice } from "./lent-devices.ts";
 import { Names } from "./names.ts";
 import type { NetworkConfig, NetworkWish } from "./network-config.ts";
 import { NetworkDrivers } from "./network-drivers.ts";
@@ -431,6 +432,11 @@ export class Networking {
   /** `listener` is told what containers under an egress policy try and may not reach: each name once, destinations at a limited rate. */
   watchDenials(listener: (containerId: string, denial: EgressDenied) => void): void {
     this.#onDenied = listener;
+  }
+
+  /** Moves interfaces of the host into a container's sandbox, until it is released. @throws internal when one can't be moved; then none is */
+  lend(containerId: string, devices: readonly NetDevice[]): void {
+    this.#held.lend(containerId, devices);
   }
 
   release(containerId: string, joiners?: Joiners): void {

@@ -19,12 +19,13 @@ export interface SandboxRowsDeps {
 /** Writes a container's rows as they are now; `also` writes what else is to change in the same transaction. */
 export function recordSandbox(
   { table, publisher, egress: policies }: Pick<SandboxRowsDeps, "table" | "publisher" | "egress">,
-  { containerId, sandboxId, containerName, endpoints, dnsWish, conditions, egress }: Held,
+  { containerId, sandboxId, containerName, endpoints, dnsWish, conditions, egress, lent }: Held,
   also?: () => void,
 ): void {
   const details: StoredSandbox = {
     ...publisher.stored(containerId),
     ...{ containerName, dns: dnsWish, conditions, egress },
+    ...(lent.length > 0 && { lent }),
     ...(egress !== undefined && { refused: policies.refused(containerId) }),
   };
   table.put(
@@ -57,6 +58,7 @@ export function restoredSandboxes(
       conditions: details.conditions,
       dns: undefined,
       egress: details.egress,
+      lent: details.lent ?? [],
       refused: details.refused,
     };
     return { held, ports: storedPorts(details) };

@@ -3,6 +3,7 @@ import type { EgressPolicy, NetConditions } from "../spec/engine/mod.ts";
 import type { InterfaceAddress, PluggedEndpoint } from "./drivers/driver.ts";
 import type { RefusedName } from "./egress/refused.ts";
 import type { Family } from "./ip.ts";
+import type { LentDevice } from "./lent-devices.ts";
 import type { OpenNetwork } from "./networks.ts";
 import type { PortSpecs } from "./port-specs.ts";
 import type { BoundPorts, CutPort, StoredPorts } from "./publisher.ts";
@@ -101,6 +102,7 @@ export interface StoredSandbox extends Partial<Omit<StoredPorts, "cut">> {
   readonly conditions?: NetConditions | undefined;
   readonly egress?: EgressPolicy | undefined;
   readonly refused?: readonly RefusedName[] | undefined;
+  readonly lent?: readonly LentDevice[] | undefined;
 }
 
 /** An endpoint as the daemon has it. */

@@ -9,6 +9,7 @@ import { placeOf, portTarget, shownEndpoint } from "./endpoint-forms.ts";
 import { removeHalfPlugged } from "./half-plugged.ts";
 import { type Held, NO_DNS, shownSandbox } from "./held.ts";
 import { isJoined, NO_JOINERS, openJoined } from "./joined.ts";
+import { describeDevice, lendDevices, type NetDevice, takeBackDevices } from "./lent-devices.ts";
 import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import type { OpenNetwork } from "./networks.ts";
 import { Plugger } from "./plugger.ts";
@@ -75,6 +76,7 @@ export class Sandboxes {
       conditions: request.conditions,
       dns: undefined,
       egress: request.egress,
+      lent: [],
     };
     try {
       if (isPooled) {
@@ -255,6 +257,19 @@ export class Sandboxes {
     }
   }
 
+  /**
+   * Moves interfaces of the host into a container's sandbox, until it is released. The row goes first: what a kill leaves elsewhere goes
+   * home at the next start.
+   * @throws internal when one can't be moved; then none is
+   */
+  lend(containerId: string, devices: readonly NetDevice[]): void {
+    const held = this.#of(containerId);
+    if (held.netns === undefined) throw new DhowError("internal", `lend network devices: the sandbox of ${containerId} is not open`);
+    held.lent = devices.map((device) => describeDevice(this.#deps, device));
+    recordSandbox(this.#deps, held);
+    lendDevices(this.#deps, held.netns, held.lent, this.#deps.log);
+  }
+
   #of(containerId: string): Held {
     const held = this.#held.get(containerId);
     if (held === undefined) throw new DhowError("conflict", `container ${containerId} is not running`);
@@ -281,6 +296,7 @@ export class Sandboxes {
     if (held === undefined) return;
     this.#held.delete(containerId);
     held.dns?.close();
+    takeBackDevices(this.#deps, held.netns, held.lent, this.#deps.log);
     const leaving = held.endpoints.map(({ network, plugged }) => ({ network: network.on, endpoint: plugged }));
     // the policy and the row go after what they are for: others may send by it, and a kill in between must leave it known
     const joined = held.netns !== undefined && isJoined(held.netns, joiners) ? held.netns : undefined;

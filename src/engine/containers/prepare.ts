@@ -10,6 +10,7 @@ import { emitFailedStart } from "./emit.ts";
 import { environment } from "./environment.ts";
 import { openIdmaps } from "./idmaps.ts";
 import { linkEnvironment, linkedContainers } from "./links.ts";
+import { withNetDevices } from "./net-devices.ts";
 import { etcFiles, inheritHostname, type Plugged, plugIn } from "./networking.ts";
 import { isUnmarked, markRoot } from "./root-marks.ts";
 import { type StartScope, sharedNamespaces } from "./shared-namespaces.ts";
@@ -82,7 +83,8 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
     defaults: deps.settings.spec,
   });
   asContainerRoot(userns, () => prepareMountPoints(rootfs, built.spec.mounts));
-  return { plugged, built, user, netns, releasePins: resolved.dispose };
+  const ready = { ...built, spec: withNetDevices(deps, id, plugged, built.spec) };
+  return { plugged, built: ready, user, netns, releasePins: resolved.dispose };
 }
 
 async function mountsOf(

@@ -125,6 +125,8 @@ export interface LinkAddress {
   readonly index: number;
   readonly address: Uint8Array;
   readonly prefixLength: number;
+  /** It is valid beyond the link. */
+  readonly isGlobal: boolean;
 }
 
 /** All addresses of the socket's namespace, of both families. @throws {NetlinkError} */
@@ -136,7 +138,8 @@ export function listIpAddresses(socket: NetlinkSocket): LinkAddress[] {
       const attributes = decodeAttributes(body, 8);
       const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
       const index = new DataView(body.buffer, body.byteOffset, 8).getUint32(4, true);
-      if (address !== undefined) found.push({ index, address: address.slice(), prefixLength: body[1] ?? 0 });
+      if (address !== undefined)
+        found.push({ index, address: address.slice(), prefixLength: body[1] ?? 0, isGlobal: body[3] === RT_SCOPE_UNIVERSE });
     },
   );
   return found;

@@ -169,6 +169,59 @@ test("info has the directories, the devices and what is wrong with files; a daem
   expect("DiscoveredDevices" in old.json).toBe(false);
 });
 
+test("an interface of the host is the container's as long as it runs", async () => {
+  const [near, far] = [`cdn${process.pid}`, `cdf${process.pid}`];
+  const ip = (...args: readonly string[]): string => {
+    const { stdout, stderr, exitCode } = Bun.spawnSync(["ip", ...args]);
+    if (exitCode !== 0) throw new Error(stderr.toString());
+    return stdout.toString();
+  };
+  const addresses = (): readonly unknown[] => {
+    const [link] = JSON.parse(ip("-j", "address", "show", "dev", near));
+    const own = link.addr_info.filter(({ scope }: { scope: string }) => scope === "global");
+    return own.map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`);
+  };
+  const isHere = (): boolean => Bun.spawnSync(["ip", "link", "show", near], { stdout: "ignore", stderr: "ignore" }).exitCode === 0;
+  const own = ["198.51.100.9/30", "2001:db8:9::9/64"];
+  const device = (netDevices: readonly object[]): void => {
+    const devices = [{ name: "nic", containerEdits: { netDevices } }];
+    writeFileSync(`${run}/nic.json`, JSON.stringify({ cdiVersion: "1.1.0", kind: "vendor.com/device", devices }));
+  };
+  device([{ hostInterfaceName: near, name: "data0" }]);
+  ip("link", "add", near, "type", "veth", "peer", "name", far);
+  try {
+    for (const address of own) ip("address", "add", address, "dev", near);
+    ip("link", "set", far, "up");
+    const script = "ip -o addr show data0 | grep -v fe80; ip link show eth0 | grep -c eth0; exec sleep 100";
+    const id = await create(["nic"], script);
+    await daemon.ok("start", id);
+    const shown = await until(
+      "the container has looked",
+      async () => (await daemon.ok("logs", id)).includes("\n1") && daemon.ok("logs", id),
+    );
+    for (const address of own) expect(shown).toContain(address);
+    expect(isHere()).toBe(false);
+    await daemon.kill9();
+    await daemon.launch();
+    await daemon.ok("stop", "-t", "0", id);
+    await until("the interface is back with its addresses", () => isHere() && addresses().length === own.length);
+    expect(addresses()).toEqual(own);
+    await daemon.ok("rm", id);
+    // a name that is taken: nothing is moved
+    device([
+      { hostInterfaceName: near, name: "data0" },
+      { hostInterfaceName: far, name: "eth0" },
+    ]);
+    expect(await refusal(await create(["nic"], "true"))).toContain(`failed to move network device "${far}" into the container`);
+    expect(addresses()).toEqual(own);
+    device([{ hostInterfaceName: "no-such", name: "data0" }]);
+    expect(await refusal(await create(["nic"], "true"))).toContain('"no-such" into the container: no such device');
+    expect(await refusal(await create(["nic"], "true", { NetworkMode: "host" }))).toContain("without a private NET namespace");
+  } finally {
+    if (isHere()) ip("link", "delete", near);
+  }
+});
+
 test.skipIf(dockerCliMajor < 25)("docker run --device takes devices by name", async () => {
   writeDevices();
   expect(await daemon.ok("run", "--rm", "--device", "vendor.com/device=first", "busybox", "cat", "/opt/vendor/driver")).toBe(
