@@ -42,25 +42,24 @@ export class LayerSync {
   }
 
   async #run(): Promise<void> {
-    const { records, delayMs = DELAY_MS } = this.#options;
-    // others may have come while it went on
+    const { delayMs = DELAY_MS } = this.#options;
     do await new Promise<void>((resolve) => void setTimeout(resolve, delayMs).unref());
-    while ((await this.#sync()) && records.unsynced().length > 0);
+    while (await this.#sync());
   }
 
-  /** Returns whether it worked. */
+  /** Returns whether others have come while it went on. */
   async #sync(): Promise<boolean> {
     const { records, directoryOf, log } = this.#options;
-    const layers = records.unsynced();
-    const [first] = layers;
-    if (first === undefined) return true;
     try {
+      const layers = records.unsynced();
+      const [first] = layers;
+      if (first === undefined) return false;
       // a layer's own directory may be gone by now
       const process = Bun.spawn(["sync", "-f", dirname(directoryOf(first.chainId))], { stdio: ["ignore", "ignore", "ignore"] });
       process.unref();
       if ((await process.exited) !== 0) return false;
       for (const { chainId } of layers) records.setSynced(chainId);
-      return true;
+      return records.unsynced().length > 0;
     } catch (error) {
       log.debug("sync layers failed", { error });
       return false;
