@@ -33,17 +33,26 @@ export function placeOf(
   };
 }
 
-/** Where the ports of a container lead whose way out this endpoint is. */
-export function portTarget({ network, plugged }: HeldEndpoint): PortTarget {
-  const { options } = network.config;
-  const isRouted = (family: Family): boolean => options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
+const isRouted = ({ config }: OpenNetwork, family: Family): boolean =>
+  config.options[`com.docker.network.bridge.gateway_mode_ipv${family}`] === "routed";
+
+/** Where the ports of a container lead: to the endpoint that is its way out, and to those of routed networks; undefined: nowhere. */
+export function portTarget(endpoints: readonly HeldEndpoint[]): PortTarget | undefined {
+  const gateway = gatewayEndpoint(endpoints);
+  if (!gateway?.network.on.publishesPorts) return undefined;
+  const { network, plugged } = gateway;
   return {
     ipv4: plugged.addresses[4]?.address,
     ipv6: plugged.addresses[6]?.address,
-    isDirect: { 4: isRouted(4), 6: isRouted(6) },
+    isDirect: { 4: isRouted(network, 4), 6: isRouted(network, 6) },
     isReachable: network.on.hasReachablePorts ?? false,
-    hostBinding: bindingOf(options["com.docker.network.bridge.host_binding_ipv4"]),
+    hostBinding: bindingOf(network.config.options["com.docker.network.bridge.host_binding_ipv4"]),
+    others: endpoints.flatMap((e) => (e === gateway || !e.network.on.publishesPorts ? [] : routedAddresses(e))),
   };
+}
+
+function routedAddresses({ network, plugged }: HeldEndpoint): string[] {
+  return ([4, 6] satisfies Family[]).flatMap((family) => (isRouted(network, family) ? (plugged.addresses[family]?.address ?? []) : []));
 }
 
 const bindingOf = (text = ""): string => (text === "0.0.0.0" || text === "::" ? "" : text);

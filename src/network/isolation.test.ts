@@ -158,6 +158,30 @@ describe.skipIf(!isRoot).each(filters)("isolation with br_netfilter %s (needs ro
     });
   });
 
+  test("published ports answer on the container's addresses of routed networks, though another network is its way out", async () => {
+    const n = await lab.networking();
+    const mode = { "com.docker.network.bridge.gateway_mode_ipv4": "routed", "com.docker.network.bridge.gateway_mode_ipv6": "routed" };
+    const way = await bridge(n, "way", { subnets: ["10.105.0.0/24", "fd05::/64"] });
+    const routed = await bridge(n, "routed", { subnets: ["10.106.0.0/24", "fd06::/64"], options: mode });
+    const on = (networkId: string, gwPriority = 0) => ({ networkId, names: [], gwPriority });
+    const web = await take(n, "web", ports({ "80/tcp": "8105" }), [on(way, 1), on(routed)]);
+    await lab.serve(web.netnsPath, "web", 80);
+    await lab.serve(web.netnsPath, "web", 81);
+    const answers = (address: string, port: number) => lab.askAll([{ host: address, port }], lab.outside).then(([text]) => text);
+    expect(await answers(HOST, 8105)).toStartWith("web ");
+    expect(await answers("10.106.0.2", 80)).toStartWith("web ");
+    expect(await answers("fd06::2", 80)).toStartWith("web ");
+    expect(await answers("10.106.0.2", 81)).toEqual(REFUSED);
+    expect(await answers("10.105.0.2", 80)).toEqual(REFUSED);
+    await n.disconnect("web", routed);
+    await n.connect("web", on(routed));
+    const address = n.endpointsOn(routed)[0]?.endpoint.ipv4?.address ?? "";
+    expect(await answers(address, 80)).toStartWith("web ");
+    await n.disconnect("web", way);
+    expect(await answers(address, 80)).toStartWith("web ");
+    expect(await answers(HOST, 8105)).toEqual(REFUSED);
+  });
+
   test("gateway modes: routed ports are the container's own, unprotected ones all are, lists hold for both", async () => {
     const n = await lab.networking();
     const mode = (four: string, six = four): Record<string, string> => ({

@@ -37,6 +37,8 @@ export interface PortTarget {
   readonly isReachable: boolean;
   /** Where ports are published that name no address; empty: everywhere. */
   readonly hostBinding: string;
+  /** The container's addresses on other networks that take connections themselves. */
+  readonly others: readonly string[];
 }
 
 const ANY4 = "0.0.0.0";

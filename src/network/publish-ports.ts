@@ -10,18 +10,19 @@ export function publishPorts(
   { containerId, endpoints }: Pick<Held, "containerId" | "endpoints">,
   { ports, containerName }: Pick<AcquireRequest, "ports" | "containerName">,
 ): void {
-  const endpoint = gatewayEndpoint(endpoints);
-  if (endpoint === undefined || !endpoint.network.on.publishesPorts) {
+  const target = portTarget(endpoints);
+  if (target === undefined) {
     if (endpoints.length === 0) return;
     const isShown = endpoints.some(({ network }) => network.on.publishesPorts || network.config.isInternal);
     publisher.note(containerId, isShown ? ports : { ...ports, exposed: [] });
     return;
   }
   try {
-    publisher.publish(containerId, ports, portTarget(endpoint));
+    publisher.publish(containerId, ports, target);
   } catch (error) {
     if (!(error instanceof DhowError) || error.kind !== "internal") throw error;
-    const text = `driver failed programming external connectivity on endpoint ${containerName} (${endpoint.plugged.endpointId}): ${errorMessage(error)}`;
+    const endpointId = gatewayEndpoint(endpoints)?.plugged.endpointId;
+    const text = `driver failed programming external connectivity on endpoint ${containerName} (${endpointId}): ${errorMessage(error)}`;
     throw new DhowError("internal", text, { cause: error, details: error.details });
   }
 }

@@ -325,21 +325,32 @@ function cutPorts({ cut }: Held, gone: readonly PortLease[], published: readonly
 }
 
 function forwardsOfAll({ published, cut, target }: Held): PortForward[] {
-  const addresses = [target?.ipv4, target?.ipv6].flatMap((address) => address ?? []);
+  const addresses = [target?.ipv4, target?.ipv6, ...(target?.others ?? [])].flatMap((address) => address ?? []);
   const ended = addresses.flatMap((containerIp) =>
     cut.map((port) => ({ ...port, hostIp: "", hostPort: 0, containerIp, isCut: true }) as const),
   );
   return [...forwardsOf({ leases: leasesOf(published), target }), ...ended];
 }
 
+/** What leads to a container's addresses on routed networks that are not its way out. */
+function otherForwards(leases: readonly PortLease[], others: readonly string[]): PortForward[] {
+  const ports = new Map(leases.map((lease) => [`${lease.containerPort}/${lease.protocol}`, lease]));
+  return others.flatMap((containerIp) =>
+    [...ports.values()].map(({ protocol, containerPort, allow }) => {
+      return { protocol, hostIp: "", hostPort: 0, containerIp, containerPort, allow, isDirect: true };
+    }),
+  );
+}
+
 function forwardsOf({ leases, target }: { readonly leases: readonly PortLease[]; readonly target: PortTarget | undefined }): PortForward[] {
   if (target === undefined) return [];
-  return leases.flatMap(({ protocol, hostIp, hostPort, containerPort, isV6, allow }) => {
+  const forwards = leases.flatMap(({ protocol, hostIp, hostPort, containerPort, isV6, allow }) => {
     const containerIp = isV6 ? target.ipv6 : target.ipv4;
     if (containerIp === undefined) return [];
     const how = hostPort === 0 ? { isDirect: true } : target.isReachable ? { isReachable: true } : {};
     return { protocol, hostIp, hostPort, containerIp, containerPort, allow, ...how };
   });
+  return [...forwards, ...otherForwards(leases, target.others)];
 }
 
 function isSame(a: PortForward, b: PortForward): boolean {

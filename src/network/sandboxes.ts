@@ -199,9 +199,8 @@ export class Sandboxes {
   }
 
   #republish(held: Held, before: readonly HeldEndpoint[]): void {
-    const now = gatewayEndpoint(held.endpoints);
-    if (now === gatewayEndpoint(before)) return;
-    this.#deps.publisher.retarget(held.containerId, now?.network.on.publishesPorts ? portTarget(now) : undefined);
+    const [was, is] = [portTarget(before), portTarget(held.endpoints)];
+    if (!Bun.deepEquals(was, is)) this.#deps.publisher.retarget(held.containerId, is);
   }
 
   /** Unplugs a running container from a network. @throws notFound when it is not on it */
@@ -317,8 +316,7 @@ export class Sandboxes {
     const { publisher } = this.#deps;
     for (const { held, ports } of restoredSandboxes(this.#deps, present)) {
       this.#held.set(held.containerId, held);
-      const gateway = gatewayEndpoint(held.endpoints);
-      publisher.restore(held.containerId, ports, gateway?.network.on.publishesPorts ? portTarget(gateway) : undefined);
+      publisher.restore(held.containerId, ports, portTarget(held.endpoints));
       this.#named.add(held);
     }
   }
