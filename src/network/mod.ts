@@ -8,7 +8,7 @@ export type { EgressReport } from "./egress/report.ts";
 export { endpointSysctlFaults } from "./endpoint-forms.ts";
 export type { InterfaceStats } from "./interface-stats.ts";
 export { isInSubnet, isSameIp } from "./ip.ts";
-export { DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
+export { ANY_SUBNET, DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "./ipam.ts";
 export type { Joiners } from "./joined.ts";
 export { parseMac } from "./mac.ts";
 export type { IpamPool, NetworkConfig, NetworkRequest, NetworkWish, PoolRequest } from "./network-config.ts";

@@ -104,7 +104,7 @@ export class Plugger {
     mac: Uint8Array | undefined,
   ): Promise<Readonly<Record<Family, InterfaceAddress | undefined>>> {
     const source = on.addresses;
-    if (source === undefined) return NO_ADDRESSES;
+    if (source === undefined || config.ipamDriver === "null") return NO_ADDRESSES;
     const taken: Record<Family, InterfaceAddress | undefined> = { 4: undefined, 6: undefined };
     try {
       for (const family of familiesOf(config)) {

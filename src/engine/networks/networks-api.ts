@@ -1,10 +1,18 @@
 import { DhowError, filterTest, isKind, type JsonUint, parseTime, saturatedUint64 } from "../../lib/mod.ts";
-import type { NetworkFacts, Networking, NetworkWish, PoolRequest, SandboxEndpoint } from "../../network/mod.ts";
+import {
+  ANY_SUBNET,
+  type NetworkFacts,
+  type Networking,
+  type NetworkWish,
+  type PoolRequest,
+  type SandboxEndpoint,
+} from "../../network/mod.ts";
 import type {
   EndpointResource,
   EndpointSettings,
   Filters,
   IPAM,
+  IPAMConfig,
   NetworkConnectRequest,
   NetworkCreateRequest,
   NetworkCreateResponse,
@@ -270,7 +278,7 @@ export class NetworksService implements NetworksApi {
 }
 
 function summary(network: NetworkFacts): NetworkSummary {
-  const { isPredefined, ipamOptions, pools } = network;
+  const { isPredefined, ipamOptions } = network;
   const hasPools = !isPredefined || network.name === "bridge";
   return {
     Name: network.name,
@@ -283,14 +291,7 @@ function summary(network: NetworkFacts): NetworkSummary {
     IPAM: {
       Driver: network.ipamDriver,
       Options: isPredefined ? null : ipamOptions,
-      Config: hasPools
-        ? pools.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
-            Subnet: subnet,
-            ...(ipRange && { IPRange: ipRange }),
-            ...(gateway && { Gateway: gateway }),
-            ...(auxAddresses && Object.keys(auxAddresses).length > 0 && { AuxiliaryAddresses: auxAddresses }),
-          }))
-        : null,
+      Config: hasPools ? ipamConfig(network) : null,
     },
     Internal: network.isInternal,
     Attachable: network.isAttachable,
@@ -300,4 +301,17 @@ function summary(network: NetworkFacts): NetworkSummary {
     Options: network.options,
     Labels: network.labels,
   };
+}
+
+/** The subnets of a network; without IPAM all that there are, as docker's driver of that name has it. */
+function ipamConfig({ ipamDriver, isConfigOnly, hasIpv4, hasIpv6, pools }: NetworkFacts): IPAMConfig[] {
+  if (ipamDriver === "null" && !isConfigOnly) {
+    return [...(hasIpv4 ? [ANY_SUBNET[4]] : []), ...(hasIpv6 ? [ANY_SUBNET[6]] : [])].map((Subnet) => ({ Subnet }));
+  }
+  return pools.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
+    Subnet: subnet,
+    ...(ipRange && { IPRange: ipRange }),
+    ...(gateway && { Gateway: gateway }),
+    ...(auxAddresses && Object.keys(auxAddresses).length > 0 && { AuxiliaryAddresses: auxAddresses }),
+  }));
 }

@@ -3,8 +3,9 @@ import { addIpAddress, addRoute, type Fd, findLink, formatMac, insideNetns, NETL
 import type { Plugin } from "../../plugins/mod.ts";
 import { LocalAddresses } from "../addresses.ts";
 import { type Family, ipBytes, parseIp, parsePrefix } from "../ip.ts";
+import { ANY_SUBNET } from "../ipam.ts";
 import { parseMac } from "../mac.ts";
-import type { IpamPool, NetworkConfig } from "../network-config.ts";
+import { familiesOf, type IpamPool, type NetworkConfig } from "../network-config.ts";
 import { setIpv6 } from "./bridge-link.ts";
 import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest, Removal } from "./driver.ts";
 
@@ -73,8 +74,12 @@ export class RemoteDriver implements NetworkDriver {
   }
 }
 
-function poolsOf({ pools }: NetworkConfig, family: Family): Readonly<Record<string, unknown>>[] {
-  return pools
+function poolsOf(config: NetworkConfig, family: Family): Readonly<Record<string, unknown>>[] {
+  if (config.ipamDriver === "null") {
+    const Pool = ANY_SUBNET[family];
+    return familiesOf(config).includes(family) ? [{ AddressSpace: "null", Pool, Gateway: "", AuxAddresses: {} }] : [];
+  }
+  return config.pools
     .filter(({ subnet }) => subnet.includes(":") === (family === 6))
     .map(({ subnet, gateway, auxAddresses = {}, addressSpace = "LocalDefault" }: IpamPool) => {
       const { length } = parsePrefix(subnet);

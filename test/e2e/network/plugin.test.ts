@@ -63,6 +63,17 @@ test("a plugin's network: its interface is moved into the container, addressed, 
   expect(existsSync(`/sys/class/net/${bridge}`)).toBe(false);
 });
 
+test("a plugin's network without IPAM has all addresses, and gives none out", async () => {
+  await daemon.ok("network", "create", "-d", "remote", "--ipam-driver", "null", "free");
+  expect(await daemon.ok("network", "inspect", "-f", "{{json .IPAM}}", "free")).toBe(
+    '{"Driver":"null","Options":{},"Config":[{"Subnet":"0.0.0.0/0"}]}',
+  );
+  await daemon.ok("run", "-d", "--name", "bare", "--network", "free", "busybox", "sleep", "1000");
+  expect(await daemon.ok("exec", "bare", "ip", "-4", "-o", "addr", "show", "eth0")).toBe("");
+  await daemon.ok("rm", "-f", "bare");
+  await daemon.ok("network", "rm", "free");
+});
+
 test("what a plugin refuses, or never answers, leaves nothing", async () => {
   const bad = await daemon.docker("network", "create", "-d", "remote", "-o", "bad=1", "x");
   expect(bad.stderr).toContain("unknown option bad");

@@ -26,7 +26,9 @@ const METHODS: Readonly<Record<string, (body: Body) => object>> = {
   "NetworkDriver.CreateNetwork": ({ IPv4Data, Options }) => {
     if (Options?.["com.docker.network.generic"]?.["bad"]) return { Err: "unknown option bad" };
     ip("link", "add", bridge, "type", "bridge");
-    ip("addr", "add", IPv4Data?.[0]?.Gateway ?? "", "dev", bridge);
+    const { Gateway = "", Pool } = IPv4Data?.[0] ?? {};
+    if (Gateway !== "") ip("addr", "add", Gateway, "dev", bridge);
+    else if (Pool !== "0.0.0.0/0") return { Err: `no gateway in ${Pool}` };
     ip("link", "set", bridge, "up");
     return {};
   },
