@@ -1,5 +1,5 @@
 import { formatDuration } from "../../lib/mod.ts";
-import type { EndpointSettings, HealthConfig, HostConfig } from "../../spec/engine/mod.ts";
+import type { DeviceRequest, EndpointSettings, HealthConfig, HostConfig } from "../../spec/engine/mod.ts";
 import type { Own } from "./own.ts";
 import { publishTexts } from "./run.ts";
 
@@ -65,6 +65,17 @@ const SAME: Readonly<Partial<Record<keyof HostConfig, string>>> = {
   Init: "init",
 };
 
+/** @see compose-spec.json, devices */
+function reservation({ Driver, Count = 0, DeviceIDs, Capabilities, Options }: DeviceRequest): Node {
+  return {
+    ...(Driver ? { driver: Driver } : {}),
+    ...(Count === 0 ? {} : { count: Count < 0 ? "all" : Count }),
+    ...(DeviceIDs ? { device_ids: DeviceIDs } : {}),
+    capabilities: Capabilities?.[0] ?? [],
+    ...(Options && Object.keys(Options).length > 0 ? { options: Options } : {}),
+  };
+}
+
 function hostFields(host: HostConfig): Service {
   const service: Service = {};
   for (const [key, name] of Object.entries(SAME)) {
@@ -85,11 +96,14 @@ function hostFields(host: HostConfig): Service {
       host.Ulimits.map((limit) => [limit?.Name ?? "", { soft: limit?.Soft ?? 0, hard: limit?.Hard ?? 0 }]),
     );
   }
-  if (host.Devices) {
-    service["devices"] = host.Devices.map(
-      (device) => `${device.PathOnHost}:${device.PathInContainer}:${device.CgroupPermissions || "rwm"}`,
-    );
-  }
+  const mapped = (host.Devices ?? []).map(
+    (device) => `${device.PathOnHost}:${device.PathInContainer}:${device.CgroupPermissions || "rwm"}`,
+  );
+  const requests = host.DeviceRequests ?? [];
+  const named = requests.flatMap(({ Driver, DeviceIDs }) => (Driver === "cdi" ? (DeviceIDs ?? []) : []));
+  if (mapped.length + named.length > 0) service["devices"] = [...mapped, ...named];
+  const reserved = requests.filter(({ Driver }) => Driver !== "cdi").map(reservation);
+  if (reserved.length > 0) service["deploy"] = { resources: { reservations: { devices: reserved } } };
   if (host.VolumesFrom) service["volumes_from"] = host.VolumesFrom.map((from) => `container:${from}`);
   if (host.LogConfig) service["logging"] = { driver: host.LogConfig.Type ?? "", options: host.LogConfig.Config ?? {} };
   if (host.Links) {

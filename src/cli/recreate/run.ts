@@ -1,5 +1,5 @@
 import { formatDuration } from "../../lib/mod.ts";
-import type { EndpointSettings, HealthConfig, HostConfig, Mount, ThrottleDevice } from "../../spec/engine/mod.ts";
+import type { DeviceRequest, EndpointSettings, HealthConfig, HostConfig, Mount, ThrottleDevice } from "../../spec/engine/mod.ts";
 import type { Own } from "./own.ts";
 
 const SAFE = /^[\w@%+=:,./-]+$/;
@@ -62,6 +62,21 @@ export function mountText(mount: Mount): string {
   return parts.filter((part) => part !== undefined).join(",");
 }
 
+/** Devices by name, or the value of --gpus, which takes one list of capabilities. */
+function deviceRequest({ Driver, Count = 0, DeviceIDs, Capabilities, Options }: DeviceRequest): Flags {
+  if (Driver === "cdi") return (DeviceIDs ?? []).flatMap((id) => ["--device", id]);
+  const wanted = (Capabilities?.[0] ?? []).filter((capability) => capability !== "gpu");
+  const options = Object.entries(Options ?? {}).map(([key, value]) => field(key, value));
+  const parts = [
+    Driver ? field("driver", Driver) : undefined,
+    Count === 0 && DeviceIDs ? undefined : `count=${Count < 0 ? "all" : Count}`,
+    DeviceIDs ? field("device", DeviceIDs.join(",")) : undefined,
+    wanted.length > 0 ? field("capabilities", wanted.join(",")) : undefined,
+    options.length > 0 ? field("options", options.join(",")) : undefined,
+  ];
+  return ["--gpus", parts.filter((part) => part !== undefined).join(",")];
+}
+
 /** `/db:/web/alias`, as inspect shows links, or `db:alias`. */
 function link(shown: string | null): Flags {
   const [target = "", alias = ""] = (shown ?? "").split(":");
@@ -122,6 +137,7 @@ const HOST: Printers = {
         PathOnHost === PathInContainer && permissions === "" ? PathOnHost : `${PathOnHost}:${PathInContainer}${permissions}`,
       ];
     }),
+  DeviceRequests: (list) => list.flatMap(deviceRequest),
   DeviceCgroupRules: each("--device-cgroup-rule"),
   GroupAdd: each("--group-add"),
   Sysctls: pairs("--sysctl"),
