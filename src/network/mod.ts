@@ -12,6 +12,7 @@ export { ANY_SUBNET, DEFAULT_BRIDGE_POOLS, DEFAULT_POOLS, type PoolSpec } from "
 export type { Joiners } from "./joined.ts";
 export { parseMac } from "./mac.ts";
 export type { IpamPool, NetworkConfig, NetworkRequest, NetworkWish, PoolRequest } from "./network-config.ts";
+export type { NetworkFacts } from "./network-list.ts";
 export * from "./networking.ts";
 export { EtcdTls, type EtcdTlsFiles } from "./overlay/etcd-tls.ts";
 export type { ClusterSettings } from "./overlay/settings.ts";

@@ -1,5 +1,5 @@
 import type { Defect } from "../lib/mod.ts";
-import { listLinks, type NetlinkSocket } from "../linux/mod.ts";
+import { type Link, listLinks, type NetlinkSocket } from "../linux/mod.ts";
 import type { EndpointsTable } from "../metadata/mod.ts";
 import { LocalAddresses } from "./addresses.ts";
 import { cutOffContainers, firewallDefects, type NetworkRepairs, type NetworkView, networkDefects } from "./defects.ts";
@@ -31,7 +31,7 @@ export interface SelfCheckDeps {
 }
 
 /** The interfaces that are plugged into the bridges of networks. */
-export function pluggedInto(networks: readonly OpenNetwork[], links: ReturnType<typeof listLinks>): string[] {
+export function pluggedInto(networks: readonly OpenNetwork[], links: readonly Link[]): string[] {
   const names = new Set(networks.map(({ on }) => on.bridge));
   const bridges = new Set(links.filter(({ name }) => names.has(name)).map(({ index }) => index));
   return links.filter(({ master }) => bridges.has(master)).map(({ name }) => name);
