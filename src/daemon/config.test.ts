@@ -15,7 +15,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 function parse(file: unknown, ...argv: readonly string[]): DaemonConfig {
   const path = join(dir, "daemon.json");
   writeFileSync(path, typeof file === "string" ? file : JSON.stringify(file));
-  const command = parseDaemonCommand(["--config-file", path, ...argv], { HOME: dir });
+  const command = parseDaemonCommand(["--config-file", path, ...argv], { HOME: dir, https_proxy: "https://of.env", NO_PROXY: "of.env" });
   if (command.kind !== "run") throw new Error(`it is to ${command.kind}`);
   return command.config;
 }
@@ -70,6 +70,7 @@ test("a daemon.json written for dockerd is taken, and what has no effect is name
   expect(config).toMatchObject({
     insecureRegistries: ["registry.example:5000", "10.0.0.0/8"],
     registryMirrors: ["https://mirror.example/"],
+    proxies: { http: "http://proxy.example:80", https: "https://of.env", none: "of.env" },
     maxConcurrentDownloads: 10,
     maxConcurrentUploads: 5,
     features: { buildkit: "true", "containerd-snapshotter": "false" },
@@ -79,7 +80,18 @@ test("a daemon.json written for dockerd is taken, and what has no effect is name
     mtu: 1500,
   });
   // what is as it is told to be is no news
-  expect(config.ignored.toSorted()).toEqual(["builder", "ip6tables", "node-generic-resource", "proxies", "storage-opt"]);
+  expect(config.ignored.toSorted()).toEqual(["builder", "ip6tables", "node-generic-resource", "storage-opt"]);
+});
+
+test("proxies come from flags or the file, else from the environment; no message shows a password", () => {
+  const given = ["--http-proxy=http://a", "--https-proxy=http://b", "--no-proxy=c,d"];
+  expect(parse({}, ...given).proxies).toEqual({ http: "http://a", https: "http://b", none: "c,d" });
+  expect(parse({}).proxies).toEqual({ http: "", https: "https://of.env", none: "of.env" });
+  expect(refusal({ proxies: { "http-proxy": "https://me:pa@ss@proxy" } }, "--http-proxy=http://joe:secret@other:1/x")).toBe(
+    "the following directives are specified both as a flag and in the configuration file: http-proxy: (from flag: http://xxxxx:xxxxx@other:1/x, from file: https://xxxxx:xxxxx@proxy)",
+  );
+  expect(refusal({ proxies: { "ftp-proxy": "x" } })).toBe("the following directives don't match any configuration option: ftp-proxy");
+  expect(refusal({ proxies: "x" })).toBe('"proxies" must be an object');
 });
 
 test("dockerd's flags are taken, too", () => {

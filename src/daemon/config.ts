@@ -8,6 +8,7 @@ import { daemonUsage, invalid, readFlags, SETTINGS } from "./flags.ts";
 import { imageGcSettings } from "./image-gc.ts";
 import { metricsListenAddress } from "./listen.ts";
 import { firewallMark, gateways, hostGatewayIps, hostIp, networkOptions } from "./network-settings.ts";
+import { type Proxies, proxies } from "./proxies.ts";
 import { readTls, type TlsConfig, tlsConfig, UNAUTHENTICATED } from "./tls.ts";
 
 export interface RuntimeConfig {
@@ -89,6 +90,7 @@ export interface DaemonConfig {
   readonly isNoNewPrivileges: boolean;
   readonly defaultIpcMode: "private" | "shareable";
   readonly insecureRegistries: readonly string[];
+  readonly proxies: Proxies;
   readonly registryMirrors: readonly string[];
   readonly maxConcurrentDownloads: number;
   readonly maxConcurrentUploads: number;
@@ -371,6 +373,7 @@ export function parseDaemonCommand(argv: readonly string[], env: Readonly<Record
     isNoNewPrivileges: isOn("no-new-privileges", false),
     defaultIpcMode: ipcMode(last("default-ipc-mode", "private")),
     insecureRegistries: all("insecure-registry"),
+    proxies: proxies((name) => last(name, ""), env),
     registryMirrors: all("registry-mirror").map(mirror),
     maxConcurrentDownloads: atLeastZero("max-concurrent-downloads", "max concurrent downloads") || 3,
     maxConcurrentUploads: atLeastZero("max-concurrent-uploads", "max concurrent uploads") || 5,

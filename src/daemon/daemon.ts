@@ -13,6 +13,7 @@ import { listenAddresses } from "./listen.ts";
 import { MemoryKeeper } from "./memory.ts";
 import { DaemonMetrics, startMetrics } from "./metrics.ts";
 import { enterNamespace, isInNamespace, leaveHostClean, prepareNamespace, selfCommand, takeHostNamespace } from "./namespace.ts";
+import { useProxies } from "./proxies.ts";
 import { LiveConfig, reload } from "./reload.ts";
 import { findHolder, lockRoot } from "./roots.ts";
 import { prepareSockets, type SocketStore, startSockets } from "./sockets.ts";
@@ -137,6 +138,7 @@ class Daemon implements AsyncDisposable {
     writePidfile(config.pidfile);
     stack.defer(() => removeQuietly(config.pidfile));
     resetOomScoreAdj();
+    useProxies(config.proxies, config.cluster?.endpoints.map((url) => new URL(url).hostname) ?? [], log);
     const facts = hostFacts();
     const warmer = stack.use(new MigrationWarmer(facts));
     const kept = new KeptSockets(config.execRoot);

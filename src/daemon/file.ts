@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { DhowError, errnoCode, errorMessage } from "../lib/mod.ts";
 import { scanJson } from "../server/mod.ts";
 import { type Flag, invalid, SETTINGS, type Values } from "./flags.ts";
+import { maskCredentials } from "./proxies.ts";
 
 function listOf(value: unknown, key: string): unknown[] {
   if (Array.isArray(value)) return value;
@@ -62,6 +63,15 @@ function parseObject(text: string, fail: (what: string) => DhowError): Readonly<
   throw fail(`json: cannot unmarshal ${word} into Go value of type map[string]interface {}`);
 }
 
+/** dockerd keeps the three settings of proxies in an object of their own. */
+function withProxies(
+  { proxies = {}, ...json }: Readonly<Record<string, unknown>>,
+  fail: (what: string) => DhowError,
+): Readonly<Record<string, unknown>> {
+  if (typeof proxies !== "object" || proxies === null || Array.isArray(proxies)) throw fail('"proxies" must be an object');
+  return { ...json, ...proxies };
+}
+
 /** Reads the file; a missing one is empty unless it was asked for. @throws invalid in dockerd's words */
 export function readConfigFile(path: string, isExplicit: boolean, flags: Values): Values {
   let text: string;
@@ -76,7 +86,7 @@ export function readConfigFile(path: string, isExplicit: boolean, flags: Values)
     );
   }
   const fail = (what: string): DhowError => invalid(`unable to configure the Docker daemon with file ${path}: ${what}`);
-  const json = parseObject(text.replace(/^\uFEFF/, "").trim(), fail);
+  const json = withProxies(parseObject(text.replace(/^\uFEFF/, "").trim(), fail), fail);
   const byKey = new Map(SETTINGS.flatMap((flag) => keysOf(flag).map((key) => [key, flag] as const)));
   const unknown = Object.keys(json).filter((key) => !byKey.has(key));
   if (unknown.length > 0) throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
@@ -91,7 +101,8 @@ export function readConfigFile(path: string, isExplicit: boolean, flags: Values)
       throw fail(errorMessage(error));
     }
     if (flags.has(flag.name) && flag.type !== "map" && flag.type !== "runtimes") {
-      clashes.push(`${key}: (from flag: ${flags.get(flag.name)?.join(" ")}, from file: ${JSON.stringify(value).replaceAll('"', "")})`);
+      const given = [flags.get(flag.name)?.join(" ") ?? "", JSON.stringify(value).replaceAll('"', "")].map(maskCredentials);
+      clashes.push(`${key}: (from flag: ${given[0]}, from file: ${given[1]})`);
     }
   }
   if (clashes.length > 0)

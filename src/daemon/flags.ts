@@ -80,6 +80,8 @@ const FLAGS: readonly Flag[] = [
     help: "IP addresses that 'host-gateway' in --add-host stands for; default the default bridge's",
     key: "host-gateway-ips",
   },
+  { name: "http-proxy", type: "string", help: "HTTP proxy URL to use for outgoing traffic" },
+  { name: "https-proxy", type: "string", help: "HTTPS proxy URL to use for outgoing traffic" },
   { name: "icc", type: "bool", help: "Enable inter-container communication for the default bridge network" },
   { name: "feature", type: "map", help: "Enable feature in the daemon", key: "features" },
   { name: "image-gc", type: "map", help: "", isHidden: true },
@@ -105,6 +107,7 @@ const FLAGS: readonly Flag[] = [
   { name: "metrics-addr", type: "string", help: "Set address to serve metrics on: host:port or unix:///path" },
   { name: "mtu", type: "int", help: "Set the MTU of the default bridge network" },
   { name: "no-new-privileges", type: "bool", help: "Set no-new-privileges by default for new containers" },
+  { name: "no-proxy", type: "string", help: "Comma-separated list of hosts or IP addresses for which the proxy is skipped" },
   { name: "pidfile", short: "p", type: "string", help: "Path to use for daemon PID file" },
   {
     name: "plugin-dir",
@@ -153,11 +156,10 @@ const FOREIGN: readonly Flag[] = [
   ...foreign("int", "swarm-raft-election-tick", "swarm-raft-heartbeat-tick"),
   ...foreign("list", "allow-nondistributable-artifacts", "authorization-plugin authorization-plugins"),
   ...foreign("list", "node-generic-resource node-generic-resources", "storage-opt storage-opts"),
-  ...foreign("any", "builder", "proxies"),
+  ...foreign("any", "builder"),
   ...foreign("string", "api-cors-header", "containerd", "containerd-namespace"),
   ...foreign("string", "containerd-plugins-namespace", "deprecated-key-path", "firewall-backend=nftables"),
-  ...foreign("string", "http-proxy", "https-proxy", "no-proxy", "swarm-default-advertise-addr"),
-  ...foreign("string", "userland-proxy-path"),
+  ...foreign("string", "swarm-default-advertise-addr", "userland-proxy-path"),
 ];
 
 const EXTRA_FLAGS: readonly Flag[] = [

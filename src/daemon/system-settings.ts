@@ -4,6 +4,7 @@ import { LOG_DRIVERS } from "../runtime/mod.ts";
 import type { DaemonConfig } from "./config.ts";
 import { initProgram } from "./container-deps.ts";
 import type { Parts } from "./parts.ts";
+import { shownProxies } from "./proxies.ts";
 import { openSocketWarnings } from "./tls.ts";
 
 type SystemSettings = ConstructorParameters<typeof System>[0]["settings"];
@@ -30,6 +31,7 @@ export function systemSettings(config: DaemonConfig, { id, snapshots, runtimes, 
     isExperimental: config.isExperimental,
     insecureRegistries: config.insecureRegistries,
     registryMirrors: config.registryMirrors,
+    proxies: shownProxies(config.proxies),
     initPath,
     runtimeVersion,
     warnings: [...openSocketWarnings(config.hosts, config.tls), ...network.warnings],

@@ -19,6 +19,8 @@ export interface InfoSettings {
   readonly isExperimental: boolean;
   readonly insecureRegistries: readonly string[];
   readonly registryMirrors: readonly string[];
+  /** As they may be shown; empty: none. */
+  readonly proxies: { readonly http: string; readonly https: string; readonly none: string };
   readonly initPath: string;
   readonly runtimeVersion: string;
   readonly warnings: readonly string[];
@@ -152,9 +154,9 @@ export function systemInfo(facts: HostFacts, settings: InfoSettings & Discovered
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: registryConfig(settings),
     GenericResources: null,
-    HttpProxy: "",
-    HttpsProxy: "",
-    NoProxy: "",
+    HttpProxy: settings.proxies.http,
+    HttpsProxy: settings.proxies.https,
+    NoProxy: settings.proxies.none,
     Name: hostname(),
     Labels: settings.labels,
     ExperimentalBuild: settings.isExperimental,
