@@ -43,6 +43,7 @@ import {
 import { impliedAttributes, isWhiteout } from "./attributes.ts";
 import { Directories, type Place, placeIn } from "./directories.ts";
 import { ParentTree } from "./parent-tree.ts";
+import { PathSet } from "./path-set.ts";
 
 const OPAQUE = "trusted.overlay.opaque";
 const ENOTDIR = 20;
@@ -70,7 +71,7 @@ export class Tree implements Disposable {
   readonly #attributes = new Map<string, Attributes>();
   readonly #opaque = new Set<string>();
   /** Only where the tree starts as a copy of the parent's: what this layer itself has put there. */
-  readonly #own: Set<string> | undefined;
+  readonly #own: PathSet | undefined;
   readonly #umask = process.umask();
   #stash: Fd | undefined;
   #stashed = 0;
@@ -79,7 +80,7 @@ export class Tree implements Disposable {
     this.#options = options;
     this.#directories = new Directories(options.root, (at, isHidden) => this.#makeImplied(at, isHidden));
     this.#parent = new ParentTree(options.lower);
-    this.#own = options.whiteouts === "remove" ? new Set() : undefined;
+    this.#own = options.whiteouts === "remove" ? new PathSet() : undefined;
   }
 
   [Symbol.dispose](): void {
@@ -283,14 +284,14 @@ export class Tree implements Disposable {
     this.#opaque.delete(at.path);
     this.#directories.forget(at.path, type === S_IFLNK);
     if (type === S_IFDIR) {
-      if (this.#own && !this.#hasOwnBelow(at.path)) removeTree(at.dir.fd, name);
+      if (this.#own && !this.#own.hasWithin(at.path)) removeTree(at.dir.fd, name);
       else this.#stow(at);
       return;
     }
     const hasContent = type === S_IFREG && found.size > 0 && (this.#own === undefined || this.#own.has(at.path));
     if (hasContent) this.#stow(at);
     else unlinkat(at.dir.fd, name);
-    this.#own?.delete(at.path);
+    this.#own?.deleteWithin(at.path);
   }
 
   #stow(at: Place): void {
@@ -300,14 +301,8 @@ export class Tree implements Disposable {
     }
     const number = this.#stashed++;
     renameat({ dirfd: at.dir.fd, path: encodeName(at.name) }, { dirfd: this.#stash.fd, path: String(number) });
-    if (this.#own) for (const path of this.#own) if (path === at.path || path.startsWith(`${at.path}/`)) this.#own.delete(path);
+    this.#own?.deleteWithin(at.path);
     this.#options.onMoved(at.path, number);
-  }
-
-  #hasOwnBelow(path: string): boolean {
-    const prefix = `${path}/`;
-    for (const own of this.#own ?? []) if (own === path || own.startsWith(prefix)) return true;
-    return false;
   }
 
   /** Removes what the parent's copy has at a place, and keeps what this layer has put there. */
@@ -317,7 +312,7 @@ export class Tree implements Disposable {
     if (found === undefined) return;
     const type = found.mode & S_IFMT;
     if (type !== S_IFDIR && this.#own?.has(at.path)) return;
-    if (type === S_IFDIR && this.#hasOwnBelow(at.path)) {
+    if (type === S_IFDIR && this.#own?.hasWithin(at.path)) {
       using inner = openat(at.dir.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       const dir = { fd: inner.fd, path: at.path };
       for (const { raw } of readDirents(inner.fd)) this.#removeForeign(placeIn(dir, decodeName(raw)));
