@@ -5,7 +5,7 @@ import type { AttachSession, LogSession, OutputChunk, StdStream } from "../../sp
 import type { LogDriver, LogReadOptions } from "../logs/driver.ts";
 import type { BufferPool } from "./buffers.ts";
 import { RunOutput } from "./run-output.ts";
-import { type IoAttachOptions, IoSession } from "./session.ts";
+import { type IoAttachOptions, IoSession, type SessionTarget } from "./session.ts";
 import { StdinPipe } from "./stdin-pipe.ts";
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -36,7 +36,7 @@ export interface ContainerIoOptions {
  * Everything that goes in and out of one container's (or exec's) process: the log, and any number of attached clients.
  * It exists from the container's creation on, so that clients can attach before the start; each run plugs its pipes in with `begin`.
  */
-export class ContainerIo {
+export class ContainerIo implements SessionTarget {
   readonly options: ContainerIoOptions;
   readonly #sessions = new Set<IoSession>();
   #stdin: StdinPipe;
@@ -145,12 +145,10 @@ export class ContainerIo {
     if (this.#ttyOut >= 0) setWinsize(this.#ttyOut, rows, cols);
   }
 
-  /** For sessions: bytes for the process. */
   writeStdin(data: Uint8Array): Promise<void> {
     return this.options.openStdin ? this.#stdin.write(data) : Promise.resolve();
   }
 
-  /** For sessions: a client's stdin ended. */
   endStdin(session: IoSession): void {
     if (!this.options.openStdin) return;
     // with a terminal there is no half-close: docker ends the session
@@ -158,18 +156,15 @@ export class ContainerIo {
     else session.detach();
   }
 
-  /** For sessions: it takes no more output. */
   forget(session: IoSession): void {
     this.#sessions.delete(session);
     this.roomAgain();
   }
 
-  /** For sessions: a full queue has room again. */
   roomAgain(): void {
     this.#output?.roomAgain();
   }
 
-  /** For sessions that replay the log: what is in it now. */
   logMark(): ReturnType<LogDriver["mark"]> {
     return this.options.driver.mark();
   }

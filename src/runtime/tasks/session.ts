@@ -1,17 +1,33 @@
 import type { AttachOptions, AttachSession, OutputChunk, StdStream } from "../../spec/engine/mod.ts";
-import { WHOLE_LOG } from "../logs/driver.ts";
+import { type LogDriver, WHOLE_LOG } from "../logs/driver.ts";
 import type { SharedBytes } from "./buffers.ts";
 import { DEFAULT_DETACH_KEYS, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
-import type { ContainerIo } from "./io.ts";
 import { OutputQueue } from "./output-queue.ts";
 
 export type IoAttachOptions = AttachOptions;
+
+/** What a client is attached to. */
+export interface SessionTarget {
+  readonly options: { readonly tty: boolean; readonly driver: LogDriver };
+  /** Whether a process's output is being taken. */
+  readonly isLive: boolean;
+  /** Bytes for the process. */
+  writeStdin(data: Uint8Array): Promise<void>;
+  /** The client's stdin ended. */
+  endStdin(session: IoSession): void;
+  /** The session takes no more output. */
+  forget(session: IoSession): void;
+  /** A full queue has room again. */
+  roomAgain(): void;
+  /** What is in the log now. */
+  logMark(): ReturnType<LogDriver["mark"]>;
+}
 
 /** One attached client. */
 export class IoSession implements AttachSession {
   readonly tty: boolean;
   readonly output: AsyncIterable<OutputChunk>;
-  readonly #io: ContainerIo;
+  readonly #io: SessionTarget;
   readonly #options: IoAttachOptions;
   readonly #queue: OutputQueue;
   readonly #filter: DetachFilter | undefined;
@@ -20,7 +36,7 @@ export class IoSession implements AttachSession {
   #isOver = false;
 
   /** @throws invalid for detach keys that are none */
-  constructor(io: ContainerIo, options: IoAttachOptions) {
+  constructor(io: SessionTarget, options: IoAttachOptions) {
     this.#io = io;
     this.#options = options;
     this.tty = io.options.tty;
