@@ -92,6 +92,8 @@ export function prepareMountPoints(rootfs: string, mounts: readonly OciMount[]):
     const isCovered = covered.some((tree) => isBelow(destination, tree));
     covered.push(destination);
     if (isCovered || exists(root.fd, destination)) continue;
-    make(root.fd, destination, type === "bind" && source !== undefined && !statSync(source).isDirectory());
+    const stat = type === "bind" && source !== undefined ? statSync(source, { throwIfNoEntry: false }) : null;
+    // what has no source the runtime refuses
+    if (stat !== undefined) make(root.fd, destination, stat?.isDirectory() === false);
   }
 }

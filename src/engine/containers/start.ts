@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DhowError, errorMessage, formatTime, isDigest, nowNs } from "../../lib/mod.ts";
-import { cgroupOf, checkTimeOffsets, destroyCgroup, type Task } from "../../runtime/mod.ts";
+import { cgroupOf, checkTimeOffsets, destroyCgroup, type Task, withLastingHooks } from "../../runtime/mod.ts";
 import { isElsewhere, releaseMounts, useVolumes } from "../../volumes/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import { isRunning } from "./container.ts";
@@ -79,7 +79,7 @@ export async function launch(deps: ContainerDeps, container: Container, how: Lau
     for (const warning of built.warnings) deps.log.warn(warning, { container: container.id });
     const runtime = container.spec.hostConfig.Runtime ?? "crun";
     // crun alone takes a compiled filter; compiling it takes longer than all else at a start
-    const spec = deps.tasks.command(runtime).isCrun ? deps.seccomp.apply(built.spec) : built.spec;
+    const spec = deps.tasks.command(runtime).isCrun ? withLastingHooks(deps.seccomp.apply(built.spec)) : built.spec;
     live.memoryAtOom = undefined;
     if (container.spec.hostConfig.Memory) watchAhead(deps, container, live, undo);
     const { timeOffsets } = container.spec;

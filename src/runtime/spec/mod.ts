@@ -1,5 +1,6 @@
 export * from "./build.ts";
 export { CAPABILITY_NAMES, capabilityNames, containerCapabilities, DEFAULT_CAPABILITIES } from "./capabilities.ts";
+export { withLastingHooks } from "./crun-hooks.ts";
 export { DEFAULT_DEVICE_RULES, parseDeviceRule } from "./devices.ts";
 export { clampWarnings, type Ulimit } from "./limits.ts";
 export * from "./modes.ts";

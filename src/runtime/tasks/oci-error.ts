@@ -20,16 +20,23 @@ export function runtimeErrors(text: string): string[] {
   const messages: string[] = [];
   for (const line of text.split("\n")) {
     if (line === "") continue;
-    try {
-      const entry: unknown = JSON.parse(line);
-      if (typeof entry !== "object" || entry === null || !("msg" in entry) || typeof entry.msg !== "string") continue;
-      if ("level" in entry && entry.level !== "error" && entry.level !== "fatal") continue;
-      messages.push(entry.msg);
-    } catch {
-      // a line that was cut
-    }
+    const message = errorOf(line);
+    if (message !== undefined) messages.push(message);
   }
   return messages;
+}
+
+/** The message of an error's line; undefined for a line that is none, or was cut. */
+function errorOf(line: string): string | undefined {
+  try {
+    const entry: unknown = JSON.parse(line);
+    if (typeof entry !== "object" || entry === null || !("msg" in entry) || typeof entry.msg !== "string") return undefined;
+    if ("level" in entry && entry.level !== "error" && entry.level !== "fatal") return undefined;
+    // what crun's part inside the container says comes as a line in a line
+    return entry.msg.startsWith("{") ? (errorOf(entry.msg) ?? entry.msg) : entry.msg;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What kept a process from starting, in runc's words. */

@@ -103,12 +103,30 @@ test("hooks run on the host, with the container's state", async () => {
 });
 
 test("a hook that fails keeps the container from starting, and leaves nothing", async () => {
-  const hook = { hookName: "createRuntime", path: "/bin/false" };
-  const devices = [{ name: "x", containerEdits: { hooks: [hook] } }];
+  const devices = ["createRuntime", "createContainer"].map((hookName) => ({
+    name: hookName,
+    containerEdits: { hooks: [{ hookName, path: "/bin/false" }] },
+  }));
   writeFileSync(`${run}/a.json`, JSON.stringify({ cdiVersion: "0.5.0", kind: "vendor.com/device", devices }));
-  const said = await refusal(await create(["x"], "true"));
-  expect(said).toMatch(/^(400|500) failed to create task for container: .*hook/);
+  for (const { name } of devices) {
+    const said = await refusal(await create([name], "true"));
+    expect(said).toMatch(/^400 failed to create task for container: .*crun create failed: error executing hook .*exit code: 1/);
+  }
   expect(await daemon.residue()).toEqual([]);
+});
+
+test("a mount without a source, and a place that a link leads to nowhere", async () => {
+  writeDevices();
+  const devices = ["/no/such/source", `${root}/driver`].map((hostPath, index) => ({
+    name: `m${index}`,
+    containerEdits: { mounts: [{ hostPath, containerPath: "/etc/link", options: ["bind"] }] },
+  }));
+  writeFileSync(`${run}/a.json`, JSON.stringify({ cdiVersion: "0.5.0", kind: "vendor.com/device", devices }));
+  expect(await refusal(await create(["m0"], "true"))).toMatch(/^400 failed to create task for container: .*no such file or directory/);
+  await daemon.ok("run", "--name", "linked", "busybox", "ln", "-s", "/nowhere/deep", "/etc/link");
+  await daemon.ok("commit", "linked", "linked");
+  await daemon.ok("rm", "linked");
+  expect(await output(["m1"], "cat /etc/link /nowhere/deep", {}, { Image: "linked" })).toBe("of the vendor\nof the vendor");
 });
 
 test("the user's mounts and files win; groups are also those of exec and of another user", async () => {
