@@ -93,6 +93,27 @@ describe.skipIf(!isRoot)("the default bridge (needs root)", () => {
     expect(await lab.ask({ netns: c.netnsPath, host: addressOf(a, 6), port: 80 })).toBe("timeout");
   });
 
+  test("the IPv6 network of the default bridge is the bridge's, that of --fixed-cidr-v6, or of the pools", async () => {
+    const bridge = "dhowtest5";
+    lab.sh(undefined, `ip link add ${bridge} type bridge; ip addr add fd00:5:1::88/60 dev ${bridge} nodad; ip link set ${bridge} up`);
+    const ipv6 = async (options: Parameters<Lab["networking"]>[0]): Promise<unknown> => {
+      const n = await lab.networking({ hasIpv6: true, poolSize: 0, ...options });
+      const { subnet, ipRange, gateway } = n.network("bridge")?.pools[1] ?? {};
+      lab.end(n);
+      return [subnet, ipRange, gateway];
+    };
+    const own = { bridgeName: bridge, tableName: bridge, bip: "10.94.0.1/24" };
+    try {
+      expect(await ipv6(own)).toEqual(["fd00:5:1::/60", undefined, "fd00:5:1::88"]);
+      expect(await ipv6({ ...own, fixedCidrV6: "fd00:5:1:4::/64" })).toEqual(["fd00:5:1::/60", "fd00:5:1:4::/64", "fd00:5:1::88"]);
+      expect(await ipv6({ ...own, fixedCidrV6: "fd00:6::/64" })).toEqual(["fd00:6::/64", "fd00:6::/64", "fd00:6::1"]);
+    } finally {
+      lab.sh(undefined, `ip link del ${bridge}`);
+    }
+    const defaultAddressPools = [{ base: "fd00:7::/56", size: 64 }];
+    expect(await ipv6({ defaultAddressPools })).toEqual(["fd00:7::/64", undefined, "fd00:7::1"]);
+  });
+
   test("icc=false keeps containers of the bridge apart", async () => {
     const n = await lab.networking({ icc: false });
     const a = await take(n, "a", ports({ "80/tcp": "8080" }));

@@ -1,6 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
 import type { NetlinkSocket } from "../linux/mod.ts";
-import { askedSubnet, defaultSubnet } from "./drivers/bridge-link.ts";
+import { askedSubnet, defaultIpv6Subnet, defaultSubnet } from "./drivers/bridge-link.ts";
 import { formatIp, formatPrefix, hasIp, type Prefix, parseIp, parsePrefix } from "./ip.ts";
 import { DEFAULT_BRIDGE_POOLS, type PoolSpec, uniqueLocalPool } from "./ipam.ts";
 import { DEFAULT_GATEWAY, type IpamPool, type NetworkConfig } from "./network-config.ts";
@@ -49,20 +49,26 @@ export function defaultBridgeConfig(
     ...(fixedCidr && { ipRange: fixedCidr }),
     gateway: formatIp({ family: 4, value: subnet.address }),
   };
-  const v6 = hasIpv6 ? [ipv6Pool(route, options)] : [];
+  const v6 = hasIpv6 ? [ipv6Pool(route, options, avoid)] : [];
   return { ...predefined, hasIpv6: v6.length > 0, pools: [v4, ...v6], options: bridgeOptions(options) };
 }
 
-/** `--fixed-cidr-v6` is a part of the network of `--bip6`, or all of it without that. @throws invalid, conflict */
-function ipv6Pool(route: NetlinkSocket, options: NetworkingOptions): IpamPool {
-  const { bridgeName: name, bip6, fixedCidrV6 } = options;
+/**
+ * `--fixed-cidr-v6` is a part of the network of `--bip6`, or of one that the bridge has, else all of it. Without any of these the network is of
+ * the pools, or of the daemon's own. @throws invalid, conflict
+ */
+function ipv6Pool(route: NetlinkSocket, options: NetworkingOptions, avoid: readonly Prefix[]): IpamPool {
+  const { bridgeName: name, bip6, fixedCidrV6, defaultAddressPools = [] } = options;
   const range = fixedCidrV6 ? parsePrefix(fixedCidrV6) : undefined;
-  const whole = range ?? parsePrefix(ownIpv6(options).base.replace("/48", "/64"));
-  const subnet = bip6 ? askedSubnet(route, { name, setting: "--bip6", address: bip6, range }) : { ...whole, address: whole.network + 1n };
+  const given = defaultAddressPools.filter(({ base }) => base.includes(":"));
+  const pools = given.length > 0 ? given : [ownIpv6(options)];
+  const subnet = bip6
+    ? askedSubnet(route, { name, setting: "--bip6", address: bip6, range })
+    : defaultIpv6Subnet(route, { name, range, pools, avoid });
   return {
     subnet: formatPrefix(subnet),
     ...auxiliary(subnet, options),
-    ...(bip6 && fixedCidrV6 && { ipRange: fixedCidrV6 }),
+    ...(range !== undefined && { ipRange: formatPrefix(range) }),
     gateway: formatIp({ family: 6, value: subnet.address }),
   };
 }

@@ -15,7 +15,7 @@ import {
   setLink,
 } from "../../linux/mod.ts";
 import { edgesOf } from "../address-pool.ts";
-import { doOverlap, formatIp, formatPrefix, type Ip, ipBytes, ipOfBytes, type Prefix, parsePrefix, prefixOf } from "../ip.ts";
+import { doOverlap, type Family, formatIp, formatPrefix, type Ip, ipBytes, ipOfBytes, type Prefix, parsePrefix, prefixOf } from "../ip.ts";
 import { chooseSubnet, type PoolSpec } from "../ipam.ts";
 
 export interface BridgeLinkOptions {
@@ -109,6 +109,25 @@ export function askedSubnet(socket: NetlinkSocket, { name, setting, address, ran
 
 const isSameIp = (ip: Ip, { family, address }: Prefix): boolean => ip.family === family && ip.value === address;
 
+/** The addresses that an interface has, but for those of every link, in their networks. */
+function presentSubnets(socket: NetlinkSocket, index: number, family: Family): Prefix[] {
+  return listIpAddresses(socket)
+    .filter((a) => a.index === index)
+    .map((a) => prefixOf(ipOfBytes(a.address), a.prefixLength))
+    .filter((net) => net.family === family && (family === 4 || !isLocalIpv6(net.network)));
+}
+
+export type DefaultIpv6SubnetOptions = Pick<DefaultSubnetOptions, "name" | "range" | "pools" | "avoid">;
+
+/** The default bridge's own IPv6 address in its network: as it is, else that of `--fixed-cidr-v6`, else chosen. @throws conflict */
+export function defaultIpv6Subnet(socket: NetlinkSocket, { name, range, pools, avoid }: DefaultIpv6SubnetOptions): Prefix {
+  const index = findLink(socket, name)?.index ?? NO_INDEX;
+  const fitting = presentSubnets(socket, index, 6).find((net) => range === undefined || isWithin(range, net));
+  if (fitting !== undefined) return fitting;
+  if (range !== undefined) return withGateway({ ...range, address: range.network });
+  return withGateway(chooseSubnet(pools, [...hostNetworks(socket, index), ...avoid], 6));
+}
+
 /**
  * The default bridge's own IPv4 address in its network: as told, as it is, as it was, or chosen. `--fixed-cidr` is a part of the network, or,
  * where nothing else says what that is, all of it.
@@ -116,9 +135,7 @@ const isSameIp = (ip: Ip, { family, address }: Prefix): boolean => ip.family ===
  */
 export function defaultSubnet(socket: NetlinkSocket, options: DefaultSubnetOptions): Prefix {
   const index = findLink(socket, options.name)?.index ?? NO_INDEX;
-  const present = listIpAddresses(socket)
-    .filter((a) => a.index === index && a.address.length === 4)
-    .map((a) => prefixOf(ipOfBytes(a.address), a.prefixLength));
+  const present = presentSubnets(socket, index, 4);
   const { range } = options;
   const hasRange = (net: Prefix): boolean => range === undefined || isWithin(range, net);
   if (options.bip !== undefined) return askedSubnet(socket, { name: options.name, setting: "--bip", address: options.bip, range });
