@@ -29,7 +29,7 @@ function usableDirectories(directories: readonly string[], log: Logger): readonl
 /** The devices of the Container Device Interface; undefined where it is switched off. What is wrong with the files stands in the log. */
 export function openCdi({ cdiSpecDirs }: DaemonConfig, log: Logger): CdiRegistry | undefined {
   if (cdiSpecDirs === undefined) return undefined;
-  const registry = new CdiRegistry(usableDirectories(cdiSpecDirs, log), log);
+  const registry = new CdiRegistry(usableDirectories(cdiSpecDirs, log), { log });
   // nothing waits for it: each start of a container that wants a device looks again
   void registry.report().catch((error: unknown) => log.error("Failed to create CDI cache", { error }));
   return registry;

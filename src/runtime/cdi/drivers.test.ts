@@ -19,7 +19,7 @@ async function devicesOf(kinds: Readonly<Record<string, readonly string[]>>): Pr
     const devices = names.map((name) => ({ name, containerEdits: { env: [`N${name}=${kind}`] } }));
     writeFileSync(`${directory}/${index}.json`, JSON.stringify({ cdiVersion: "0.5.0", kind, devices }));
   }
-  return new CdiRegistry([directory], silentLogger).devices();
+  return new CdiRegistry([directory], { log: silentLogger }).devices();
 }
 
 let vendor: CdiDevices;
@@ -56,13 +56,13 @@ test("the cdi driver gives the devices that are named", () => {
 
 test("the cdi driver says why there are no devices", async () => {
   expect(refusal(cdi("a/b=c"), { cdi: undefined })).toBe('could not select device driver "cdi" with capabilities: []');
-  const none = await new CdiRegistry([], silentLogger).devices();
+  const none = await new CdiRegistry([], { log: silentLogger }).devices();
   expect(refusal(cdi("a/b=c"), { cdi: none })).toBe("CDI device injection failed: no CDI specification directories specified");
   const directory = mkdtempSync(`${root}/d`);
   writeFileSync(`${directory}/bad.json`, "{}");
   const lines: string[] = [];
   const log = createLogger({ level: "warn", format: "json", write: (line) => void lines.push(line) });
-  const broken = await new CdiRegistry([directory], log).devices();
+  const broken = await new CdiRegistry([directory], { log }).devices();
   expect(refusal(cdi("a/b=c"), { cdi: broken, log })).toContain("unresolvable CDI devices a/b=c");
   expect(lines.map((line) => JSON.parse(line).error)).toEqual(['failed to load CDI Spec invalid CDI Spec: invalid version ""']);
 });

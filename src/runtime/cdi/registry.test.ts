@@ -10,7 +10,7 @@ let registry: CdiRegistry;
 beforeEach(() => {
   root = mkdtempSync(`${tmpdir()}/dhow-cdi-`);
   mkdirSync(`${root}/etc`);
-  registry = new CdiRegistry([`${root}/etc`, `${root}/run`], silentLogger);
+  registry = new CdiRegistry([`${root}/etc`, `${root}/run`], { log: silentLogger });
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -65,6 +65,20 @@ test("a file that is changed, comes or goes is seen by the next look", async () 
   expect((await registry.devices()).names).toEqual([]);
 });
 
+test("a file that has been the same for a while is not read again", async () => {
+  const later = new CdiRegistry([`${root}/etc`], { log: silentLogger, now: () => Date.now() + 60_000 });
+  const nodes = { deviceNodes: [{ path: "/dev/null" }] };
+  const text = JSON.stringify({ cdiVersion: "0.5.0", kind: "vendor.com/device", devices: [{ name: "one", containerEdits: nodes }] });
+  write("etc/a.json", text);
+  const node = async (): Promise<unknown> => (await later.devices()).edits(["vendor.com/device=one"]).deviceNodes[0];
+  const first = await node();
+  expect(await node()).toBe(first);
+  write("etc/a.json", text);
+  const second = await node();
+  expect(second).toEqual(first);
+  expect(second).not.toBe(first);
+});
+
 test("the edits of a file come once, before those of its first device", async () => {
   const own = (name: string): object => ({ name, containerEdits: { env: [`OWN=${name}`] } });
   const document = { cdiVersion: "0.5.0", kind: "a.com/b", containerEdits: { env: ["ALL=1"] }, devices: [own("x"), own("y")] };
@@ -77,7 +91,7 @@ test("devices that aren't there are named", async () => {
   write("etc/a.json", spec("A=1", "one"));
   const devices = await registry.devices();
   expect(() => devices.edits(["x/y=z", "vendor.com/device=one", "b"])).toThrow("unresolvable CDI devices x/y=z, b");
-  const none = await new CdiRegistry([], silentLogger).devices();
+  const none = await new CdiRegistry([], { log: silentLogger }).devices();
   expect(() => none.edits(["x/y=z"])).toThrow("no CDI specification directories specified");
 });
 
@@ -104,7 +118,7 @@ test("what can't be read is said, and the rest is there", async () => {
   });
   const lines: string[] = [];
   const log = createLogger({ level: "info", format: "json", write: (line) => void lines.push(line) });
-  await new CdiRegistry([`${root}/etc`], log).report();
+  await new CdiRegistry([`${root}/etc`], { log }).report();
   expect(lines.length).toBe(4);
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: "warn", msg: "CDI setup error", dir: `${root}/etc/a.yaml` });
 });

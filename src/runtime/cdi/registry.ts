@@ -121,11 +121,14 @@ interface Read {
 export class CdiRegistry {
   readonly directories: readonly string[];
   readonly #log: Logger;
+  readonly #now: () => number;
   #read: ReadonlyMap<string, Read> = new Map();
 
-  constructor(directories: readonly string[], log: Logger) {
+  /** @param now in ms since 1970 */
+  constructor(directories: readonly string[], { log, now = Date.now }: { readonly log: Logger; readonly now?: () => number }) {
     this.directories = directories;
     this.#log = log;
+    this.#now = now;
   }
 
   /** The devices that there are now. */
@@ -178,11 +181,11 @@ export class CdiRegistry {
     try {
       // a FIFO would keep who opens it waiting
       await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      const { stamp, isSettled } = await stampOf(file);
+      const { stamp, ageMs } = await stampOf(file, this.#now());
       const last = this.#read.get(path);
       if (last !== undefined && last.stamp === stamp) return last;
       const text = await file.readFile("utf8");
-      return { stamp: isSettled ? stamp : undefined, ...(await documentOf(text, quoted)) };
+      return { stamp: ageMs > SETTLED_MS ? stamp : undefined, ...(await documentOf(text, quoted)) };
     } catch (error) {
       if (errnoCode(error) === "ENOENT") return undefined;
       return { stamp: undefined, error: `failed to read CDI Spec ${quoted}: ${reasonOf(error)}` };
@@ -207,11 +210,11 @@ async function documentOf(text: string, quoted: string): Promise<Pick<Read, "doc
 }
 
 /** @throws invalid for what is no file */
-async function stampOf(file: FileHandle): Promise<{ readonly stamp: string; readonly isSettled: boolean }> {
+async function stampOf(file: FileHandle, nowMs: number): Promise<{ readonly stamp: string; readonly ageMs: number }> {
   const stat = await file.stat({ bigint: true });
   if (!stat.isFile()) throw new DhowError("invalid", "not a regular file");
   const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = stat;
-  return { stamp: [dev, ino, size, mtimeNs, ctimeNs].join(":"), isSettled: Date.now() - Number(ctimeMs) > SETTLED_MS };
+  return { stamp: [dev, ino, size, mtimeNs, ctimeNs].join(":"), ageMs: nowMs - Number(ctimeMs) };
 }
 
 /** A system call's failure in C's words. */
