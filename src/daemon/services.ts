@@ -23,6 +23,7 @@ import {
   markBytes,
   NetworksService,
   networkMode,
+  networkOwner,
   portsApi,
   System,
   tagImage,
@@ -181,7 +182,7 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: P
     deps,
     { store, descendants, imageIdOf, sizes, healthOf: ({ state }) => state.health?.status ?? "" },
     {
-      containerDir: (id) => join(dataRoot, "containers", id),
+      etcDir: (container) => join(dataRoot, "containers", networkOwner(deps, container)),
       logPath: (container) => deps.live.of(container).io.options.driver.path,
       execIds: (id) => {
         const ids = deps.live.peek(id)?.execIds;

@@ -8,7 +8,8 @@ import type { Container } from "./store.ts";
 
 /** What inspect needs from other rooms. */
 export interface InspectDeps {
-  readonly containerDir: (id: string) => string;
+  /** Where the container's /etc files are on the host: those of whose network it is in. */
+  readonly etcDir: (container: Container) => string;
   readonly logPath: (container: Container) => string;
   readonly execIds: (id: string) => readonly string[] | null;
   readonly graphDriver: (container: Container) => DriverData;
@@ -49,9 +50,7 @@ export function inspectContainer(
   size: { readonly rw: number; readonly rootFs: number } | undefined,
 ): ContainerInspectResponse {
   const { id, spec, state } = container;
-  const dir = deps.containerDir(id);
-  const hasFiles = state.startedAt !== "" && (spec.hostConfig.NetworkMode ?? "").startsWith("container:") === false;
-  const file = (name: string): string => (hasFiles && state.status !== "created" ? `${dir}/${name}` : "");
+  const file = (name: string): string => (state.startedAt !== "" && state.status !== "created" ? `${deps.etcDir(container)}/${name}` : "");
   const health = state.health && healthOf(state.health);
   const networks = networksOf(container);
   return {

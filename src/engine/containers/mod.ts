@@ -19,6 +19,7 @@ export type { ContainerDeps, ContainerSettings } from "./deps.ts";
 export { egressApi, emitDenials } from "./egress.ts";
 export { ContainerFiles } from "./files/container-files.ts";
 export type { HealthCounts } from "./health.ts";
+export { networkOwner } from "./joiners.ts";
 export { leaveContainers } from "./leave.ts";
 export { LiveContainers } from "./live.ts";
 export { portsApi } from "./ports.ts";

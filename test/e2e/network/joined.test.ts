@@ -39,6 +39,9 @@ async function startAll(): Promise<void> {
 test("the interfaces go with the run that they were of, the loopback stays", async () => {
   await startAll();
   expect(await interfaces("second")).toBe("eth0 eth1 lo");
+  const files = "{{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}";
+  expect(await daemon.ok("inspect", "-f", files, "second")).toBe(await daemon.ok("inspect", "-f", files, "owner"));
+  expect(await daemon.ok("exec", "second", "cat", "/etc/hosts")).toBe(await daemon.ok("exec", "owner", "cat", "/etc/hosts"));
   await daemon.ok("restart", "-t", "0", "owner");
   for (const name of ["joiner", "second"]) await until("the interfaces to go", async () => (await interfaces(name)) === "lo");
   expect(await interfaces("owner")).toBe("eth0 eth1 lo");
