@@ -215,7 +215,11 @@ test("restart policies: on-failure counts, always goes on until it is stopped", 
 test("a container that is about to restart counts as running, until a kill makes it stay ended", async () => {
   await daemon.ok("run", "-d", "--name", "phoenix", "--restart", "always", "busybox", "false");
   await until("it waits", async () => (await daemon.inspect<{ RestartCount: number }>("phoenix")).RestartCount > 4);
-  await until("it waits", async () => (await daemon.ok("inspect", "-f", "{{.State.Status}}", "phoenix")) === "restarting");
+  // it goes on being called so while it is started: the wait of seconds has to have begun just now
+  await until("it waits", async () => {
+    const { State } = await daemon.inspect<{ State: { Status: string; FinishedAt: string } }>("phoenix");
+    return State.Status === "restarting" && Date.now() - Date.parse(State.FinishedAt) < 1000;
+  });
   expect(await daemon.ok("inspect", "-f", "{{.State.Running}} {{.State.Restarting}} {{.State.Pid}}", "phoenix")).toBe("true true 0");
   expect(await daemon.ok("ps", "--format", "{{.Names}} {{.Status}}")).toStartWith("phoenix Restarting (1) ");
   expect((await daemon.docker("attach", "phoenix")).stderr).toContain("You cannot attach to a restarting container");
