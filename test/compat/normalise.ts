@@ -40,14 +40,13 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
   // what is wrong with a network's or an endpoint's settings is listed
   [/\bPool overlaps with other one/g, "invalid pool request: Pool overlaps with other one"],
   [/Invalid subnet (\S+) : invalid CIDR address: \S+/g, "invalid network config:\ninvalid subnet $1: invalid CIDR block notation"],
-  [/invalid config for network \S+: (?=invalid endpoint settings)/g, ""],
   [
     /user specified IP address is supported on user defined networks only/g,
     "invalid endpoint settings:\nuser-specified IP address is supported on user-defined networks only",
   ],
   [
     /user specified IP address is supported only when connecting to networks with user configured subnets/g,
-    "invalid endpoint settings:\nno configured subnet contains IP address 192.0.2.9",
+    "invalid endpoint settings:\nno configured subnet contains IP address <address>",
   ],
   [/(?<=Error response from daemon: )[iI]nvalid IPv4 address: ([^\s)]+)\)?/g, "invalid endpoint settings:\ninvalid IPv4 address: $1"],
   [
@@ -82,6 +81,7 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
 /** What dhow prints as docker 28 does, and 20.10 doesn't. */
 const NEW: readonly RegExp[] = [
   /failed to set up container networking: /g,
+  /invalid config for network \S+: (?=invalid endpoint settings)/g,
   /(?<=has active endpoints) \(name:[^)]*\)/g,
   /cannot kill container: \w+: (?=invalid signal)/g,
   /(?<=is a directory: unknown): permission denied/g,
@@ -96,6 +96,7 @@ function reworded(text: string, engine: string): string {
       ? REWORDED.reduce((result, [before, since]) => result.replaceAll(before, since), text)
       : NEW.reduce((result, added) => result.replaceAll(added, ""), text);
   return own
+    .replaceAll(/(?<=no configured subnet contains IP address )\S+/g, "<address>")
     .replaceAll(/cannot remove container "[^"]+": container is/g, 'cannot remove container "<name>": container is')
     .replaceAll(/"SandboxKey": ?"[^"]+"/g, '"SandboxKey":"<path>"');
 }
