@@ -43,11 +43,6 @@ export class AddressPool {
     for (const { value } of options.reserved ?? []) this.#used.add(value);
   }
 
-  /** Number of addresses in use, the reserved ones included. */
-  get usedCount(): number {
-    return this.#used.size;
-  }
-
   /** The addresses in use, the reserved ones included. */
   used(): Ip[] {
     return [...this.#used].map((value) => ({ family: this.subnet.family, value }));
@@ -58,11 +53,12 @@ export class AddressPool {
     return this.#last - this.#first + 1n;
   }
 
-  /** Number of addresses of the range that are in use or reserved. */
-  get usedOfRange(): number {
-    let count = 0;
-    for (const value of this.#used) if (value >= this.#first && value <= this.#last) count++;
-    return count;
+  /** How many addresses of the subnet are in use or reserved, and how many of its range; those that are `resting` count as free. */
+  count(resting: readonly Ip[]): { readonly used: number; readonly ofRange: number } {
+    const isOfRange = (value: bigint): boolean => value >= this.#first && value <= this.#last;
+    const free = new Set(resting.flatMap(({ value, family }) => (family === this.subnet.family ? value : [])));
+    const used = [...this.#used].filter((value) => !free.has(value));
+    return { used: used.length, ofRange: used.filter(isOfRange).length };
   }
 
   /** Takes the next free address. @throws conflict when none is left, naming the setting */

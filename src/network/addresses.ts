@@ -34,7 +34,8 @@ export interface AddressSource {
   mark(ip: Ip): MaybePromise<void>;
   /** Gives one back. */
   free(ip: Ip): MaybePromise<void>;
-  uses(): readonly SubnetUse[];
+  /** `resting`: addresses that nobody has any more, or yet, though they are taken. */
+  uses(resting?: readonly Ip[]): readonly SubnetUse[];
 }
 
 export interface LocalAddressesOptions {
@@ -96,11 +97,11 @@ export class LocalAddresses implements AddressSource {
     return Number(this.#pools.reduce((sum, pool) => sum + pool.capacity, 0n));
   }
 
-  uses(): readonly SubnetUse[] {
+  uses(resting: readonly Ip[] = []): readonly SubnetUse[] {
     return this.#pools.map((pool) => {
-      const { subnet } = pool;
-      const free = pool.capacity - BigInt(pool.usedOfRange);
-      return { subnet: formatPrefix(subnet), used: pool.usedCount + edgesOf(subnet).length, free };
+      const { used, ofRange } = pool.count(resting);
+      const edges = edgesOf(pool.subnet).length;
+      return { subnet: formatPrefix(pool.subnet), used: used + edges, free: pool.capacity - BigInt(ofRange) };
     });
   }
 

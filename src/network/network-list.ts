@@ -1,5 +1,7 @@
 import type { SubnetUse } from "./addresses.ts";
 import type { BridgeNetwork } from "./drivers/bridge.ts";
+import type { PluggedEndpoint } from "./drivers/driver.ts";
+import { parseIp } from "./ip.ts";
 import type { NetworkConfig } from "./network-config.ts";
 import type { Networks, OpenNetwork } from "./networks.ts";
 import type { BridgePlace } from "./port-audit.ts";
@@ -22,8 +24,8 @@ export interface NetworkListDeps {
   readonly predefined: Predefined;
   readonly networks: Networks;
   readonly defaultBridge: () => DefaultBridge | undefined;
-  /** How many sandboxes have been made ahead, each with an address of the default bridge. */
-  readonly readyCount: () => number;
+  /** Endpoints of nobody that have addresses all the same: of sandboxes made ahead, and of those that are being torn down. */
+  readonly resting: () => readonly Pick<PluggedEndpoint, "addresses">[];
 }
 
 /** All networks of a daemon, to be looked up: those that every daemon has, and those of users. */
@@ -78,14 +80,11 @@ export class NetworkList {
   }
 
   subnetUses(id: string): readonly SubnetUse[] {
-    const uses =
-      this.opened()
-        .find(({ config }) => config.id === id)
-        ?.on.addresses?.uses() ?? [];
-    if (id !== this.#deps.defaultBridge()?.id) return uses;
-    // those of sandboxes made ahead count as free
-    const ready = this.#deps.readyCount();
-    return uses.map((use) => ({ ...use, used: use.used - ready, free: use.free + BigInt(ready) }));
+    const on = this.opened().find(({ config }) => config.id === id)?.on;
+    const resting = this.#deps
+      .resting()
+      .flatMap(({ addresses }) => [addresses[4], addresses[6]].flatMap((a) => (a ? parseIp(a.address) : [])));
+    return on?.addresses?.uses(resting) ?? [];
   }
 
   /** The bridges whose containers get out. */

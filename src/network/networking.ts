@@ -56,12 +56,12 @@ export class Networking {
       onDenied: (containerId, denial) => this.#onDenied?.(containerId, denial),
     });
     this.#watch = new CutOffWatch(() => this.#lookAround(), this.#parts.log);
-    const { predefined, networks } = this.#parts;
+    const { predefined, networks, reaper } = this.#parts;
     this.#list = new NetworkList({
       predefined,
       networks,
       defaultBridge: () => this.#default,
-      readyCount: () => this.#pool?.endpoints().length ?? 0,
+      resting: () => [...(this.#pool?.endpoints() ?? []), ...reaper.leaving()],
     });
   }
 

@@ -120,6 +120,20 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     await api.remove(wide.Id ?? "");
   });
 
+  test("the addresses of containers that have just gone count as free", async () => {
+    const Config = [{ Subnet: "192.168.98.0/24", IPRange: "192.168.98.64/30" }];
+    const { Id = "" } = await api.create({ Name: "brief", IPAM: { Config } });
+    const counts = async () => (await api.inspect(Id, { verbose: false })).Status?.IPAM.Subnets["192.168.98.0/24"];
+    const none = parsePortSpecs({ exposedPorts: {}, portBindings: {}, publishAll: false });
+    const endpoints = [{ networkId: Id, names: [], ipv4: "192.168.98.200" }];
+    await networking.acquire("inside", { containerName: "x", ports: none, endpoints: [{ networkId: Id, names: [] }] });
+    await networking.acquire("outside", { containerName: "y", ports: none, endpoints });
+    expect(await counts()).toEqual({ IPsInUse: 5, DynamicIPsAvailable: 2 });
+    for (const id of ["inside", "outside"]) networking.release(id);
+    expect(await counts()).toEqual({ IPsInUse: 3, DynamicIPsAvailable: 3 });
+    await api.remove(Id);
+  });
+
   test("create() takes the size of a subnet alone, and no gateway where one is of no use", async () => {
     const config = async (request: object) => {
       const { Id = "" } = await api.create({ Name: "some", ...request });

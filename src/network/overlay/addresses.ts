@@ -79,8 +79,8 @@ export class ClusterAddresses implements AddressSource, Disposable {
     await this.#cluster.release(this.#key(ip));
   }
 
-  uses(): readonly SubnetUse[] {
-    return this.#local.uses();
+  uses(resting: readonly Ip[] = []): readonly SubnetUse[] {
+    return this.#local.uses(resting);
   }
 
   [Symbol.dispose](): void {
