@@ -134,6 +134,21 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
     await api.remove(Id);
   });
 
+  test("create() refuses options and subnets of a bridge in docker's words", async () => {
+    const option = (key: string, value: string) => api.create({ Name: "some", Options: { [`com.docker.network.${key}`]: value } });
+    const failed = (key: string, value: string, why: string) =>
+      expect(option(key, value)).rejects.toThrow(`failed to parse com.docker.network.${key} value: ${value} (${why})`);
+    await failed("bridge.gateway_mode_ipv4", "x", "unknown gateway mode x");
+    await failed("bridge.gateway_mode_ipv6", "", "unknown gateway mode ");
+    await failed("driver.mtu", "", 'strconv.Atoi: parsing "": invalid syntax');
+    await failed("host_ipv4", "", "nil ip");
+    await failed("bridge.host_binding_ipv4", "a", "nil ip");
+    await failed("bridge.enable_icc", "a", 'strconv.ParseBool: parsing "a": invalid syntax');
+    const six = (Subnet: string) => api.create({ Name: "some", EnableIPv6: true, IPAM: { Config: [{ Subnet }] } });
+    await expect(six("ff02::/64")).rejects.toThrow("multicast subnet 'ff02::1/64' is not allowed");
+    await expect(six("fe80::/80")).rejects.toThrow("'fe80::1/80' clashes with the Link-Local prefix 'fe80::/64'");
+  });
+
   test("create() takes the size of a subnet alone, and no gateway where one is of no use", async () => {
     const config = async (request: object) => {
       const { Id = "" } = await api.create({ Name: "some", ...request });

@@ -2,8 +2,8 @@ import { DhowError, parseGoBool } from "../../lib/mod.ts";
 import { isInterfaceName } from "../endpoint-forms.ts";
 import type { GatewayMode } from "../firewall-elements.ts";
 import type { Family } from "../ip.ts";
-import { tryParseIp } from "../ip.ts";
-import type { NetworkRequest } from "../network-config.ts";
+import { doOverlap, formatIp, formatPrefix, parsePrefix, tryParseIp } from "../ip.ts";
+import type { NetworkRequest, PoolRequest } from "../network-config.ts";
 
 /** What `com.docker.network.*` options of a bridge network say. */
 export interface BridgeSettings {
@@ -33,15 +33,49 @@ export interface BridgeSettings {
 const MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 const DEFAULT_MTU = 1500;
 
+/** An option whose value is none. */
+function unparsable(key: string, text: string, why: string): DhowError {
+  return new DhowError("invalid", `failed to parse ${key} value: ${text} (${why})`);
+}
+
+/** What docker says of options without a value, which networks of the first versions may have. */
+const WITHOUT_VALUE: Readonly<Record<string, string>> = {
+  "com.docker.network.bridge.gateway_mode_ipv4": "unknown gateway mode ",
+  "com.docker.network.bridge.gateway_mode_ipv6": "unknown gateway mode ",
+  "com.docker.network.bridge.host_binding_ipv4": "nil ip",
+  "com.docker.network.host_ipv4": "nil ip",
+  "com.docker.network.host_ipv6": "nil ip",
+  "com.docker.network.driver.mtu": 'strconv.Atoi: parsing "": invalid syntax',
+};
+
+/** Refuses options of a new network that have no value. @throws invalid in docker's words */
+export function checkValues(options: Readonly<Record<string, string>>): void {
+  for (const [key, why] of Object.entries(WITHOUT_VALUE)) if (options[key] === "") throw unparsable(key, "", why);
+}
+
+/**
+ * Refuses subnets that no bridge can have. @throws invalid in docker's words
+ * @see drivers/bridge/bridge_linux.go of moby v29, validateIPv6Subnet
+ */
+export function checkIpv6Subnet({ subnet: text = "", gateway }: PoolRequest): void {
+  if (!text.includes(":")) return;
+  const subnet = parsePrefix(text);
+  const own = `${gateway || formatIp({ family: 6, value: subnet.network + 1n })}/${subnet.length}`;
+  if (doOverlap(subnet, MULTICAST)) throw new DhowError("invalid", `multicast subnet '${own}' is not allowed`);
+  if (doOverlap(subnet, LINK_LOCAL) && formatPrefix(subnet) !== formatPrefix(LINK_LOCAL)) {
+    throw new DhowError("invalid", `'${own}' clashes with the Link-Local prefix 'fe80::/64'`);
+  }
+}
+
+const MULTICAST = parsePrefix("ff00::/8");
+const LINK_LOCAL = parsePrefix("fe80::/64");
+
 function boolean(options: Readonly<Record<string, string>>, key: string, preset: boolean): boolean {
   const text = options[key];
   if (text === undefined) return preset;
   const value = parseGoBool(text);
   if (value === undefined) {
-    throw new DhowError(
-      "invalid",
-      `failed to parse ${key} value: ${text} (strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax)`,
-    );
+    throw unparsable(key, text, `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
   }
   return value;
 }
@@ -51,7 +85,7 @@ function mode(options: Readonly<Record<string, string>>, family: Family, isInter
   const text = options[key];
   if (text === undefined || text === "") return "nat";
   const found = MODES.find((m) => m === text);
-  if (found === undefined) throw new DhowError("invalid", `unknown gateway mode ${text}`);
+  if (found === undefined) throw unparsable(key, text, `unknown gateway mode ${text}`);
   if (found === "isolated" && !isInternal)
     throw new DhowError("invalid", "gateway mode 'isolated' can only be used for an internal network");
   return found;
@@ -62,7 +96,7 @@ function address(options: Readonly<Record<string, string>>, key: string, family?
   if (text === undefined || text === "") return undefined;
   const ip = tryParseIp(text);
   if (ip === undefined || (family !== undefined && ip.family !== family)) {
-    throw new DhowError("invalid", `failed to parse ${key} value: ${text} (nil ip)`);
+    throw unparsable(key, text, "nil ip");
   }
   return text;
 }
@@ -72,7 +106,7 @@ function mtu(options: Readonly<Record<string, string>>, preset: number): number 
   const text = options[key];
   if (text === undefined || text === "") return preset;
   if (!/^-?\d+$/.test(text)) {
-    throw new DhowError("invalid", `failed to parse ${key} value: ${text} (strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax)`);
+    throw unparsable(key, text, `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
   }
   if (Number(text) < 0) throw new DhowError("invalid", `invalid MTU number: ${text}`);
   return Number(text) || preset;

@@ -26,7 +26,7 @@ import type { BridgeRules, FamilyRules } from "../firewall-elements.ts";
 import { type Family, ipBytes, ipOfBytes, type Prefix, parseIp, parsePrefix, prefixOf, tryIpBytes } from "../ip.ts";
 import { BRIDGE_DRIVER, DEFAULT_GATEWAY, familiesOf, type IpamPool, type NetworkConfig, type NetworkRequest } from "../network-config.ts";
 import { type BridgeLink, ensureBridge, filterBridgedIpv6, setIpv6 } from "./bridge-link.ts";
-import { type BridgeSettings, bridgeSettings } from "./bridge-options.ts";
+import { type BridgeSettings, bridgeSettings, checkIpv6Subnet, checkValues } from "./bridge-options.ts";
 import type { DriverNetwork, InterfaceAddress, NetworkDriver, Plugged, PluggedEndpoint, PlugRequest, Removal } from "./driver.ts";
 
 /** What is usual for BIG TCP: as much as fits into one buffer with room for headers. */
@@ -286,6 +286,8 @@ export class BridgeDriver implements NetworkDriver {
 
   check(request: NetworkRequest): void {
     const { name } = bridgeSettings(request);
+    checkValues(request.options);
+    for (const pool of request.pools) if (request.hasIpv6) checkIpv6Subnet(pool);
     for (const [id, taken] of this.#names) {
       if (taken.bridge !== name) continue;
       throw new DhowError(
