@@ -1,7 +1,6 @@
 import { DhowError } from "../lib/mod.ts";
 import {
   AT_REMOVEDIR,
-  copyFileRange,
   type FileStat,
   fgetxattr,
   flistxattr,
@@ -10,7 +9,6 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   openat,
-  read,
   readDirents,
   S_IFDIR,
   unlinkat,
@@ -19,7 +17,6 @@ import {
 
 /** What overlayfs keeps about its own files; never taken from an archive nor copied: it could redirect a directory. */
 const OVERLAY_XATTRS = /^(trusted|user)\.overlay\./;
-const COPY_BYTES = 1 << 20;
 
 /** Whether an xattr is one of overlayfs' own. */
 export function isOverlayXattr(name: string): boolean {
@@ -59,18 +56,6 @@ export function setXattrs(xattrs: ReadonlyMap<string, Uint8Array>, set: (name: s
       throw new DhowError("invalid", `xattr "${name.slice(0, 64)}" of ${value.length} bytes: name or value is too long`, { cause: error });
     }
   }
-}
-
-/** Copies the rest of one open file to another. */
-export function copyRest(from: number, to: number): void {
-  try {
-    while (copyFileRange(from, to, 1 << 30) > 0);
-    return;
-  } catch (error) {
-    if (!isErrno(error, "EXDEV", "EINVAL", "EOPNOTSUPP", "ENOSYS")) throw error;
-  }
-  const buffer = Buffer.allocUnsafeSlow(COPY_BYTES);
-  for (let length = read(from, buffer); length > 0; length = read(from, buffer)) writeAll(to, buffer.subarray(0, length));
 }
 
 /** Writes all of `bytes`. @throws {SysError} ENOSPC */

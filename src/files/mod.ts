@@ -1,5 +1,6 @@
 export * from "./attributes.ts";
 export { Chunker } from "./chunker.ts";
+export { ContentCopier, type ContentCopierOptions } from "./content-copier.ts";
 export { DirectoryQuotas } from "./directory-quotas.ts";
 export { type ExtractOptions, extract } from "./extract.ts";
 export { type PackOptions, pack } from "./pack.ts";

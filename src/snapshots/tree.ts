@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { type Attributes, attributesOf, copyRest, removeTree, setXattrs } from "../files/mod.ts";
+import { type Attributes, attributesOf, ContentCopier, type PayloadOptions, removeTree, setXattrs } from "../files/mod.ts";
 import { DhowError, decodeName, encodeName } from "../lib/mod.ts";
 import {
   AT_EMPTY_PATH,
@@ -139,8 +139,8 @@ export class Tree implements Disposable {
   }
 
   /** Makes a hard link to the file at the archive's path `target`. @throws {SysError} ENOENT @throws invalid when it names itself */
-  makeHardLink(at: Place, target: string): void {
-    const from = this.#linkTarget(target);
+  async makeHardLink(at: Place, target: string, options: PayloadOptions): Promise<void> {
+    const from = await this.#linkTarget(target, options);
     if (from.path === at.path) throw new DhowError("invalid", "a hard link to itself");
     this.#replacing(at, () => linkat({ dirfd: from.dir.fd, path: encodeName(from.name) }, { dirfd: at.dir.fd, path: encodeName(at.name) }));
     this.#own?.add(at.path);
@@ -231,21 +231,21 @@ export class Tree implements Disposable {
   }
 
   /** Where a hard link's target is; a file that only the parent has is copied up first, as writing to it would do. */
-  #linkTarget(target: string): Place {
+  async #linkTarget(target: string, options: PayloadOptions): Promise<Place> {
     const at = this.#directories.locate(target);
-    if (this.#own === undefined && tryStatx(at.dir.fd, encodeName(at.name), AT_SYMLINK_NOFOLLOW) === undefined) this.#copyUp(at);
-    return at;
-  }
-
-  #copyUp(at: Place): void {
-    if (this.#isHidden(at.path)) return;
+    if (this.#own || tryStatx(at.dir.fd, encodeName(at.name), AT_SYMLINK_NOFOLLOW) || this.#isHidden(at.path)) return at;
     const found = this.#parent.openFile(at.path);
     // linkat says what is wrong with the target
-    if (found === undefined) return;
+    if (found === undefined) return at;
     using from = found.file;
     using to = openat(at.dir.fd, encodeName(at.name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, found.stat.mode & 0o777);
-    copyRest(from.fd, to.fd);
+    const breathe = (): Promise<void> | undefined => {
+      options.signal.throwIfAborted();
+      return options.breathe();
+    };
+    await new ContentCopier({ breathe }).copy(from.fd, to.fd, found.stat);
     this.finishFile(to.fd, attributesOf(found.stat, from.fd));
+    return at;
   }
 
   #finishNode(at: Place, attributes: Attributes, hasMode: boolean): void {

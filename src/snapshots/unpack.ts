@@ -75,7 +75,7 @@ async function place(header: TarHeader, reader: TarReader, tree: Tree, recipe: R
       tree.makeSymlink(at, header.linkName, attributes);
       return Buffer.byteLength(header.linkName);
     case "link":
-      tree.makeHardLink(at, cleanPath(header.linkName));
+      await tree.makeHardLink(at, cleanPath(header.linkName), options);
       return 0;
     case "char":
     case "block":

@@ -1,11 +1,10 @@
-import { removeTree } from "../files/mod.ts";
-import { DhowError, errnoCode, randomId } from "../lib/mod.ts";
+import { ContentCopier, removeTree } from "../files/mod.ts";
+import { breather, DhowError, errnoCode, randomId } from "../lib/mod.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
-  copyFileRange,
   type Fd,
   type FileStat,
   fchmod,
@@ -13,14 +12,11 @@ import {
   fchown,
   fchownat,
   fgetxattr,
-  ficlone,
   flistxattr,
   fsetxattr,
   fstat,
-  ftruncate,
   isErrno,
   linkat,
-  lseek,
   mkdirat,
   mknodat,
   O_CREAT,
@@ -35,9 +31,7 @@ import {
   openat,
   openat2,
   type PathArg,
-  pread,
   procFdPath,
-  pwrite,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -52,9 +46,6 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  SEEK_DATA,
-  SEEK_HOLE,
-  SEEK_SET,
   statx,
   symlinkat,
   tryStatx,
@@ -65,31 +56,21 @@ import type { ContainerMount } from "./plan.ts";
 import { useVolumes } from "./resolve.ts";
 import type { Volumes } from "./volumes.ts";
 
-const SLICE_MS = 10;
-const CHUNK = 8 * 1024 * 1024;
-const BUFFER_BYTES = 256 * 1024;
-/** A file up to this size is read at once. */
-const SMALL = 64 * 1024;
-
 /** The state of one copy. */
 interface Copy {
   /** Where the first of several names of a file went: its directory's descriptor would close, so the path from the volume's root. */
   readonly links: Map<string, string>;
   readonly volumeFd: number;
-  /** Until a file could not be shared with its original: then no other will. */
-  canClone: boolean;
-  readonly buffer: Uint8Array;
-  sliceEnd: number;
+  readonly content: ContentCopier;
+  /** Gives the event loop its turn. @throws the reason of whoever no longer waits for the copy */
+  readonly breathe: () => Promise<void> | undefined;
+}
+
+/** Who asked for a copy. */
+interface CopyOptions {
   /** Told how many bytes of content, holes left out, are there already. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-async function breathe(copy: Copy): Promise<void> {
-  copy.signal?.throwIfAborted();
-  if (performance.now() < copy.sliceEnd) return;
-  await new Promise((resolve) => setImmediate(resolve));
-  copy.sliceEnd = performance.now() + SLICE_MS;
 }
 
 const isKept = (name: string): boolean => !name.startsWith("trusted.overlay.") && name !== "security.selinux";
@@ -113,78 +94,11 @@ function copyMeta(from: number, to: number, stat: FileStat): void {
   utimensat(to, "", { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs }, AT_EMPTY_PATH);
 }
 
-/** Where the next data of a sparse file begins; undefined when only a hole is left. */
-function nextData(fd: number, offset: number): number | undefined {
-  const found = lseek(fd, offset, SEEK_DATA);
-  return found < 0 ? undefined : found;
-}
-
-function copyChunk(from: number, to: number, offset: number, length: number, buffer: Uint8Array): number {
-  try {
-    lseek(from, offset, SEEK_SET);
-    lseek(to, offset, SEEK_SET);
-    return copyFileRange(from, to, length);
-  } catch (error) {
-    if (!["EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP"].includes(errnoCode(error) ?? "")) throw error;
-    const got = pread(from, buffer.subarray(0, Math.min(length, buffer.length)), offset);
-    writeAt(to, buffer.subarray(0, got), offset);
-    return got;
-  }
-}
-
-async function copyContent(copy: Copy, from: number, to: number, { size, blocks }: FileStat): Promise<void> {
-  if (size === 0) return;
-  copy.canClone &&= tryClone(to, from);
-  if (copy.canClone) return copy.onBytes?.(size);
-  // most files are small and have no holes
-  if (size <= SMALL && blocks * 512 >= size) {
-    const got = copyWhole(copy, from, to, size);
-    return copy.onBytes?.(got);
-  }
-  ftruncate(to, size);
-  let offset = nextData(from, 0);
-  while (offset !== undefined && offset < size) {
-    const end = lseek(from, offset, SEEK_HOLE);
-    while (offset < end) {
-      const got = copyChunk(from, to, offset, Math.min(CHUNK, end - offset), copy.buffer);
-      if (got <= 0) return;
-      offset += got;
-      copy.onBytes?.(got);
-      await breathe(copy);
-    }
-    offset = nextData(from, offset);
-  }
-}
-
-/** By one read and one write, mostly. Returns how many bytes that were. */
-function copyWhole({ buffer }: Copy, from: number, to: number, size: number): number {
-  let offset = 0;
-  while (offset < size) {
-    const got = pread(from, buffer.subarray(0, size - offset), offset);
-    if (got <= 0) break;
-    writeAt(to, buffer.subarray(0, got), offset);
-    offset += got;
-  }
-  return offset;
-}
-
-function writeAt(to: number, bytes: Uint8Array, offset: number): void {
-  for (let done = 0; done < bytes.length; ) done += pwrite(to, bytes.subarray(done), offset + done);
-}
-
-function tryClone(to: number, from: number): boolean {
-  try {
-    return ficlone(to, from);
-  } catch {
-    return false;
-  }
-}
-
 async function copyFile(copy: Copy, from: number, to: number, name: PathArg): Promise<void> {
   using source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   using target = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   const stat = fstat(source.fd);
-  await copyContent(copy, source.fd, target.fd, stat);
+  await copy.content.copy(source.fd, target.fd, stat);
   copyMeta(source.fd, target.fd, stat);
 }
 
@@ -231,7 +145,7 @@ async function copyTree(copy: Copy, from: Fd, to: Fd, prefix: string): Promise<v
   for (const { raw } of readDirents(from.fd)) {
     const name = Uint8Array.from(raw);
     await copyEntry(copy, from.fd, to.fd, name, prefix + Buffer.from(name).toString("latin1"));
-    await breathe(copy);
+    await copy.breathe();
   }
   copyMeta(from.fd, to.fd, fstat(from.fd));
 }
@@ -280,16 +194,14 @@ const FILLING = ".dhow-filling";
 /** Its name from when it is whole. */
 const FILLED = ".dhow-filled";
 
-type CopyOptions = Pick<Copy, "onBytes" | "signal">;
-
-const newCopy = (volumeFd: number, options: CopyOptions): Copy => ({
-  ...options,
-  links: new Map(),
-  volumeFd,
-  canClone: true,
-  buffer: new Uint8Array(BUFFER_BYTES),
-  sliceEnd: performance.now() + SLICE_MS,
-});
+function newCopy(volumeFd: number, { onBytes, signal }: CopyOptions): Copy {
+  const pause = breather();
+  const breathe = (): Promise<void> | undefined => {
+    signal?.throwIfAborted();
+    return pause();
+  };
+  return { links: new Map(), volumeFd, content: new ContentCopier({ breathe, onBytes }), breathe };
+}
 
 /** A volume, or a part of it, and what may be its first content. */
 export interface CopyUp {

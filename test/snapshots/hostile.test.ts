@@ -126,6 +126,9 @@ for (const driver of DRIVERS) {
       const huge = statSync(join(at.layers.rootfsPath(sparse.chainId), "huge"));
       expect([huge.size, huge.blocks < 100]).toEqual([10 * 2 ** 30, true]);
       expect((await collect(at.layers.tar(sparse.chainId))).length).toBe(sparse.tarSizeBytes);
+      const linked = await at.apply(await archive({ name: "link", type: "link", linkName: "huge" }), { parent: sparse.chainId });
+      const link = statSync(join(at.layers.rootfsPath(linked.chainId), "link"));
+      expect([link.size, link.blocks < 100]).toEqual([10 * 2 ** 30, true]);
       const size = 300 << 20;
       const zeros = async function* (): AsyncGenerator<Uint8Array> {
         yield encodeTarHeader({ type: "file", name: "zeros", mode: 0o644, size });
