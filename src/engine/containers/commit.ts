@@ -10,6 +10,7 @@ import type { ContentsDeps } from "./deps.ts";
 import { ownDifferences } from "./differences.ts";
 import { emitContainer } from "./emit.ts";
 import type { Container } from "./store.ts";
+import { filledUnstarted } from "./unstarted.ts";
 import { checkThere, checkUsable, holdLayers } from "./usable.ts";
 import { whilePaused } from "./while-paused.ts";
 
@@ -56,6 +57,7 @@ interface Commit {
 }
 
 async function makeImage(deps: ContentsDeps, container: Container, commit: Commit): Promise<Image> {
+  await filledUnstarted(deps, container);
   const differences = ownDifferences(deps.snapshots.diff(container.id), isCommitted);
   try {
     const first = await differences.next();

@@ -49,7 +49,7 @@ export function onExit(deps: ContainerDeps, container: Container, task: Task, ex
   emitContainer(deps.emit, "die", container, { exitCode: String(exit.exitCode), execDuration: String(seconds) });
   emitNetworks(deps, "disconnect", container, state.network);
   emitVolumes(deps.emit, "unmount", container);
-  deps.waiters.exited(container.id, exit.exitCode, delayMs !== undefined && !isRemoved);
+  deps.waiters.exited(container.id, exit.exitCode);
   if (isRemoved) {
     // a removal that is under way goes on by itself
     if (isAutomatic) finishRemoval(deps, container);

@@ -4,7 +4,7 @@ import { TarPacker, walk } from "../../snapshots/mod.ts";
 import type { CallOptions } from "../../spec/engine/mod.ts";
 import type { ContentsDeps } from "./deps.ts";
 import { emitContainer } from "./emit.ts";
-import { isUnmarked, markRoot } from "./root-marks.ts";
+import { filledUnstarted } from "./unstarted.ts";
 import { checkThere, checkUsable, holdLayers } from "./usable.ts";
 
 /**
@@ -15,12 +15,7 @@ export async function* exportContainer(deps: ContentsDeps, ref: string, { signal
   const container = deps.store.find(ref);
   checkUsable(container, "export");
   await using _ = holdLayers(deps, container);
-  if (isUnmarked(container)) {
-    await deps.locks.run(container.id, () => {
-      using held = deps.roots.hold(container.id);
-      if (!held.isMapped) markRoot(held.rootfs);
-    });
-  }
+  await filledUnstarted(deps, container);
   const root = deps.snapshots.openRoot(container.id);
   try {
     const packer = new TarPacker({ lent: true });

@@ -185,14 +185,13 @@ function commandOf(container: Container): string {
 export async function listContainers(deps: ListDeps, options: ContainerListOptions): Promise<ContainerSummary[]> {
   const { filters, limit } = options;
   const oldestFirst = deps.store.list();
-  const isAll = options.all || limit > 0 || ["status", "exited", "health", "before", "since"].some((key) => filters[key]?.length);
-  const hasStatus = Boolean(filters["status"]?.length);
+  const isAll = options.all || limit > 0 || Boolean(filters["status"]?.length);
   const pass = tests(filters, deps, oldestFirst);
   const found: Container[] = [];
   const breathe = breather();
   for (const container of oldestFirst.reverse()) {
     if (limit > 0 && found.length >= limit) break;
-    if (!isAll && !hasStatus && !isUp(container.state)) continue;
+    if (!isAll && !isUp(container.state)) continue;
     if (pass.every((test) => test(container))) found.push(container);
     // an expression may take its time at each name
     const pause = breathe();

@@ -1,8 +1,6 @@
 import { join } from "node:path";
-import { DhowError } from "../../lib/mod.ts";
-import { isErrno } from "../../linux/mod.ts";
 import { type BuiltSpec, buildSpec, type ResolvedUser, resolveUser } from "../../runtime/mod.ts";
-import { makeDirectory, prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
+import { prepareMountPoints, type ResolvedMounts, resolveMounts } from "../../volumes/mod.ts";
 import { cgroupPath } from "./cgroup-path.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { deviceEdit } from "./device-edit.ts";
@@ -15,6 +13,7 @@ import { etcFiles, inheritHostname, type Plugged, plugIn } from "./networking.ts
 import { isUnmarked, markRoot } from "./root-marks.ts";
 import { type StartScope, sharedNamespaces } from "./shared-namespaces.ts";
 import type { Container } from "./store.ts";
+import { makeWorkingDirectory } from "./unstarted.ts";
 import { asContainerRoot, mountRootfs, takeNetns } from "./userns.ts";
 
 /** What is there when the process may be started. */
@@ -44,8 +43,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
   if (isUnmarked(container)) asContainerRoot(userns, () => markRoot(rootfs));
   const dir = join(deps.settings.dataRoot, "containers", id);
   const user = resolveUser(rootfs, config.User ?? "", hostConfig.GroupAdd ?? []);
-  const cwd = config.WorkingDir || "/";
-  if (cwd !== "/") asContainerRoot(userns, () => makeWorkingDirectory(rootfs, cwd));
+  asContainerRoot(userns, () => makeWorkingDirectory(rootfs, config));
   const edit = await deviceEdit(deps, container);
   const links = linkedContainers(deps, container);
   const plugged = await plugIn(deps, container, held, () => takeNetns(userns));
@@ -68,7 +66,7 @@ export async function prepare(deps: ContainerDeps, container: Container, scope: 
       linked: links.flatMap((link) => linkEnvironment(container.name, link)),
       hasTerminal: config.Tty ?? false,
     }),
-    cwd,
+    cwd: config.WorkingDir || "/",
     user,
     terminal: config.Tty ?? false,
     consoleSize: rows > 0 && columns > 0 ? { height: rows, width: columns } : undefined,
@@ -107,13 +105,4 @@ async function mountsOf(
     scratch: join(deps.settings.execRoot, "scratch", container.id),
     view: userns?.view,
   });
-}
-
-function makeWorkingDirectory(rootfs: string, path: string): void {
-  try {
-    makeDirectory(rootfs, path);
-  } catch (cause) {
-    if (!isErrno(cause, "ENOTDIR")) throw cause;
-    throw new DhowError("invalid", `Cannot mkdir: ${path} is not a directory`, { cause });
-  }
 }

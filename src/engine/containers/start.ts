@@ -202,7 +202,7 @@ function fail(deps: ContainerDeps, container: Container, error: unknown): void {
     pid: 0,
     network: null,
   });
-  deps.waiters.exited(container.id, exitCode, false);
+  deps.waiters.exited(container.id, exitCode);
   // a runtime that was ended in the middle leaves it
   const cgroup = cgroupOf(cgroupPath(deps, container), deps.facts);
   if (!cgroup.tryRemove()) void destroyCgroup(cgroup);

@@ -52,7 +52,7 @@ function cancelRestart(deps: ContainerDeps, container: Container): void {
   clearTimeout(live.restartTimer);
   live.restartTimer = undefined;
   deps.store.update(container, { status: "exited", hasBeenManuallyStopped: true });
-  deps.waiters.exited(container.id, container.state.exitCode, false);
+  deps.waiters.exited(container.id, container.state.exitCode);
 }
 
 /** POST /containers/{id}/stop: the stop signal, and SIGKILL when that is not enough. @throws notModified when it doesn't run */

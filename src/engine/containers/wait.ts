@@ -28,9 +28,9 @@ export class Waiters {
     });
   }
 
-  /** The container's process ended (and is not started again by its policy, for `not-running`). */
-  exited(id: string, exitCode: number, willRestart: boolean): void {
-    this.#settle(id, exitCode, (c) => c === "next-exit" || (c === "not-running" && !willRestart));
+  /** The container's process ended, whether its policy starts it again or not. */
+  exited(id: string, exitCode: number): void {
+    this.#settle(id, exitCode, (c) => c !== "removed");
   }
 
   /** The container is gone: nobody waits for it any longer. */

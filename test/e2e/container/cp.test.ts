@@ -87,6 +87,15 @@ test("files and directories come out", async () => {
   expect(lstatSync(join(here, "out6/file")).ino).toBe(lstatSync(join(here, "out6/dir/hard")).ino);
 });
 
+test("the working directory is there before the first start", async () => {
+  await daemon.ok("create", "--name", "cc", "-w", "/made/for/it", "busybox", "cat", "in");
+  expect(await daemon.ok("diff", "cc")).toBe("A /made\nA /made/for\nA /made/for/it");
+  writeFileSync(join(here, "in"), "copied\n");
+  await copied("in", "cc:/made/for/it");
+  expect(await daemon.ok("start", "-a", "cc")).toBe("copied");
+  await daemon.ok("rm", "cc");
+});
+
 test("archives by standard input and output, compressed ones, too", async () => {
   const archive = tar([
     { name: "d/", type: "directory", mode: 0o755 },

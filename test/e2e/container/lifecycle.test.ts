@@ -212,6 +212,18 @@ test("restart policies: on-failure counts, always goes on until it is stopped", 
   expect((await state("phoenix")).Status).toBe("exited");
 });
 
+test("who waits or is attached hears of the exit, also when the container is started again", async () => {
+  const script = "trap 'echo said; exit 3' HUP; while :; do sleep 0.1; done";
+  await daemon.ok("run", "-d", "--name", "phoenix", "--restart", "always", "busybox", "sh", "-c", script);
+  const waiting = daemon.docker("wait", "phoenix");
+  const attached = daemon.docker("attach", "--no-stdin", "phoenix");
+  await Bun.sleep(500);
+  await daemon.ok("kill", "-s", "HUP", "phoenix");
+  expect(await attached).toMatchObject({ stdout: "said\n", exitCode: 3 });
+  expect(await waiting).toMatchObject({ stdout: "3\n", exitCode: 0 });
+  await until("it runs again", async () => (await state("phoenix")).Status === "running");
+});
+
 test("a container that is about to restart counts as running, until a kill makes it stay ended", async () => {
   await daemon.ok("run", "-d", "--name", "phoenix", "--restart", "always", "busybox", "false");
   await until("it waits", async () => (await daemon.inspect<{ RestartCount: number }>("phoenix")).RestartCount > 4);

@@ -54,6 +54,14 @@ test.each([
   expect(await names("-a", "--filter", filter)).toEqual(expected);
 });
 
+test("of filters only a status shows what doesn't run", async () => {
+  for (const filter of ["before=up", "exited=0", "health=none", "label=group", "since=done"]) {
+    const all = await names("-a", "--filter", filter);
+    expect(await names("--filter", filter)).toEqual(all.filter((name) => name.startsWith("up")));
+  }
+  expect(await names("--filter", "status=exited")).toEqual(["done", "failed"]);
+});
+
 test("filters of one kind are alternatives, of several kinds all hold", async () => {
   expect(await names("-a", "--filter", "name=^up$", "--filter", "name=done")).toEqual(["up", "done"]);
   expect(await names("-a", "--filter", "name=^up$", "--filter", "status=exited")).toEqual([]);

@@ -23,8 +23,8 @@ import { hostRoot, joinedContainer, mapText, ownerInside, ownerOutside } from ".
 import { cleanPath, ensureSource, prepareMountPoints } from "../../../volumes/mod.ts";
 import { isRunning, networkMode } from "../container.ts";
 import type { ContainerDeps } from "../deps.ts";
-import { isUnmarked, markRoot } from "../root-marks.ts";
 import type { Container } from "../store.ts";
+import { fillUnstarted } from "../unstarted.ts";
 import { asContainerRoot } from "../userns.ts";
 
 const ETC_FILES = ["hosts", "hostname", "resolv.conf"];
@@ -63,9 +63,8 @@ export async function holdPlan(deps: ContainerDeps, container: Container): Promi
   const { id, spec } = container;
   using stack = new DisposableStack();
   if (spec.mounts.length > 0) deps.followHost();
+  fillUnstarted(deps, container);
   const held = stack.use(deps.roots.hold(id));
-  // one in the container's own ids is a start's, which marks it
-  if (isUnmarked(container) && !held.isMapped) markRoot(held.rootfs);
   const root = stack.use(open(held.rootfs, O_PATH | O_DIRECTORY));
   const volumes: Record<string, string> = {};
   for (const m of spec.mounts) {
