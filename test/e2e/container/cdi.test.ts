@@ -30,7 +30,7 @@ devices:
   containerEdits:
     env: [FIRST=1]
     deviceNodes:
-    - {path: /dev/first, hostPath: /dev/kmsg, permissions: w, fileMode: 0622}
+    - {path: /dev/first, type: c, major: 1, minor: 11, permissions: w, fileMode: 0622}
     mounts:
     - {hostPath: ${root}/driver, containerPath: /opt/vendor/driver, options: [ro, nosuid, bind]}
     hooks:
