@@ -98,9 +98,11 @@ export class Execs implements ExecApi {
 
   #find(id: string): Exec {
     const exec = this.#byId.get(id);
-    if (exec !== undefined && isOver(exec)) this.#byId.delete(id);
-    if (exec === undefined || isOver(exec)) throw new DhowError("notFound", `No such exec instance: ${id}`);
-    return exec;
+    // what was made in a container that has been removed went with it
+    const isThere = exec !== undefined && !isOver(exec) && this.#deps.store.get(exec.container.id) === exec.container;
+    if (isThere) return exec;
+    this.#byId.delete(id);
+    throw new DhowError("notFound", `No such exec instance: ${id}`);
   }
 
   async start(id: string, request: ExecStartRequest, options: ExecStartOptions): Promise<AttachSession | null> {

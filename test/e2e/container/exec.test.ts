@@ -132,6 +132,18 @@ test("refused: unknown, stopped, paused", async () => {
   await daemon.docker("rm", "-f", "other");
 });
 
+test("an exec is known until its container is removed", async () => {
+  await daemon.ok("run", "-d", "--name", "short", "busybox", "sleep", "1000");
+  const { json } = await daemon.api<{ Id: string }>("POST", "/containers/short/exec", { Cmd: ["true"], AttachStdout: true });
+  await daemon.api("POST", `/exec/${json.Id}/start`, {});
+  expect(await daemon.api("GET", `/exec/${json.Id}/json`)).toMatchObject({ status: 200, json: { Running: false, ExitCode: 0 } });
+  await daemon.ok("rm", "-f", "short");
+  expect(await daemon.api("GET", `/exec/${json.Id}/json`)).toMatchObject({
+    status: 404,
+    json: { message: `No such exec instance: ${json.Id}` },
+  });
+});
+
 test("execs end with their container", async () => {
   await daemon.ok("run", "-d", "--name", "short", "busybox", "sleep", "1000");
   const child = daemon.spawn({}, "exec", "short", "sh", "-c", "echo on; sleep 1000");
