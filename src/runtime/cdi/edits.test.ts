@@ -117,6 +117,8 @@ test("applyEdits() adds hooks, groups, interfaces and a class of service", () =>
   );
   const oci = (path: string) => ({ path, args: ["x"], env: ["A=1"], timeout: 3 });
   expect(spec.hooks).toEqual({ createRuntime: [oci("/b")], poststop: [oci("/a"), oci("/c")] });
+  const bare = apply({ hooks: [{ ...hook("poststart", "/d"), args: [], env: [], timeout: undefined }] });
+  expect(bare.hooks?.poststart).toEqual([{ path: "/d", env: [expect.stringMatching(/^PATH=.*:\/bin$/)] }]);
   expect(spec.process.user.additionalGids).toEqual([5, 6]);
   expect(spec.linux.netDevices).toEqual({ eth7: { name: "data0" } });
   expect(spec.linux.intelRdt).toEqual({ closID: "fast", l3CacheSchema: "L3:0=f", enableMonitoring: true });

@@ -106,8 +106,12 @@ function withMounts(mounts: readonly OciMount[], more: readonly CdiMount[]): rea
   return replacing(mounts, more.map(ociMount), ({ destination }) => destination).toSorted((a, b) => depth(a) - depth(b));
 }
 
+/** Of hooks that name no variables: with docker they have those of the runtime, which here has none. */
+const HOOK_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 function ociHook({ path, args, env, timeout }: CdiHook): OciHook {
-  return { path, ...(args.length > 0 && { args }), ...(env.length > 0 && { env }), ...(timeout !== undefined && { timeout }) };
+  const variables = env.length > 0 ? env : [HOOK_PATH];
+  return { path, ...(args.length > 0 && { args }), env: variables, ...(timeout !== undefined && { timeout }) };
 }
 
 function withHooks(hooks: OciHooks, more: readonly CdiHook[]): OciHooks {

@@ -34,7 +34,7 @@ devices:
     mounts:
     - {hostPath: ${root}/driver, containerPath: /opt/vendor/driver, options: [ro, nosuid, bind]}
     hooks:
-    - {hookName: createRuntime, path: /bin/sh, args: [sh, -c, 'cat >${root}/state'], env: ["PATH=/usr/bin:/bin"]}
+    - {hookName: createRuntime, path: /bin/sh, args: [sh, -c, 'cat >${root}/state; env >${root}/variables']}
     - {hookName: poststop, path: /bin/sh, args: [sh, -c, 'echo gone >${root}/gone'], env: ["PATH=/usr/bin:/bin"]}
 - name: second
   containerEdits:
@@ -98,6 +98,7 @@ test("hooks run on the host, with the container's state", async () => {
   const id = await create(["first"], "true");
   await daemon.ok("start", "-a", id);
   expect(JSON.parse(readFileSync(`${root}/state`, "utf8"))).toMatchObject({ id, pid: expect.any(Number) });
+  expect(readFileSync(`${root}/variables`, "utf8")).toContain("PATH=/usr/local/sbin:");
   await until("the last hook has run", () => existsSync(`${root}/gone`));
   await daemon.ok("rm", id);
 });
