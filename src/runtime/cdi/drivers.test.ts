@@ -90,6 +90,7 @@ test("graphics processors come by CDI where a vendor describes them", async () =
   );
   expect(refusal({ ...GPU, DeviceIDs: ["0"] }, { cdi: nvidia })).toBe("cannot set both Count and DeviceIDs on device request");
   expect(refusal({ ...GPU, Count: 5 }, { cdi: nvidia })).toContain("unresolvable CDI devices nvidia.com/gpu=2, nvidia.com/gpu=3");
+  expect(refusal({ ...GPU, Count: 2 ** 31 }, { cdi: nvidia })).toBe("request 2147483648 devices: want 1024 at most");
   const amd = await devicesOf({ "amd.com/gpu": ["0", "all"] });
   expect(envOf([GPU], { cdi: amd })).toEqual(["Nall=amd.com/gpu"]);
 });

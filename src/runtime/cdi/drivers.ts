@@ -53,10 +53,14 @@ function cdiDriver(cdi: CdiDevices, log: Logger): DeviceDriver {
   return { capabilities: [], edit };
 }
 
+/** More than any host has. */
+const MAX_COUNT = 1024;
+
 /** What a request for a number of devices, or for some, calls them: `0`, `1`, … or `all`. */
 function deviceIds({ Count, DeviceIDs }: Requested): readonly string[] {
   if (Count !== 0 && DeviceIDs.length > 0) throw failure("cannot set both Count and DeviceIDs on device request");
   if (DeviceIDs.length > 0) return DeviceIDs;
+  if (Count > MAX_COUNT) throw failure(`request ${Count} devices: want ${MAX_COUNT} at most`);
   return Count < 0 ? ["all"] : Array.from({ length: Count }, (_, index) => String(index));
 }
 
