@@ -94,6 +94,12 @@ test("proxies come from flags or the file, else from the environment; no message
   expect(refusal({ proxies: "x" })).toBe('"proxies" must be an object');
 });
 
+test("what is null is not given", () => {
+  expect(parse({ "max-concurrent-uploads": null, labels: null, debug: null, bridge: null })).toMatchObject({
+    ...{ maxConcurrentUploads: 5, labels: [], isDebug: false, bridge: "dhow0" },
+  });
+});
+
 test("dockerd's flags are taken, too", () => {
   const config = parse({}, "--iptables=false", "--exec-opt", "isolation=default", "--userland-proxy", "--containerd=/x");
   expect(config.ignored).toEqual(["iptables", "userland-proxy", "containerd", "exec-opt isolation"]);

@@ -94,7 +94,8 @@ export function readConfigFile(path: string, isExplicit: boolean, flags: Values)
   const clashes: string[] = [];
   for (const [key, value] of Object.entries(json)) {
     const flag = byKey.get(key);
-    if (!flag) continue;
+    // what is null is not given, to Go
+    if (!flag || value === null) continue;
     try {
       values.set(flag.name, fromFile(flag, value, key));
     } catch (error) {

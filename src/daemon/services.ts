@@ -189,6 +189,7 @@ function containersApi({ dataRoot }: DaemonConfig, deps: ContainerDeps, parts: P
         return ids && ids.size > 0 ? [...ids] : null;
       },
       graphDriver: ({ id }) => graphDriver(snapshots, id),
+      defaultUlimits: deps.settings.spec.ulimits ?? [],
       // docker chooses the default at the first start
       appArmorProfile: ({ spec, state }) =>
         appArmorProfileOf(spec.hostConfig, deps.facts, state.startedAt === ZERO_TIME ? "" : parts.appArmorProfile) ?? "",

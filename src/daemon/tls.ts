@@ -67,8 +67,8 @@ export function tlsConfig(
 
 /** Reads the files. @throws invalid in dockerd's words */
 export function readTls({ ca, cert, key, isVerified }: TlsConfig): ServerTls {
-  const pair = `X509 key pair (cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)})`;
-  const [certText, keyText] = [cert, key].map((path) => readPem(path, `Could not load ${pair}`));
+  const pair = `(cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)})`;
+  const [certText, keyText] = [cert, key].map((path) => readPem(path, `could not load X509 key pair ${pair}`));
   checkPair(certText ?? "", keyText ?? "", pair);
   if (!isVerified) return { cert: certText ?? "", key: keyText ?? "", isVerified };
   const caText = readPem(ca, `could not read CA certificate ${JSON.stringify(ca)}`);
@@ -89,12 +89,17 @@ function readPem(path: string, doing: string): string {
   }
 }
 
+/** @see tlsconfig/config.go of docker/go-connections v0.6 */
+function unreadable(pair: string, why: string): string {
+  return `error reading X509 key pair - make sure the key is not encrypted ${pair}: ${why}`;
+}
+
 function checkPair(cert: string, key: string, pair: string): void {
   let isPair: boolean;
   try {
     isPair = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch (error) {
-    throw failure(`Error reading ${pair}: ${errorMessage(error)}. Make sure the key is not encrypted.`, error);
+    throw failure(unreadable(pair, errorMessage(error)), error);
   }
-  if (!isPair) throw failure(`Error reading ${pair}: tls: private key does not match public key. Make sure the key is not encrypted.`);
+  if (!isPair) throw failure(unreadable(pair, "tls: private key does not match public key"));
 }

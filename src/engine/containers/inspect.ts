@@ -14,8 +14,17 @@ export interface InspectDeps {
   readonly execIds: (id: string) => readonly string[] | null;
   readonly graphDriver: (container: Container) => DriverData;
   readonly appArmorProfile: (container: Container) => string;
+  /** What the daemon gives to containers that don't ask for another one. */
+  readonly defaultUlimits: NonNullable<HostConfig["Ulimits"]>;
   /** Undefined for a container that is gone. */
   readonly nameOf: (id: string) => string | undefined;
+}
+
+/** The container's own and the daemon's, as they are now. */
+function ulimits({ defaultUlimits }: InspectDeps, { spec }: Container): Pick<HostConfig, "Ulimits"> {
+  const own = spec.hostConfig.Ulimits ?? [];
+  const others = defaultUlimits.filter(({ Name }) => !own.some((limit) => limit.Name === Name));
+  return others.length === 0 ? {} : { Ulimits: [...own, ...others] };
 }
 
 function links(deps: InspectDeps, { name, spec }: Container): { readonly Links?: readonly string[] } {
@@ -85,7 +94,13 @@ export function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: deps.appArmorProfile(container),
     ExecIDs: deps.execIds(id),
-    HostConfig: { ...spec.hostConfig, NetworkMode: shownNetworkMode(spec), ...links(deps, container), ...namespaces(container) },
+    HostConfig: {
+      ...spec.hostConfig,
+      NetworkMode: shownNetworkMode(spec),
+      ...ulimits(deps, container),
+      ...links(deps, container),
+      ...namespaces(container),
+    },
     GraphDriver: deps.graphDriver(container),
     ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
     Mounts: inspectMounts(spec.mounts),

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { DhowError } from "../../lib/mod.ts";
 
 /** Exit codes that docker gives to processes that could not be started. */
@@ -83,4 +83,10 @@ export function execFailure(message: string, args: readonly string[]): DhowError
 /** Go prints errno texts with a small first letter; so do the clients expect them. */
 function lowerErrno(message: string): string {
   return message.replace(/(^|: )([A-Z])(?=[a-z]+ )/g, (_, before: string, letter: string) => `${before}${letter.toLowerCase()}`).trim();
+}
+
+/** What is wrong with a runtime that ended without a word, as Go tells of a program that can't be run. `status` is the shell's that started it. */
+export function silentFailure(program: string, status: number): string {
+  if (status === NOT_FOUND && program.includes("/") && !existsSync(program)) return `fork/exec ${program}: no such file or directory`;
+  return status === NOT_EXECUTABLE ? `fork/exec ${program}: permission denied` : `exit status ${status}`;
 }

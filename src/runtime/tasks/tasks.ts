@@ -22,7 +22,7 @@ import {
 import type { ContainerIo } from "./io.ts";
 import { Keepers } from "./keepers.ts";
 import { exitSoon, findHolder, hasPid, pidFromState, removeLeftOver, strayBundles, strayExecs, strayStates } from "./left-over.ts";
-import { createFailure, readRuntimeErrors } from "./oci-error.ts";
+import { createFailure, readRuntimeErrors, silentFailure } from "./oci-error.ts";
 import type { Adopted, AdoptOptions, RunOptions, TasksOptions } from "./options.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { strayProcesses } from "./stray-processes.ts";
@@ -338,7 +338,7 @@ export class Tasks {
 
   #describe(error: unknown, dir: string, command: RuntimeCommand, args: readonly string[]): unknown {
     if (typeof error !== "number") return error;
-    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? `exit status ${error}`;
+    const message = readRuntimeErrors(join(dir, BUNDLE.log)).at(-1) ?? silentFailure(command.program, error);
     return createFailure(command.label, message, args);
   }
 }

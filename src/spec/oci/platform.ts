@@ -11,6 +11,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   armhf: "arm",
   armel: "arm",
 };
+const OTHER_NAMES: Readonly<Record<string, string>> = { macos: "darwin" };
 // with an optional version of the operating system, which isn't looked at here
 const OS = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/;
 const PART = /^[A-Za-z0-9_.-]+$/;
@@ -25,7 +26,8 @@ function normalise(platform: OciPlatform): OciPlatform {
   const defaultVariant = architecture === "arm64" ? "v8" : architecture === "arm" ? "v7" : architecture === "amd64" ? "v1" : "";
   const { variant, ...rest } = platform;
   const kept = variant === undefined || variant === "" || (variant === defaultVariant && architecture !== "arm") ? undefined : variant;
-  return { ...rest, os: platform.os.toLowerCase(), architecture, ...(kept === undefined ? {} : { variant: kept }) };
+  const os = platform.os.toLowerCase();
+  return { ...rest, os: OTHER_NAMES[os] ?? os, architecture, ...(kept === undefined ? {} : { variant: kept }) };
 }
 
 /** @see Parse in platforms.go of containerd/platforms v1 */
@@ -53,7 +55,8 @@ export function parsePlatform(text: string): OciPlatform {
   const host = hostPlatform();
   if (second === undefined) {
     const lower = first.toLowerCase();
-    if (lower === "linux" || lower === "windows" || lower === "darwin" || lower === "freebsd") return { ...host, os: lower };
+    const os = OTHER_NAMES[lower] ?? lower;
+    if (["linux", "windows", "darwin", "freebsd"].includes(os)) return { ...host, os };
     const known = ARCHITECTURES[lower] ?? lower;
     if (!["amd64", "arm64", "386", "arm", "ppc64le", "s390x", "riscv64", "mips64le", "loong64"].includes(known)) {
       throw new DhowError("invalid", `${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`);

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Daemon, until } from "../daemon.ts";
 
-const daemon = await Daemon.start();
+const daemon = await Daemon.start({ args: ["--default-ulimit", "msgqueue=100000:200000"] });
 afterAll(() => daemon[Symbol.asyncDispose]());
 
 const isV2 = existsSync("/sys/fs/cgroup/cgroup.controllers");
@@ -61,6 +61,18 @@ test("no more processes than --pids-limit", async () => {
 
 test("--cpuset-cpus holds", async () => {
   expect(await daemon.ok("run", "--rm", "--cpuset-cpus", "0", "busybox", "grep", "Cpus_allowed_list", "/proc/self/status")).toMatch(/\t0$/);
+});
+
+test("the daemon's ulimits are shown with the container's", async () => {
+  const shown = async (...options: readonly string[]): Promise<string> => {
+    const id = await daemon.ok("create", ...options, "busybox");
+    const limits = await daemon.ok("inspect", "-f", "{{range .HostConfig.Ulimits}}{{.Name}} {{.Soft}} {{.Hard}};{{end}}", id);
+    await daemon.ok("rm", id);
+    return limits;
+  };
+  expect(await shown()).toBe("msgqueue 100000 200000;");
+  expect(await shown("--ulimit", "core=1:2")).toBe("core 1 2;msgqueue 100000 200000;");
+  expect(await shown("--ulimit", "msgqueue=5:6")).toBe("msgqueue 5 6;");
 });
 
 test("docker's words for what can't be", async () => {

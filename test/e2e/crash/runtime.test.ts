@@ -40,7 +40,10 @@ beforeAll(async () => {
   writeFileSync(path, SCRIPT);
   chmodSync(path, 0o755);
   orders();
-  daemon = await Daemon.start({ args: ["--add-runtime", `odd=${path}`, "--runtime-timeout", `${TIMEOUT_S}s`] });
+  const gone = join(scratch, "vm-manager");
+  daemon = await Daemon.start({
+    args: ["--add-runtime", `odd=${path}`, "--add-runtime", `gone=${gone}`, "--runtime-timeout", `${TIMEOUT_S}s`],
+  });
 }, 120_000);
 
 afterEach(async () => {
@@ -65,6 +68,12 @@ test("a slow runtime holds up its own container and nobody else", async () => {
   const exec = daemon.docker("exec", "slow", "echo", "inside");
   expect(await daemon.ok("ps", "-q")).not.toBe("");
   expect((await exec).stdout).toBe("inside\n");
+});
+
+test("a runtime that isn't there is named", async () => {
+  const { exitCode, stderr } = await daemon.docker("run", "--runtime", "gone", "busybox", "true");
+  expect(stderr).toContain(`vm-manager create failed: fork/exec ${scratch}/vm-manager: no such file or directory: unknown`);
+  expect(exitCode).toBe(127);
 });
 
 test("a runtime that fails says so; the container stays created and starts later", async () => {

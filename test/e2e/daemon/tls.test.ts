@@ -199,7 +199,7 @@ test("files that are no key pair are told in dockerd's words", async () => {
     (await refusal("-H", "tcp://127.0.0.1:0", "--tlsverify", ...args)).replaceAll(dir, "");
   const pair = 'X509 key pair (cert: "/server.pem", key: "/none")';
   expect(await start(`--tlscert=${server.cert}`, `--tlskey=${dir}/none`)).toBe(
-    `invalid TLS configuration: Could not load ${pair}: open /none: no such file or directory`,
+    `invalid TLS configuration: could not load ${pair}: open /none: no such file or directory`,
   );
   expect(await start(`--tlscert=${server.cert}`, `--tlskey=${client.key}`)).toContain("tls: private key does not match public key");
   expect(await start(`--tlscert=${server.cert}`, `--tlskey=${server.key}`, `--tlscacert=${dir}/no`)).toBe(
@@ -239,7 +239,7 @@ test("SIGHUP takes new certificates for new connections, and none that are broke
   };
   writeFileSync(certificates.server.key, "no key");
   await hangUp();
-  expect(daemon.log).toContain("Make sure the key is not encrypted.");
+  expect(daemon.log).toContain("make sure the key is not encrypted");
   expect(await ask(certificates.client, ["GET /_ping HTTP/1.1", "Host: localhost"])).toStartWith("HTTP/1.1 200 OK");
   try {
     for (const [index, path] of [others.ca, others.server.cert, others.server.key].entries()) copyFileSync(path, files[index] ?? "");
