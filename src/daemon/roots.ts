@@ -1,5 +1,5 @@
 /** The daemon's two directories: locked against a second daemon, rid of what a former one left unfinished. */
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errnoCode } from "../lib/mod.ts";
 import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "../linux/mod.ts";
@@ -16,6 +16,8 @@ export function prepareRoots(dataRoot: string, execRoot: string): void {
     mkdirSync(join(dataRoot, dir), { recursive: true, mode: 0o710 });
   clearTemporary(join(dataRoot, "tmp"));
   for (const dir of ["bundles", "execs", "crun"]) mkdirSync(join(execRoot, dir), { recursive: true, mode: 0o700 });
+  // hooks in a user namespace pass to their bundle
+  chmodSync(join(execRoot, "bundles"), 0o711);
   for (const dir of [join(dataRoot, "containers"), ...["bundles", "execs", "crun"].map((name) => join(execRoot, name))])
     spreadDirectories(dir);
 }

@@ -85,8 +85,9 @@ export async function launch(deps: ContainerDeps, container: Container, how: Lau
     const { timeOffsets } = container.spec;
     if (timeOffsets !== undefined) checkTimeOffsets(timeOffsets);
     const { owner } = processScope(container, user);
+    const hookReader = spec.hooks === undefined ? undefined : userns?.view.root;
     const run = { id: container.id, spec, io: live.io, runtime, signal, owner, timeOffsets, netns, checkpoint: how.checkpoint };
-    const task = await deps.tasks.run(run);
+    const task = await deps.tasks.run({ ...run, hookReader });
     undo.defer(() => task.abandon());
     releasePins();
     begin(deps, container, { live, task, plugged });

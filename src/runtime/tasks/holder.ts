@@ -1,4 +1,4 @@
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   EPOLLIN,
@@ -92,10 +92,22 @@ export interface FifoOptions {
   readonly owner?: Owner | undefined;
 }
 
+export interface BundleOptions extends FifoOptions {
+  /** Who hooks are in the container's user namespace, on the host. */
+  readonly hookReader?: Owner | undefined;
+}
+
 /** Makes an empty bundle directory with the configuration and the FIFOs. */
-export function makeBundle(dir: string, config: string, options: FifoOptions): void {
+export function makeBundle(dir: string, config: string, options: BundleOptions): void {
   makeEmptyDir(dir);
   writeFileSync(join(dir, BUNDLE.config), config, { mode: 0o600 });
+  if (options.hookReader !== undefined) {
+    const { gid } = options.hookReader;
+    for (const [path, mode] of [[dir, 0o710] as const, [join(dir, BUNDLE.config), 0o640] as const]) {
+      chownSync(path, 0, gid);
+      chmodSync(path, mode);
+    }
+  }
   mkfifo(join(dir, BUNDLE.control));
   if (options.tty) mkfifo(join(dir, BUNDLE.transit));
   makeFifos(dir, options);

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Who the process is on the host, when it is in a user namespace. */
   readonly owner?: Owner | undefined;
+  /** Who hooks are in the container's user namespace, on the host: they read the bundle. */
+  readonly hookReader?: Owner | undefined;
   /** For a time namespace of its own. */
   readonly timeOffsets?: TimeOffsets | undefined;
   /** Where the network namespace is that the configuration names as `Tasks.netnsPath`. */

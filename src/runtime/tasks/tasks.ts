@@ -104,7 +104,7 @@ export class Tasks {
     try {
       // its pid is in the bundle that is about to be emptied
       if (tty) this.#keepers.end(dir);
-      makeBundle(dir, JSON.stringify(spec), { tty, openStdin, owner: options.owner });
+      makeBundle(dir, JSON.stringify(spec), { tty, openStdin, owner: options.owner, hookReader: options.hookReader });
       if (options.netns !== undefined) linkNetns(dir, options.netns);
       const pidFile = join(dir, command.isCrun ? BUNDLE.control : BUNDLE.pid);
       const restoring =

@@ -142,6 +142,17 @@ test("the user's mounts and files win; groups are also those of exec and of anot
   await daemon.ok("rm", "-f", id);
 });
 
+test("a hook in a container's user namespace reads the bundle", async () => {
+  writeFileSync(`${root}/in-namespace`, "");
+  chmodSync(`${root}/in-namespace`, 0o666);
+  const script = `grep -c ociVersion config.json >${root}/in-namespace; ls >>${root}/in-namespace 2>/dev/null || echo closed >>${root}/in-namespace`;
+  const hooks = [{ hookName: "createContainer", path: "/bin/sh", args: ["sh", "-c", script] }];
+  const devices = [{ name: "x", containerEdits: { hooks } }];
+  writeFileSync(`${run}/a.json`, JSON.stringify({ cdiVersion: "0.5.0", kind: "vendor.com/device", devices }));
+  expect(await output(["x"], "echo started", {}, { Labels: { "dhow.userns": "auto" } })).toBe("started");
+  expect(readFileSync(`${root}/in-namespace`, "utf8")).toBe("1\nclosed\n");
+});
+
 test("devices work in a user namespace and beside --privileged", async () => {
   writeDevices();
   const look = "cat /opt/vendor/driver; head -c 3 /dev/second | wc -c; env | grep FIRST";
