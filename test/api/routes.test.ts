@@ -341,8 +341,14 @@ const pairs: readonly Golden[] = [
   },
   {
     request: "POST /v1.47/networks/n/connect",
-    body: { Container: "c", EndpointConfig: { GwPriority: 100 } },
+    body: { Container: "c", EndpointConfig: { GwPriority: 100, MacAddress: "02:42:00:00:00:01" } },
     call: ["networks.connect", "n", { Container: "c", EndpointConfig: { GwPriority: 0 } }],
+    status: 200,
+  },
+  {
+    request: "POST /v1.53/networks/n/connect",
+    body: { Container: "c", EndpointConfig: { GwPriority: 100, MacAddress: "02:42:00:00:00:01" } },
+    call: ["networks.connect", "n", { Container: "c", EndpointConfig: { GwPriority: 100 } }],
     status: 200,
   },
   { request: "POST /networks/n/connect", body: { Container: "c" }, call: ["networks.connect", "n", { Container: "c" }], status: 200 },

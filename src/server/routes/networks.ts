@@ -62,10 +62,12 @@ async function createRequest(request: ApiRequest): Promise<NetworkCreateRequest>
   return { ...value, Name: value.Name ?? "" };
 }
 
+/** The request as the newest version has it: before 1.48 there were no priorities, before 1.54 no MAC addresses to ask for. */
 async function connectRequest(request: ApiRequest): Promise<NetworkConnectRequest> {
   const value = (await request.json(networkConnectBody)).value as NetworkConnectRequest;
-  if (request.atLeast(48) || !value.EndpointConfig) return value;
-  return { ...value, EndpointConfig: { ...value.EndpointConfig, GwPriority: 0 } };
+  if (request.atLeast(54) || !value.EndpointConfig) return value;
+  const { MacAddress: _, ...settings } = value.EndpointConfig;
+  return { ...value, EndpointConfig: request.atLeast(48) ? settings : { ...settings, GwPriority: 0 } };
 }
 
 /** docker's answer to both: no body, and no 204 */
