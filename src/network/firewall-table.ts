@@ -124,9 +124,13 @@ export function renderTable(
       `iifname @closed ${ip} daddr != ${linkWide} iifname . ${ip} daddr != @own drop`,
     ]),
     // a neighbour on the wire must not get at what is published on the loopback only
-    chain("prerouting", "nat hook prerouting priority -100", [`iifname != "lo" ${ip} daddr ${loopback} return`, ...publish]),
-    // the kernel routes nothing away from ::1: those connections are the daemon's to hand on
-    chain("output", "nat hook output priority -100", [...(family === 6 ? ["ip6 daddr ::1 return"] : []), ...publish]),
+    chain("prerouting", "nat hook prerouting priority -100", [
+      `iifname != "lo" ${ip} daddr ${loopback} return`,
+      ...(family === 6 ? ["ip6 daddr fe80::/10 return"] : []),
+      ...publish,
+    ]),
+    // the kernel routes nothing away from ::1, nor from one link to another: those connections are the daemon's to hand on
+    chain("output", "nat hook output priority -100", [...(family === 6 ? ["ip6 daddr { ::1, fe80::/10 } return"] : []), ...publish]),
     chain("postrouting", "nat hook postrouting priority 100", [
       // between containers of one bridge; br_netfilter shows no incoming interface here
       `oifname . ${ip} saddr @own ct status dnat masquerade`,

@@ -17,7 +17,7 @@ type Place = Pick<PortLease, "protocol" | "hostIp" | "hostPort">;
 
 const keyOf = ({ protocol, hostIp, hostPort }: Place): string => `${protocol} ${hostIp} ${hostPort}`;
 
-/** What the kernel does not lead to containers: IPv6 clients of containers without IPv6, and the host's own ones by `::1`. */
+/** What the kernel does not lead to containers: IPv6 clients of containers without IPv6, the host's own ones by `::1`, and those by link-local addresses. */
 export class PortProxies {
   readonly #log: Logger;
   readonly #proxies = new Map<string, PortProxy>();
@@ -65,9 +65,10 @@ export class PortProxies {
 /** The host's own clients are let in whatever the list says: those that the kernel leads to a container pass no chain that has it. */
 function isAdmitted(target: ProxyTarget | undefined, client: string): boolean {
   if (target?.allow === undefined) return target !== undefined;
-  const ip = tryParseIp(client.replace(/%.*$/, ""));
+  const address = client.replace(/%.*$/, "");
+  const ip = tryParseIp(address);
   if (ip === undefined) return false;
-  return isLoopback(client) || target.allow.some((network) => hasIp(parsePrefix(network), ip)) || isOwnAddress(client);
+  return isLoopback(address) || target.allow.some((network) => hasIp(parsePrefix(network), ip)) || isOwnAddress(address);
 }
 
 function isOwnAddress(address: string): boolean {

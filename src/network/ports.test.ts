@@ -74,6 +74,14 @@ describe.skipIf(!isRoot)("published ports with sources (needs root)", () => {
     expect(await at({ netns: undefined, from: undefined, host: "::1" })).toBe("a fd94::1");
     expect(await at({ netns: undefined, from: undefined, host: "::1", port: 8081 })).toBe("b fd94::1");
     expect(await at({ netns: a.netnsPath, from: undefined })).toStartWith("a ");
+    const linkLocal = /inet6 (fe80::[0-9a-f:]+)/.exec(lab.sh(undefined, "ip -6 -o addr show dev wan0 scope link"))?.[1];
+    const near = { netns: undefined, from: undefined, host: `${linkLocal}%wan0` };
+    expect(await at(near)).toBe("a fd94::1");
+    expect(await at({ ...near, protocol: "udp" })).toBe("a fd94::1");
+    expect(await at({ ...near, port: 8081 })).toBe("b fd94::1");
+    const far = { netns: lab.outside, from: undefined, host: `${linkLocal}%eth0` };
+    expect(await at(far)).toBe("a fd94::1");
+    expect(await at({ ...far, port: 8081 })).toBe("ECONNRESET");
   });
 });
 
