@@ -37,6 +37,8 @@ export interface RequestInput {
   readonly args: readonly string[];
   /** `run -d`: nothing is attached by default. */
   readonly isDetached: boolean;
+  /** Variables of the user's own proxies. */
+  readonly proxies?: readonly string[] | undefined;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -228,7 +230,7 @@ export function containerRequest(input: RequestInput): ContainerCreateRequest {
   const attach = attachOf(input);
   const ports = portsOf(flags);
   checkModes(flags);
-  const env = [...flags["env-file"].flatMap(readEnvFile), ...flags.env];
+  const env = [...flags["env-file"].flatMap(readEnvFile), ...flags.env, ...(input.proxies ?? [])];
   const labels = pairs([...flags["label-file"].flatMap(readLabelFile), ...flags.label]);
   const health = parseHealth(flags);
   const endpoints = endpointsOf(flags.network, flags);

@@ -1,5 +1,6 @@
 import { command, ExitError, exactArgs } from "../../command.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
+import { orSetting } from "../../settings.ts";
 import { followSize, runSession } from "../../terminal/session.ts";
 import { proxySignals } from "../../terminal/signals.ts";
 import { isStdinTerminal } from "../../terminal/stdin.ts";
@@ -24,19 +25,20 @@ export const attach = command({
     const stdin = !flags["no-stdin"] && Config?.OpenStdin === true;
     if (stdin && tty && !isStdinTerminal()) throw new ExitError(1, "the input device is not a TTY");
     const { exit } = await lifecycle.wait(ref, "not-running", {});
+    const keys = orSetting(ctx, "detachKeys", flags["detach-keys"]);
     const session = await ctx.api.attach(ref, {
       logs: false,
       stream: true,
       stdin,
       stdout: true,
       stderr: true,
-      detachKeys: flags["detach-keys"] || undefined,
+      detachKeys: keys || undefined,
       tty,
     });
     const endProxy = flags["sig-proxy"] && !tty ? proxySignals((signal) => lifecycle.kill(ref, signal)) : () => {};
     const endResize = tty ? followSize(ctx, (size) => streams.resize(ref, size)) : () => {};
     try {
-      const end = await runSession(ctx, session, { tty, stdin, detachKeys: flags["detach-keys"] });
+      const end = await runSession(ctx, session, { tty, stdin, detachKeys: keys });
       if (end === "detached") throw new ExitError(1, "read escape sequence");
     } finally {
       endResize();

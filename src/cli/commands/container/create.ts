@@ -4,6 +4,7 @@ import { containerRequest } from "../../container/container-request.ts";
 import { checkPull, createContainer } from "../../container/create-container.ts";
 import { checkPlatform } from "../../container/platform.ts";
 import { errorText } from "../../error-text.ts";
+import { proxyVariables } from "../../settings.ts";
 
 const EXIT_USAGE = 125;
 
@@ -17,7 +18,7 @@ export const create = command({
   run: async (ctx, [image = "", ...args], flags, changed) => {
     const prepare = () => {
       checkPull(flags.pull);
-      return containerRequest({ flags, changed, image, args, isDetached: false });
+      return containerRequest({ flags, changed, image, args, isDetached: false, proxies: proxyVariables(ctx, flags.env) });
     };
     let request: ReturnType<typeof prepare>;
     try {

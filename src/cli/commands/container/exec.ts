@@ -1,6 +1,7 @@
 import { command, ExitError, minArgs } from "../../command.ts";
 import { checkEnv, readEnvFile } from "../../env-file.ts";
 import { BOOLEAN, LIST, listOf, STRING } from "../../flag-kinds.ts";
+import { orSetting } from "../../settings.ts";
 import { followSize, runSession } from "../../terminal/session.ts";
 import { isStdinTerminal } from "../../terminal/stdin.ts";
 
@@ -31,6 +32,7 @@ export const exec = command({
     await ctx.api.containers.inspect(container, { size: false });
     if (!detach && interactive && tty && !isStdinTerminal()) throw new ExitError(1, "the input device is not a TTY");
     const size = tty ? ctx.stdout.size : undefined;
+    const keys = orSetting(ctx, "detachKeys", flags["detach-keys"]);
     const { Id } = await api.create(container, {
       User: flags.user,
       Privileged: flags.privileged,
@@ -39,7 +41,7 @@ export const exec = command({
       AttachStdin: !detach && interactive,
       AttachStderr: !detach,
       AttachStdout: !detach,
-      DetachKeys: flags["detach-keys"],
+      DetachKeys: keys,
       Env: env.length > 0 ? env : null,
       WorkingDir: flags.workdir,
       Cmd: cmd,
@@ -53,7 +55,7 @@ export const exec = command({
     if (session === null) return EXIT_CANNOT_START;
     const endResize = tty ? followSize(ctx, (now) => api.resize(Id, now)) : () => {};
     try {
-      const end = await runSession(ctx, session, { tty, stdin: interactive, detachKeys: flags["detach-keys"] });
+      const end = await runSession(ctx, session, { tty, stdin: interactive, detachKeys: keys });
       if (end === "detached") throw new ExitError(1, "read escape sequence");
     } finally {
       endResize();

@@ -3,6 +3,7 @@ import { BOOLEAN, FILTER, INT, STRING } from "../../flag-kinds.ts";
 import { CONTAINER_HEADERS, CONTAINER_TABLE, containerRow } from "../../format/container-row.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
+import { listFormat } from "../../settings.ts";
 
 const RAW = [
   "container_id: {{.ID}}",
@@ -39,14 +40,15 @@ export const containerLs = command({
     size: { kind: BOOLEAN, short: "s", help: "Display total file sizes" },
   },
   run: async (ctx, _args, flags) => {
+    const format = listFormat(ctx, "psFormat", flags);
     if (flags.quiet && flags.format !== "") ctx.warn("WARNING: Ignoring custom format, because both --format and --quiet are set.");
     const containers = await ctx.api.containers.list({
       all: flags.all,
       limit: flags.latest && flags.last === -1 ? 1 : flags.last,
-      size: flags.size || (!flags.quiet && /\.Size\b|json \. *\}\}/.test(flags.format)),
+      size: flags.size || (!flags.quiet && /\.Size\b|json \. *\}\}/.test(format)),
       filters: flags.filter,
     });
     const rows = containers.map((container) => containerRow(container, !flags["no-trunc"]));
-    ctx.stdout.write(formatRows({ format: formatOf(flags), headers: CONTAINER_HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf({ ...flags, format }), headers: CONTAINER_HEADERS, rows }));
   },
 });

@@ -1,6 +1,7 @@
 import { command, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, FILTER } from "../../flag-kinds.ts";
 import { confirmPrune, reclaimed } from "../../prune.ts";
+import { pruneFilters } from "../../settings.ts";
 
 export const containerPrune = command({
   use: "[OPTIONS]",
@@ -12,7 +13,7 @@ export const containerPrune = command({
   },
   run: async (ctx, _args, flags) => {
     await confirmPrune(ctx, flags.force, "WARNING! This will remove all stopped containers.");
-    const { ContainersDeleted, SpaceReclaimed } = await ctx.api.containers.prune(flags.filter);
+    const { ContainersDeleted, SpaceReclaimed } = await ctx.api.containers.prune(pruneFilters(ctx, flags.filter));
     const deleted = ContainersDeleted ?? [];
     if (deleted.length > 0) ctx.out(`Deleted Containers:\n${deleted.join("\n")}\n`);
     ctx.out(reclaimed(SpaceReclaimed));

@@ -9,6 +9,7 @@ import { startExitCode } from "../../container/start-error.ts";
 import type { Context } from "../../context.ts";
 import { errorText } from "../../error-text.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
+import { orSetting, proxyVariables } from "../../settings.ts";
 import { followSize, runSession, type SessionEnd } from "../../terminal/session.ts";
 import { proxySignals } from "../../terminal/signals.ts";
 import { isStdinTerminal } from "../../terminal/stdin.ts";
@@ -35,7 +36,7 @@ function prepare(
   try {
     checkPull(flags.pull);
     checkPlatform(flags.platform, "error parsing specified platform");
-    return containerRequest({ flags, changed, image, args, isDetached: flags.detach });
+    return containerRequest({ flags, changed, image, args, isDetached: flags.detach, proxies: proxyVariables(ctx, flags.env) });
   } catch (error) {
     throw withHelp(ctx, error);
   }
@@ -49,6 +50,7 @@ interface Attached {
 
 async function attach(ctx: Context, id: string, request: ContainerCreateRequest, flags: RunFlags): Promise<Attached> {
   const { AttachStdin = false, AttachStdout = false, AttachStderr = false, Tty = false } = request;
+  const keys = orSetting(ctx, "detachKeys", flags["detach-keys"]);
   const [session, { exit }] = await Promise.all([
     ctx.api.attach(id, {
       logs: false,
@@ -56,12 +58,12 @@ async function attach(ctx: Context, id: string, request: ContainerCreateRequest,
       stdin: AttachStdin,
       stdout: AttachStdout,
       stderr: AttachStderr,
-      detachKeys: flags["detach-keys"] || undefined,
+      detachKeys: keys || undefined,
       tty: Tty,
     }),
     waitFor(ctx, id, flags),
   ]);
-  const ended = runSession(ctx, session, { tty: Tty, stdin: AttachStdin, detachKeys: flags["detach-keys"] });
+  const ended = runSession(ctx, session, { tty: Tty, stdin: AttachStdin, detachKeys: keys });
   ended.catch(() => {});
   return { session: ended, exit };
 }

@@ -3,6 +3,7 @@ import { command, ExitError, minArgs } from "../../command.ts";
 import type { Context } from "../../context.ts";
 import { errorText } from "../../error-text.ts";
 import { BOOLEAN, STRING } from "../../flag-kinds.ts";
+import { orSetting } from "../../settings.ts";
 import { followSize, runSession } from "../../terminal/session.ts";
 import { proxySignals } from "../../terminal/signals.ts";
 import { isStdinTerminal } from "../../terminal/stdin.ts";
@@ -29,7 +30,7 @@ async function startAttached(ctx: Context, ref: string, flags: AttachFlags): Pro
   const endProxy = tty ? () => {} : proxySignals((signal) => lifecycle.kill(Id, signal));
   let endResize = () => {};
   try {
-    const detachKeys = flags["detach-keys"] || undefined;
+    const detachKeys = orSetting(ctx, "detachKeys", flags["detach-keys"]) || undefined;
     const session = await ctx.api.attach(Id, { logs: false, stream: true, stdin, stdout: true, stderr: true, detachKeys, tty });
     const ended = runSession(ctx, session, { tty, stdin, detachKeys });
     ended.catch(() => {});

@@ -7,6 +7,7 @@ import { BOOLEAN, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { formatRows } from "../../format/table.ts";
 import { truncateId } from "../../format/text.ts";
+import { orSetting } from "../../settings.ts";
 
 const TABLE = "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
 const HEADERS = {
@@ -158,7 +159,7 @@ export const stats = command({
     "no-trunc": { kind: BOOLEAN, help: "Do not truncate output" },
   },
   run: async (ctx, args, flags) => {
-    const options = { format: flags.format, doesTruncate: !flags["no-trunc"] };
+    const options = { format: orSetting(ctx, "statsFormat", flags.format), doesTruncate: !flags["no-trunc"] };
     if (!flags["no-stream"]) return showForever(ctx, args, flags.all, options);
     const refs = args.length > 0 ? args : await listRefs(ctx, flags.all);
     const entries = refs.map((ref): Entry => ({ ref, sample: undefined, error: undefined }));

@@ -3,6 +3,7 @@ import { BOOLEAN, FILTER, STRING } from "../../flag-kinds.ts";
 import { FORMAT_HELP } from "../../format/help-text.ts";
 import { IMAGE_HEADERS, imageRows } from "../../format/image-row.ts";
 import { formatRows } from "../../format/table.ts";
+import { listFormat } from "../../settings.ts";
 
 const TABLE = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 const RAW = "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
@@ -40,10 +41,11 @@ export const imageLs = command({
     const filters =
       reference === undefined ? flags.filter : { ...flags.filter, reference: [...(flags.filter["reference"] ?? []), reference] };
     const images = await ctx.api.images.list({ all: flags.all, digests: false, sharedSize: false, manifests: false, filters });
-    const hasDigests = flags.digests || (!flags.quiet && /\.Digest\b/.test(flags.format));
+    const format = listFormat(ctx, "imagesFormat", flags);
+    const hasDigests = flags.digests || (!flags.quiet && /\.Digest\b/.test(format));
     const rows = [...images]
       .sort((a, b) => (b.Created ?? 0) - (a.Created ?? 0))
       .flatMap((image) => imageRows(image, { doesTruncate: !flags["no-trunc"], hasDigests }));
-    ctx.stdout.write(formatRows({ format: formatOf({ ...flags, hasDigests }), headers: IMAGE_HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf({ ...flags, format, hasDigests }), headers: IMAGE_HEADERS, rows }));
   },
 });

@@ -1,6 +1,7 @@
 import { command, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, FILTER } from "../../flag-kinds.ts";
 import { confirmPrune, reclaimed } from "../../prune.ts";
+import { pruneFilters } from "../../settings.ts";
 
 const ALL_WARNING = "WARNING! This will remove all images without at least one container associated to them.";
 const DANGLING_WARNING = "WARNING! This will remove all dangling images.";
@@ -16,7 +17,8 @@ export const imagePrune = command({
   },
   run: async (ctx, _args, flags) => {
     await confirmPrune(ctx, flags.force, flags.all ? ALL_WARNING : DANGLING_WARNING);
-    const filters = { ...flags.filter, dangling: [...(flags.filter["dangling"] ?? []), String(!flags.all)] };
+    const own = pruneFilters(ctx, flags.filter);
+    const filters = { ...own, dangling: [...(own["dangling"] ?? []), String(!flags.all)] };
     const { ImagesDeleted, SpaceReclaimed } = await ctx.api.images.prune(filters);
     const lines = (ImagesDeleted ?? []).map(({ Deleted, Untagged }) => (Untagged ? `untagged: ${Untagged}` : `deleted: ${Deleted}`));
     if (lines.length > 0) ctx.out(`Deleted Images:\n${lines.join("\n")}\n`);

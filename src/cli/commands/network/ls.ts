@@ -6,6 +6,7 @@ import { FORMAT_HELP } from "../../format/help-text.ts";
 import { naturalCompare } from "../../format/names.ts";
 import { formatRows } from "../../format/table.ts";
 import { labelsText, timeText, truncateId } from "../../format/text.ts";
+import { listFormat } from "../../settings.ts";
 
 const HEADERS = {
   ID: "NETWORK ID",
@@ -67,6 +68,6 @@ export const networkLs = command({
   run: async (ctx, _args, flags) => {
     const networks = [...(await ctx.api.networks.list(flags.filter))].sort((a, b) => naturalCompare(a.Name ?? "", b.Name ?? ""));
     const rows = networks.map((network) => row(network, !flags["no-trunc"]));
-    ctx.stdout.write(formatRows({ format: formatOf(flags.format, flags.quiet), headers: HEADERS, rows }));
+    ctx.stdout.write(formatRows({ format: formatOf(listFormat(ctx, "networksFormat", flags), flags.quiet), headers: HEADERS, rows }));
   },
 });

@@ -3,6 +3,7 @@ import { command, NO_ARGS } from "../../command.ts";
 import type { Context } from "../../context.ts";
 import { BOOLEAN, FILTER } from "../../flag-kinds.ts";
 import { confirmPrune, reclaimed } from "../../prune.ts";
+import { pruneFilters } from "../../settings.ts";
 
 interface PrunedBuildCache {
   readonly CachesDeleted: readonly string[] | null;
@@ -26,6 +27,7 @@ export const systemPrune = command({
   },
   run: async (ctx, _args, flags) => {
     if (flags.volumes && flags.filter["until"]) throw new Error('ERROR: The "until" filter is not supported with "--volumes"');
+    const filter = pruneFilters(ctx, flags.filter);
     const what = [
       "all stopped containers",
       "all networks not used by at least one container",
@@ -33,7 +35,7 @@ export const systemPrune = command({
       flags.all ? "all images without at least one container associated to them" : "all dangling images",
       flags.all ? "all build cache" : "unused build cache",
     ];
-    const filters = Object.entries(flags.filter)
+    const filters = Object.entries(filter)
       .flatMap(([key, values]) => values.map((value) => `${key}=${value}`))
       .sort();
     const note =
@@ -44,19 +46,19 @@ export const systemPrune = command({
     const show = (title: string, names: readonly string[]) => {
       if (names.length > 0) ctx.out(`Deleted ${title}:\n${names.join("\n")}\n`);
     };
-    const containers = await api.containers.prune(flags.filter);
+    const containers = await api.containers.prune(filter);
     show("Containers", containers.ContainersDeleted ?? []);
     space += containers.SpaceReclaimed;
-    show("Networks", (await api.networks.prune(flags.filter)).NetworksDeleted ?? []);
+    show("Networks", (await api.networks.prune(filter)).NetworksDeleted ?? []);
     if (flags.volumes) {
-      const volumes = await api.volumes.prune(flags.filter);
+      const volumes = await api.volumes.prune(filter);
       show("Volumes", volumes.VolumesDeleted ?? []);
       space += volumes.SpaceReclaimed;
     }
-    const images = await api.images.prune({ ...flags.filter, dangling: [...(flags.filter["dangling"] ?? []), String(!flags.all)] });
+    const images = await api.images.prune({ ...filter, dangling: [...(filter["dangling"] ?? []), String(!flags.all)] });
     const lines = (images.ImagesDeleted ?? []).map(({ Deleted, Untagged }) => (Untagged ? `untagged: ${Untagged}` : `deleted: ${Deleted}`));
     show("Images", lines);
-    const builds = await pruneBuildCache(ctx, flags.all, flags.filter);
+    const builds = await pruneBuildCache(ctx, flags.all, filter);
     show("build cache objects", builds.CachesDeleted ?? []);
     ctx.out(reclaimed(space + images.SpaceReclaimed + builds.SpaceReclaimed));
   },

@@ -4,6 +4,7 @@ import { FORMAT_HELP } from "../../format/help-text.ts";
 import { naturalCompare } from "../../format/names.ts";
 import { formatRows } from "../../format/table.ts";
 import { VOLUME_HEADERS, volumeRow } from "../../format/volume-row.ts";
+import { listFormat } from "../../settings.ts";
 
 /** The template of a `--format`. */
 function formatOf(format: string, isQuiet: boolean): string {
@@ -25,6 +26,12 @@ export const volumeLs = command({
   run: async (ctx, _args, flags) => {
     const { Volumes } = await ctx.api.volumes.list(flags.filter);
     const volumes = [...(Volumes ?? [])].sort((a, b) => naturalCompare(a.Name ?? "", b.Name ?? ""));
-    ctx.stdout.write(formatRows({ format: formatOf(flags.format, flags.quiet), headers: VOLUME_HEADERS, rows: volumes.map(volumeRow) }));
+    ctx.stdout.write(
+      formatRows({
+        format: formatOf(listFormat(ctx, "volumesFormat", flags), flags.quiet),
+        headers: VOLUME_HEADERS,
+        rows: volumes.map(volumeRow),
+      }),
+    );
   },
 });

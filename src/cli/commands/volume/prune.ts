@@ -1,6 +1,7 @@
 import { command, ExitError, NO_ARGS } from "../../command.ts";
 import { BOOLEAN, FILTER } from "../../flag-kinds.ts";
 import { confirmPrune, reclaimed } from "../../prune.ts";
+import { pruneFilters } from "../../settings.ts";
 
 /** From here on a prune without `all` leaves named volumes alone. */
 const ANONYMOUS_SINCE = 42;
@@ -21,7 +22,10 @@ export const volumePrune = command({
     }
     const what = isAnonymousOnly ? "anonymous local volumes" : "all local volumes";
     await confirmPrune(ctx, flags.force, `WARNING! This will remove ${what} not used by at least one container.`);
-    const { VolumesDeleted, SpaceReclaimed } = await ctx.api.volumes.prune({ ...flags.filter, ...(flags.all && { all: ["true"] }) });
+    const { VolumesDeleted, SpaceReclaimed } = await ctx.api.volumes.prune({
+      ...pruneFilters(ctx, flags.filter),
+      ...(flags.all && { all: ["true"] }),
+    });
     const deleted = VolumesDeleted ?? [];
     if (deleted.length > 0) ctx.out(`Deleted Volumes:\n${deleted.join("\n")}\n`);
     ctx.out(reclaimed(SpaceReclaimed));
