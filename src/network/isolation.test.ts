@@ -215,6 +215,11 @@ describe.skipIf(!isRoot).each(filters)("isolation with br_netfilter %s (needs ro
       },
       { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8108" }] },
     ]);
+    const swapped = await bridge(n, "swapped", { subnets: ["10.109.0.0/24", "fd09::/64"], options: mode("routed", "nat") });
+    expect((await take(n, "s", ports({ "80/tcp": "8109" }), [swapped])).ports["80/tcp"]).toEqual([
+      { HostIp: "::", HostPort: "8109" },
+      { HostIp: "0.0.0.0", HostPort: "" },
+    ]);
     const all = Object.entries({ r, q, o, l });
     await Promise.all(all.flatMap(([name, s]) => [lab.serve(s.netnsPath, name, 80), lab.serve(s.netnsPath, `${name}x`, 81)]));
     expect(

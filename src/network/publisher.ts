@@ -377,7 +377,9 @@ function partition<T>(list: readonly T[], isFirst: (item: T) => boolean): [T[], 
 function portMap(exposed: readonly string[], published: readonly PublishedPort[]): BoundPorts {
   const map: Record<string, HostPort[] | null> = {};
   for (const key of exposed) map[key] = null;
-  for (const { containerPort, protocol, hostIp, hostPort } of leasesOf(published)) {
+  // ports of the host before those of the container itself
+  const leases = leasesOf(published).sort((a, b) => Number(a.hostPort === 0) - Number(b.hostPort === 0));
+  for (const { containerPort, protocol, hostIp, hostPort } of leases) {
     const key = `${containerPort}/${protocol}`;
     const rows = map[key] ?? [];
     rows.push({ HostIp: hostIp, HostPort: hostPort === 0 ? "" : String(hostPort) });
