@@ -71,7 +71,10 @@ const REWORDED: readonly (readonly [before: RegExp, since: string])[] = [
   [/^(fe|ff)00::0\t/gm, "$100::\t"],
   [/"DockerVersion": ?"20[^"]*"/g, '"DockerVersion":""'],
   [/"Config": ?\[\](?=,\s*"Driver"|\s*})/g, '"Config":null'],
+  [/can't join IPC of (?=container <id>: non-shareable)/g, "failed to join IPC namespace: "],
   // a container's settings
+  [/("\/proc\/asound")(,\s*)("\/proc\/acpi")/g, "$3$2$1"],
+  [/("\/proc\/timer_list")(,\s*)("\/proc\/timer_stats")(,\s*)("\/proc\/sched_debug")(,\s*)("\/proc\/scsi")/g, "$5$2$7$4$1$6$3"],
   [/(?<="RestartPolicy": ?\{\s*"Name": ?)""/g, '"no"'],
   [/"NetworkMode": ?"default"/g, '"NetworkMode":"bridge"'],
   [/"Runtime": ?"runc"/g, '"Runtime":"crun"'],
