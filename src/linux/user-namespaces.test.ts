@@ -47,8 +47,10 @@ describe.skipIf(!isRoot)("user namespaces (skipped: needs root)", () => {
     const names = new Set<string>();
     {
       using pool = new UserNamespacePool();
+      // all are kept: the number of one that has gone is given to another
+      using kept = new DisposableStack();
       for (let round = 0; round < 5; round++) {
-        using made = await pool.take(MAP);
+        const made = kept.use(await pool.take(MAP));
         names.add(readlinkSync(`/proc/self/fd/${made.userns.fd}`));
         if (round === 2) for (let waitedMs = 0; waiting() < before + 2 && waitedMs < 5000; waitedMs += 20) await Bun.sleep(20);
       }
