@@ -174,7 +174,8 @@ export class IpamGrants {
   }
 
   /** Takes up what the plug-in gave another host for a network of several: this one may be the one to give it back. */
-  adopt({ id: networkId, ipamDriver: driver, ipamOptions: options, pools }: NetworkConfig): void {
+  adopt({ id: networkId, ipamDriver: driver, ipamOptions, pools }: NetworkConfig): void {
+    const options = ipamOptions ?? {};
     for (const { subnet, ipRange = "", gateway, auxAddresses = {}, addressSpace = "", poolId } of pools) {
       if (poolId === undefined) continue;
       const { family } = parsePrefix(subnet);

@@ -17,7 +17,8 @@ export function isIpamPlugin(ipamDriver: string): boolean {
  * @throws what the plug-in says, in docker's words
  */
 export async function allocatePools(grants: IpamGrants, draft: NetworkConfig, asked: readonly PoolRequest[]): Promise<IpamPool[]> {
-  const { id, ipamDriver, ipamOptions: options, scope } = draft;
+  const { id, ipamDriver, scope } = draft;
+  const options = draft.ipamOptions ?? {};
   const pools: IpamPool[] = [];
   try {
     const addressSpace = await grants.addressSpace(ipamDriver, scope);

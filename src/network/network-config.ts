@@ -33,7 +33,8 @@ export interface NetworkRequest {
   readonly hasIpv4: boolean;
   readonly hasIpv6: boolean;
   readonly ipamDriver: string;
-  readonly ipamOptions: Readonly<Record<string, string>>;
+  /** Null where nobody said any. */
+  readonly ipamOptions: Readonly<Record<string, string>> | null;
   readonly pools: readonly PoolRequest[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;

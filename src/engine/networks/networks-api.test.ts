@@ -123,6 +123,7 @@ describe.skipIf(!isRoot)("NetworksService (needs root)", () => {
   test("the addresses of containers that have just gone count as free", async () => {
     const Config = [{ Subnet: "192.168.98.0/24", IPRange: "192.168.98.64/30" }];
     const { Id = "" } = await api.create({ Name: "brief", IPAM: { Config } });
+    expect((await api.inspect(Id, { verbose: false })).IPAM?.Options).toBeNull();
     const counts = async () => (await api.inspect(Id, { verbose: false })).Status?.IPAM.Subnets["192.168.98.0/24"];
     const none = parsePortSpecs({ exposedPorts: {}, portBindings: {}, publishAll: false });
     const endpoints = [{ networkId: Id, names: [], ipv4: "192.168.98.200" }];

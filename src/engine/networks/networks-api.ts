@@ -93,7 +93,7 @@ function requestOf(request: NetworkCreateRequest): NetworkWish {
     hasIpv4: request.EnableIPv4 ?? undefined,
     hasIpv6: request.EnableIPv6 ?? undefined,
     ipamDriver: ipam?.Driver || "default",
-    ipamOptions: ipam?.Options ?? {},
+    ipamOptions: ipam?.Options ?? null,
     pools: poolsOf(ipam),
     options: Options ?? {},
     labels: Labels ?? {},
