@@ -15,6 +15,11 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const SUN_PATH_BYTES = 108;
 const EAGAIN = 11;
 
+/** Lets `backlog` connections wait at a socket that is listened at already. @throws {SysError} @see listen(2) */
+export function listenAgain(fd: number, backlog: number): void {
+  check(libc.symbols.listen(fd, backlog), "listen", fd);
+}
+
 /**
  * A non-blocking listening socket at `path`, on which `backlog` connections may wait.
  * @throws {SysError} EADDRINUSE @throws invalid when the path is longer than 107 bytes

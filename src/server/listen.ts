@@ -3,6 +3,7 @@ import type { Server } from "node:http";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import { DhowError, errnoCode, errorMessage, type Logger } from "../lib/mod.ts";
 import { isInetSocket } from "../linux/mod.ts";
+import { widenBacklog } from "./backlog.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
 
 /** Where to listen: a unix socket, a TCP port, or a listening socket that was handed over (systemd). */
@@ -89,6 +90,11 @@ async function listenUnix(server: Server, address: ListenAddress & { readonly ki
     server.listen(path);
     process.umask(before);
   });
+  try {
+    widenBacklog(path);
+  } catch (error) {
+    log.debug("few clients may wait to be accepted", { path, error });
+  }
   if (gid !== undefined) chownSync(path, 0, gid);
   chmodSync(path, address.mode ?? 0o660);
   return { address: `unix://${path}`, ...plain(server) };
