@@ -1,5 +1,5 @@
 /** The daemon's two directories: locked against a second daemon, rid of what a former one left unfinished. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DhowError, errnoCode } from "../lib/mod.ts";
 import { type Fd, flock, LOCK_EX, MNT_DETACH, O_CLOEXEC, O_CREAT, O_RDWR, open, readMountInfo, umount } from "../linux/mod.ts";
@@ -38,15 +38,18 @@ export async function lockRoot(root: string, flag: string): Promise<Fd> {
 function forgetLastBoot(execRoot: string): void {
   const file = join(execRoot, "boot-id");
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  let last = boot;
+  let last = "";
   try {
     last = readFileSync(file, "utf8").trim();
   } catch (error) {
     if (errnoCode(error) !== "ENOENT") throw error;
   }
-  if (last !== boot)
+  if (last === boot) return;
+  // an empty one is no other boot's: a daemon was killed while it wrote, and its containers run
+  if (last !== "")
     for (const name of readdirSync(execRoot)) if (name !== LOCK_FILE) rmSync(join(execRoot, name), { recursive: true, force: true });
-  writeFileSync(file, boot);
+  writeFileSync(`${file}.new`, boot);
+  renameSync(`${file}.new`, file);
 }
 
 /** Empties the directory of temporary files, after ending the tools that a killed daemon left working there. */

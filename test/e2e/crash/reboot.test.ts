@@ -57,3 +57,13 @@ test("after a start of the machine restart policies have their say, and stops by
   }
   expect((await daemon.api("GET", "/containers/ran-rm/json")).status).toBe(404);
 });
+
+test("a daemon that was killed while it noted which boot this is has lost nothing", async () => {
+  await daemon.removeContainers();
+  await daemon.ok("run", "-d", "--name", "stays", "busybox", "sleep", "1000");
+  await daemon.kill9();
+  writeFileSync(join(daemon.execRoot, "boot-id"), "");
+  await daemon.launch();
+  expect((await inspect("stays")).State.Status).toBe("running");
+  expect(readFileSync(join(daemon.execRoot, "boot-id"), "utf8")).not.toBe("");
+});
