@@ -237,12 +237,13 @@ test("an interface of the host is the container's as long as it runs", async () 
     await until("the interface is back with its addresses", () => isHere() && addresses().length === own.length);
     expect(addresses()).toEqual(own);
     await daemon.ok("rm", id);
-    // a name that is taken: nothing is moved
+    // a name that is taken: nothing stays moved
     device([
       { hostInterfaceName: near, name: "data0" },
       { hostInterfaceName: far, name: "eth0" },
     ]);
     expect(await refusal(await create(["nic"], "true"))).toContain(`failed to move network device "${far}" into the container`);
+    await until("the other one is back", () => isHere() && addresses().length === own.length);
     expect(addresses()).toEqual(own);
     device([{ hostInterfaceName: "no-such", name: "data0" }]);
     expect(await refusal(await create(["nic"], "true"))).toContain('"no-such" into the container: no such device');
