@@ -88,6 +88,8 @@ const NEW: readonly RegExp[] = [
   /(?<=has active endpoints) \(name:[^)]*\)/g,
   /cannot kill container: \w+: (?=invalid signal)/g,
   /(?<=is a directory: unknown): permission denied/g,
+  // it is create that refuses such an address, not start: docker 20.10's command line says where help is then
+  /(?<=no configured subnet contains IP address \S+\n)See 'docker run --help'\.\n/g,
   /"\/proc\/interrupts",?\s*/g,
   /,\s*"\/sys\/devices\/virtual\/powercap"/g,
   /,\s*"\/sys\/devices\/system\/cpu\/cpu\d+\/thermal_throttle"/g,
