@@ -13,7 +13,7 @@ const ROOT = join(import.meta.dir, "..");
 /** How many times slower than usual this machine may be: a number for one whose processor is emulated. */
 const PATIENCE = Number(process.env["DHOW_TEST_PATIENCE"] ?? 1);
 /** A file that takes longer hangs. */
-const FILE_TIMEOUT_MS = 300_000 * PATIENCE;
+const FILE_TIMEOUT_MS = 400_000 * PATIENCE;
 const TEST_TIMEOUT_MS = 60_000 * PATIENCE;
 
 interface Outcome {
