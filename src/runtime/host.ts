@@ -221,8 +221,8 @@ const MASKED_PATHS: readonly string[] = [
   "/proc/scsi",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/firmware",
   "/sys/devices/virtual/powercap",
+  "/sys/firmware",
 ];
 
 /** Paths that a container must not write. */

@@ -135,7 +135,9 @@ describe("resolveMounts()", () => {
   test("makes binds read-only with everything below, unless told otherwise", async () => {
     const options = async (mount: object): Promise<readonly string[] | undefined> => {
       const { mounts } = await plan({ Mounts: [{ Type: "bind", Source: root, Target: "/x", ...mount }] });
-      return (await resolve(mounts)).mounts[0]?.options;
+      const resolved = await resolve(mounts);
+      resolved.dispose();
+      return resolved.mounts[0]?.options;
     };
     expect(await options({ ReadOnly: true })).toEqual(["rbind", "rro", "rprivate"]);
     expect(await options({ ReadOnly: true, BindOptions: { ReadOnlyNonRecursive: true } })).toEqual(["rbind", "ro", "rprivate"]);

@@ -118,12 +118,7 @@ function pinSubpath(root: string, m: ContainerMount, place: string): true {
   try {
     using base = open(root, O_PATH | O_DIRECTORY);
     using found = openat2(base.fd, m.subpath, { flags: O_PATH, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
-    mkdirSync(place.slice(0, place.lastIndexOf("/")), { recursive: true, mode: 0o700 });
-    // left by a daemon that was killed in the middle of a start
-    if (existsSync(place)) unpin(place);
-    if ((fstat(found.fd).mode & S_IFMT) === S_IFDIR) mkdirSync(place);
-    else writeFileSync(place, "", { flag: "wx" });
-    mount(procFdPath(found.fd), place, null, MS_BIND | MS_REC);
+    bindTo(place, found, MS_BIND | MS_REC);
     return true;
   } catch (cause) {
     if (isErrno(cause, "EXDEV")) {
@@ -134,6 +129,22 @@ function pinSubpath(root: string, m: ContainerMount, place: string): true {
     const reason = isMissing ? "no such file or directory" : errorMessage(cause);
     throw new DhowError(isMissing ? "notFound" : "invalid", `cannot access path ${root}/${m.subpath}: ${reason}`, { cause });
   }
+}
+
+/** Without what is mounted below it: crun (1.8) takes that along whatever it is told. @throws a `node:fs` error, {SysError} */
+function pinAlone(source: string, place: string): true {
+  using found = open(source, O_PATH);
+  bindTo(place, found, MS_BIND);
+  return true;
+}
+
+function bindTo(place: string, { fd }: Fd, flags: number): void {
+  mkdirSync(place.slice(0, place.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+  // left by a daemon that was killed in the middle of a start
+  if (existsSync(place)) unpin(place);
+  if ((fstat(fd).mode & S_IFMT) === S_IFDIR) mkdirSync(place);
+  else writeFileSync(place, "", { flag: "wx" });
+  mount(procFdPath(fd), place, null, flags);
 }
 
 /** @throws unsupported where the kernel or the file system can't show other ids */
@@ -220,7 +231,8 @@ export function resolveMounts(input: ResolveInput): ResolvedMounts {
     if (m.kind === "bind") {
       ensureSource(m, input.view);
       const userns = input.idmaps?.get(m.destination);
-      return userns === undefined ? m.source : pinned((place) => pinIdmapped(m, place, userns));
+      if (userns !== undefined) return pinned((place) => pinIdmapped(m, place, userns));
+      return m.isNonRecursive ? pinned((place) => pinAlone(m.source, place)) : m.source;
     }
     if (m.image !== undefined) {
       const tree = input.mountImage(m.image.key);

@@ -123,6 +123,20 @@ test("anonymous volumes, and --volumes-from", async () => {
   await daemon.ok("volume", "rm", "other");
 });
 
+test("a bind that is not recursive shows nothing that is mounted below it", async () => {
+  const places = async (HostConfig: object): Promise<string> => {
+    const body = { Image: "busybox", Cmd: ["sh", "-c", "grep -c ' /d/' /proc/self/mountinfo; ls /d/null"], HostConfig };
+    const { json } = await daemon.api<{ Id: string }>("POST", "/containers/create", body);
+    return daemon.ok("start", "-a", json.Id);
+  };
+  const bind = { Type: "bind", Source: "/dev", Target: "/d" };
+  expect(await places({ Mounts: [bind] })).toMatch(/^[1-9]\d*\n\/d\/null$/);
+  expect(await places({ Mounts: [{ ...bind, BindOptions: { NonRecursive: true } }] })).toBe("0\n/d/null");
+  expect(await places({ Mounts: [{ ...bind, ReadOnly: true, BindOptions: { NonRecursive: true } }] })).toBe("0\n/d/null");
+  await daemon.removeContainers();
+  expect(await daemon.residue()).toEqual([]);
+});
+
 test("what is mounted below a read-only bind is read-only, too, from API 1.44 on", async () => {
   const create = async (minor: number, binds: object): Promise<string> => {
     const body = { Image: "busybox", Cmd: ["sh", "-c", "grep ' /d/shm ' /proc/self/mountinfo"], HostConfig: binds };
