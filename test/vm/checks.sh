@@ -47,7 +47,7 @@ for turn in 1 2 3 4 5 6 7 8; do
   docker rm hungry >/dev/null
 done
 docker run -d --name family -m 16m --memory-swap 16m busybox sh -c '(x=x; while :; do x=$x$x; done); trap "exit 0" TERM; while :; do sleep 1; done' >/dev/null
-for turn in 1 2 3 4 5 6 7 8 9; do [ -n "$(docker events --since 1h --until 0s --filter event=oom --filter container=family)" ] && break; sleep 2; done
+for turn in $(seq 45); do [ -n "$(docker events --since 1h --until 0s --filter event=oom --filter container=family)" ] && break; sleep 2; done
 check "a child out of memory is told at once" "*container oom*" "$(docker events --since 1h --until 0s --filter event=oom --filter container=family)"
 docker stop -t 100 family >/dev/null
 check "and remembered" "true 0" "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' family)"
