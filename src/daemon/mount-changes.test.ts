@@ -36,6 +36,12 @@ test("another file system at a place, and another group of peers", () => {
   expect(paths(table(ROOT, "2 1 2 /a shared:7", "3 2 3 /a/b"), copy)).toEqual({ gone: ["/a"], missing: ["/a"] });
 });
 
+test("other flags of the mount", () => {
+  const [before, after] = [table(ROOT, "2 1 2 /a"), table(ROOT, "2 1 2 /a").map((m) => ({ ...m, options: ["ro"] }))];
+  // the root itself can't be changed from here
+  expect(paths(after, before)).toEqual({ gone: ["/a"], missing: ["/a"] });
+});
+
 test("what is covered doesn't count", () => {
   const copy = table(ROOT, "2 1 2 /a/b");
   // a second one at the same place; one above it

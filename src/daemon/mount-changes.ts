@@ -47,7 +47,8 @@ function reachable(table: readonly MountInfo[]): Map<string, MountInfo> {
 }
 
 const peers = ({ propagation }: MountInfo): string => propagation.find((p) => p.startsWith("shared:")) ?? "";
-const isSame = (a: MountInfo, b: MountInfo): boolean => a.device === b.device && a.root === b.root && peers(a) === peers(b);
+const identity = (m: MountInfo): string => [m.device, m.root, peers(m), ...m.options].join(" ");
+const isSame = (a: MountInfo, b: MountInfo): boolean => identity(a) === identity(b);
 
 /**
  * How a copy of the host's mounts becomes what the host has now, apart from the places `own`, what is above and what is below them. Nothing

@@ -54,6 +54,9 @@ export interface FileSystemInfo {
 
 /** In `FileSystemInfo.flags`. @see statfs(2) */
 export const ST_RDONLY = 1;
+export const ST_NOSUID = 2;
+export const ST_NODEV = 4;
+export const ST_NOEXEC = 8;
 
 /** What file system `path` lies on, and how full it is. @throws {SysError} ENOENT */
 export function statfs(path: PathArg): FileSystemInfo {

@@ -24,6 +24,10 @@ import {
   readMountInfo,
   S_IFDIR,
   S_IFMT,
+  ST_NODEV,
+  ST_NOEXEC,
+  ST_NOSUID,
+  ST_RDONLY,
   statfs,
   umount,
 } from "../linux/mod.ts";
@@ -96,8 +100,21 @@ export function ensureSource(m: ContainerMount, view?: Pick<IdView, "root">): vo
   }
 }
 
+const KEPT = [
+  [ST_RDONLY, "ro"],
+  [ST_NOSUID, "nosuid"],
+  [ST_NODEV, "nodev"],
+  [ST_NOEXEC, "noexec"],
+] as const;
+
+/** What the host allows nobody at the source it allows no container: crun (1.8) takes away each of these that it isn't told. */
+function keptOptions(from: string, isReadOnly: boolean): string[] {
+  const { flags } = statfs(from);
+  return KEPT.filter(([flag, name]) => (flags & flag) !== 0 && !(isReadOnly && name === "ro")).map(([, name]) => name);
+}
+
 function bindOptions(m: ContainerMount, from: string, recursiveReadOnly: boolean): string[] {
-  const options = [m.isNonRecursive ? "bind" : "rbind"];
+  const options = [m.isNonRecursive ? "bind" : "rbind", ...keptOptions(from, m.isReadOnly)];
   if (m.isReadOnly) {
     const recursive = recursiveReadOnly && !m.isReadOnlyNonRecursive && m.kind === "bind";
     if (m.isReadOnlyForceRecursive && !recursiveReadOnly) {

@@ -189,14 +189,7 @@ function isIpv6Disabled({ DriverOpts }: EndpointSettings): boolean {
 
 /** On a user's network a link is another name for a container, that this one alone has; for one who isn't there yet, for its name. */
 function linksOf(deps: ContainerDeps, links: readonly string[]): Record<string, string> {
-  const idOf = (name: string): string => {
-    try {
-      return deps.store.find(name).id;
-    } catch (error) {
-      if (error instanceof DhowError) return name;
-      throw error;
-    }
-  };
+  const idOf = (name: string): string => deps.store.tryFind(name)?.id ?? name;
   return Object.fromEntries(links.map(parseLink).map(({ name, alias }) => [alias.toLowerCase(), idOf(name)]));
 }
 

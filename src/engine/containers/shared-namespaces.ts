@@ -35,7 +35,7 @@ function shmDir(deps: ContainerDeps, id: string): string {
 
 /**
  * What a container joins of others (`--ipc`, `--pid`); a shareable one's /dev/shm is made.
- * @throws conflict when the other one doesn't run, invalid when it doesn't share
+ * @throws internal when the other one doesn't run, invalid when it doesn't share
  */
 export function sharedNamespaces(deps: ContainerDeps, { id, spec }: Container, { undo, held, userns }: StartScope): SharedNamespaces {
   const { IpcMode = "", PidMode = "", ShmSize = 0 } = spec.hostConfig;

@@ -96,8 +96,7 @@ function resourceChange(present: HostConfig, asked: HostConfig): HostConfig {
     throw new DhowError("invalid", "Minimum memoryswap limit should be larger than memory limit, see usage");
   }
   return {
-    ...Object.fromEntries(NUMBERS.filter((key) => asked[key]).map((key) => [key, asked[key]])),
-    ...Object.fromEntries(DEVICES.filter((key) => asked[key]).map((key) => [key, asked[key]])),
+    ...Object.fromEntries([...NUMBERS, ...DEVICES].filter((key) => asked[key]).map((key) => [key, asked[key]])),
     ...(asked.CpusetCpus ? { CpusetCpus: asked.CpusetCpus } : {}),
     ...(asked.CpusetMems ? { CpusetMems: asked.CpusetMems } : {}),
     ...(typeof asked.PidsLimit === "number" ? { PidsLimit: Math.max(asked.PidsLimit, 0) } : {}),

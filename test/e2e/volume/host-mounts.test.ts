@@ -2,7 +2,20 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MNT_DETACH, MS_BIND, MS_PRIVATE, MS_SHARED, mount, readMountInfo, umount } from "../../../src/linux/mod.ts";
+import {
+  MNT_DETACH,
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REMOUNT,
+  MS_SHARED,
+  mount,
+  readMountInfo,
+  umount,
+} from "../../../src/linux/mod.ts";
 import { Daemon, until } from "../daemon.ts";
 
 /** A private mount, as `/` is without systemd: the kernel tells no other namespace of what is mounted below it later. */
@@ -97,6 +110,23 @@ test("another disk at the same place takes the place of the first", async () => 
   expect(await shown("-v", `${disk}:/x`)).toBe("over it");
   umount(disk);
   expect(await shown("-v", `${disk}:/x`)).toBe("on another disk");
+});
+
+test("a disk that the host makes read-only is read-only for the next container", async () => {
+  mountDisk();
+  expect(await shown("-v", `${disk}:/x`)).toBe("on the disk");
+  mount(null, disk, null, MS_BIND | MS_REMOUNT | MS_RDONLY);
+  const { stderr } = await daemon.docker("run", "--rm", "-v", `${disk}:/x`, "busybox", "touch", "/x/new");
+  expect(stderr).toContain("Read-only file system");
+});
+
+test("what the host doesn't allow on a disk, a container isn't allowed there", async () => {
+  mountDisk();
+  mount(null, disk, null, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  for (const mode of ["", ":ro"]) {
+    const shownMount = await daemon.ok("run", "--rm", "-v", `${disk}:/x${mode}`, "busybox", "grep", " /x ", "/proc/self/mountinfo");
+    expect(shownMount).toContain(",nosuid,nodev,noexec,");
+  }
 });
 
 test("what a container mounts in a mount that was shared later reaches the host, once", async () => {
