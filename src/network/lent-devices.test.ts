@@ -16,7 +16,7 @@ import {
   setns,
 } from "../linux/mod.ts";
 import { formatIp, ipBytes, ipOfBytes, parseIp } from "./ip.ts";
-import { describeDevice, type LendingHost, lendDevices, type NetDevice, takeBackDevices } from "./lent-devices.ts";
+import { describeDevices, type LendingHost, lendDevices, type NetDevice, takeBackDevices } from "./lent-devices.ts";
 
 const cannot = process.getuid?.() === 0 ? undefined : "not root";
 
@@ -66,7 +66,7 @@ describe.skipIf(cannot !== undefined)(`interfaces of the host${cannot === undefi
   };
   const ADDRESSES = ["192.0.2.1/24", "2001:db8::1/64"];
   const lend = (...devices: readonly NetDevice[]) => {
-    const lent = devices.map((device) => describeDevice(host, device));
+    const lent = describeDevices(host, sandbox, devices);
     lendDevices(host, sandbox, lent, silentLogger);
     return lent;
   };
@@ -89,19 +89,36 @@ describe.skipIf(cannot !== undefined)(`interfaces of the host${cannot === undefi
 
   test("stay where they are when one of them can't be moved", () => {
     const failing = (): unknown => lend({ hostName: "nic0", name: "same" }, { hostName: "nic1", name: "same" });
-    expect(failing).toThrow('failed to move network device "nic1" into the container: ');
+    expect(failing).toThrow('failed to move network device "nic1" into the container: the name "same" is taken there');
+    expect(() => lend({ hostName: "nic0", name: "lo" })).toThrow('the name "lo" is taken there');
     expect(shown(host.route, "nic0")).toEqual({ isUp: true, addresses: ADDRESSES });
     expect(() => lend({ hostName: "nic7", name: "x" })).toThrow('failed to move network device "nic7" into the container: no such device');
   });
 
+  test("come back when the kernel has moved one and then refuses its name, and the container's own stay", () => {
+    const devices = [
+      { hostName: "nic0", name: "data0" },
+      { hostName: "nic1", name: "eth0" },
+    ];
+    const lent = describeDevices(host, sandbox, devices);
+    using inside = insideNetns(host.home, sandbox.fd, () => new NetlinkSocket(NETLINK.ROUTE));
+    inside.request(addVeth({ name: "eth0" }, { name: "eth1" }));
+    const own = findLink(inside, "eth0")?.mac;
+    expect(() => lendDevices(host, sandbox, lent, silentLogger)).toThrow('failed to move network device "nic1"');
+    expect(shown(host.route, "nic0")).toEqual({ isUp: true, addresses: ADDRESSES });
+    expect(shown(host.route, "nic1")).toBeDefined();
+    expect(findLink(inside, "eth0")?.mac).toBe(own);
+  });
+
   test("get their names again when the kernel brought them home", () => {
-    const lent = [describeDevice(host, { hostName: "nic0", name: "data0" })];
+    const lent = describeDevices(host, sandbox, [{ hostName: "nic0", name: "data0" }]);
     const { index } = findLink(host.route, "nic0") ?? { index: 0 };
     host.route.request(setLink(index, { up: false }), setLink(index, { name: "data0" }));
     takeBackDevices(host, undefined, lent, silentLogger);
     expect(shown(host.route, "nic0")).toEqual({ isUp: true, addresses: ADDRESSES });
     // another one that has the name by now is left alone
-    const other = [{ ...describeDevice(host, { hostName: "nic1", name: "data1" }), name: "nic0", hostName: "nic9" }];
+    const described = describeDevices(host, sandbox, [{ hostName: "nic1", name: "data1" }]);
+    const other = described.map((device) => ({ ...device, name: "nic0", hostName: "nic9" }));
     takeBackDevices(host, undefined, other, silentLogger);
     expect(shown(host.route, "nic0")?.isUp).toBe(true);
   });

@@ -40,17 +40,28 @@ function failed({ hostName }: NetDevice, reason: string, cause?: unknown): DhowE
   return new DhowError("internal", `failed to move network device ${JSON.stringify(hostName)} into the container: ${reason}`, { cause });
 }
 
-/** An interface as it is now. @throws internal when there is none */
-export function describeDevice({ route }: LendingHost, device: NetDevice): LentDevice {
-  const link = findLink(route, device.hostName);
-  if (link === undefined) throw failed(device, "no such device");
-  const addresses = listIpAddresses(route).filter(({ index, isGlobal }) => index === link.index && isGlobal);
-  return {
-    ...device,
-    mac: link.mac,
-    isUp: link.isUp,
-    addresses: addresses.map(({ address, prefixLength }) => `${formatIp(ipOfBytes(address))}/${prefixLength}`),
-  };
+/**
+ * Interfaces as they are now, before they go to a container.
+ * @throws internal when there is no such interface, or its name is taken in the container: the kernel would move it all the same and only
+ *   then refuse the name
+ */
+export function describeDevices({ home, route }: LendingHost, netns: Fd, devices: readonly NetDevice[]): LentDevice[] {
+  using inside = insideNetns(home, netns.fd, () => new NetlinkSocket(NETLINK.ROUTE));
+  const taken = new Set<string>();
+  return devices.map((device) => {
+    const link = findLink(route, device.hostName);
+    if (link === undefined) throw failed(device, "no such device");
+    if (taken.has(device.name) || findLink(inside, device.name) !== undefined)
+      throw failed(device, `the name ${JSON.stringify(device.name)} is taken there`);
+    taken.add(device.name);
+    const addresses = listIpAddresses(route).filter(({ index, isGlobal }) => index === link.index && isGlobal);
+    return {
+      ...device,
+      mac: link.mac,
+      isUp: link.isUp,
+      addresses: addresses.map(({ address, prefixLength }) => `${formatIp(ipOfBytes(address))}/${prefixLength}`),
+    };
+  });
 }
 
 /** An interface that came to another namespace, or has another name, is down and has no addresses. */
@@ -83,14 +94,23 @@ export function lendDevices(host: LendingHost, netns: Fd, devices: readonly Lent
   for (const device of devices) {
     try {
       const { index } = found(host.route, device.hostName);
-      host.route.request(moveLink(index, { netnsFd: netns.fd, name: device.name }));
       moved.push(device);
+      host.route.request(moveLink(index, { netnsFd: netns.fd, name: device.name }));
       settle(inside, found(inside, device.name), device.addresses, true);
     } catch (cause) {
       takeBackDevices(host, netns, moved, log);
       throw failed(device, errorMessage(cause), cause);
     }
   }
+}
+
+/**
+ * A lent interface where it is now. One whose name was refused after it was moved has the one that it had on the host; one that the container
+ * gave another address is known by its name alone.
+ */
+function inContainer(inside: NetlinkSocket, { name, hostName, mac }: LentDevice): Link | undefined {
+  const [byName, byHostName] = [findLink(inside, name), findLink(inside, hostName)];
+  return [byName, byHostName].find((link) => link?.mac === mac) ?? byName;
 }
 
 /**
@@ -107,7 +127,7 @@ export function takeBackDevices(host: LendingHost, netns: Fd | undefined, device
         host.route.request(setLink(link.index, { up: false }), setLink(link.index, { name: hostName }));
       } else {
         using inside = insideNetns(host.home, netns.fd, () => new NetlinkSocket(NETLINK.ROUTE));
-        const link = findLink(inside, name);
+        const link = inContainer(inside, device);
         if (link === undefined) continue;
         inside.request(moveLink(link.index, { netnsFd: host.home.fd, name: hostName }));
       }

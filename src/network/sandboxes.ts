@@ -9,7 +9,7 @@ import { placeOf, portTarget, shownEndpoint } from "./endpoint-forms.ts";
 import { removeHalfPlugged } from "./half-plugged.ts";
 import { type Held, NO_DNS, shownSandbox } from "./held.ts";
 import { isJoined, NO_JOINERS, openJoined } from "./joined.ts";
-import { describeDevice, lendDevices, type NetDevice, takeBackDevices } from "./lent-devices.ts";
+import { describeDevices, lendDevices, type NetDevice, takeBackDevices } from "./lent-devices.ts";
 import { NamedSandboxes, type NamedSandboxesDeps } from "./named-sandboxes.ts";
 import type { OpenNetwork } from "./networks.ts";
 import { Plugger } from "./plugger.ts";
@@ -264,7 +264,7 @@ export class Sandboxes {
   lend(containerId: string, devices: readonly NetDevice[]): void {
     const held = this.#of(containerId);
     if (held.netns === undefined) throw new DhowError("internal", `lend network devices: the sandbox of ${containerId} is not open`);
-    held.lent = devices.map((device) => describeDevice(this.#deps, device));
+    held.lent = describeDevices(this.#deps, held.netns, devices);
     recordSandbox(this.#deps, held);
     lendDevices(this.#deps, held.netns, held.lent, this.#deps.log);
   }

@@ -211,7 +211,8 @@ test("an interface of the host is the container's as long as it runs", async () 
     const own = link.addr_info.filter(({ scope }: { scope: string }) => scope === "global");
     return own.map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`);
   };
-  const isHere = (): boolean => Bun.spawnSync(["ip", "link", "show", near], { stdout: "ignore", stderr: "ignore" }).exitCode === 0;
+  const isHere = (name = near): boolean =>
+    Bun.spawnSync(["ip", "link", "show", name], { stdout: "ignore", stderr: "ignore" }).exitCode === 0;
   const own = ["198.51.100.9/30", "2001:db8:9::9/64"];
   const device = (netDevices: readonly object[]): void => {
     const devices = [{ name: "nic", containerEdits: { netDevices } }];
@@ -245,6 +246,7 @@ test("an interface of the host is the container's as long as it runs", async () 
     expect(await refusal(await create(["nic"], "true"))).toContain(`failed to move network device "${far}" into the container`);
     await until("the other one is back", () => isHere() && addresses().length === own.length);
     expect(addresses()).toEqual(own);
+    expect(isHere(far)).toBe(true);
     device([{ hostInterfaceName: "no-such", name: "data0" }]);
     expect(await refusal(await create(["nic"], "true"))).toContain('"no-such" into the container: no such device');
     expect(await refusal(await create(["nic"], "true", { NetworkMode: "host" }))).toContain("without a private NET namespace");
