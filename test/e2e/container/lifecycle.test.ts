@@ -150,7 +150,8 @@ test("rm: running, forced, unknown, several", async () => {
   );
   const { stdout, stderr, exitCode } = await daemon.docker("rm", "-f", "one", "nosuch", "two");
   expect({ stdout, exitCode }).toEqual({ stdout: "one\ntwo\n", exitCode: 0 });
-  expect(stderr).toContain("No such container: nosuch");
+  // since 29 a forced removal says nothing of what isn't there
+  expect(stderr).toMatch(dockerCliMajor < 29 ? /No such container: nosuch/ : /^$/);
   expect((await daemon.docker("rm", "nosuch")).exitCode).toBe(1);
   expect(await daemon.residue()).toEqual([]);
 });
@@ -234,7 +235,7 @@ test("a container that is about to restart counts as running, until a kill makes
   });
   expect(await daemon.ok("inspect", "-f", "{{.State.Running}} {{.State.Restarting}} {{.State.Pid}}", "phoenix")).toBe("true true 0");
   expect(await daemon.ok("ps", "--format", "{{.Names}} {{.Status}}")).toStartWith("phoenix Restarting (1) ");
-  expect((await daemon.docker("attach", "phoenix")).stderr).toContain("You cannot attach to a restarting container");
+  expect((await daemon.docker("attach", "phoenix")).stderr).toMatch(/cannot attach to a restarting container/);
   await daemon.ok("kill", "-s", "HUP", "phoenix");
   expect(await daemon.ok("inspect", "-f", "{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}", "phoenix")).toBe("exited false 1");
   expect((await daemon.docker("kill", "phoenix")).stderr).toContain("is not running");

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Daemon } from "../daemon.ts";
+import { Daemon, dockerCliMajor } from "../daemon.ts";
 
 const daemon = await Daemon.start();
 afterAll(() => daemon[Symbol.asyncDispose]());
@@ -28,7 +28,11 @@ test("ls, by name, quiet, digests, filters", async () => {
   const id = await imageId("busybox");
   expect(await daemon.ok("images", "-q", "--no-trunc", "busybox")).toBe(id);
   expect(await daemon.ok("images", "-q", "nosuch")).toBe("");
-  expect(await daemon.ok("images", "busybox")).toMatch(/^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE\nbusybox +latest +[0-9a-f]{12} .*MB$/);
+  const table =
+    dockerCliMajor < 29
+      ? /^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE\nbusybox +latest +[0-9a-f]{12} .*MB$/
+      : /^IMAGE +ID +DISK USAGE +CONTENT SIZE +EXTRA\nbusybox:latest +[0-9a-f]{12} +[\d.]+MB +/;
+  expect(await daemon.ok("images", "busybox")).toMatch(table);
   expect((await daemon.ok("images", "--digests")).split("\n")[0]).toContain("DIGEST");
   const second = await importTree("two:1", "2", "-c", "LABEL kind=test");
   expect(await daemon.ok("images", "-q", "--no-trunc", "--filter", "label=kind=test")).toBe(second);
