@@ -1,5 +1,5 @@
 /** The npm package as its users have it: built, packed, and installed from its archive into a directory of their own. */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -27,8 +27,12 @@ export function makeProject(): Project {
     run([process.execPath, join(CHECKOUT, "scripts/build-package.ts"), `--out=${join(dir, "built")}`], CHECKOUT);
     const [packed] = JSON.parse(run(["npm", "pack", "--json", "--silent", join(dir, "built")], dir));
     writeFileSync(join(dir, "package.json"), '{ "name": "a-project", "private": true, "type": "module" }\n');
-    const [library] = JSON.parse(run(["npm", "pack", "--json", "--silent", join(CHECKOUT, "node_modules/re2js")], dir));
-    run(["npm", "install", "--offline", "--no-fund", "--no-audit", join(dir, packed.filename), join(dir, library.filename)], dir);
+    const { dependencies } = JSON.parse(readFileSync(join(dir, "built/package.json"), "utf8"));
+    const archives = Object.keys(dependencies).map((name) => {
+      const [library] = JSON.parse(run(["npm", "pack", "--json", "--silent", join(CHECKOUT, "node_modules", name)], dir));
+      return join(dir, library.filename);
+    });
+    run(["npm", "install", "--offline", "--no-fund", "--no-audit", join(dir, packed.filename), ...archives], dir);
     mkdirSync(join(dir, "examples"));
     const examples = join(CHECKOUT, "examples");
     for (const name of readdirSync(examples)) copyFileSync(join(examples, name), join(dir, "examples", name));
