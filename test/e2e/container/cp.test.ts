@@ -167,6 +167,22 @@ test("volumes, tmpfs and the engine's own files are at their places, running or 
   expect(await names("/sys/.")).toEqual(["./"]);
 });
 
+test("what was put below a tmpfs before the start is found while it runs, unless the tmpfs has something of that name", async () => {
+  await daemon.ok("create", "--name", "under", "--tmpfs", "/tmp", "--mount", "type=tmpfs,dst=/root", "busybox", "sleep", "1000");
+  for (const path of ["/tmp/a", "/tmp/b", "/root/a"]) await copied("file", `under:${path}`);
+  await daemon.ok("start", "under");
+  expect(await daemon.ok("exec", "under", "ls", "/tmp", "/root")).not.toContain("a");
+  for (const path of ["/tmp/a", "/root/a"]) expect(await names(path, "under")).toEqual(["a"]);
+  await daemon.ok("exec", "under", "mkdir", "/tmp/b");
+  expect(await names("/tmp/b", "under")).toEqual(["b/"]);
+  expect(await names("/tmp", "under")).toEqual(["tmp/", "tmp/b/"]);
+  expect((await cp("under:/tmp/c", "-")).stderr).toContain("Could not find the file /tmp/c in container under");
+  // what is written goes where the container sees it
+  await copied("file", "under:/tmp/a");
+  expect(await daemon.ok("exec", "under", "cat", "/tmp/a")).toBe("local");
+  await daemon.ok("rm", "-f", "under");
+});
+
 test("read-only containers, paused ones, ownership", async () => {
   await daemon.ok(
     "run",

@@ -9,7 +9,7 @@ import { emitContainer } from "../emit.ts";
 import { mayHang } from "../hanging.ts";
 import type { Container } from "../store.ts";
 import { type FileWork, workHere } from "./file-work.ts";
-import { holdPlan, openView } from "./open-view.ts";
+import { holdPlan, openView, tmpfsOf } from "./open-view.ts";
 import { workElsewhere } from "./work-elsewhere.ts";
 
 const NEVER = new AbortController().signal;
@@ -25,22 +25,20 @@ export class ContainerFiles implements ContainerFilesApi {
   async stat(ref: string, path: string, { signal = NEVER }: CallOptions = {}): Promise<PathStat> {
     const container = this.#deps.store.find(ref);
     return saying(ref, path, async () => {
-      using work = await this.#open(container, signal);
-      return await work.stat(path);
+      const { found, work } = await this.#read(container, signal, (opened) => opened.stat(path));
+      work[Symbol.dispose]();
+      return found;
     });
   }
 
   async getArchive(ref: string, path: string, { signal = NEVER }: CallOptions): Promise<PathArchive> {
     const container = this.#deps.store.find(ref);
     return saying(ref, path, async () => {
-      using stack = new DisposableStack();
-      const work = stack.use(await this.#open(container, signal));
-      const { stat, archive } = await work.pack(path, (file, error) =>
-        this.#deps.log.warn("file left out of an archive", { container: container.id, file, error }),
+      const { found, work } = await this.#read(container, signal, (opened) =>
+        opened.pack(path, (file, error) => this.#deps.log.warn("file left out of an archive", { container: container.id, file, error })),
       );
       emitContainer(this.#deps.emit, "archive-path", container);
-      const held = stack.move();
-      return { stat, archive: closing(archive, () => held.dispose()) };
+      return { stat: found.stat, archive: closing(found.archive, () => work[Symbol.dispose]()) };
     });
   }
 
@@ -48,22 +46,46 @@ export class ContainerFiles implements ContainerFilesApi {
     const container = this.#deps.store.find(ref);
     const { signal = NEVER, noOverwriteDirNonDir, copyUidGid } = options;
     await saying(ref, path, async () => {
-      using work = await this.#open(container, signal);
+      using work = await this.#open(container, signal, true);
       await work.unpack({ path, noOverwriteDirNonDir, copyUidGid }, unpackStream(archive));
     });
     emitContainer(this.#deps.emit, "extract-to-dir", container);
   }
 
-  #open(container: Container, signal: AbortSignal): Promise<FileWork> {
-    // its mount points may have to be made, which must not meet a start
-    return isRunning(container.state)
-      ? this.#assemble(container, signal)
-      : this.#deps.locks.run(container.id, () => this.#assemble(container, signal));
+  /**
+   * Opens a container's files and reads from them; they stay open. What was put below a tmpfs before the start is found, as with dockerd,
+   * where the tmpfs has nothing of that name. @throws what `read` throws
+   */
+  async #read<T>(
+    container: Container,
+    signal: AbortSignal,
+    read: (work: FileWork) => Promise<T>,
+  ): Promise<{ readonly found: T; readonly work: FileWork }> {
+    const attempt = async (seesTmpfs: boolean): Promise<{ readonly found: T; readonly work: FileWork }> => {
+      using stack = new DisposableStack();
+      const work = stack.use(await this.#open(container, signal, seesTmpfs));
+      const found = await read(work);
+      stack.move();
+      return { found, work };
+    };
+    try {
+      return await attempt(true);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT") || !isRunning(container.state) || tmpfsOf(container.spec).length === 0) throw error;
+      return attempt(false);
+    }
   }
 
-  async #assemble(container: Container, signal: AbortSignal): Promise<FileWork> {
+  #open(container: Container, signal: AbortSignal, seesTmpfs: boolean): Promise<FileWork> {
+    // its mount points may have to be made, which must not meet a start
+    return isRunning(container.state)
+      ? this.#assemble(container, signal, seesTmpfs)
+      : this.#deps.locks.run(container.id, () => this.#assemble(container, signal, seesTmpfs));
+  }
+
+  async #assemble(container: Container, signal: AbortSignal, seesTmpfs: boolean): Promise<FileWork> {
     using stack = new DisposableStack();
-    const held = stack.use(await holdPlan(this.#deps, container));
+    const held = stack.use(await holdPlan(this.#deps, container, seesTmpfs));
     const { fileHelper, volumes } = this.#deps;
     const work = stack.use(
       fileHelper !== undefined && mayHang(container, volumes)

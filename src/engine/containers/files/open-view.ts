@@ -49,6 +49,8 @@ export interface ViewPlan {
   readonly volumes: Readonly<Record<string, string>>;
   /** Where the images are that are mounted in it, by destination. */
   readonly images: Readonly<Record<string, string>>;
+  /** Whether the tmpfs of a running container are part of it. */
+  readonly seesTmpfs: boolean;
 }
 
 /** A plan while what it names is kept in place. */
@@ -59,7 +61,7 @@ export interface HeldPlan extends Disposable {
 }
 
 /** Mounts what is a container's own, the root file system and its volumes, until the plan is given up. */
-export async function holdPlan(deps: ContainerDeps, container: Container): Promise<HeldPlan> {
+export async function holdPlan(deps: ContainerDeps, container: Container, seesTmpfs: boolean): Promise<HeldPlan> {
   const { id, spec } = container;
   using stack = new DisposableStack();
   if (spec.mounts.length > 0) deps.followHost();
@@ -82,7 +84,8 @@ export async function holdPlan(deps: ContainerDeps, container: Container): Promi
   const owner = donor === undefined ? id : (deps.store.get(donor)?.id ?? id);
   const etcDir = join(deps.settings.dataRoot, "containers", owner);
   const kept = stack.move();
-  return { plan: { container, isMapped: held.isMapped, etcDir, volumes, images }, root, [Symbol.dispose]: () => kept.dispose() };
+  const plan = { container, isMapped: held.isMapped, etcDir, volumes, images, seesTmpfs };
+  return { plan, root, [Symbol.dispose]: () => kept.dispose() };
 }
 
 /**
@@ -105,7 +108,7 @@ export async function openView(plan: ViewPlan, rootFd: number): Promise<Containe
   };
   for (const mount of etcMounts(plan)) add(mount);
   addVolumes(plan, userns, add);
-  if (isRunning(container.state)) for (const mount of tmpfsMounts(container)) add(mount);
+  if (isRunning(container.state)) for (const mount of plan.seesTmpfs ? tmpfsMounts(container) : []) add(mount);
   else asContainerRoot(userns, () => prepareMountPoints(rootfs, sources(container)));
   mounts.sort((a, b) => depth(a) - depth(b));
   const view = new FileView({ root, isReadOnly: spec.hostConfig.ReadonlyRootfs ?? false, mounts, ids: userns?.ids });
@@ -195,14 +198,19 @@ function openVolume(path: string, subpath: string): Fd {
   return openat2(base.fd, subpath, { flags: O_PATH, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS });
 }
 
-/** The tmpfs of a running container exist in its own mount namespace only, which its process's root leads to. */
-function tmpfsMounts({ spec, state }: Container): ViewMount[] {
+/** What a container has of `--tmpfs` and of `--mount type=tmpfs`. */
+export function tmpfsOf(spec: Container["spec"]): readonly Pick<ViewMount, "destination" | "isReadOnly">[] {
   const mounted = spec.mounts.filter(({ kind }) => kind === "tmpfs").map(({ destination, isReadOnly }) => ({ destination, isReadOnly }));
   const asked = Object.entries(spec.hostConfig.Tmpfs ?? {}).map(([path, options]) => ({
     destination: cleanPath(path),
     isReadOnly: options.split(",").includes("ro"),
   }));
-  const all = [...mounted, ...asked];
+  return [...mounted, ...asked];
+}
+
+/** The tmpfs of a running container exist in its own mount namespace only, which its process's root leads to. */
+function tmpfsMounts({ spec, state }: Container): ViewMount[] {
+  const all = tmpfsOf(spec);
   if (all.length === 0) return [];
   using root = tryOpen(() => open(`/proc/${state.pid}/root`, O_PATH | O_DIRECTORY));
   if (root === undefined) return [];
