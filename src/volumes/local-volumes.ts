@@ -280,6 +280,23 @@ export class LocalVolumes {
     return needsMount(options) && readMountInfo().some(({ mountPoint }) => mountPoint === this.path(name));
   }
 
+  /** Without a file a quota limits a volume, or its directory was lost and made anew: then it gets its size again. */
+  #limitAgain(name: string, options: LocalEntry["options"]): Promise<void> | undefined {
+    const path = this.path(name);
+    const sizeBytes = parseVolumeSize(options?.["size"] ?? "");
+    if (this.#quotas.isSupported()) return this.#quotas.limitBytes(path) === undefined ? this.#quotas.limit(path, sizeBytes) : undefined;
+    // what came here with its content from a file system with quotas stays as it is
+    return readdirSync(path).length > 0 ? undefined : this.#makeAgain(name, sizeBytes);
+  }
+
+  async #makeAgain(name: string, sizeBytes: number): Promise<void> {
+    const file = this.imageFile(name);
+    rmSync(`${file}.part`, { force: true });
+    await makeSized(`${file}.part`, sizeBytes);
+    renameSync(`${file}.part`, file);
+    await mountSized(file, this.path(name));
+  }
+
   /** Mounts what the options name. A promise where that may take its time. @throws internal in docker's words, and the signal's reason */
   mount({ name, options }: LocalEntry, signal?: AbortSignal): void | Promise<void> {
     const path = this.path(name);
@@ -287,7 +304,7 @@ export class LocalVolumes {
       signal?.throwIfAborted();
       return fail(`error while mounting volume '${path}': ${errorMessage(cause)}`, cause);
     };
-    if (isSized(options) && !existsSync(this.imageFile(name))) return;
+    if (isSized(options) && !existsSync(this.imageFile(name))) return this.#limitAgain(name, options)?.catch(failed);
     if (isSized(options)) return mountSized(this.imageFile(name), path).catch(failed);
     if (isMountedAside(options)) return mountLocalAside(options ?? {}, path, signal).catch(failed);
     try {

@@ -314,6 +314,11 @@ export class Volumes {
       const volume = this.#ownLocal(name, "resize");
       if (!isSized(volume.options)) this.#checkCanBeLimited(volume);
       const sizeBytes = parseVolumeSize(size);
+      if (!this.#local.hasDirectory(name))
+        fail(
+          "internal",
+          `resize ${name}: its directory is gone, with its content; the next use makes it anew, as does dhow system check --repair`,
+        );
       this.#local.noteResize(name, size);
       try {
         await this.#local.resize(name, sizeBytes, this.#local.isMounted(volume) ? volume.path : undefined);

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Daemon, until } from "../daemon.ts";
 import { volumeCommands } from "./commands.ts";
@@ -42,4 +42,12 @@ test("a size is a limit, can be changed, and goes with its loop device", async (
   ] as const) {
     expect((await daemon.docker("volume", "create", "-o", `size=${size}`, "bad")).stderr).toContain(`create bad: ${words}`);
   }
+});
+
+test("a volume whose directory was lost says so, and has its size again at the next use", async () => {
+  await daemon.ok("volume", "create", "-o", "size=8m", "lost");
+  rmSync(join(daemon.dataRoot, "volumes/lost"), { recursive: true });
+  expect((await dhow("resize", "lost", "4m")).stderr).toContain("resize lost: its directory is gone, with its content; ");
+  expect(await sh("lost", "df -k /v | tail -1 | awk '{ print ($2 < 8192) }'")).toBe("1");
+  expect(await ok("resize", "lost", "16m")).toBe("lost");
 });
