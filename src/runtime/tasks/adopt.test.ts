@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { appendFileSync, existsSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
+import { appendFileSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { describeWithCrun } from "./testdata/cgroups.ts";
 import { Fixture, readLog } from "./testdata/fixture.ts";
 
@@ -163,6 +163,26 @@ describeWithCrun(import.meta.path, () => {
     expect(await fixture.tasks.adopt({ id: "lost", io: fixture.io("lost"), runtime: "crun" })).toBeUndefined();
     fixture.tasks.cleanup("lost");
     await dead(pid);
+  });
+
+  test("the code of a runtime that failed is not the process's for whichever daemon comes next", async () => {
+    const dir = fixture.tasks.bundleDir("failing");
+    const adopt = () => fixture.tasks.adopt({ id: "failing", io: fixture.io("failing"), runtime: "crun", hasRun: false });
+    const known: string[][] = [];
+    const cleanup = spyOn(fixture.tasks, "cleanup").mockImplementation(() => void known.push(readdirSync(dir)));
+    try {
+      const run = fixture.tasks.run({ id: "failing", spec: fixture.spec(["/no/such"]), io: fixture.io("failing"), runtime: "crun" });
+      await expect(run).rejects.toThrow("no such file or directory");
+    } finally {
+      cleanup.mockRestore();
+    }
+    expect(known).toEqual([expect.arrayContaining(["exit", "failed"])]);
+    // the daemon was killed before it had cleaned up, and so was the next one
+    for (const _ of ["next", "after that"]) expect(await adopt()).toMatchObject({ kind: "failed", error: { kind: "invalid" } });
+    rmSync(`${dir}/failed`);
+    expect(await adopt()).toMatchObject({ kind: "exited", exit: { exitCode: 1 } });
+    fixture.tasks.cleanup("failing");
+    expect(await adopt()).toBeUndefined();
   });
 
   test("nothing is left of a container that was never there", async () => {

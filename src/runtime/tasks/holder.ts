@@ -37,6 +37,7 @@ export const BUNDLE = {
   holder: "holder",
   keeper: "keeper",
   exit: "exit",
+  failed: "failed",
   log: "runtime.log",
   netns: "netns",
   criu: "criu.conf",

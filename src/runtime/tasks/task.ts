@@ -14,7 +14,7 @@ import { ControlChannel, endGroup, endProcess } from "./holder.ts";
 import type { ContainerIo } from "./io.ts";
 
 const SIGKILL = 9;
-const KILLED_EXIT_CODE = 137;
+export const KILLED_EXIT_CODE = 137;
 
 /** Docker's shim takes its container along, too. */
 const RUNTIME_KILLED = (): TaskExit => ({
@@ -44,6 +44,8 @@ export interface TaskOptions {
   readonly pidNow?: (() => number | undefined) | undefined;
   /** How long the runtime may take to clean up behind a process that has ended, before it is ended itself; undefined = for ever. */
   readonly patienceMs: number | undefined;
+  /** Called before what is left of a start that has failed is ended. */
+  readonly onFailed: () => void;
   /** Called at the end of the runtime when it left its state behind. */
   readonly onLeftOver: () => Promise<void>;
 }
@@ -119,9 +121,14 @@ export class Task {
 
   /** Ends a start that is given up: holder, runtime, and the process if it runs. Whoever waits for the start gets `reason`. */
   abandon(reason: unknown = KILLED_EXIT_CODE): void {
+    this.#failStart(reason);
     this.signal(SIGKILL);
-    this.#started.reject(reason);
     this.#endRuntime();
+  }
+
+  #failStart(reason: unknown): void {
+    this.#options.onFailed();
+    this.#started.reject(reason);
   }
 
   #endRuntime(): void {
@@ -175,7 +182,7 @@ export class Task {
       this.#removeLeftOver();
       return;
     }
-    if (this.#pid === 0) this.#started.reject(exitCode);
+    if (this.#pid === 0) this.#failStart(exitCode);
     else this.#finish({ exitCode, exitedAt: new Date() });
     this.#onGone();
   }
@@ -187,7 +194,7 @@ export class Task {
     // somebody killed the holder: without it nobody cleans up, and docker's shim would take its container along, too
     this.#options.log.warn("container lost its runtime", { container: this.id });
     this.signal(SIGKILL);
-    if (this.#pid === 0) this.#started.reject(KILLED_EXIT_CODE);
+    if (this.#pid === 0) this.#failStart(KILLED_EXIT_CODE);
     else if (this.#lastExitCode !== undefined) this.#finish({ exitCode: this.#lastExitCode, exitedAt: new Date() });
     else this.#finish(RUNTIME_KILLED());
     this.#removeLeftOver();

@@ -1,4 +1,4 @@
-import { existsSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Defect, DhowError } from "../../lib/mod.ts";
 import { Fd, O_NONBLOCK, O_RDWR, type Owner, open, pidfdOpen } from "../../linux/mod.ts";
@@ -8,6 +8,7 @@ import { type ExecOptions, type ExecTask, startExec } from "./exec.ts";
 import { openFixedNull } from "./fixed-null.ts";
 import {
   BUNDLE,
+  endGroup,
   endProcess,
   type HolderEnds,
   makeBundle,
@@ -26,7 +27,7 @@ import { createFailure, readRuntimeErrors, silentFailure } from "./oci-error.ts"
 import type { Adopted, AdoptOptions, RunOptions, TasksOptions } from "./options.ts";
 import { type OciRuntime, type RuntimeCommand, runtimeCommand } from "./runtimes.ts";
 import { strayProcesses } from "./stray-processes.ts";
-import { Task } from "./task.ts";
+import { KILLED_EXIT_CODE, Task } from "./task.ts";
 
 const SIGKILL = 9;
 /** What all starts together that the last daemon was about get to come to their end: nobody waits for them any more. */
@@ -49,6 +50,7 @@ const UNFINISHED_STARTS_MS = 5000;
  *    ├─ holder                 pid of the shell that runs the runtime and keeps the FIFOs open
  *    ├─ keeper                 pid of the process that keeps the terminal open
  *    ├─ exit                   exit code, written by the holder
+ *    ├─ failed                 the start has failed: that code is none of the container's process
  *    └─ runtime.log            errors of the runtime, JSON lines
  * ```
  */
@@ -168,6 +170,13 @@ export class Tasks {
     if (!existsSync(dir)) return undefined;
     const command = this.command(options.runtime);
     const holder = await findHolder(dir);
+    if (existsSync(join(dir, BUNDLE.failed))) {
+      using left = holder?.pidfd;
+      if (holder !== undefined && left !== undefined) endGroup({ pid: holder.pid, pidfd: left.fd });
+      await removeLeftOver(command, id, this.#options.timeoutMs);
+      this.#keepers.end(dir);
+      return { kind: "failed", error: this.#describe(readExit(dir)?.exitCode ?? KILLED_EXIT_CODE, dir, command, []) };
+    }
     const known = pidFromState(command, id);
     // a runtime that has removed its state is about to end
     const isEnding = holder !== undefined && known === undefined && options.hasRun === true;
@@ -180,6 +189,7 @@ export class Tasks {
     using pidfd = holder.pidfd;
     if (exit !== undefined && options.hasRun === false && !hasPid(dir) && readRuntimeErrors(join(dir, BUNDLE.log)).length > 0) {
       // what the runtime said is in its pipes, too, and no concern of the container's log
+      noteFailedStart(dir);
       endProcess(pidfd.fd);
       this.#keepers.end(dir);
       return { kind: "failed", error: this.#describe(exit.exitCode, dir, command, []) };
@@ -295,6 +305,7 @@ export class Tasks {
     // a runtime that passes a terminal's output on waits for whoever reads it
     const patienceMs = start.command.isCrun || !io.options.tty ? timeoutMs : undefined;
     const pidNow = start.command.isCrun ? undefined : (): number | undefined => readPidFile(join(dir, BUNDLE.pid));
+    const onFailed = (): void => noteFailedStart(dir);
     const onLeftOver = (): Promise<void> => removeLeftOver(start.command, id, timeoutMs);
     const task = new Task({
       id,
@@ -306,6 +317,7 @@ export class Tasks {
       control,
       pidNow,
       patienceMs,
+      onFailed,
       onLeftOver,
     });
     this.#current.set(dir, task);
@@ -346,6 +358,15 @@ export class Tasks {
 /** The output ends with the process; a runtime that passes it on between two terminals has to end first, and then the task drains. */
 function drainAtEnd(task: Task, io: ContainerIo, command: RuntimeCommand): void {
   if (command.isCrun || !io.options.tty) void task.exited.then(() => io.drain());
+}
+
+/** A daemon may die between the end of the holder and its record of the failure: the next one must not take the exit code for the process's. */
+function noteFailedStart(dir: string): void {
+  try {
+    closeSync(openSync(join(dir, BUNDLE.failed), "w", 0o600));
+  } catch {
+    // there is no bundle any more, or no room
+  }
 }
 
 function runtimeRoot(runtime: OciRuntime): string {
