@@ -187,8 +187,14 @@ function processesOf(dir: string): readonly number[] {
       if (command.some((word) => word.startsWith(`${dir}/`) || word.includes(`=${dir}/`))) return true;
       const namespace = readlinkQuietly(`/proc/${pid}/ns/mnt`);
       if ((unitOf(pid) ?? unit) !== unit) return false;
-      return namespace !== "" && namespace !== own && readQuietly(`/proc/${pid}/mountinfo`).includes(`${dir}/`);
+      return namespace !== "" && namespace !== own && hasMountFrom(pid, dir);
     });
+}
+
+/** Whether something of `dir` is mounted elsewhere, as in a container; what is mounted below it every daemon follows that the host has. */
+function hasMountFrom(pid: number, dir: string): boolean {
+  const lines = readQuietly(`/proc/${pid}/mountinfo`).split("\n");
+  return lines.some((line) => line.includes(`${dir}/`) && !line.split(" ")[4]?.startsWith(`${dir}/`));
 }
 
 function cgroupsOf(daemonId: string): readonly string[] {
