@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { digestOf, readTar, type TarHeader } from "../../../src/lib/mod.ts";
 import { Daemon, dockerCliMajor, until } from "../daemon.ts";
 
+/** dhow's own command line, from the checkout. */
+const LAUNCHER = join(import.meta.dir, "../../../dhow");
+
 interface Image {
   readonly Id: string;
   readonly Parent: string;
@@ -141,6 +144,11 @@ test("a running container stands still meanwhile and goes on afterwards, also wh
   const created = dockerCliMajor >= 27 ? ["image create"] : [];
   expect(actions.split("\n")).toEqual(["container pause", "container unpause", ...created, "image tag", "container commit"]);
   await daemon.ok("commit", "--pause=false", "cc", "made:2");
+  const later = Date.now() / 1000;
+  const own = (...args: readonly string[]) => daemon.dockerWith({ cli: LAUNCHER }, "-H", daemon.host, "commit", ...args, "cc");
+  expect((await own("--no-pause")).exitCode).toBe(0);
+  expect((await own("--no-pause", "--pause")).stderr).toContain("conflicting options: --no-pause and --pause cannot be used together");
+  expect(await daemon.ok("events", "--since", `${later}`, "--until", `${Date.now() / 1000}`, "--filter", "event=pause")).toBe("");
   const refused = await daemon.docker("commit", "--change", "FROM x", "cc");
   expect(refused.stderr).toContain("is not a valid change command");
   expect((await daemon.inspect<{ State: { Status: string } }>("cc")).State.Status).toBe("running");

@@ -20,9 +20,13 @@ export const commit = command({
     author: { kind: STRING, short: "a", help: 'Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")' },
     change: { kind: LIST, short: "c", help: "Apply Dockerfile instruction to the created image" },
     message: { kind: STRING, short: "m", help: "Commit message" },
+    "no-pause": { kind: BOOLEAN, help: "Disable pausing container during commit" },
     pause: { kind: BOOLEAN, short: "p", help: "Pause container during commit (default true)", initial: true },
   },
-  run: async (ctx, [ref = "", name = ""], { author, change, message, pause }) => {
+  run: async (ctx, [ref = "", name = ""], { author, change, message, ...flags }, changed) => {
+    if (changed.has("pause") && changed.has("no-pause"))
+      throw new Error("conflicting options: --no-pause and --pause cannot be used together");
+    const pause = flags.pause && !flags["no-pause"];
     const { Id } = await ctx.api.contents.commit(ref, { ...imageName(name), author, comment: message, pause, changes: change });
     ctx.out(Id);
   },
