@@ -59,6 +59,8 @@ class HttpApiServer implements ApiServer {
   readonly #taken = new Set<Duplex>();
   readonly #matches = new WeakMap<IncomingMessage, Match>();
   readonly #audit: Audit | undefined;
+  /** The last answer on each connection. */
+  readonly #answers = new WeakMap<Duplex, ServerResponse>();
 
   constructor(options: ServerOptions) {
     this.#log = options.log;
@@ -154,6 +156,7 @@ class HttpApiServer implements ApiServer {
     this.#log.debug(`Calling ${incoming.method} ${incoming.url}`);
     for (const key in this.#headers) response.setHeader(key, this.#headers[key] ?? "");
     response.on("error", () => {});
+    this.#answers.set(incoming.socket, response);
     let match: Match | undefined;
     try {
       if (incoming.headers.host === undefined && incoming.httpVersion === "1.1")
@@ -206,6 +209,8 @@ class HttpApiServer implements ApiServer {
     const match = this.#match(incoming);
     let isHttp = true;
     try {
+      await isOver(this.#answers.get(socket));
+      if (socket.destroyed) return;
       guard(incoming);
       if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
       const request = this.#request(incoming, match, () => controller.signal, body);
@@ -236,6 +241,15 @@ class HttpApiServer implements ApiServer {
     if (errorKind(error) === "internal" && !isGivenUp) this.#log.error("handler returned an error", fields);
     else this.#log.debug("handler returned an error", fields);
   }
+}
+
+/** What is asked for behind a request waits for the end of its answer, as with Go's server. */
+async function isOver(answer: ServerResponse | undefined): Promise<void> {
+  if (answer === undefined || answer.writableFinished || answer.destroyed) return;
+  await new Promise<void>((resolve) => {
+    answer.once("finish", resolve);
+    answer.once("close", resolve);
+  });
 }
 
 function headerLines(headers: Readonly<Record<string, string>>): string {

@@ -46,3 +46,37 @@ test("exec on it reads a body that is sent in chunks", async () => {
   const broken = await server.connect(`${start}nonsense\r\n`);
   expect(await broken.end()).toStartWith("HTTP/1.1 400 ");
 });
+
+test("attach behind another request waits for the end of that one's answer, and isn't looked at when the client goes away", async () => {
+  let [end, begun] = [Promise.withResolvers<void>(), 0];
+  const engine = fakeEngine({
+    "system.events": async function* () {
+      begun++;
+      yield { Type: "container", Action: "create" };
+      await end.promise;
+    },
+    "streams.attach": async () => echoSession(),
+  });
+  await using server = await serve(engine.api, { isHandedOver: true });
+  const requests = `GET /events HTTP/1.1\r\nHost: docker\r\n\r\n${upgrade("/containers/x/attach?stream=1&stdin=1")}`;
+  const attaches = (): number => engine.calls.filter(({ method }) => method === "streams.attach").length;
+  const client = await server.connect(requests);
+  await client.until("200 OK");
+  await Bun.sleep(20);
+  expect(attaches()).toBe(0);
+  end.resolve();
+  const [first = "", second = ""] = (await client.until("101 UPGRADED")).split("HTTP/1.1 101");
+  expect(first).toEndWith("}\n\r\n0\r\n\r\n");
+  expect(second).toContain("Upgrade: tcp");
+  client.socket.write("in");
+  await client.until("echo:in");
+  end = Promise.withResolvers<void>();
+  const gone = await server.connect(requests);
+  await gone.until("200 OK");
+  gone.socket.destroy();
+  for (let i = 0; i < 50 && begun < 2; i++) await Bun.sleep(5);
+  await Bun.sleep(20);
+  end.resolve();
+  await Bun.sleep(20);
+  expect([begun, attaches()]).toEqual([2, 1]);
+});
