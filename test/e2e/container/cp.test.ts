@@ -176,7 +176,9 @@ test("what was put below a tmpfs before the start is found while it runs, unless
   await daemon.ok("exec", "under", "mkdir", "/tmp/b");
   expect(await names("/tmp/b", "under")).toEqual(["b/"]);
   expect(await names("/tmp", "under")).toEqual(["tmp/", "tmp/b/"]);
-  expect((await cp("under:/tmp/c", "-")).stderr).toContain("Could not find the file /tmp/c in container under");
+  expect((await cp("under:/tmp/c", "-")).stderr).toMatch(
+    /Could not find the file \/tmp\/c in container under|No such container:path: under:\/tmp\/c/,
+  );
   // what is written goes where the container sees it
   await copied("file", "under:/tmp/a");
   expect(await daemon.ok("exec", "under", "cat", "/tmp/a")).toBe("local");
