@@ -209,7 +209,7 @@ class HttpApiServer implements ApiServer {
     const match = this.#match(incoming);
     let isHttp = true;
     try {
-      await isOver(this.#answers.get(socket));
+      await untilOver(this.#answers.get(socket));
       if (socket.destroyed) return;
       guard(incoming);
       if (match?.route.hijack === undefined) throw new DhowError("notFound", "page not found");
@@ -244,7 +244,7 @@ class HttpApiServer implements ApiServer {
 }
 
 /** What is asked for behind a request waits for the end of its answer, as with Go's server. */
-async function isOver(answer: ServerResponse | undefined): Promise<void> {
+async function untilOver(answer: ServerResponse | undefined): Promise<void> {
   if (answer === undefined || answer.writableFinished || answer.destroyed) return;
   await new Promise<void>((resolve) => {
     answer.once("finish", resolve);

@@ -80,3 +80,18 @@ test("attach behind another request waits for the end of that one's answer, and 
   await Bun.sleep(20);
   expect([begun, attaches()]).toEqual([2, 1]);
 });
+
+for (const isHandedOver of [false, true]) {
+  test(`attach on a connection that has been used comes at once${isHandedOver ? ", also on such a socket" : ""}`, async () => {
+    const engine = fakeEngine({ "lifecycle.start": async () => {}, "streams.attach": async () => echoSession() });
+    await using server = await serve(engine.api, { isHandedOver });
+    for (const used of ["HEAD /_ping", "GET /_ping", "POST /containers/x/start", "GET /nothing"]) {
+      const client = await server.connect(`${used} HTTP/1.1\r\nHost: docker\r\n\r\n`);
+      await client.until("\r\n\r\n");
+      await Bun.sleep(10);
+      client.socket.write(upgrade("/containers/x/attach?stream=1&stdin=1"));
+      await client.until("101 UPGRADED");
+      client.socket.destroy();
+    }
+  });
+}
